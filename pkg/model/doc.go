@@ -1,0 +1,13 @@
+// Package model finds and checks the TorchScript archives of a detector before anything loads them.
+//
+// A detector needs three archives: a region proposal network (kind rpn), CLIP's image tower (clip-image) and its text
+// tower (clip-text). Each is a .pt file made by the exports in torchscript/, a zip that carries its own description in
+// <top>/extra/manifest.json; torchscript/CONTRACT.md states the format. This package reads that description with
+// archive/zip alone, so it needs no libtorch and a broken or foreign file is refused before native code sees it.
+//
+// A [Set] says where the three archives come from: a directory ([Dir]) or files inside the program ([Embedded]).
+// [Set.Resolve] picks one archive of each kind and checks that they fit together. [Inspect] describes a single file.
+// [KnownAnswer] makes an archive's seeded test input and judges what the archive answered.
+//
+// Everything here is safe for concurrent use: a Set is a value that is never written after it was made.
+package model

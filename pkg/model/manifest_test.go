@@ -1,0 +1,109 @@
+package model
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestValidateNamesTheField(t *testing.T) {
+	tests := []struct {
+		kind  Kind
+		field string // what the message must name
+		edit  func(*Manifest)
+	}{
+		{RPN, "format is 2", func(m *Manifest) { m.Format = 2 }},
+		{RPN, "format is 0", func(m *Manifest) { m.Format = 0 }},
+		{RPN, "kind", func(m *Manifest) { m.Kind = "yolo" }},
+		{RPN, "architecture", func(m *Manifest) { m.Architecture = " " }},
+		{RPN, "exporter", func(m *Manifest) { m.Exporter = "" }},
+		{RPN, "weights.name", func(m *Manifest) { m.Weights.Name = "" }},
+		{RPN, "weights.sha256", func(m *Manifest) { m.Weights.SHA256 = "abc" }},
+		{RPN, "weights.sha256", func(m *Manifest) { m.Weights.SHA256 = strings.Repeat("AB", 32) }},
+		{RPN, "weights.licence", func(m *Manifest) { m.Weights.Licence = "" }},
+		{RPN, "weights.source", func(m *Manifest) { m.Weights.Source = "" }},
+		{RPN, "dtype", func(m *Manifest) { m.DType = "int8" }},
+		{RPN, "memory_format", func(m *Manifest) { m.MemoryFormat = "" }},
+		{RPN, "created", func(m *Manifest) { m.Created = "yesterday" }},
+		{RPN, "min_size", func(m *Manifest) { m.MinSize = 0 }},
+		{RPN, "max_size", func(m *Manifest) { m.MaxSize = m.MinSize - 1 }},
+		{RPN, "proposals", func(m *Manifest) { m.Proposals = 0 }},
+		{RPN, "nms", func(m *Manifest) { m.NMS = 1.5 }},
+		{CLIPImage, "input_size", func(m *Manifest) { m.InputSize = -1 }},
+		{CLIPImage, "mean", func(m *Manifest) { m.Mean = nil }},
+		{CLIPImage, "std", func(m *Manifest) { m.Std = []float64{1, 0, 1} }},
+		{CLIPImage, "std", func(m *Manifest) { m.Std = []float64{1, 1} }},
+		{CLIPImage, "embedding_width", func(m *Manifest) { m.EmbeddingWidth = 0 }},
+		{CLIPImage, "logit_scale", func(m *Manifest) { m.LogitScale = 0 }},
+		{CLIPImage, "clip_id", func(m *Manifest) { m.CLIPID = "" }},
+		{CLIPText, "context_length: want 77, got 64", func(m *Manifest) { m.ContextLength = 64 }},
+		{CLIPText, "vocabulary", func(m *Manifest) { m.Vocabulary = 32000 }},
+		{CLIPText, "clip_id", func(m *Manifest) { m.CLIPID = "" }},
+		{RPN, "known_answer.inputs", func(m *Manifest) { m.KnownAnswer.Inputs = nil }},
+		{RPN, "known_answer.outputs", func(m *Manifest) { m.KnownAnswer.Outputs = nil }},
+		{RPN, "known_answer.tolerance", func(m *Manifest) { m.KnownAnswer.Tolerance = 0 }},
+		{RPN, "known_answer.inputs[0]", func(m *Manifest) { m.KnownAnswer.Inputs[0].Shape = []int64{1 << 40, 1 << 40} }},
+		{RPN, "known_answer.inputs[0]", func(m *Manifest) { m.KnownAnswer.Inputs[0].Shape = []int64{1, -3} }},
+		{RPN, "known_answer.inputs[0]", func(m *Manifest) { m.KnownAnswer.Inputs[0].DType = "complex" }},
+		{RPN, "known_answer.inputs[0]", func(m *Manifest) { m.KnownAnswer.Inputs[0].DType = "int64" }},
+		{RPN, "known_answer.inputs[0]", func(m *Manifest) { m.KnownAnswer.Inputs[0].Literal = [][]int64{{1}} }},
+		{RPN, "known_answer.outputs[0]", func(m *Manifest) { m.KnownAnswer.Outputs[0].Values = make([]float64, 3) }},
+		{RPN, "known_answer.outputs[0]", func(m *Manifest) { m.KnownAnswer.Outputs[0].AbsSum = 1 }},
+	}
+	for _, test := range tests {
+		m := valid(test.kind)
+		test.edit(&m)
+		err := m.Validate()
+		if !errors.Is(err, ErrManifest) {
+			t.Errorf("%s with a wrong %s: got %v, want ErrManifest", test.kind, test.field, err)
+			continue
+		}
+		if !strings.Contains(err.Error(), test.field) {
+			t.Errorf("%s with a wrong %s: the message %q does not name it", test.kind, test.field, err)
+		}
+	}
+}
+
+func TestValidateReportsAllFieldsAtOnce(t *testing.T) {
+	err := (Manifest{Format: Format, Kind: CLIPImage}).Validate()
+	for _, field := range []string{"architecture", "weights.sha256", "dtype", "input_size", "std", "clip_id", "known_answer.outputs"} {
+		if err == nil || !strings.Contains(err.Error(), field+":") {
+			t.Errorf("an empty manifest: the message %q does not name %s", err, field)
+		}
+	}
+}
+
+// FuzzParseManifest holds that parsing never crashes and that what is accepted is valid, writes back the same, and makes
+// its known inputs.
+func FuzzParseManifest(f *testing.F) {
+	for _, kind := range Kinds() {
+		f.Add(marshal(f, valid(kind)))
+	}
+	f.Add([]byte(`{"format":1,"kind":"rpn","known_answer":{"seed":-1}}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := ParseManifest(data)
+		if err != nil {
+			if !errors.Is(err, ErrManifest) {
+				t.Errorf("got %v, want ErrManifest", err)
+			}
+			return
+		}
+		again, err := json.Marshal(m)
+		if err != nil {
+			t.Fatalf("an accepted manifest does not write: %v", err)
+		}
+		if _, err := ParseManifest(again); err != nil {
+			t.Errorf("an accepted manifest is refused once written again: %v", err)
+		}
+		for _, in := range m.KnownAnswer.Inputs {
+			if n, err := elements(in.Shape); err != nil || n > 1<<16 {
+				return
+			}
+		}
+		if _, err := m.KnownAnswer.Generate(); err != nil {
+			t.Errorf("an accepted known answer does not generate: %v", err)
+		}
+	})
+}

@@ -1,0 +1,257 @@
+package model
+
+import (
+	"archive/zip"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+var (
+	// ErrMissing is wrapped when a set lacks a kind, or lacks it in the type of weights that was asked for.
+	ErrMissing = errors.New("models missing")
+	// ErrMismatch is wrapped when archives of a set don't fit together: an image and a text tower of different CLIPs, or
+	// two archives of one kind and type of weights.
+	ErrMismatch = errors.New("models do not fit together")
+)
+
+// Set says where the archives of a detector come from. Make one with [Dir] or [Embedded], or take builtin.Models(); the
+// zero Set is refused by its methods. Making a Set touches no file.
+type Set struct {
+	dir  string // of Dir
+	name string // of Embedded
+	fsys fs.FS
+}
+
+// Dir is the set of the *.pt files in the directory at path. Their names don't matter; their manifests do. Files without
+// a clipdet manifest are left alone, so a directory may hold checkpoints too.
+func Dir(path string) Set { return Set{dir: path} }
+
+// Embedded is the set of the *.pt files at the root of fsys, usually an embed.FS. libtorch loads from files alone, so
+// [Set.Resolve] copies them once to a cache directory that is named after name and the content; see [CacheDir].
+func Embedded(fsys fs.FS, name string) Set { return Set{fsys: fsys, name: name} }
+
+// String describes the set for messages.
+func (s Set) String() string {
+	switch {
+	case s.fsys != nil:
+		return fmt.Sprintf("embedded models %q", s.name)
+	case s.dir != "":
+		return fmt.Sprintf("models in %s", s.dir)
+	}
+	return "no models"
+}
+
+// File is one archive, ready to be loaded.
+type File struct {
+	Path     string
+	Manifest Manifest
+}
+
+// Files are the three archives of a detector.
+type Files struct {
+	RPN, Image, Text File
+}
+
+// Entry is one *.pt file of a set as it was found. Err says why it can't be used; Manifest is zero then.
+type Entry struct {
+	Name     string // of the file, without its directory
+	Size     int64
+	Manifest Manifest
+	Err      error
+
+	directory []*zip.File
+}
+
+// List describes every *.pt file of the set, sorted by name. Only the set itself being unreadable is an error.
+func (s Set) List() ([]Entry, error) {
+	fsys := s.fsys
+	switch {
+	case fsys != nil:
+	case s.dir != "":
+		fsys = os.DirFS(s.dir)
+	default:
+		return nil, fmt.Errorf("%w: no set was given: use model.Dir(...) or builtin.Models()", ErrMissing)
+	}
+	found, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v: %w", ErrMissing, s, err)
+	}
+	var entries []Entry
+	for _, f := range found {
+		if strings.HasSuffix(f.Name(), ".pt") && !f.IsDir() {
+			entries = append(entries, inspectEntry(fsys, f.Name()))
+		}
+	}
+	return entries, nil
+}
+
+func inspectEntry(fsys fs.FS, name string) Entry {
+	entry := Entry{Name: name}
+	file, err := fsys.Open(name)
+	if err != nil {
+		entry.Err = err
+		return entry
+	}
+	defer file.Close()
+	r, size, err := readerAt(file)
+	if err != nil {
+		entry.Err = err
+		return entry
+	}
+	entry.Size = size
+	archive, err := openArchive(r, size)
+	if err != nil {
+		entry.Err = err
+		return entry
+	}
+	entry.directory = archive.File
+	entry.Manifest, entry.Err = readManifest(archive)
+	return entry
+}
+
+// readerAt reads a file in place where it can, as those of os and embed can.
+func readerAt(file fs.File) (io.ReaderAt, int64, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	if r, ok := file.(io.ReaderAt); ok {
+		return r, info.Size(), nil
+	}
+	data, err := io.ReadAll(file)
+	return bytes.NewReader(data), int64(len(data)), err
+}
+
+// Resolve picks one archive of each kind and returns their paths. dtype is [Float32], [BFloat16] or [Float16], which
+// every kind must then have, or [Auto] (also ""), which takes float32 where it is there and else what is there.
+//
+// Errors wrap [ErrMissing], [ErrMismatch], or what [Inspect] returns for a file that is broken: a broken file is never
+// passed over for another. An embedded set is also written to the cache where it is not there yet.
+func (s Set) Resolve(dtype string) (Files, error) {
+	if dtype == "" {
+		dtype = Auto
+	}
+	if dtype != Auto && !slices.Contains(dtypes, dtype) {
+		return Files{}, fmt.Errorf("%w: dtype %q: want %s or one of %v", ErrMissing, dtype, Auto, dtypes)
+	}
+	entries, err := s.List()
+	if err != nil {
+		return Files{}, err
+	}
+	usable, err := s.usable(entries)
+	if err != nil {
+		return Files{}, err
+	}
+	var picked [3]Entry
+	for i, kind := range Kinds() {
+		if picked[i], err = s.pick(usable, kind, dtype); err != nil {
+			return Files{}, err
+		}
+	}
+	if err := fit(picked[1], picked[2]); err != nil {
+		return Files{}, fmt.Errorf("%v: %w", s, err)
+	}
+	var files [3]File
+	for i, entry := range picked {
+		files[i].Manifest = entry.Manifest
+		if s.fsys == nil {
+			files[i].Path = filepath.Join(s.dir, entry.Name)
+		} else if files[i].Path, err = spill(s.fsys, entry.Name, s.name+"-"+fingerprint(entries)); err != nil {
+			return Files{}, fmt.Errorf("%v: %w", s, err)
+		}
+	}
+	return Files{RPN: files[0], Image: files[1], Text: files[2]}, nil
+}
+
+// usable drops the files that are none of ours and stops at one that is but can't be used.
+func (s Set) usable(entries []Entry) ([]Entry, error) {
+	var usable []Entry
+	for _, entry := range entries {
+		switch {
+		case entry.Err == nil:
+			usable = append(usable, entry)
+		case !errors.Is(entry.Err, ErrNoManifest):
+			return nil, fmt.Errorf("%v: %s: %w", s, entry.Name, entry.Err)
+		}
+	}
+	return usable, nil
+}
+
+func (s Set) pick(entries []Entry, kind Kind, dtype string) (Entry, error) {
+	byDType := map[string]Entry{}
+	for _, entry := range entries {
+		m := entry.Manifest
+		if m.Kind != kind {
+			continue
+		}
+		if other, taken := byDType[m.DType]; taken {
+			return Entry{}, fmt.Errorf("%w: %v: %s and %s are both %s in %s; keep one", ErrMismatch, s, other.Name, entry.Name, kind, m.DType)
+		}
+		byDType[m.DType] = entry
+	}
+	wanted := []string{dtype}
+	if dtype == Auto {
+		wanted = dtypes
+	}
+	for _, d := range wanted {
+		if entry, ok := byDType[d]; ok {
+			return entry, nil
+		}
+	}
+	want := string(kind)
+	if dtype != Auto {
+		want += " in " + dtype
+	}
+	return Entry{}, fmt.Errorf("%w: %v: no %s; %s", ErrMissing, s, want, describe(entries))
+}
+
+// describe lists what is there, for the message about what is not.
+func describe(entries []Entry) string {
+	if len(entries) == 0 {
+		return "there is no *.pt with a clipdet manifest; make them with the exports in torchscript/"
+	}
+	there := make([]string, len(entries))
+	for i, entry := range entries {
+		there[i] = fmt.Sprintf("%s (%s in %s)", entry.Name, entry.Manifest.Kind, entry.Manifest.DType)
+	}
+	return "there are " + strings.Join(there, ", ")
+}
+
+// fit checks that the two towers come from one CLIP, whose embeddings alone can be compared.
+func fit(image, text Entry) error {
+	i, t := image.Manifest, text.Manifest
+	var differs string
+	switch {
+	case i.CLIPID != t.CLIPID:
+		differs = fmt.Sprintf("clip_id is %q and %q", i.CLIPID, t.CLIPID)
+	case i.EmbeddingWidth != t.EmbeddingWidth:
+		differs = fmt.Sprintf("embedding_width is %d and %d", i.EmbeddingWidth, t.EmbeddingWidth)
+	case i.LogitScale != t.LogitScale:
+		differs = fmt.Sprintf("logit_scale is %v and %v", i.LogitScale, t.LogitScale)
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: %s and %s are of different CLIPs: %s; take both from one export", ErrMismatch, image.Name, text.Name, differs)
+}
+
+// fingerprint names a set's content: the checksums that the archives keep of their own parts stand for the parts, so
+// that the weights need not be read.
+func fingerprint(entries []Entry) string {
+	h := sha256.New()
+	for _, entry := range entries {
+		fmt.Fprintf(h, "%s %d\n", entry.Name, entry.Size)
+		for _, f := range entry.directory {
+			fmt.Fprintf(h, "%s %d %08x\n", f.Name, f.UncompressedSize64, f.CRC32)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))[:16]
+}

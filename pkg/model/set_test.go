@@ -1,0 +1,140 @@
+package model
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// variant is valid with another dtype or CLIP.
+func variant(kind Kind, dtype, clip string) Manifest {
+	m := valid(kind)
+	m.DType = dtype
+	if kind != RPN {
+		m.CLIPID = clip
+	}
+	return m
+}
+
+// trio is a set of float32 archives under the usual names.
+func trio(t testing.TB) map[string][]byte {
+	return map[string][]byte{
+		"rpn.pt":        archive(t, valid(RPN)),
+		"clip-image.pt": archive(t, valid(CLIPImage)),
+		"clip-text.pt":  archive(t, valid(CLIPText)),
+	}
+}
+
+func TestResolve(t *testing.T) {
+	bf16 := func(kind Kind) []byte { return archive(t, variant(kind, BFloat16, "test clip")) }
+	tests := []struct {
+		name  string
+		dtype string
+		edit  func(files map[string][]byte)
+		want  string // the RPN, image and text file's names
+		err   error
+		says  string
+	}{
+		{name: "auto", dtype: Auto, want: "rpn.pt clip-image.pt clip-text.pt"},
+		{name: "empty is auto", want: "rpn.pt clip-image.pt clip-text.pt"},
+		{name: "by the manifest, not the name", dtype: Float32,
+			edit: func(f map[string][]byte) {
+				f["a.pt"], f["rpn.pt"] = f["rpn.pt"], f["clip-text.pt"]
+				delete(f, "clip-text.pt")
+			},
+			want: "a.pt clip-image.pt rpn.pt"},
+		{name: "auto prefers float32", dtype: Auto,
+			edit: func(f map[string][]byte) { f["b.pt"] = bf16(CLIPImage) },
+			want: "rpn.pt clip-image.pt clip-text.pt"},
+		{name: "auto takes what there is", dtype: Auto,
+			edit: func(f map[string][]byte) { f["clip-image.pt"] = bf16(CLIPImage) },
+			want: "rpn.pt clip-image.pt clip-text.pt"},
+		{name: "by dtype", dtype: BFloat16,
+			edit: func(f map[string][]byte) {
+				f["rpn.bfloat16.pt"], f["i.bfloat16.pt"], f["t.bfloat16.pt"] = bf16(RPN), bf16(CLIPImage), bf16(CLIPText)
+			},
+			want: "rpn.bfloat16.pt i.bfloat16.pt t.bfloat16.pt"},
+		{name: "dtype that is not there", dtype: BFloat16, err: ErrMissing, says: "no rpn in bfloat16; there are clip-image.pt (clip-image in float32)"},
+		{name: "unknown dtype", dtype: "int8", err: ErrMissing, says: `"int8"`},
+		{name: "a kind missing", dtype: Auto, edit: func(f map[string][]byte) { delete(f, "clip-text.pt") }, err: ErrMissing, says: "no clip-text"},
+		{name: "nothing", dtype: Auto, edit: func(f map[string][]byte) { clear(f) }, err: ErrMissing, says: "torchscript/"},
+		{name: "other files are left alone", dtype: Auto,
+			edit: func(f map[string][]byte) {
+				f["notes.txt"] = []byte("hello")
+				f["checkpoint.pt"] = pack(t, entry{"checkpoint/data.pkl", nil})
+			},
+			want: "rpn.pt clip-image.pt clip-text.pt"},
+		{name: "a broken file is not passed over", dtype: Auto, edit: func(f map[string][]byte) { f["zz.pt"] = []byte("torn") }, err: ErrNotArchive, says: "zz.pt"},
+		{name: "another CLIP's text tower", dtype: Auto,
+			edit: func(f map[string][]byte) { f["clip-text.pt"] = archive(t, variant(CLIPText, Float32, "another")) },
+			err:  ErrMismatch, says: `"test clip" and "another"`},
+		{name: "two of a kind", dtype: Auto, edit: func(f map[string][]byte) { f["rpn2.pt"] = f["rpn.pt"] }, err: ErrMismatch, says: "rpn.pt and rpn2.pt"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			files := trio(t)
+			if test.edit != nil {
+				test.edit(files)
+			}
+			dir, embedded := t.TempDir(), fstest.MapFS{}
+			for name, data := range files {
+				write(t, filepath.Join(dir, name), data)
+				embedded[name] = &fstest.MapFile{Data: data}
+			}
+			t.Setenv("CLIPDET_HOME", t.TempDir())
+			for _, set := range []Set{Dir(dir), Embedded(embedded, "test")} {
+				got, err := set.Resolve(test.dtype)
+				if test.err != nil {
+					if !errors.Is(err, test.err) || !strings.Contains(err.Error(), test.says) {
+						t.Errorf("%v: got %v, want %q that says %q", set, err, test.err, test.says)
+					}
+					continue
+				}
+				if err != nil {
+					t.Errorf("%v: %v", set, err)
+					continue
+				}
+				var names []string
+				for i, file := range []File{got.RPN, got.Image, got.Text} {
+					names = append(names, filepath.Base(file.Path))
+					if m, err := Inspect(file.Path); err != nil || m.Kind != Kinds()[i] || m.Kind != file.Manifest.Kind {
+						t.Errorf("%v: %s is of kind %q (%v), want %q", set, file.Path, m.Kind, err, Kinds()[i])
+					}
+				}
+				if strings.Join(names, " ") != test.want {
+					t.Errorf("%v: got %v, want %s", set, names, test.want)
+				}
+			}
+		})
+	}
+}
+
+func TestZeroSetSaysWhatToDo(t *testing.T) {
+	_, err := Set{}.Resolve(Auto)
+	if !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "builtin.Models()") {
+		t.Errorf("got %v, want ErrMissing that names builtin.Models()", err)
+	}
+	if _, err := Dir(filepath.Join(t.TempDir(), "none")).Resolve(Auto); !errors.Is(err, ErrMissing) || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a directory that is not there: got %v, want ErrMissing and fs.ErrNotExist", err)
+	}
+}
+
+func TestListShowsBrokenFiles(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "rpn.pt"), archive(t, valid(RPN)))
+	write(t, filepath.Join(dir, "torn.pt"), []byte("torn"))
+	if err := os.Mkdir(filepath.Join(dir, "folder.pt"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := Dir(dir).List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 2 || entries[0].Manifest.Kind != RPN || entries[0].Err != nil || !errors.Is(entries[1].Err, ErrNotArchive) || entries[1].Size != 4 {
+		t.Errorf("got %+v, want rpn.pt and a broken torn.pt of 4 bytes", entries)
+	}
+}

@@ -1,0 +1,127 @@
+package model
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// CacheDir returns the directory under which embedded sets are kept as files: $CLIPDET_HOME/models, or clipdet/models in
+// os.UserCacheDir. Where that can't be written, a directory of the user's own in os.TempDir takes its place.
+func CacheDir() (string, error) {
+	home := os.Getenv("CLIPDET_HOME")
+	if home == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return "", err
+		}
+		home = filepath.Join(cache, "clipdet")
+	}
+	return filepath.Join(home, "models"), nil
+}
+
+// spill makes sure that the file name of fsys lies in the folder of a cache and returns its path there. A copy that is
+// there is compared byte by byte, which costs less than hashing it and leaves nothing to trust.
+func spill(fsys fs.FS, name, folder string) (string, error) {
+	cache, err := CacheDir()
+	if err == nil {
+		path := filepath.Join(cache, folder, name)
+		if err = ensure(fsys, name, path); err == nil {
+			return path, nil
+		}
+	}
+	temp, tempErr := ownTempDir()
+	if tempErr == nil {
+		path := filepath.Join(temp, folder, name)
+		if tempErr = ensure(fsys, name, path); tempErr == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("no place to keep %s: %w; set CLIPDET_HOME to a directory that can be written", name, errors.Join(err, tempErr))
+}
+
+// ownTempDir returns this user's directory in the shared os.TempDir. Another user's, who could swap the files later, is
+// refused.
+func ownTempDir() (string, error) {
+	dir := filepath.Join(os.TempDir(), "clipdet-"+strconv.Itoa(os.Getuid()))
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return "", err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !info.IsDir() || info.Mode().Perm()&0o022 != 0 || !ok || int(owner.Uid) != os.Getuid() {
+		return "", fmt.Errorf("%s is not a directory that this user alone can write", dir)
+	}
+	return dir, nil
+}
+
+// ensure leaves the content of name at path. It writes beside it and renames, so that a reader sees all or nothing and
+// two writers at once both leave the same.
+func ensure(fsys fs.FS, name, path string) error {
+	if same, err := equal(fsys, name, path); err != nil || same {
+		return err
+	}
+	source, err := fsys.Open(name)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(path), ".partial-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name()) // fails once it is renamed
+	_, err = io.Copy(temp, source)
+	if err := errors.Join(err, temp.Chmod(0o644), temp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), path)
+}
+
+// equal says whether the file at path holds exactly the content of name. Only failing to read name is an error.
+func equal(fsys fs.FS, name, path string) (bool, error) {
+	source, err := fsys.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer source.Close()
+	copied, err := os.Open(path)
+	if err != nil {
+		return false, nil
+	}
+	defer copied.Close()
+	sourceInfo, err := source.Stat()
+	if err != nil {
+		return false, err
+	}
+	if info, err := copied.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() != sourceInfo.Size() {
+		return false, nil
+	}
+	want, got := make([]byte, 256<<10), make([]byte, 256<<10)
+	for {
+		n, err := io.ReadFull(source, want)
+		if n > 0 {
+			if _, err := io.ReadFull(copied, got[:n]); err != nil || !bytes.Equal(want[:n], got[:n]) {
+				return false, nil
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return true, nil
+		case err != nil:
+			return false, err
+		}
+	}
+}
