@@ -1,0 +1,196 @@
+// Package detect finds things in pictures by their names, with no training: zero-shot
+// object detection.
+//
+// A region proposal network finds candidate boxes, CLIP embeds each box's pixels and
+// each query's phrasings, the phrasings are averaged, and the cosine ranks the boxes
+// for each query. All tensors stay on one device.
+//
+//	det, err := detect.Open(ctx, detect.Options{Models: builtin.Models()})
+//	defer det.Close()
+//	queries, err := det.Queries(ctx, detect.Query{Name: "dog"}, detect.Query{Name: "bike", Phrases: []string{"a bicycle"}})
+//	defer queries.Close()
+//	result, err := det.Detect(ctx, img, queries, detect.Params{TopK: 5})
+//
+// Boxes are in pixels of the picture that was given, as edges: the box of a whole
+// picture of 640x480 is [0,0,640,480]. Probabilities and objectness are in [0,1].
+//
+// A [Detector], its [Queries] and [Regions] are safe for concurrent use. Each Detector
+// runs its tensors on one thread of its own, one call at a time; use one per GPU.
+package detect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"log/slog"
+
+	"github.com/clipdet/clipdet/pkg/clip"
+	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/pixels"
+	"github.com/clipdet/clipdet/pkg/prompt"
+	"github.com/clipdet/clipdet/pkg/rpn"
+	"github.com/clipdet/clipdet/pkg/torch"
+)
+
+// Errors of this package, for errors.Is. Those of the packages that it uses pass
+// through: model.ErrMissing, model.ErrMismatch, pixels.ErrCrop, prompt.ErrTooLong and so on.
+var (
+	// ErrClosed says that the detector, or what a call was given, has been closed.
+	ErrClosed = torch.ErrClosed
+	// ErrDevice says that the device was misnamed or isn't there.
+	ErrDevice = torch.ErrDevice
+	// ErrOutOfMemory says that the host's or the device's memory didn't suffice.
+	ErrOutOfMemory = torch.ErrOutOfMemory
+	// ErrOption says that an option or parameter is out of range.
+	ErrOption = errors.New("unusable option")
+	// ErrQuery says that the queries can't be used: none, a name twice, or those of
+	// another detector.
+	ErrQuery = errors.New("unusable queries")
+	// ErrOutput says that a model gave something that is no number.
+	ErrOutput = errors.New("unusable output of a model")
+)
+
+// The defaults that a zero Options stands for.
+const (
+	DefaultProposals = 300
+	DefaultBatch     = 64
+)
+
+// Options say how to open a Detector. Only Models is needed.
+type Options struct {
+	// Models are the three archives: builtin.Models() or model.Dir(path).
+	Models model.Set
+	// Device is "auto" (the default: the first GPU, else the CPU), "cpu" or "cuda:N".
+	Device string
+	// DType picks the archives by the type of their weights: "auto" (the default:
+	// float32 where there is one), "float32", "bfloat16" or "float16".
+	DType string
+	// Proposals is the largest number of candidate boxes of a picture; 0 is DefaultProposals.
+	Proposals int
+	// Crop says what CLIP sees of each box.
+	Crop pixels.Crop
+	// Templates are filled with the name of each query that has no phrases of its
+	// own; nil is prompt.Templates().
+	Templates []string
+	// Background are phrasings of what is of no interest. Each is a further class of
+	// the softmax, so that a box may be none of the queries; nil is
+	// prompt.Background(), and an empty slice none.
+	Background []string
+	// Batch is the largest number of crops, or phrases, that are encoded at once; it
+	// bounds the memory. 0 is DefaultBatch.
+	Batch int
+	// Threads is the number of CPU threads of one operation; 0 is one for each core.
+	Threads int
+	// Logger receives what happens at Debug level; nil is silent.
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() (Options, error) {
+	for name, value := range map[string]int{"Proposals": o.Proposals, "Batch": o.Batch, "Threads": o.Threads} {
+		if value < 0 {
+			return o, fmt.Errorf("detect: %w: %s is %d; it must be positive, or 0 for the default", ErrOption, name, value)
+		}
+	}
+	if err := o.Crop.Check(); err != nil {
+		return o, fmt.Errorf("detect: %w", err)
+	}
+	if o.Proposals == 0 {
+		o.Proposals = DefaultProposals
+	}
+	if o.Batch == 0 {
+		o.Batch = DefaultBatch
+	}
+	if o.DType == "" {
+		o.DType = model.Auto
+	}
+	if o.Templates == nil {
+		o.Templates = prompt.Templates()
+	}
+	if o.Background == nil {
+		o.Background = prompt.Background()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o, nil
+}
+
+// Detector holds the models on a device. Close frees them.
+type Detector struct {
+	options   Options
+	files     model.Files
+	tokenizer *prompt.Tokenizer
+	engine    *torch.Engine
+	network   *rpn.Network
+	image     *clip.Encoder
+	text      *clip.Encoder
+}
+
+// Open loads the models onto the device. The caller closes the Detector.
+func Open(ctx context.Context, options Options) (*Detector, error) {
+	options, err := options.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	device, err := torch.ParseDevice(options.Device)
+	if err != nil {
+		return nil, fmt.Errorf("detect: %w", err)
+	}
+	files, err := options.Models.Resolve(options.DType)
+	if err != nil {
+		return nil, fmt.Errorf("detect: %w", err)
+	}
+	tokenizer, err := prompt.NewTokenizer()
+	if err != nil {
+		return nil, fmt.Errorf("detect: %w", err)
+	}
+	engine, err := torch.Start(device, options.Threads)
+	if err != nil {
+		return nil, fmt.Errorf("detect: %w", err)
+	}
+	d := &Detector{options: options, files: files, tokenizer: tokenizer, engine: engine}
+	if err := engine.Do(ctx, d.load); err != nil {
+		engine.Close()
+		return nil, fmt.Errorf("detect: %w", err)
+	}
+	options.Logger.Debug("models loaded", "device", device.String(),
+		"rpn", files.RPN.Path, "image", files.Image.Path, "text", files.Text.Path)
+	return d, nil
+}
+
+func (d *Detector) load(s *torch.Scope) (err error) {
+	if d.network, err = rpn.Load(s, d.files.RPN); err != nil {
+		return err
+	}
+	if d.image, err = clip.Load(s, d.files.Image); err != nil {
+		return err
+	}
+	d.text, err = clip.Load(s, d.files.Text)
+	return err
+}
+
+// Close waits for the running call, refuses what waits with ErrClosed, and frees the
+// models, and the Queries and Regions that weren't closed. It may be called twice.
+func (d *Detector) Close() error { return d.engine.Close() }
+
+// Info says what a Detector runs on.
+type Info struct {
+	Device           string
+	RPN, Image, Text model.File
+}
+
+// Info says what d runs on.
+func (d *Detector) Info() Info {
+	return Info{Device: d.engine.Device().String(), RPN: d.files.RPN, Image: d.files.Image, Text: d.files.Text}
+}
+
+// Detect finds the queries in a picture. The picture is the caller's and isn't changed.
+func (d *Detector) Detect(ctx context.Context, img image.Image, queries *Queries, params Params) (*Result, error) {
+	regions, err := d.Regions(ctx, img)
+	if err != nil {
+		return nil, err
+	}
+	defer regions.Close()
+	return regions.Match(ctx, queries, params)
+}

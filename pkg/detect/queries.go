@@ -1,0 +1,149 @@
+package detect
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/clipdet/clipdet/pkg/prompt"
+	"github.com/clipdet/clipdet/pkg/torch"
+)
+
+// Query is what to look for: a name, and optionally the phrases that describe it.
+type Query = prompt.Query
+
+// Queries are embedded queries, ready to be matched with any number of pictures of
+// the Detector that made them. Close frees their memory on the device; the
+// Detector's Close does so too.
+//
+// Shape letters: Q queries, T phrasings of the query with the most, G background
+// phrasings, D the width of an embedding.
+type Queries struct {
+	detector *Detector
+	names    []string
+	phrases  [][]string  // of each query, as the text tower saw them
+	each     *torch.Kept // [Q,T,D]: the phrasings, unit; short rows repeat their first
+	classes  *torch.Kept // [Q+G,D]: the mean of each query's phrasings, unit; then the background, unit
+}
+
+// Queries embeds queries. Each query's phrasings are embedded to unit length,
+// averaged, and the mean is scaled to unit length again, as CLIP's zero-shot
+// classifiers are made (openai/CLIP, Prompt_Engineering_for_ImageNet.ipynb).
+//
+// It fails with ErrQuery when there is none or two have one name, with
+// prompt.ErrTooLong when a phrasing has more than CLIP's 77 tokens.
+func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, error) {
+	q := &Queries{detector: d}
+	var book phrasebook
+	longest := 0
+	named := make(map[string]bool)
+	for _, query := range queries {
+		if named[query.Name] {
+			return nil, fmt.Errorf("detect: %w: two are named %q; give all phrases to one", ErrQuery, query.Name)
+		}
+		named[query.Name] = true
+		phrases, err := query.Phrasings(d.options.Templates)
+		if err != nil {
+			return nil, fmt.Errorf("detect: query %q: %w", query.Name, err)
+		}
+		if err := book.add(d.tokenizer, phrases); err != nil {
+			return nil, fmt.Errorf("detect: query %q: %w", query.Name, err)
+		}
+		q.names = append(q.names, query.Name)
+		q.phrases = append(q.phrases, phrases)
+		longest = max(longest, len(phrases))
+	}
+	if len(queries) == 0 {
+		return nil, fmt.Errorf("detect: %w: there is none", ErrQuery)
+	}
+	if err := book.add(d.tokenizer, d.options.Background); err != nil {
+		return nil, fmt.Errorf("detect: background: %w", err)
+	}
+
+	rows, weights := book.layout(q.phrases, longest)
+	background := book.rows(d.options.Background)
+	err := d.engine.Do(ctx, func(s *torch.Scope) error {
+		all := d.text.EncodeAll(s, len(book.tokens), d.options.Batch, func(low, high int) torch.Tensor {
+			return uploadTokens(s, book.tokens[low:high])
+		})
+		n, t := int64(len(q.names)), int64(longest)
+		each := s.IndexSelect(all, 0, torch.Upload(s, rows, n*t))
+		each = s.Reshape(each, n, t, -1)
+		mean := s.Sum(s.Mul(each, torch.Upload(s, weights, n, t, 1)), 1)
+		classes := s.Unit(mean)
+		if len(background) > 0 {
+			classes = s.Cat(0, classes, s.IndexSelect(all, 0, torch.Upload(s, background, int64(len(background)))))
+		}
+		q.each, q.classes = s.Keep(each), s.Keep(classes)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("detect: queries: %w", err)
+	}
+	d.options.Logger.Debug("queries embedded", "queries", len(queries), "phrases", len(book.tokens))
+	return q, nil
+}
+
+// Names are the names of the queries, in the order in which they were given.
+func (q *Queries) Names() []string { return append([]string(nil), q.names...) }
+
+// Close frees the embeddings. It may be called twice.
+func (q *Queries) Close() {
+	q.each.Drop()
+	q.classes.Drop()
+}
+
+// phrasebook gives each different phrase one row of tokens, so that none is encoded twice.
+type phrasebook struct {
+	row    map[string]int64
+	tokens [][]int64
+}
+
+func (b *phrasebook) add(tokenizer *prompt.Tokenizer, phrases []string) error {
+	if b.row == nil {
+		b.row = make(map[string]int64)
+	}
+	for _, phrase := range phrases {
+		if _, ok := b.row[phrase]; ok {
+			continue
+		}
+		tokens, err := tokenizer.Encode(phrase)
+		if err != nil {
+			return err
+		}
+		b.row[phrase] = int64(len(b.tokens))
+		b.tokens = append(b.tokens, tokens)
+	}
+	return nil
+}
+
+func (b *phrasebook) rows(phrases []string) []int64 {
+	rows := make([]int64, len(phrases))
+	for i, phrase := range phrases {
+		rows[i] = b.row[phrase]
+	}
+	return rows
+}
+
+// layout gives the rows [Q,T] of the phrasings and their weights [Q,T] in the mean.
+// A query with fewer than T repeats its first one at weight 0.
+func (b *phrasebook) layout(phrases [][]string, longest int) (rows []int64, weights []float32) {
+	for _, own := range phrases {
+		found := b.rows(own)
+		for i := range longest {
+			if i < len(own) {
+				rows, weights = append(rows, found[i]), append(weights, 1/float32(len(own)))
+			} else {
+				rows, weights = append(rows, found[0]), append(weights, 0)
+			}
+		}
+	}
+	return rows, weights
+}
+
+func uploadTokens(s *torch.Scope, tokens [][]int64) torch.Tensor {
+	var flat []int64
+	for _, row := range tokens {
+		flat = append(flat, row...)
+	}
+	return torch.Upload(s, flat, int64(len(tokens)), int64(len(flat)/len(tokens)))
+}

@@ -1,0 +1,86 @@
+package detect
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"time"
+
+	"github.com/clipdet/clipdet/pkg/pixels"
+	"github.com/clipdet/clipdet/pkg/torch"
+)
+
+// Regions are a picture's proposals with their embeddings: encode once, query many
+// times. Close frees their memory on the device; the Detector's Close does so too.
+//
+// Shape letters: K proposals, S the side of CLIP's input, D the width of an embedding.
+type Regions struct {
+	detector      *Detector
+	width, height int
+	proposals     []Proposal
+	embeddings    *torch.Kept // [K,D], nil without proposals
+	timings       Timings
+}
+
+// Regions finds the candidate boxes of a picture and embeds each. The picture is the
+// caller's and isn't changed.
+func (d *Detector) Regions(ctx context.Context, img image.Image) (*Regions, error) {
+	picture, err := pixels.FromImage(img)
+	if err != nil {
+		return nil, fmt.Errorf("detect: %w", err)
+	}
+	r := &Regions{detector: d, width: picture.Width, height: picture.Height}
+	err = d.engine.Do(ctx, func(s *torch.Scope) error { return r.find(s, picture) })
+	if err != nil {
+		return nil, fmt.Errorf("detect: %w", err)
+	}
+	return r, nil
+}
+
+func (r *Regions) find(s *torch.Scope, picture *pixels.RGB) error {
+	d, since := r.detector, time.Now()
+	uploaded := pixels.Upload(s, picture) // [1,3,H,W]
+	since = lap(since, &r.timings.Upload)
+
+	proposals, err := d.network.Propose(s, uploaded, d.options.Proposals)
+	if err != nil {
+		return err
+	}
+	r.proposals = proposals
+	since = lap(since, &r.timings.RPN)
+	if len(proposals) == 0 {
+		return nil
+	}
+
+	rects := make([]image.Rectangle, len(proposals))
+	for i, p := range proposals {
+		rects[i] = d.options.Crop.Rect(p.Box, r.width, r.height)
+	}
+	size, mean := d.files.Image.Manifest.InputSize, d.files.Image.Manifest.Mean
+	embeddings := d.image.EncodeAll(s, len(rects), d.options.Batch, func(low, high int) torch.Tensor {
+		lap(since, &r.timings.Encode) // of the batch before
+		since = time.Now()
+		crops := pixels.Crops(s, uploaded, rects[low:high], d.options.Crop, size, mean) // [N,3,S,S]
+		since = lap(since, &r.timings.Crop)
+		return crops
+	})
+	r.embeddings = s.Keep(embeddings)
+	lap(since, &r.timings.Encode)
+	return nil
+}
+
+// Size is the picture's width and height in pixels.
+func (r *Regions) Size() (width, height int) { return r.width, r.height }
+
+// Proposals are the candidate boxes, best first. The slice is the caller's.
+func (r *Regions) Proposals() []Proposal { return append([]Proposal(nil), r.proposals...) }
+
+// Close frees the embeddings. It may be called twice.
+func (r *Regions) Close() { r.embeddings.Drop() }
+
+// lap adds the time since then to a stage, and gives the time now.
+func lap(then time.Time, stage *time.Duration) time.Time {
+	now := time.Now()
+	*stage += now.Sub(then)
+	return now
+}

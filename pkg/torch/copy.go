@@ -1,0 +1,92 @@
+package torch
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/sugarme/gotch/libtch"
+)
+
+// number is what crosses between Go and libtorch.
+type number interface{ uint8 | int64 | float32 }
+
+func dtypeOf[T number]() DType {
+	switch any(*new(T)).(type) {
+	case uint8:
+		return Uint8
+	case int64:
+		return Int64
+	}
+	return Float32
+}
+
+// Upload copies values, in row-major order, to a tensor of the shape on the
+// engine's device. The slice stays the caller's.
+func Upload[T number](s *Scope, values []T, shape ...int64) Tensor {
+	if s.Err() != nil {
+		return Tensor{}
+	}
+	dtype := dtypeOf[T]()
+	if n := elements(shape); n != int64(len(values)) {
+		s.Fail(fmt.Errorf("torch: upload: %d %s values don't fill the shape %v", len(values), dtype, shape))
+		return Tensor{}
+	}
+	host := s.op("empty", func(out *libtch.Ctensor) {
+		libtch.AtgEmpty(out, shape, len(shape), int32(dtype), CPU.code())
+	})
+	if s.Err() != nil {
+		return Tensor{}
+	}
+	copy(hostSlice[T](host, len(values)), values)
+	if !s.Device().IsCUDA() {
+		return host
+	}
+	return s.op("to", func(out *libtch.Ctensor) { libtch.AtgTo(out, host.c, s.Device().code()) })
+}
+
+// Download copies t's elements to a new slice, in row-major order. On a GPU it
+// waits for the work that makes t. It gives nil after an error.
+func Download[T number](s *Scope, t Tensor) []T {
+	if s.Err() != nil {
+		return nil
+	}
+	if got, want := DType(libtch.AtScalarType(t.c)), dtypeOf[T](); got != want {
+		s.Fail(fmt.Errorf("torch: download: the tensor is %s, not %s", got, want))
+		return nil
+	}
+	if s.Device().IsCUDA() {
+		device := t
+		t = s.op("to", func(out *libtch.Ctensor) { libtch.AtgTo(out, device.c, CPU.code()) })
+	}
+	t = s.Contiguous(t)
+	if s.Err() != nil {
+		return nil
+	}
+	values := make([]T, elements(shapeOf(t)))
+	copy(values, hostSlice[T](t, len(values)))
+	return values
+}
+
+// hostSlice views the memory of a contiguous tensor of the CPU.
+func hostSlice[T number](t Tensor, n int) []T {
+	if n == 0 {
+		return nil
+	}
+	return unsafe.Slice((*T)(libtch.AtDataPtr(t.c)), n)
+}
+
+func shapeOf(t Tensor) []int64 {
+	shape := make([]int64, libtch.AtDim(t.c))
+	if len(shape) > 0 {
+		libtch.AtShape(t.c, unsafe.Pointer(&shape[0]))
+	}
+	return shape
+}
+
+func elements(shape []int64) int64 {
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}

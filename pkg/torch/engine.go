@@ -1,0 +1,123 @@
+package torch
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sugarme/gotch/libtch"
+)
+
+// live counts the tensors that exist in the process.
+var live atomic.Int64
+
+// Live is the number of tensors of all engines that are not yet freed.
+func Live() int64 { return live.Load() }
+
+// Engine runs work on one device, one piece at a time, on a thread of its own. It
+// is safe for concurrent use. Close frees it; an engine that is never closed keeps
+// its thread and its models for the life of the process.
+type Engine struct {
+	device  Device
+	jobs    chan job
+	closing chan struct{} // closed by Close: no new work
+	stopped chan struct{} // closed when the thread has freed everything
+	once    sync.Once
+
+	// The rest belongs to the engine's thread.
+	kept    map[*Kept]struct{}
+	modules []libtch.Cmodule
+}
+
+type job struct {
+	ctx  context.Context
+	work func(*Scope) error
+	done chan error
+}
+
+// Start makes an engine for a device. threads is the number of CPU threads that
+// one operation may use; 0 leaves libtorch's own choice, one for each core.
+//
+// It switches off, for the process, the profiling executor of TorchScript: with it
+// the first calls of every module, and of every new shape, take twice as long.
+func Start(device Device, threads int) (*Engine, error) {
+	if threads < 0 {
+		return nil, fmt.Errorf("torch: %d threads: the number must be positive, or 0 for libtorch's own choice", threads)
+	}
+	e := &Engine{
+		device:  device,
+		jobs:    make(chan job),
+		closing: make(chan struct{}),
+		stopped: make(chan struct{}),
+		kept:    make(map[*Kept]struct{}),
+	}
+	go e.run(threads)
+	return e, nil
+}
+
+// Device is the device that the engine was started for.
+func (e *Engine) Device() Device { return e.device }
+
+// Do runs work on the engine's thread and returns its error, or else the scope's.
+// It waits for its turn; a context that ends before then is the error, and work
+// that has started sees it at its next operation. After Close it fails with
+// ErrClosed. work must not call Do of the same engine.
+func (e *Engine) Do(ctx context.Context, work func(*Scope) error) error {
+	select { // a closed engine or an ended context wins over a free engine
+	case <-e.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	default:
+	}
+	j := job{ctx: ctx, work: work, done: make(chan error, 1)}
+	select {
+	case e.jobs <- j:
+		return <-j.done
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-e.closing:
+		return ErrClosed
+	}
+}
+
+// Close lets the running work end, refuses what waits, and frees the modules and
+// all that was kept. It may be called more than once and from any goroutine.
+func (e *Engine) Close() error {
+	e.once.Do(func() { close(e.closing) })
+	<-e.stopped
+	return nil
+}
+
+func (e *Engine) run(threads int) {
+	// The thread is never unlocked: it ends with the goroutine, and libtorch's
+	// thread-local state with it.
+	runtime.LockOSThread()
+	defer close(e.stopped)
+	prepareThread(threads)
+	for {
+		select {
+		case j := <-e.jobs:
+			j.done <- e.do(j)
+		case <-e.closing:
+			for k := range e.kept {
+				k.free()
+			}
+			for _, m := range e.modules {
+				libtch.AtmFree(m)
+			}
+			return
+		}
+	}
+}
+
+func (e *Engine) do(j job) error {
+	s := &Scope{engine: e, ctx: j.ctx}
+	defer s.freeFrom(0)
+	if err := j.work(s); err != nil {
+		return err
+	}
+	return s.Err()
+}

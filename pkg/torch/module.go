@@ -1,0 +1,86 @@
+package torch
+
+// #include <stdlib.h>
+// #include "call.h"
+import "C"
+
+import (
+	"fmt"
+	"os"
+	"unsafe"
+
+	"github.com/sugarme/gotch/libtch"
+)
+
+// Module is a TorchScript module on the engine's device. The engine owns it and
+// frees it when it is closed.
+type Module struct {
+	engine *Engine
+	path   string
+	m      unsafe.Pointer
+}
+
+// prepareThread sets what libtorch keeps per thread, on the engine's thread.
+func prepareThread(threads int) {
+	C.at_grad_set_enabled(0)
+	C.atm_set_profiling_mode(0)
+	if threads > 0 {
+		C.at_set_num_threads(C.int(threads))
+	}
+	C.free(unsafe.Pointer(C.get_and_reset_last_err()))
+}
+
+// Load reads a TorchScript archive onto the engine's device.
+func (s *Scope) Load(path string) (*Module, error) {
+	if s.Err() != nil {
+		return nil, s.err
+	}
+	// libtorch's own word for a missing file doesn't name it.
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("torch: load: %w", err)
+	}
+	name := C.CString(path)
+	defer C.free(unsafe.Pointer(name))
+	m := C.atm_load_on_device(name, C.int(s.Device().code()))
+	if err := takeError("load " + path); err != nil {
+		return nil, err
+	}
+	s.engine.modules = append(s.engine.modules, libtch.Cmodule(m))
+	return &Module{engine: s.engine, path: path, m: unsafe.Pointer(m)}, nil
+}
+
+// Call calls a method of the module with tensors, and gives its results: one
+// tensor, or the tensors of a tuple. There must be exactly results of them.
+func (s *Scope) Call(m *Module, method string, results int, inputs ...Tensor) []Tensor {
+	out := make([]Tensor, results)
+	if s.Err() != nil {
+		return out
+	}
+	if m.engine != s.engine {
+		s.Fail(fmt.Errorf("torch: call %s of %s: the module was loaded on another engine", method, m.path))
+		return out
+	}
+	name := C.CString(method)
+	defer C.free(unsafe.Pointer(name))
+	in := make([]C.tensor, len(inputs)+1) // one more, so that &in[0] always exists
+	for i, t := range inputs {
+		in[i] = C.tensor(t.c)
+	}
+	raw := make([]C.tensor, results+1)
+	text := C.call_method(C.module(m.m), name, &in[0], C.int(len(inputs)), &raw[0], C.int(results))
+	if text != nil {
+		defer C.free(unsafe.Pointer(text))
+		s.Fail(libtorchError(fmt.Sprintf("%s of %s", method, m.path), C.GoString(text)))
+		return out
+	}
+	for i := range out {
+		out[i] = Tensor{libtch.Ctensor(raw[i])}
+		s.own(out[i].c)
+	}
+	return out
+}
+
+// Forward calls the method forward, which gives one tensor.
+func (s *Scope) Forward(m *Module, inputs ...Tensor) Tensor {
+	return s.Call(m, "forward", 1, inputs...)[0]
+}

@@ -1,0 +1,156 @@
+package torch
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"github.com/sugarme/gotch/libtch"
+)
+
+// Tensor is a handle that is valid in the Scope that made it, until that scope's
+// work returns. The zero Tensor is what operations give after an error.
+type Tensor struct{ c libtch.Ctensor }
+
+// Scope is the room that one piece of work has on the engine's thread. It must not
+// leave that work, nor be used by another goroutine.
+type Scope struct {
+	engine *Engine
+	ctx    context.Context
+	owned  []libtch.Ctensor
+	err    error
+}
+
+// Err is the scope's first error, or the cause of its context's end.
+func (s *Scope) Err() error {
+	if s.err == nil && s.ctx.Err() != nil {
+		s.err = context.Cause(s.ctx)
+	}
+	return s.err
+}
+
+// Fail records err as the scope's error if it is the first.
+func (s *Scope) Fail(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+}
+
+// Device is the engine's device.
+func (s *Scope) Device() Device { return s.engine.device }
+
+// op runs one libtorch call with one result.
+func (s *Scope) op(name string, call func(out *libtch.Ctensor)) Tensor {
+	var out [1]libtch.Ctensor
+	s.ops(name, out[:], func(p *libtch.Ctensor) { call(p) })
+	return Tensor{out[0]}
+}
+
+// ops runs one libtorch call that writes len(out) results.
+func (s *Scope) ops(name string, out []libtch.Ctensor, call func(out *libtch.Ctensor)) {
+	if s.Err() != nil {
+		return
+	}
+	call(&out[0])
+	s.own(out...)
+	if err := takeError(name); err != nil {
+		s.Fail(err)
+	}
+}
+
+func (s *Scope) own(tensors ...libtch.Ctensor) {
+	for _, c := range tensors {
+		if c != nil {
+			live.Add(1)
+			s.owned = append(s.owned, c)
+		}
+	}
+}
+
+func (s *Scope) freeFrom(mark int) {
+	for _, c := range s.owned[mark:] {
+		libtch.AtFree(c)
+		live.Add(-1)
+	}
+	s.owned = s.owned[:mark]
+}
+
+// Within runs work and frees at once every tensor that it made, but for the one
+// that it returns, which the scope goes on owning. It bounds the memory of a loop.
+func (s *Scope) Within(work func() Tensor) Tensor {
+	mark := len(s.owned)
+	result := work()
+	at := slices.Index(s.owned[mark:], result.c)
+	if result.c == nil || at < 0 {
+		s.freeFrom(mark)
+		return result
+	}
+	s.owned[mark], s.owned[mark+at] = s.owned[mark+at], s.owned[mark]
+	s.freeFrom(mark + 1)
+	return result
+}
+
+// Kept is a tensor that outlives its scope. The engine owns it: it is freed by
+// Drop or, at the latest, by the engine's Close.
+type Kept struct {
+	engine *Engine
+	c      libtch.Ctensor // of the engine's thread
+	gone   atomic.Bool
+}
+
+// Keep takes t out of the scope's ownership. It gives nil after an error.
+func (s *Scope) Keep(t Tensor) *Kept {
+	if s.Err() != nil {
+		return nil
+	}
+	at := slices.Index(s.owned, t.c)
+	if t.c == nil || at < 0 {
+		s.Fail(fmt.Errorf("torch: keep: the tensor is not of this scope"))
+		return nil
+	}
+	s.owned = slices.Delete(s.owned, at, at+1)
+	k := &Kept{engine: s.engine, c: t.c}
+	s.engine.kept[k] = struct{}{}
+	return k
+}
+
+// Use gives the kept tensor for the scope's work. It fails with ErrClosed when it
+// was dropped, and with an error when it belongs to another engine.
+func (s *Scope) Use(k *Kept) Tensor {
+	switch {
+	case s.Err() != nil:
+	case k == nil || k.engine != s.engine:
+		s.Fail(fmt.Errorf("torch: the tensor was kept on another engine"))
+	case k.gone.Load() || k.c == nil:
+		s.Fail(ErrClosed)
+	default:
+		return Tensor{k.c}
+	}
+	return Tensor{}
+}
+
+// Drop frees the kept tensor. It may be called more than once, on nil, from any
+// goroutine but not from inside the engine's work, and after the engine's Close.
+func (k *Kept) Drop() {
+	if k == nil || k.gone.Swap(true) {
+		return
+	}
+	// Only the engine's Close makes this fail, and Close frees what was kept.
+	_ = k.engine.Do(context.Background(), func(*Scope) error {
+		k.free()
+		return nil
+	})
+}
+
+// free runs on the engine's thread.
+func (k *Kept) free() {
+	if k.c == nil {
+		return
+	}
+	k.gone.Store(true)
+	libtch.AtFree(k.c)
+	live.Add(-1)
+	k.c = nil
+	delete(k.engine.kept, k)
+}
