@@ -23,7 +23,7 @@ type KnownAnswer struct {
 type KnownInput struct {
 	Shape   []int64   `json:"shape"`
 	DType   string    `json:"dtype"`             // uint8, float32 or int64
-	Values  string    `json:"values,omitempty"`  // the generator's name; empty where Literal is given
+	Values  string    `json:"values,omitempty"`  // the generator, bytes, unit or tokens; empty where Literal is given
 	Literal [][]int64 `json:"literal,omitempty"` // int64 of shape [rows, columns], taken as they are
 }
 
@@ -45,6 +45,9 @@ type Array struct {
 // elementLimit bounds an input or output of a known answer, so that a broken manifest can't ask for all memory.
 const elementLimit = 1 << 26
 
+// generators gives the dtype of what each generator makes.
+var generators = map[string]string{"bytes": "uint8", "unit": "float32", "tokens": "int64"}
+
 const (
 	startToken = 49406
 	endToken   = 49407
@@ -53,8 +56,9 @@ const (
 // Generate makes the inputs, one Array for each argument of forward. The caller owns them.
 //
 // Values come from the 64-bit generator x = x*6364136223846793005 + 1442695040888963407 (Knuth's MMIX), started at Seed
-// and stepped once before each value, of which the upper 31 bits u are used: u%256 for uint8, u%256/255 for float32, and
-// for int64 rows of tokens: start, six of u%49000+1, end, zeros. The inputs share one generator, in their order.
+// and stepped once before each value, of which the upper 31 bits u are used: "bytes" are u%256 as uint8, "unit" is
+// u%256/255 as float32, and "tokens" are int64 rows of start, six of u%49000+1, end, zeros. The inputs share one
+// generator, in their order.
 func (k KnownAnswer) Generate() ([]Array, error) {
 	var c checks
 	if c.knownAnswer(k); len(c) > 0 {
@@ -76,19 +80,19 @@ func (k KnownAnswer) Generate() ([]Array, error) {
 				values = append(values, row...)
 			}
 			arrays[i].Data = values
-		case in.DType == "uint8":
+		case in.Values == "bytes":
 			values := make([]uint8, n)
 			for j := range values {
 				values[j] = uint8(next() % 256)
 			}
 			arrays[i].Data = values
-		case in.DType == "float32":
+		case in.Values == "unit":
 			values := make([]float32, n)
 			for j := range values {
 				values[j] = float32(next()%256) / 255
 			}
 			arrays[i].Data = values
-		case in.DType == "int64":
+		case in.Values == "tokens":
 			values := make([]int64, n)
 			width := int(in.Shape[1])
 			for row := 0; row < n; row += width {
@@ -220,14 +224,11 @@ func (in KnownInput) problem() string {
 		}
 		return ""
 	}
-	switch in.DType {
-	case "uint8", "float32":
-		return ""
-	case "int64":
-		if len(in.Shape) != 2 || n < 8*int(in.Shape[0]) {
-			return fmt.Sprintf("token rows want shape [rows, at least 8], got %v", in.Shape)
-		}
-		return ""
+	if dtype, ok := generators[in.Values]; !ok || in.DType != dtype {
+		return fmt.Sprintf("values %q of dtype %q: want bytes of uint8, unit of float32 or tokens of int64", in.Values, in.DType)
 	}
-	return fmt.Sprintf("dtype: want uint8, float32 or int64, got %q", in.DType)
+	if in.Values == "tokens" && (len(in.Shape) != 2 || n < 8*int(in.Shape[0])) {
+		return fmt.Sprintf("tokens want shape [rows, at least 8], got %v", in.Shape)
+	}
+	return ""
 }

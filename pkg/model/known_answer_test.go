@@ -13,9 +13,9 @@ func TestGenerate(t *testing.T) {
 	answer := valid(RPN).KnownAnswer
 	answer.Seed = 42
 	answer.Inputs = []KnownInput{
-		{Shape: []int64{2, 3}, DType: "uint8", Values: "lcg"},
-		{Shape: []int64{1, 2}, DType: "float32", Values: "lcg"},
-		{Shape: []int64{2, 9}, DType: "int64", Values: "lcg"},
+		{Shape: []int64{2, 3}, DType: "uint8", Values: "bytes"},
+		{Shape: []int64{1, 2}, DType: "float32", Values: "unit"},
+		{Shape: []int64{2, 9}, DType: "int64", Values: "tokens"},
 		{Shape: []int64{2, 2}, DType: "int64", Literal: [][]int64{{5, 6}, {7, 8}}},
 	}
 	got, err := answer.Generate()

@@ -46,7 +46,10 @@ func TestValidateNamesTheField(t *testing.T) {
 		{RPN, "known_answer.inputs[0]", func(m *Manifest) { m.KnownAnswer.Inputs[0].Shape = []int64{1 << 40, 1 << 40} }},
 		{RPN, "known_answer.inputs[0]", func(m *Manifest) { m.KnownAnswer.Inputs[0].Shape = []int64{1, -3} }},
 		{RPN, "known_answer.inputs[0]", func(m *Manifest) { m.KnownAnswer.Inputs[0].DType = "complex" }},
-		{RPN, "known_answer.inputs[0]", func(m *Manifest) { m.KnownAnswer.Inputs[0].DType = "int64" }},
+		{RPN, "known_answer.inputs[0]", func(m *Manifest) { m.KnownAnswer.Inputs[0].Values = "noise" }},
+		{RPN, "known_answer.inputs[0]", func(m *Manifest) {
+			m.KnownAnswer.Inputs[0].DType, m.KnownAnswer.Inputs[0].Values = "int64", "tokens"
+		}},
 		{RPN, "known_answer.inputs[0]", func(m *Manifest) { m.KnownAnswer.Inputs[0].Literal = [][]int64{{1}} }},
 		{RPN, "known_answer.outputs[0]", func(m *Manifest) { m.KnownAnswer.Outputs[0].Values = make([]float64, 3) }},
 		{RPN, "known_answer.outputs[0]", func(m *Manifest) { m.KnownAnswer.Outputs[0].AbsSum = 1 }},
