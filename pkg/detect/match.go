@@ -152,7 +152,7 @@ func (r *Regions) pick(top ranking, queries *Queries, q int, params Params) ([]D
 		if math.IsNaN(float64(top.score[i])) {
 			return nil, fmt.Errorf("%w: a score is not a number; try models of dtype float32", ErrOutput)
 		}
-		if top.score[i] < params.Threshold {
+		if params.Threshold != 0 && top.score[i] < params.Threshold {
 			break
 		}
 		boxes = append(boxes, r.proposals[int(top.box[i])].Box)

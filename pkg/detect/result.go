@@ -75,7 +75,7 @@ const DefaultNMS = 0.5
 type Params struct {
 	// TopK is the largest number of boxes of each query; 0 is all.
 	TopK int
-	// Threshold is the least Score that is reported.
+	// Threshold is the least Score that is reported; 0 reports all.
 	Threshold float32
 	// NMS is the IoU above which the weaker of two boxes of one query goes; 0 is
 	// DefaultNMS, and 1 or more keeps all.

@@ -26,6 +26,7 @@ void ati_to_tuple(ivalue, ivalue *out, int n);
 void ati_free(ivalue);
 
 void atg_slice(tensor *, tensor self, int64_t dim, int64_t start, uint8_t start_null, int64_t end, uint8_t end_null, int64_t step);
+void atg_cat(tensor *, tensor *tensors, int n, int64_t dim);
 void atg_to_dtype(tensor *, tensor self, int dtype, int non_blocking, int copy);
 void atg_round(tensor *, tensor self);
 void atg_clamp(tensor *, tensor self, void *min, void *max);

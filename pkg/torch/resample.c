@@ -32,6 +32,16 @@ static tensor resize(tensor t, int64_t height, int64_t width) {
   return out;
 }
 
+// resize_y resizes along y alone. libtorch 2.1 gets this wrong for a tensor that is one
+// pixel wide (its loop takes it for a resize along x), so such a one goes doubled.
+static tensor resize_y(tensor t, int64_t height, int64_t width) {
+  if (width > 1 || !t) return resize(t, height, width);
+  tensor twice = NULL, pair[2] = {t, t};
+  atg_cat(&twice, pair, 2, 3);
+  tensor resized = step(twice, resize(twice, height, 2));
+  return step(resized, slice(resized, 3, 0, 1));
+}
+
 // to_bytes rounds and clamps to 0..255, as Pillow does after each direction.
 static tensor to_bytes(tensor t, void *zero, void *full) {
   tensor rounded = NULL, out = NULL;
@@ -48,7 +58,7 @@ static char *resample_one(tensor image, const piece *p, tensor out, int64_t row,
   t = step(t, resize(t, p->y1 - p->y0, p->width));
   t = step(t, slice(t, 3, p->left, p->left + p->to_w));
   t = step(t, to_bytes(t, zero, full));
-  t = step(t, resize(t, p->height, p->to_w));
+  t = step(t, resize_y(t, p->height, p->to_w));
   t = step(t, slice(t, 2, p->top, p->top + p->to_h));
   t = step(t, to_bytes(t, zero, full));
 

@@ -1,0 +1,182 @@
+package pixels
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"math"
+	"os"
+	"testing"
+
+	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/torch"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if n := torch.Live(); n != 0 {
+		fmt.Fprintf(os.Stderr, "%d tensors are still alive after all tests\n", n)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+type cropCase struct {
+	Mode    CropMode
+	Context float64
+	Box     box.Box
+}
+
+func goldenCrops(t *testing.T) (picture *RGB, sheet image.Image, size int, pad []float64, cases []cropCase) {
+	t.Helper()
+	text, err := os.ReadFile("../../testdata/crops/cases.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var golden struct {
+		Size  int
+		Pad   []float64
+		Cases []cropCase
+	}
+	if err := json.Unmarshal(text, &golden); err != nil {
+		t.Fatal(err)
+	}
+	for i := range golden.Pad {
+		golden.Pad[i] /= 255
+	}
+	picture, err = FromImage(readPNG(t, "../../testdata/crops/picture.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return picture, readPNG(t, "../../testdata/crops/crops.png"), golden.Size, golden.Pad, golden.Cases
+}
+
+func readPNG(t *testing.T, path string) image.Image {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	img, err := png.Decode(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// Pillow sums in fixed point and torch in float32, so that a value may round the
+// other way; it is then off by one.
+func TestCropsEqualPillow(t *testing.T) {
+	picture, sheet, size, pad, cases := goldenCrops(t)
+	engine, err := torch.Start(torch.CPU, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
+	total, count := 0.0, 0
+	for i, c := range cases {
+		var values []float32
+		crop := Crop{Mode: c.Mode, Context: c.Context}
+		rect := crop.Rect(c.Box, picture.Width, picture.Height)
+		err := engine.Do(t.Context(), func(s *torch.Scope) error {
+			values = torch.Download[float32](s, Crops(s, Upload(s, picture), []image.Rectangle{rect}, crop, size, pad))
+			return nil
+		})
+		if err != nil {
+			t.Fatalf("case %d, %+v: %v", i, c, err)
+		}
+		worst := 0.0
+		for y := range size {
+			for x := range size {
+				r, g, b, _ := sheet.At(i*size+x, y).RGBA()
+				for channel, want := range []uint32{r >> 8, g >> 8, b >> 8} {
+					got := float64(values[(channel*size+y)*size+x]) * 255
+					difference := math.Abs(got - float64(want))
+					worst = max(worst, difference)
+					total, count = total+difference, count+1
+				}
+			}
+		}
+		if worst > 1.001 {
+			t.Errorf("case %d, %+v: a value differs from Pillow's by %.3f of 255, more than 1", i, c, worst)
+		}
+	}
+	if mean := total / float64(count); mean > 0.005 {
+		t.Errorf("mean difference from Pillow is %.4f of 255, more than 0.005", mean)
+	}
+}
+
+func TestCropsOfABatchEqualSingleOnes(t *testing.T) {
+	picture, _, size, pad, cases := goldenCrops(t)
+	engine, err := torch.Start(torch.CPU, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
+	var rects []image.Rectangle
+	for _, c := range cases {
+		rects = append(rects, Crop{}.Rect(c.Box, picture.Width, picture.Height))
+	}
+	var batch, single []float32
+	err = engine.Do(t.Context(), func(s *torch.Scope) error {
+		p := Upload(s, picture)
+		batch = torch.Download[float32](s, Crops(s, p, rects, Crop{}, size, pad))
+		for i := range rects {
+			single = append(single, torch.Download[float32](s, Crops(s, p, rects[i:i+1], Crop{}, size, pad))...)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(batch) != len(single) {
+		t.Fatalf("the batch has %d values, the single crops have %d", len(batch), len(single))
+	}
+	for i := range batch {
+		if batch[i] != single[i] {
+			t.Fatalf("value %d is %v in the batch and %v alone", i, batch[i], single[i])
+		}
+	}
+}
+
+func TestCropRect(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		context float64
+		box     box.Box
+		want    image.Rectangle
+	}{
+		{"whole pixels stay", 0, box.Box{X0: 3, Y0: 4, X1: 10, Y1: 12}, image.Rect(3, 4, 10, 12)},
+		{"fractions go outward", 0, box.Box{X0: 3.9, Y0: 4.1, X1: 9.1, Y1: 11.9}, image.Rect(3, 4, 10, 12)},
+		{"clipped to the picture", 0, box.Box{X0: -5, Y0: -5, X1: 500, Y1: 7}, image.Rect(0, 0, 100, 7)},
+		{"twice about the centre", 2, box.Box{X0: 40, Y0: 20, X1: 60, Y1: 30}, image.Rect(30, 15, 70, 35)},
+		{"half about the centre", 0.5, box.Box{X0: 40, Y0: 20, X1: 60, Y1: 32}, image.Rect(45, 23, 55, 29)},
+		{"a point is a pixel", 0, box.Box{X0: 7, Y0: 7, X1: 7, Y1: 7}, image.Rect(7, 7, 8, 8)},
+		{"the far corner is its last pixel", 0, box.Box{X0: 100, Y0: 50, X1: 100, Y1: 50}, image.Rect(99, 49, 100, 50)},
+		{"beyond is the nearest pixel", 0, box.Box{X0: -30, Y0: 90, X1: -20, Y1: 95}, image.Rect(0, 49, 1, 50)},
+		{"upside down is a pixel", 0, box.Box{X0: 20, Y0: 20, X1: 10, Y1: 10}, image.Rect(20, 20, 21, 21)},
+		{"not a number is a pixel", 0, box.Box{X0: float32(math.NaN()), Y0: 1, X1: 2, Y1: 3}, image.Rect(0, 0, 1, 1)},
+	} {
+		if got := (Crop{Context: test.context}).Rect(test.box, 100, 50); got != test.want {
+			t.Errorf("%s: %v with context %v gives %v, want %v", test.name, test.box, test.context, got, test.want)
+		}
+	}
+}
+
+func TestCropCheck(t *testing.T) {
+	for _, test := range []struct {
+		crop Crop
+		ok   bool
+	}{
+		{Crop{}, true}, {Crop{Mode: CropPad, Context: 1.5}, true}, {Crop{Mode: CropSquash}, true}, {Crop{Mode: CropCLIP}, true},
+		{Crop{Mode: "centre"}, false}, {Crop{Context: -1}, false}, {Crop{Context: math.NaN()}, false}, {Crop{Context: math.Inf(1)}, false},
+	} {
+		err := test.crop.Check()
+		if test.ok && err != nil || !test.ok && !errors.Is(err, ErrCrop) {
+			t.Errorf("%+v: got %v, want ok %v or an ErrCrop", test.crop, err, test.ok)
+		}
+	}
+}
