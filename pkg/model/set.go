@@ -162,14 +162,41 @@ func (s Set) Resolve(dtype string) (Files, error) {
 	}
 	var files [3]File
 	for i, entry := range picked {
-		files[i].Manifest = entry.Manifest
-		if s.fsys == nil {
-			files[i].Path = filepath.Join(s.dir, entry.Name)
-		} else if files[i].Path, err = spill(s.fsys, entry.Name, s.name+"-"+fingerprint(entries)); err != nil {
-			return Files{}, fmt.Errorf("%v: %w", s, err)
+		if files[i], err = s.place(entry, entries); err != nil {
+			return Files{}, err
 		}
 	}
 	return Files{RPN: files[0], Image: files[1], Text: files[2]}, nil
+}
+
+// File returns the archive of one name, as [Set.List] gives it, ready to be loaded. Errors are those of Resolve.
+func (s Set) File(name string) (File, error) {
+	entries, err := s.List()
+	if err != nil {
+		return File{}, err
+	}
+	for _, entry := range entries {
+		if entry.Name != name {
+			continue
+		}
+		if entry.Err != nil {
+			return File{}, fmt.Errorf("%v: %s: %w", s, name, entry.Err)
+		}
+		return s.place(entry, entries)
+	}
+	return File{}, fmt.Errorf("%w: %v: no file %s", ErrMissing, s, name)
+}
+
+// place gives an entry its path and makes sure that an embedded one is there.
+func (s Set) place(entry Entry, all []Entry) (File, error) {
+	if s.fsys == nil {
+		return File{filepath.Join(s.dir, entry.Name), entry.Manifest}, nil
+	}
+	path, err := spill(s.fsys, entry.Name, s.name+"-"+fingerprint(all))
+	if err != nil {
+		return File{}, fmt.Errorf("%v: %w", s, err)
+	}
+	return File{path, entry.Manifest}, nil
 }
 
 // usable drops the files that are none of ours and stops at one that is but can't be used.

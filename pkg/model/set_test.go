@@ -138,3 +138,23 @@ func TestListShowsBrokenFiles(t *testing.T) {
 		t.Errorf("got %+v, want rpn.pt and a broken torn.pt of 4 bytes", entries)
 	}
 }
+
+func TestFileByName(t *testing.T) {
+	t.Setenv("CLIPDET_HOME", t.TempDir())
+	embedded := embeddedTrio(t)
+	embedded["torn.pt"] = &fstest.MapFile{Data: []byte("torn")}
+	set := Embedded(embedded, "test")
+	file, err := set.File("clip-text.pt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := Inspect(file.Path); err != nil || m.Kind != CLIPText {
+		t.Errorf("%s is of kind %q (%v), want clip-text", file.Path, m.Kind, err)
+	}
+	if _, err := set.File("torn.pt"); !errors.Is(err, ErrNotArchive) {
+		t.Errorf("a broken file: got %v, want ErrNotArchive", err)
+	}
+	if _, err := set.File("none.pt"); !errors.Is(err, ErrMissing) {
+		t.Errorf("a name that is not there: got %v, want ErrMissing", err)
+	}
+}
