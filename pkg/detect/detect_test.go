@@ -1,0 +1,333 @@
+package detect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"math"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/pixels"
+	"github.com/clipdet/clipdet/pkg/prompt"
+)
+
+func TestDetectKeepsItsPromises(t *testing.T) {
+	d := open(t, Options{})
+	q := queries(t, d, "dog", "cat", "teapot")
+	for _, test := range []struct {
+		width, height int
+		params        Params
+	}{
+		{200, 150, Params{}},
+		{150, 200, Params{TopK: 3}},
+		{31, 17, Params{TopK: 1, Rank: RankCosine}},
+		{320, 40, Params{NMS: 1, TopK: 5, Rank: RankProbability}},
+		{64, 64, Params{Threshold: 0.3}},
+		{1, 1, Params{}},
+	} {
+		name := fmt.Sprintf("%dx%d %+v", test.width, test.height, test.params)
+		result, err := d.Detect(t.Context(), scene(1, test.width, test.height), q, test.params)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if result.Width != test.width || result.Height != test.height {
+			t.Errorf("%s: the size is %dx%d", name, result.Width, result.Height)
+		}
+		count := map[string]int{}
+		for i, f := range result.Detections {
+			count[f.Query]++
+			if i > 0 && f.Score > result.Detections[i-1].Score {
+				t.Errorf("%s: detection %d is better than the one before", name, i)
+			}
+			if f.Box != f.Box.Clip(test.width, test.height) || !f.Box.Valid() {
+				t.Errorf("%s: the box %v leaves the picture", name, f.Box)
+			}
+			if f.Score < test.params.Threshold {
+				t.Errorf("%s: score %v is under the threshold", name, f.Score)
+			}
+			if f.Probability < 0 || f.Probability > 1 || f.Objectness < 0 || f.Objectness > 1 || math.Abs(float64(f.Cosine)) > 1.0001 {
+				t.Errorf("%s: a part of the score is out of its range: %+v", name, f)
+			}
+			if f.RunnerUp == f.Query || f.RunnerUp == "" || !strings.Contains(f.Phrase, f.Query) {
+				t.Errorf("%s: phrase %q and runner-up %q don't fit query %q", name, f.Phrase, f.RunnerUp, f.Query)
+			}
+			want := map[Rank]float64{
+				RankCosine: float64(f.Cosine), RankProbability: float64(f.Probability),
+				"": math.Sqrt(float64(f.Probability) * float64(f.Objectness)),
+			}[test.params.Rank]
+			if math.Abs(float64(f.Score)-want) > 1e-6 {
+				t.Errorf("%s: score %v, want %v", name, f.Score, want)
+			}
+			for _, other := range result.Detections[:i] {
+				if test.params.NMS == 0 && other.Query == f.Query && other.Box.IoU(f.Box) > DefaultNMS {
+					t.Errorf("%s: %v and %v of %q overlap by more than %v", name, other.Box, f.Box, f.Query, DefaultNMS)
+				}
+			}
+		}
+		for query, n := range count {
+			if test.params.TopK > 0 && n > test.params.TopK {
+				t.Errorf("%s: %d boxes of %q", name, n, query)
+			}
+		}
+	}
+}
+
+// Results are the same whatever the batch, and on the way through Regions or DetectAll.
+func TestEveryWayGivesTheSame(t *testing.T) {
+	img := scene(3, 160, 120)
+	var want *Result
+	same := func(way string, got *Result, err error) {
+		t.Helper()
+		if err != nil {
+			t.Errorf("%s: %v", way, err)
+			return
+		}
+		got.Timings = Timings{}
+		if want == nil {
+			want = got
+			if len(got.Detections) == 0 {
+				t.Fatal("there is nothing to compare")
+			}
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s differs from Detect at the default batch", way)
+		}
+	}
+	params := Params{TopK: 4}
+	for _, batch := range []int{0, 1, 7, 1000} {
+		d := open(t, Options{Batch: batch})
+		q := queries(t, d, "dog", "cat")
+		got, err := d.Detect(t.Context(), img, q, params)
+		same(fmt.Sprintf("batch %d", batch), got, err)
+	}
+	d := open(t, Options{})
+	q := queries(t, d, "dog", "cat")
+	regions, err := d.Regions(t.Context(), img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer regions.Close()
+	for i := range 2 {
+		got, err := regions.Match(t.Context(), q, params)
+		same(fmt.Sprintf("match %d", i), got, err)
+	}
+	for got, err := range d.DetectAll(t.Context(), stream(img, nil), q, params) {
+		same("DetectAll", got, err)
+	}
+}
+
+func TestQueryErrors(t *testing.T) {
+	d := open(t, Options{})
+	long := strings.Repeat("word ", 100)
+	for _, test := range []struct {
+		name    string
+		queries []Query
+		want    error
+	}{
+		{"none", nil, ErrQuery},
+		{"two of a name", []Query{{Name: "a"}, {Name: "a", Phrases: []string{"b"}}}, ErrQuery},
+		{"too long", []Query{{Name: "a", Phrases: []string{long}}}, prompt.ErrTooLong},
+	} {
+		q, err := d.Queries(t.Context(), test.queries...)
+		if !errors.Is(err, test.want) {
+			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
+		}
+		if q != nil {
+			t.Errorf("%s: there are queries beside the error", test.name)
+		}
+	}
+}
+
+func TestOpenErrors(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		options Options
+		want    error
+	}{
+		{"no models", Options{}, model.ErrMissing},
+		{"no folder", Options{Models: model.Dir("none")}, model.ErrMissing},
+		{"a device that isn't there", Options{Models: tiny(), Device: "cuda:999"}, ErrDevice},
+		{"a device that is none", Options{Models: tiny(), Device: "tpu"}, ErrDevice},
+		{"a dtype that isn't there", Options{Models: tiny(), DType: "float16"}, model.ErrMissing},
+		{"negative proposals", Options{Models: tiny(), Proposals: -1}, ErrOption},
+		{"negative batch", Options{Models: tiny(), Batch: -1}, ErrOption},
+		{"an unknown crop", Options{Models: tiny(), Crop: pixels.Crop{Mode: "x"}}, pixels.ErrCrop},
+	} {
+		d, err := Open(t.Context(), test.options)
+		if !errors.Is(err, test.want) {
+			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
+		}
+		if d != nil {
+			d.Close()
+			t.Errorf("%s: there is a detector beside the error", test.name)
+		}
+	}
+}
+
+func TestParamErrors(t *testing.T) {
+	d := open(t, Options{})
+	q := queries(t, d, "dog")
+	other := queries(t, open(t, Options{}), "dog")
+	img := scene(1, 40, 40)
+	for _, test := range []struct {
+		name    string
+		queries *Queries
+		params  Params
+		want    error
+	}{
+		{"negative top-k", q, Params{TopK: -1}, ErrOption},
+		{"negative NMS", q, Params{NMS: -0.5}, ErrOption},
+		{"NMS is no number", q, Params{NMS: math.NaN()}, ErrOption},
+		{"threshold is no number", q, Params{Threshold: float32(math.NaN())}, ErrOption},
+		{"unknown rank", q, Params{Rank: "x"}, ErrOption},
+		{"no queries", nil, Params{}, ErrQuery},
+		{"another detector's queries", other, Params{}, ErrQuery},
+	} {
+		if _, err := d.Detect(t.Context(), img, test.queries, test.params); !errors.Is(err, test.want) {
+			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
+		}
+	}
+	for name, bad := range map[string]image.Image{"nil": nil, "empty": image.NewRGBA(image.Rect(0, 0, 0, 5))} {
+		if _, err := d.Detect(t.Context(), bad, q, Params{}); err == nil {
+			t.Errorf("a picture that is %s was accepted", name)
+		}
+	}
+}
+
+func TestUseAfterClose(t *testing.T) {
+	d := open(t, Options{})
+	q := queries(t, d, "dog")
+	img := scene(1, 40, 40)
+	regions, err := d.Regions(t.Context(), img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := queries(t, d, "cat")
+	closed.Close()
+	if _, err := d.Detect(t.Context(), img, closed, Params{}); !errors.Is(err, ErrClosed) {
+		t.Errorf("closed queries: got %v, want ErrClosed", err)
+	}
+	for range 2 {
+		if err := d.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
+	if _, err := d.Detect(t.Context(), img, q, Params{}); !errors.Is(err, ErrClosed) {
+		t.Errorf("Detect: got %v, want ErrClosed", err)
+	}
+	if _, err := regions.Match(t.Context(), q, Params{}); !errors.Is(err, ErrClosed) {
+		t.Errorf("Match: got %v, want ErrClosed", err)
+	}
+	if _, err := d.Queries(t.Context(), Query{Name: "x"}); !errors.Is(err, ErrClosed) {
+		t.Errorf("Queries: got %v, want ErrClosed", err)
+	}
+	regions.Close()
+	q.Close()
+}
+
+func TestNoErrorIsLostAmongGoroutines(t *testing.T) {
+	d := open(t, Options{Proposals: 20})
+	q := queries(t, d, "dog", "cat")
+	other := queries(t, open(t, Options{}), "dog")
+	img := scene(5, 80, 60)
+	want, err := d.Detect(t.Context(), img, q, Params{TopK: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	calls := []struct {
+		name string
+		call func() (*Result, error)
+		want error
+	}{
+		{"good", func() (*Result, error) { return d.Detect(t.Context(), img, q, Params{TopK: 2}) }, nil},
+		{"cancelled", func() (*Result, error) { return d.Detect(ended, img, q, Params{}) }, context.Canceled},
+		{"foreign queries", func() (*Result, error) { return d.Detect(t.Context(), img, other, Params{}) }, ErrQuery},
+		{"bad parameter", func() (*Result, error) { return d.Detect(t.Context(), img, q, Params{TopK: -1}) }, ErrOption},
+		{"too long a query", func() (*Result, error) {
+			_, err := d.Queries(t.Context(), Query{Name: "x", Phrases: []string{strings.Repeat("y ", 100)}})
+			return nil, err
+		}, prompt.ErrTooLong},
+	}
+	var callers sync.WaitGroup
+	for g := range 16 {
+		callers.Go(func() {
+			for i := range 10 {
+				c := calls[(g+i)%len(calls)]
+				got, err := c.call()
+				if !errors.Is(err, c.want) {
+					t.Errorf("goroutine %d, %s: got %v, want %v", g, c.name, err, c.want)
+				}
+				if c.want == nil && err == nil && !reflect.DeepEqual(got.Detections, want.Detections) {
+					t.Errorf("goroutine %d, %s: the detections differ from those of a lone call", g, c.name)
+				}
+			}
+		})
+	}
+	callers.Wait()
+}
+
+func TestCancelWhileDetecting(t *testing.T) {
+	d := open(t, Options{Batch: 1})
+	q := queries(t, d, "dog")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Millisecond)
+	defer cancel()
+	for {
+		if _, err := d.Detect(ctx, scene(1, 300, 200), q, Params{}); err != nil {
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v, want DeadlineExceeded", err)
+			}
+			return
+		}
+	}
+}
+
+// 1,000 detections after warm-up may grow the process by 50 MB.
+func TestDetectionsDontGrowTheProcess(t *testing.T) {
+	d := open(t, Options{Proposals: 10})
+	img := scene(2, 64, 48)
+	detect := func(n int) {
+		for range n {
+			q, err := d.Queries(t.Context(), Query{Name: "dog", Phrases: []string{"a dog"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.Detect(t.Context(), img, q, Params{}); err != nil {
+				t.Fatal(err)
+			}
+			q.Close()
+		}
+	}
+	detect(100)
+	before := resident(t)
+	detect(1000)
+	grown := (resident(t) - before) >> 20
+	t.Logf("grew by %d MB", grown)
+	if grown >= 50 {
+		t.Errorf("1,000 detections grew the process by %d MB", grown)
+	}
+}
+
+// resident is the process's memory in bytes.
+func resident(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * os.Getpagesize()
+}

@@ -1,0 +1,74 @@
+package detect
+
+import (
+	"fmt"
+	"image"
+	"math"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/pixels"
+	"github.com/clipdet/clipdet/pkg/torch"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if n := torch.Live(); n != 0 {
+		fmt.Fprintf(os.Stderr, "%d tensors are still alive after all tests\n", n)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// tiny are real archives with random weights: their answers mean nothing and are always the same.
+func tiny() model.Set { return model.Dir("../../testdata/models/tiny") }
+
+func open(t testing.TB, options Options) *Detector {
+	t.Helper()
+	if options.Models == (model.Set{}) {
+		options.Models = tiny()
+	}
+	d, err := Open(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+func queries(t testing.TB, d *Detector, names ...string) *Queries {
+	t.Helper()
+	list := make([]Query, len(names))
+	for i, name := range names {
+		list[i] = Query{Name: name}
+	}
+	q, err := d.Queries(t.Context(), list...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(q.Close)
+	return q
+}
+
+// scene is a picture with a few coloured blobs and noise; the seed places them.
+func scene(seed uint64, width, height int) image.Image {
+	random := rand.New(rand.NewPCG(seed, 1))
+	img := &pixels.RGB{Pix: make([]uint8, 3*width*height), Width: width, Height: height}
+	for i := range img.Pix {
+		img.Pix[i] = uint8(100 + random.IntN(30))
+	}
+	for range 6 {
+		cx, cy, r := random.IntN(width), random.IntN(height), 8+random.IntN(max(1, min(width, height)/4))
+		colour := [3]uint8{uint8(random.IntN(256)), uint8(random.IntN(256)), uint8(random.IntN(256))}
+		for y := max(0, cy-r); y < min(height, cy+r); y++ {
+			for x := max(0, cx-r); x < min(width, cx+r); x++ {
+				if math.Hypot(float64(x-cx), float64(y-cy)) < float64(r) {
+					copy(img.Pix[3*(y*width+x):], colour[:])
+				}
+			}
+		}
+	}
+	return img
+}

@@ -1,0 +1,179 @@
+package detect
+
+import (
+	"math"
+	"sort"
+	"testing"
+
+	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/torch"
+)
+
+// The definition, written out in plain Go: embed each phrase, average, rank by cosine.
+func TestMatchEqualsItsDefinition(t *testing.T) {
+	d := open(t, Options{Background: []string{"nothing", "a texture"}})
+	list := []Query{
+		{Name: "dog"},
+		{Name: "bike", Phrases: []string{"a bicycle", "a mountain bike"}},
+		{Name: "cup", Phrases: []string{"a cup"}},
+	}
+	q, err := d.Queries(t.Context(), list...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	regions, err := d.Regions(t.Context(), scene(9, 200, 160))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer regions.Close()
+	if len(regions.proposals) < 10 {
+		t.Fatalf("only %d proposals: too few to test the order", len(regions.proposals))
+	}
+	var boxes [][]float64
+	if err := d.engine.Do(t.Context(), func(s *torch.Scope) error {
+		boxes = matrix(torch.Download[float32](s, s.Use(regions.embeddings)), len(regions.proposals))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var classes [][]float64
+	phrases := make([][][]float64, len(list))
+	for i, query := range list {
+		texts, err := query.Phrasings(d.options.Templates)
+		if err != nil {
+			t.Fatal(err)
+		}
+		phrases[i] = embed(t, d, texts)
+		classes = append(classes, unit(mean(phrases[i])))
+	}
+	classes = append(classes, embed(t, d, []string{"nothing", "a texture"})...)
+
+	result, err := regions.Match(t.Context(), q, Params{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	scale := d.files.Image.Manifest.LogitScale
+	for i, query := range list {
+		var want []Detection
+		for k, e := range boxes {
+			total := 0.0
+			for _, c := range classes {
+				total += math.Exp(scale * dot(e, c))
+			}
+			p := math.Exp(scale*dot(e, classes[i])) / total
+			runner, nearest := -1, 0
+			for j := range list {
+				if j != i && (runner < 0 || dot(e, classes[j]) > dot(e, classes[runner])) {
+					runner = j
+				}
+			}
+			for j := range phrases[i] {
+				if dot(e, phrases[i][j]) > dot(e, phrases[i][nearest]) {
+					nearest = j
+				}
+			}
+			proposal := regions.proposals[k]
+			want = append(want, Detection{
+				Query: query.Name, Box: proposal.Box, Objectness: proposal.Objectness,
+				Cosine: float32(dot(e, classes[i])), Probability: float32(p),
+				Score:    float32(math.Sqrt(p * float64(proposal.Objectness))),
+				RunnerUp: list[runner].Name, Phrase: q.phrases[i][nearest],
+			})
+		}
+		sort.SliceStable(want, func(a, b int) bool { return want[a].Score > want[b].Score })
+		var kept []Detection
+		for _, w := range want {
+			free := true
+			for _, k := range kept {
+				free = free && k.Box.IoU(w.Box) <= DefaultNMS
+			}
+			if free {
+				kept = append(kept, w)
+			}
+		}
+		compare(t, query.Name, result.Detections, kept)
+	}
+}
+
+func compare(t *testing.T, query string, detections, want []Detection) {
+	t.Helper()
+	var got []Detection
+	for _, f := range detections {
+		if f.Query == query {
+			got = append(got, f)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%s: %d detections, want %d", query, len(got), len(want))
+		return
+	}
+	near := func(a, b float32) bool { return math.Abs(float64(a-b)) < 1e-4 }
+	byBox := map[box.Box]Detection{}
+	for _, w := range want {
+		byBox[w.Box] = w
+	}
+	for i, g := range got {
+		// Equal scores may change places; each box must have its own values.
+		w, ok := byBox[g.Box]
+		if !ok || !near(g.Score, want[i].Score) || !near(g.Cosine, w.Cosine) || !near(g.Probability, w.Probability) ||
+			g.RunnerUp != w.RunnerUp || g.Phrase != w.Phrase {
+			t.Errorf("%s, detection %d: got %+v, want %+v", query, i, g, w)
+		}
+	}
+}
+
+func embed(t *testing.T, d *Detector, texts []string) (rows [][]float64) {
+	t.Helper()
+	var tokens [][]int64
+	for _, text := range texts {
+		ids, err := d.tokenizer.Encode(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens = append(tokens, ids)
+	}
+	if err := d.engine.Do(t.Context(), func(s *torch.Scope) error {
+		rows = matrix(torch.Download[float32](s, d.text.Encode(s, uploadTokens(s, tokens))), len(texts))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+func matrix(values []float32, rows int) [][]float64 {
+	out := make([][]float64, rows)
+	for i := range out {
+		for _, v := range values[i*len(values)/rows : (i+1)*len(values)/rows] {
+			out[i] = append(out[i], float64(v))
+		}
+	}
+	return out
+}
+
+func dot(a, b []float64) (sum float64) {
+	for i := range a {
+		sum += a[i] * b[i]
+	}
+	return sum
+}
+
+func mean(rows [][]float64) []float64 {
+	out := make([]float64, len(rows[0]))
+	for _, row := range rows {
+		for i, v := range row {
+			out[i] += v / float64(len(rows))
+		}
+	}
+	return out
+}
+
+func unit(v []float64) []float64 {
+	length := math.Sqrt(dot(v, v))
+	out := make([]float64, len(v))
+	for i := range v {
+		out[i] = v[i] / length
+	}
+	return out
+}
