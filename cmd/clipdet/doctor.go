@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/torch"
+)
+
+func doctorCommand() *cobra.Command {
+	var f modelFlags
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what works here and what does not, with the fix",
+		Long: `Checks what detection needs: the libraries, the device, memory, the cache, and
+the models, each of which answers its known answer. A line is "ok" or "problem",
+and a problem is followed by what to do about it; then the exit code is 3.`,
+		Example: `  clipdet doctor
+  clipdet doctor --models models/vit-b-32 --device cuda:0`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("doctor takes no argument, got %q", args[0])
+			}
+			return f.check()
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			problems := 0
+			for _, find := range []func(*cobra.Command, *modelFlags) []finding{
+				findVersions, findLibtorch, findDevice, findMemory, findCache, findModels,
+			} {
+				for _, found := range find(cmd, &f) {
+					fmt.Fprintln(cmd.OutOrStdout(), found)
+					if found.fix != "" {
+						problems++
+					}
+				}
+			}
+			if problems > 0 {
+				return setupProblem(fmt.Errorf("%d of the above do not work", problems))
+			}
+			return nil
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+// finding is one line of the doctor's report.
+type finding struct {
+	name, detail string
+	fix          string // empty: it is well
+}
+
+func (f finding) String() string {
+	line := fmt.Sprintf("%-8s %-9s %s", "ok", f.name, f.detail)
+	if f.fix != "" {
+		line = fmt.Sprintf("%-8s %-9s %s\n%18s fix: %s", "problem", f.name, f.detail, "", f.fix)
+	}
+	return strings.TrimRight(line, " ")
+}
+
+const gotchPath = "github.com/sugarme/gotch"
+
+func findVersions(*cobra.Command, *modelFlags) []finding {
+	return []finding{
+		{name: "clipdet", detail: fmt.Sprintf("%s, %s, %s/%s", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)},
+		{name: "gotch", detail: moduleVersion(gotchPath)},
+	}
+}
+
+// findLibtorch looks at what the system's linker mapped into this process, which is what really runs.
+func findLibtorch(*cobra.Command, *modelFlags) []finding {
+	cpu, err := mapped("libtorch_cpu.so")
+	if err != nil {
+		return []finding{{"libtorch", fmt.Sprintf("where it was loaded from can't be seen: %v", err), "run on Linux with /proc mounted"}}
+	}
+	found := []finding{{name: "libtorch", detail: libtorchVersion(cpu) + " in " + filepath.Dir(cpu)}}
+	if !strings.HasPrefix(libtorchVersion(cpu), "2.1.") {
+		found[0].fix = "build and run with ./setup-libtorch.sh, which gets libtorch 2.1.2; gotch needs that version"
+	}
+	return found
+}
+
+// mapped returns the file from which this process has a library.
+func mapped(library string) (string, error) {
+	file, err := os.Open("/proc/self/maps")
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		if at := strings.IndexByte(lines.Text(), '/'); at >= 0 && filepath.Base(lines.Text()[at:]) == library {
+			return lines.Text()[at:], nil
+		}
+	}
+	return "", cmp.Or(lines.Err(), fmt.Errorf("no %s among the mapped files", library))
+}
+
+var versionLine = regexp.MustCompile(`\d+\.\d+\.\d+[+\w]*`)
+
+// libtorchVersion reads the version from beside the library: build-version in libtorch's own packages, version.py in
+// torch's wheels. libtch has no function for it.
+func libtorchVersion(library string) string {
+	for _, name := range []string{"build-version", "version.py"} {
+		data, err := os.ReadFile(filepath.Join(filepath.Dir(library), "..", name))
+		if err != nil {
+			continue
+		}
+		if v := versionLine.Find(data); v != nil {
+			return string(v)
+		}
+	}
+	return "of unknown version"
+}
+
+func findDevice(_ *cobra.Command, f *modelFlags) []finding {
+	_, noCUDA := mapped("libtorch_cuda.so")
+	_, noDriver := os.Stat("/proc/driver/nvidia/version")
+	gpus := torch.CUDADevices()
+	detail := fmt.Sprintf("cpu (%d cores), %d GPUs", runtime.GOMAXPROCS(0), gpus)
+	if gpus == 0 && noCUDA != nil {
+		detail += " (this is the CPU variant)"
+	}
+	const rebuild = "build with CLIPDET_CUDA=1 ./setup-libtorch.sh go build ./cmd/clipdet"
+	device, err := torch.ParseDevice(f.device)
+	switch {
+	case err != nil && noDriver != nil:
+		return []finding{{"device", err.Error(), "install an NVIDIA driver, or use --device cpu"}}
+	case err != nil && noCUDA != nil:
+		return []finding{{"device", err.Error(), rebuild}}
+	case err != nil:
+		return []finding{{"device", err.Error(), fmt.Sprintf("name one of the %d GPUs that there are, from cuda:0, or use --device cpu", gpus)}}
+	case gpus == 0 && noDriver == nil && noCUDA != nil:
+		return []finding{{"device", detail + ", but there is an NVIDIA driver", rebuild}}
+	case gpus == 0 && noDriver == nil:
+		return []finding{{"device", detail + ", but there is an NVIDIA driver", "see whether nvidia-smi lists the GPU and CUDA_VISIBLE_DEVICES does not hide it"}}
+	}
+	return []finding{{name: "device", detail: fmt.Sprintf("%v is used; %s", device, detail)}}
+}
+
+// memoryNeeded is for the built-in models and a picture of some megapixels.
+const memoryNeeded = 1 << 30
+
+func findMemory(*cobra.Command, *modelFlags) []finding {
+	file, err := os.Open("/proc/meminfo")
+	if err != nil {
+		return []finding{{"memory", err.Error(), "run on Linux with /proc mounted"}}
+	}
+	defer file.Close()
+	amounts := map[string]int64{}
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		name, rest, _ := strings.Cut(lines.Text(), ":")
+		var kB int64
+		if _, err := fmt.Sscan(rest, &kB); err == nil {
+			amounts[name] = kB << 10
+		}
+	}
+	available := amounts["MemAvailable"]
+	found := finding{name: "memory", detail: fmt.Sprintf("%.1f of %.1f GiB are free", float64(available)/(1<<30), float64(amounts["MemTotal"])/(1<<30))}
+	if available < memoryNeeded {
+		found.fix = "free 1 GiB, or detection may be ended by the system"
+	}
+	return []finding{found}
+}
+
+func findCache(*cobra.Command, *modelFlags) []finding {
+	const fix = "set CLIPDET_HOME to a directory that can be written; until then the built-in models go to the temporary directory"
+	dir, err := model.CacheDir()
+	if err != nil {
+		return []finding{{"cache", err.Error(), fix}}
+	}
+	err = os.MkdirAll(dir, 0o755)
+	var temp *os.File
+	if err == nil {
+		temp, err = os.CreateTemp(dir, ".partial-*")
+	}
+	if err == nil {
+		err = errors.Join(temp.Close(), os.Remove(temp.Name()))
+	}
+	if err != nil {
+		return []finding{{"cache", err.Error(), fix}}
+	}
+	return []finding{{name: "cache", detail: dir}}
+}
+
+func findModels(cmd *cobra.Command, f *modelFlags) []finding {
+	set := f.set()
+	files, err := set.Resolve(f.dtype.value)
+	if err != nil {
+		return []finding{{"models", err.Error(), modelFix(err)}}
+	}
+	var found []finding
+	for _, file := range []model.File{files.RPN, files.Image, files.Text} {
+		m := file.Manifest
+		line := finding{name: "models", detail: fmt.Sprintf("%s: %s in %s of %v", m.Kind, m.Architecture, m.DType, set)}
+		if _, err := verify(cmd, set, filepath.Base(file.Path), f.device); err != nil {
+			line.detail, line.fix = err.Error(), modelFix(err)
+		}
+		found = append(found, line)
+	}
+	return found
+}
+
+// modelFix says what to do about an error of a model.
+func modelFix(err error) string {
+	switch {
+	case errors.Is(err, torch.ErrDevice):
+		return "use a device that is there, as above"
+	case errors.Is(err, torch.ErrOutOfMemory):
+		return "free memory, or use smaller models"
+	case errors.Is(err, model.ErrAnswer):
+		return "try --dtype float32; if that is right, this device is not exact enough in the other type, or else the file is damaged"
+	case errors.Is(err, model.ErrMissing), errors.Is(err, model.ErrMismatch), errors.Is(err, model.ErrNotArchive),
+		errors.Is(err, model.ErrNoManifest), errors.Is(err, model.ErrManifest):
+		return "export the models again with the exports in torchscript/, or leave --models out for the built-in ones"
+	}
+	return "try --dtype float32 and --device cpu; if that works, the model does not fit the device"
+}

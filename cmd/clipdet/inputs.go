@@ -1,0 +1,183 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/clipdet/clipdet/pkg/pixels"
+)
+
+// input is one picture to do, or one argument that gave none and why.
+type input struct {
+	path string
+	err  error
+}
+
+// extensions are those of the files that are taken from a directory. A file given by name is tried whatever its name.
+var extensions = []string{".gif", ".jpeg", ".jpg", ".png", ".webp"}
+
+// expand turns the arguments into pictures: a file is itself, a directory the pictures in it (sorted, not those of its
+// own directories), and a pattern, which a shell may have left alone, each of its matches. A file that comes up again
+// is taken once. Arguments that give nothing stay as failed inputs, so that they are reported in their place.
+func expand(args []string) []input {
+	var inputs []input
+	seen := map[string]bool{}
+	add := func(path string, err error) {
+		if key := filepath.Clean(path); !seen[key] {
+			seen[key] = true
+			inputs = append(inputs, input{path, err})
+		}
+	}
+	for _, arg := range args {
+		matches := []string{arg}
+		if _, err := os.Lstat(arg); errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(arg, "*?[") {
+			if matches, err = filepath.Glob(arg); err != nil {
+				add(arg, fmt.Errorf("bad pattern: %w", err))
+				continue
+			}
+			if len(matches) == 0 {
+				add(arg, errors.New("no file matches this pattern"))
+				continue
+			}
+		}
+		for _, match := range matches {
+			if info, err := os.Stat(match); err == nil && info.IsDir() {
+				addDirectory(match, add)
+			} else {
+				add(match, nil)
+			}
+		}
+	}
+	return inputs
+}
+
+func addDirectory(dir string, add func(string, error)) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		add(dir, err)
+		return
+	}
+	none := true
+	for _, entry := range entries {
+		hidden := strings.HasPrefix(entry.Name(), ".")
+		if hidden || entry.IsDir() || !slices.Contains(extensions, strings.ToLower(filepath.Ext(entry.Name()))) {
+			continue
+		}
+		add(filepath.Join(dir, entry.Name()), nil)
+		none = false
+	}
+	if none {
+		add(dir, fmt.Errorf("the directory holds no picture (%s)", strings.Join(extensions, ", ")))
+	}
+}
+
+// several says whether the arguments ask for a list of results, even where it comes out with one.
+func several(args []string) bool {
+	if len(args) != 1 {
+		return true
+	}
+	info, err := os.Stat(args[0])
+	if err != nil {
+		return strings.ContainsAny(args[0], "*?[")
+	}
+	return info.IsDir()
+}
+
+// decodeAhead decodes the inputs in their order, each yielding its picture or its error, and keeps up to ahead further
+// ones decoding meanwhile.
+func decodeAhead(ctx context.Context, inputs []input, limits pixels.Limits, ahead int) iter.Seq2[image.Image, error] {
+	type decoded struct {
+		picture image.Image
+		err     error
+	}
+	return func(yield func(image.Image, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		pending := make(chan chan decoded, ahead)
+		go func() {
+			defer close(pending)
+			for _, in := range inputs {
+				done := make(chan decoded, 1)
+				select {
+				case pending <- done:
+				case <-ctx.Done():
+					return
+				}
+				go func() {
+					picture, err := decode(in, limits)
+					done <- decoded{picture, err}
+				}()
+			}
+		}()
+		for done := range pending {
+			if d := <-done; !yield(d.picture, d.err) {
+				return
+			}
+		}
+	}
+}
+
+func decode(in input, limits pixels.Limits) (image.Image, error) {
+	if in.err != nil {
+		return nil, in.err
+	}
+	picture, err := pixels.DecodeFile(in.path, limits)
+	if err != nil { // not a typed nil
+		return nil, err
+	}
+	return picture, nil
+}
+
+// names gives each input a name for its pictures that no other has: the file's without extension, and where several
+// files have that, the later ones with -2, -3 and so on.
+func names(inputs []input) []string {
+	unique := make([]string, len(inputs))
+	taken := map[string]bool{}
+	for i, in := range inputs {
+		base := filepath.Base(in.path)
+		stem := cmp.Or(strings.TrimSuffix(base, filepath.Ext(base)), base)
+		unique[i] = stem
+		for n := 2; taken[strings.ToLower(unique[i])]; n++ { // some file systems don't tell A from a
+			unique[i] = stem + "-" + strconv.Itoa(n)
+		}
+		taken[strings.ToLower(unique[i])] = true
+	}
+	return unique
+}
+
+// cocoName matches COCO's own file names: 000000000139.jpg and COCO_val2014_000000000139.jpg.
+var cocoName = regexp.MustCompile(`^(?:COCO_\w+_)?(\d+)\.\w+$`)
+
+// imageIDs gives each input its COCO image_id: the number in its file name where all names are like COCO's and the
+// numbers differ, or else its place, from 1.
+func imageIDs(inputs []input) []int64 {
+	ids := make([]int64, len(inputs))
+	seen := map[int64]bool{}
+	for i, in := range inputs {
+		match := cocoName.FindStringSubmatch(filepath.Base(in.path))
+		var id int64
+		var err error
+		if match != nil {
+			id, err = strconv.ParseInt(match[1], 10, 64)
+		}
+		if match == nil || err != nil || seen[id] {
+			for j := range ids {
+				ids[j] = int64(j) + 1
+			}
+			return ids
+		}
+		ids[i], seen[id] = id, true
+	}
+	return ids
+}

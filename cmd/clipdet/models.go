@@ -1,0 +1,169 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/model/builtin"
+)
+
+func modelsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "models",
+		Short: "List, describe and check models",
+		Long: `A detector needs three TorchScript archives: a region proposal network (rpn),
+and the two towers of one CLIP (clip-image, clip-text). A directory of models
+holds them as *.pt; the manifest inside each says what it is, so their names are
+free. The exports in torchscript/ make them.`,
+		Args: cobra.NoArgs, // names an unknown subcommand instead of showing help
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return errors.New("name what to do: list, inspect or verify")
+		},
+	}
+	cmd.AddCommand(modelsListCommand(), modelsInspectCommand(), modelsVerifyCommand())
+	return cmd
+}
+
+// sets are those of the directories, or the built-in one.
+func sets(dirs []string) []model.Set {
+	if len(dirs) == 0 {
+		return []model.Set{builtin.Models()}
+	}
+	var sets []model.Set
+	for _, dir := range dirs {
+		sets = append(sets, model.Dir(dir))
+	}
+	return sets
+}
+
+func completeDirs(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
+func modelsListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list [DIR...]",
+		Short: "List the built-in models, or those of directories",
+		Example: `  clipdet models list
+  clipdet models list models/vit-b-32`,
+		ValidArgsFunction: completeDirs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(table, "FILE\tKIND\tDTYPE\tMB\tARCHITECTURE\tWEIGHTS\tLICENCE")
+			var problems []error
+			for _, set := range sets(args) {
+				entries, err := set.List()
+				problems = append(problems, err)
+				for _, e := range entries {
+					if e.Err != nil {
+						problems = append(problems, fmt.Errorf("%v: %s: %w", set, e.Name, e.Err))
+						continue
+					}
+					m := e.Manifest
+					fmt.Fprintf(table, "%s\t%s\t%s\t%.1f\t%s\t%s\t%s\n", e.Name, m.Kind, m.DType, float64(e.Size)/1e6, m.Architecture, m.Weights.Name, m.Weights.Licence)
+				}
+			}
+			return setupProblem(errors.Join(append(problems, table.Flush())...))
+		},
+	}
+}
+
+func modelsInspectCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "inspect FILE",
+		Short:   "Write an archive's manifest as JSON",
+		Example: `  clipdet models inspect models/vit-b-32/rpn.pt | jq .weights`,
+		Args:    exactlyOne("FILE"),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"pt"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			m, err := model.Inspect(args[0])
+			if err != nil {
+				return setupProblem(err)
+			}
+			encoder := json.NewEncoder(cmd.OutOrStdout())
+			encoder.SetEscapeHTML(false)
+			encoder.SetIndent("", "  ")
+			return setupProblem(encoder.Encode(m))
+		},
+	}
+}
+
+func modelsVerifyCommand() *cobra.Command {
+	var f modelFlags
+	cmd := &cobra.Command{
+		Use:   "verify [DIR]",
+		Short: "Run each model on its known answer",
+		Long: `Runs each archive of a directory, or each built-in one, on the input that its
+manifest names, and compares the output with the one that the export recorded.`,
+		Example: `  clipdet models verify
+  clipdet models verify models/vit-b-32 --device cuda:0`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return fmt.Errorf("%d directories: verify one at a time", len(args))
+			}
+			return f.check()
+		},
+		ValidArgsFunction: completeDirs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			set := sets(args)[0]
+			entries, err := set.List()
+			if err != nil {
+				return setupProblem(err)
+			}
+			var problems []error
+			for _, e := range entries {
+				if errors.Is(e.Err, model.ErrNoManifest) {
+					continue // no model of ours
+				}
+				difference, err := verify(cmd, set, e.Name, f.device)
+				if err != nil {
+					problems = append(problems, err)
+					fmt.Fprintf(cmd.OutOrStdout(), "problem  %s\n", e.Name)
+					continue
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "ok       %s  %s in %s, difference %.2g (up to %.2g is right)\n",
+					e.Name, e.Manifest.Kind, e.Manifest.DType, difference, e.Manifest.KnownAnswer.Tolerance)
+			}
+			if len(problems) == 0 { // then see whether they make a detector
+				_, err = set.Resolve(model.Auto)
+			}
+			return setupProblem(errors.Join(append(problems, err)...))
+		},
+	}
+	f.addDevice(cmd)
+	return cmd
+}
+
+// verify replays the known answer of one archive of a set.
+func verify(cmd *cobra.Command, set model.Set, name, device string) (float64, error) {
+	file, err := set.File(name)
+	if err != nil {
+		return 0, err
+	}
+	return detect.Verify(cmd.Context(), file, device)
+}
+
+// setupProblem gives an error about models, if there is one, its exit code.
+func setupProblem(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &failure{exitSetup, err}
+}
+
+func exactlyOne(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("want one %s, got %d", what, len(args))
+		}
+		return nil
+	}
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes, as the help of the root command lists them.
+const (
+	exitDone   = 0
+	exitInputs = 1
+	exitUsage  = 2
+	exitSetup  = 3
+)
+
+// failure is an error that ends the program with a code of its own. Every other error is wrong usage, since cobra's own
+// errors are.
+type failure struct {
+	code int
+	err  error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// run executes the command line args and returns the exit code. Data goes to stdout, everything else to stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitDone
+	}
+	fmt.Fprintf(stderr, "clipdet: %v\n", err)
+	var f *failure
+	if errors.As(err, &f) {
+		return f.code
+	}
+	fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
+	return exitUsage
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "clipdet",
+		Short: "Find in pictures what words name",
+		Long: `clipdet finds in pictures what words name, without training on them: a region
+proposal network finds candidate boxes, and CLIP tells which of them look like
+each query.
+
+Data goes to stdout; progress and logs go to stderr.
+
+Exit codes:
+  0  done
+  1  some inputs failed; the others are done
+  2  wrong usage
+  3  the models or the device don't work; see 'clipdet doctor'`,
+		Example: `  clipdet detect -q dog -q "bike=a bicycle|a mountain bike" street.jpg
+  clipdet models list
+  clipdet doctor`,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetVersionTemplate("clipdet {{.Version}}\n")
+	root.PersistentFlags().BoolP("verbose", "v", false, "log what happens, in detail, to stderr")
+	root.AddCommand(detectCommand(), modelsCommand(), doctorCommand())
+	return root
+}
+
+// logger logs warnings to the command's stderr, and with --verbose all.
+func logger(cmd *cobra.Command) *slog.Logger {
+	level := slog.LevelWarn
+	if verbose, err := cmd.Flags().GetBool("verbose"); err == nil && verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+}

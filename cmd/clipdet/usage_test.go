@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/clipdet/clipdet/pkg/torch"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if n := torch.Live(); n != 0 {
+		fmt.Fprintf(os.Stderr, "%d tensors are alive after all tests, want 0\n", n)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// clipdet runs the command in this process.
+func clipdet(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(t.Context(), args, &out, &err)
+	return code, out.String(), err.String()
+}
+
+func TestWrongUsage(t *testing.T) {
+	tree(t, "templates.txt", "file", "a.png")
+	if err := os.WriteFile("bad.txt", []byte("# mine\na photo\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("very ", 100) + "long"
+	tests := []struct {
+		args []string
+		says string
+	}{
+		{[]string{"find"}, `unknown command "find"`},
+		{[]string{"--nope"}, "--nope"},
+		{[]string{"detect"}, "no picture"},
+		{[]string{"detect", "-q", "dog"}, "no picture"},
+		{[]string{"detect", "a.png"}, "--query"},
+		{[]string{"detect", "-q", "", "a.png"}, "name is empty"},
+		{[]string{"detect", "-q", "dog=", "a.png"}, "phrase 1 is empty"},
+		{[]string{"detect", "-q", "dog", "-q", "dog=a dog", "a.png"}, `"dog" is given twice`},
+		{[]string{"detect", "-q", "x=" + long, "a.png"}, "--query"},
+		{[]string{"detect", "-q", "dog", "--format", "xml", "a.png"}, "json, jsonl, coco, csv"},
+		{[]string{"detect", "-q", "dog", "--rank", "best", "a.png"}, "fused, probability, cosine"},
+		{[]string{"detect", "-q", "dog", "--crop", "round", "a.png"}, "clip, squash, pad"},
+		{[]string{"detect", "-q", "dog", "--dtype", "int8", "a.png"}, "auto, float32, bfloat16, float16"},
+		{[]string{"detect", "-q", "dog", "--device", "gpu", "a.png"}, "cuda:N"},
+		{[]string{"detect", "-q", "dog", "--proposals", "0", "a.png"}, "--proposals 0"},
+		{[]string{"detect", "-q", "dog", "--proposals", "many", "a.png"}, `"many"`},
+		{[]string{"detect", "-q", "dog", "--top-k", "-1", "a.png"}, "--top-k -1"},
+		{[]string{"detect", "-q", "dog", "--threshold", "50", "a.png"}, "--threshold 50"},
+		{[]string{"detect", "-q", "dog", "--threshold", "NaN", "a.png"}, "--threshold NaN"},
+		{[]string{"detect", "-q", "dog", "--nms", "0", "a.png"}, "--nms 0"},
+		{[]string{"detect", "-q", "dog", "--crop-context", "-1", "a.png"}, "--crop-context"},
+		{[]string{"detect", "-q", "dog", "--crop-context", "1e9", "a.png"}, "--crop-context"},
+		{[]string{"detect", "-q", "dog", "--max-megapixels", "0", "a.png"}, "--max-megapixels 0"},
+		{[]string{"detect", "-q", "dog", "--templates", "none.txt", "a.png"}, "none.txt"},
+		{[]string{"detect", "-q", "dog", "--templates", "templates.txt", "a.png"}, "templates.txt"},
+		{[]string{"detect", "-q", "dog", "--templates", "bad.txt", "a.png"}, "line 2"},
+		{[]string{"detect", "-q", "dog", "--pictures", "a.png"}, "--out"},
+		{[]string{"detect", "-q", "dog", "--out", "file/x", "a.png"}, "--out"},
+		{[]string{"models"}, "list, inspect or verify"},
+		{[]string{"models", "delete"}, `unknown command "delete"`},
+		{[]string{"models", "inspect"}, "want one FILE"},
+		{[]string{"models", "verify", "a", "b"}, "one at a time"},
+		{[]string{"models", "verify", "--device", "tpu"}, "cuda:N"},
+		{[]string{"doctor", "now"}, `"now"`},
+	}
+	for _, test := range tests {
+		code, stdout, stderr := clipdet(t, test.args...)
+		if code != exitUsage {
+			t.Errorf("%q: exit code %d, want %d", test.args, code, exitUsage)
+		}
+		if !strings.Contains(stderr, test.says) || !strings.Contains(stderr, "--help") {
+			t.Errorf("%q: stderr is %q, want it to say %q and name --help", test.args, stderr, test.says)
+		}
+		if stdout != "" {
+			t.Errorf("%q: stdout is %q, want nothing", test.args, stdout)
+		}
+	}
+}
+
+func TestModelsThatDoNotWork(t *testing.T) {
+	tree(t, "empty/", "torn/rpn.pt", "a.png")
+	tests := []struct {
+		args []string
+		says string
+	}{
+		{[]string{"detect", "-q", "dog", "--models", "none", "a.png"}, "none"},
+		{[]string{"detect", "-q", "dog", "--models", "empty", "a.png"}, "no rpn"},
+		{[]string{"detect", "-q", "dog", "--models", "torn", "a.png"}, "rpn.pt"},
+		{[]string{"detect", "-q", "dog", "--device", "cuda:99", "a.png"}, "cuda:99"},
+		{[]string{"models", "list", "none"}, "none"},
+		{[]string{"models", "list", "torn"}, "rpn.pt"},
+		{[]string{"models", "inspect", "none.pt"}, "none.pt"},
+		{[]string{"models", "inspect", filepath.Join("torn", "rpn.pt")}, "not a TorchScript archive"},
+		{[]string{"models", "verify", "empty"}, "no rpn"},
+		{[]string{"models", "verify", "torn"}, "rpn.pt"},
+		{[]string{"doctor", "--models", "empty"}, "1 of the above"},
+		{[]string{"doctor", "--device", "cuda:99"}, "of the above"},
+	}
+	for _, test := range tests {
+		code, _, stderr := clipdet(t, test.args...)
+		if code != exitSetup {
+			t.Errorf("%q: exit code %d, want %d", test.args, code, exitSetup)
+		}
+		if !strings.Contains(stderr, test.says) {
+			t.Errorf("%q: stderr is %q, want it to say %q", test.args, stderr, test.says)
+		}
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	for _, args := range []string{"--help", "detect --help", "models --help", "models list --help", "models inspect --help",
+		"models verify --help", "doctor --help", "--version", "completion bash", "completion zsh", "completion fish"} {
+		code, stdout, stderr := clipdet(t, strings.Fields(args)...)
+		if code != exitDone || stdout == "" || stderr != "" {
+			t.Errorf("%s: exit code %d, %d bytes on stdout, stderr %q; want 0, some and none", args, code, len(stdout), stderr)
+		}
+		for i, line := range strings.Split(stdout, "\n") {
+			if strings.HasSuffix(args, "--help") && !strings.HasPrefix(strings.TrimSpace(line), "-") && len(line) > 100 {
+				t.Errorf("%s: line %d is %d characters long, want at most 100: %s", args, i+1, len(line), line)
+			}
+		}
+	}
+}
+
+// Cobra's completion asks the program itself, by the hidden command __complete.
+func TestCompletion(t *testing.T) {
+	tests := []struct{ args, want string }{
+		{"detect --format ", "json jsonl coco csv"},
+		{"detect --device ", "auto cpu cuda:0"},
+		{"detect --rank ", "fused probability cosine"},
+		{"detect --crop ", "clip squash pad"},
+		{"detect --dtype ", "auto float32 bfloat16 float16"},
+		{"models i", "inspect"},
+	}
+	for _, test := range tests {
+		code, stdout, _ := clipdet(t, append([]string{"__complete"}, strings.Split(test.args, " ")...)...)
+		var words []string
+		for line := range strings.Lines(stdout) {
+			word, _, _ := strings.Cut(strings.TrimSpace(line), "\t")
+			if !strings.HasPrefix(word, ":") {
+				words = append(words, word)
+			}
+		}
+		if got := strings.Join(words, " "); code != exitDone || got != test.want {
+			t.Errorf("completing %q: got %q (exit code %d), want %q", test.args, got, code, test.want)
+		}
+	}
+}
