@@ -1,0 +1,39 @@
+package prompt_test
+
+import (
+	"fmt"
+
+	"github.com/clipdet/clipdet/pkg/prompt"
+)
+
+func ExampleParseQuery() {
+	for _, typed := range []string{"traffic light", "bike=a bicycle|a mountain bike", "bike=", "a bicycle|a bike"} {
+		query, err := prompt.ParseQuery(typed)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		phrasings, err := query.Phrasings([]string{"a photo of a {}.", "art of the {}."})
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Printf("%s: %q\n", query.Name, phrasings)
+	}
+	// Output:
+	// traffic light: ["a photo of a traffic light." "art of the traffic light."]
+	// bike: ["a bicycle" "a mountain bike"]
+	// a query is NAME or NAME=PHRASE|PHRASE: phrase 1 is empty (in "bike=")
+	// a query is NAME or NAME=PHRASE|PHRASE: "a bicycle|a bike" has phrases but no name; put NAME= before them
+}
+
+func ExampleTokenizer_Encode() {
+	tokenizer, err := prompt.NewTokenizer()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ids, err := tokenizer.Encode("art of the dog.")
+	fmt.Println(len(ids), ids[:8], err)
+	// Output: 77 [49406 794 539 518 1929 269 49407 0] <nil>
+}

@@ -1,0 +1,108 @@
+package prompt
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// ErrTemplate is what a template without exactly one {} fails with, and a list
+// of templates that is empty.
+var ErrTemplate = errors.New("a template is a text with one {} for the name")
+
+// slot is where a template takes the name.
+const slot = "{}"
+
+// Templates are the phrasings that a query's name is filled into by default:
+// the seven that OpenAI chose by forward selection from 80 on ImageNet
+// (github.com/openai/CLIP, notebooks/Prompt_Engineering_for_ImageNet.ipynb).
+// "itap" is "I took a picture"; "a origami" is as published, and changing it
+// would change the embedding. The slice is the caller's.
+func Templates() []string {
+	return []string{
+		"itap of a {}.",
+		"a bad photo of the {}.",
+		"a origami {}.",
+		"a photo of the large {}.",
+		"a {} in a video game.",
+		"art of the {}.",
+		"a photo of the small {}.",
+	}
+}
+
+// Background are phrasings of "nothing of interest" for a box that holds none
+// of the queried things. They name no thing or material, wall and sky included,
+// so that they don't compete with a query for it. The slice is the caller's.
+func Background() []string {
+	return []string{
+		"a photo of the background.",
+		"a photo of nothing in particular.",
+		"an empty area.",
+		"a plain texture.",
+		"a blurry patch of an image.",
+	}
+}
+
+// Fill puts name into each template's {}, in their order. It fails with
+// ErrTemplate if there is no template or one has not exactly one {}, and with
+// ErrUTF8. The name is not looked at otherwise.
+func Fill(name string, templates []string) ([]string, error) {
+	if err := checkUTF8("name", name); err != nil {
+		return nil, err
+	}
+	if len(templates) == 0 {
+		return nil, fmt.Errorf("%w: there are none", ErrTemplate)
+	}
+	filled := make([]string, len(templates))
+	for i, template := range templates {
+		if err := checkTemplate(template); err != nil {
+			return nil, fmt.Errorf("template %d: %w", i+1, err)
+		}
+		filled[i] = strings.Replace(template, slot, name, 1)
+	}
+	return filled, nil
+}
+
+// ParseTemplates reads a template file: one template a line, with the space
+// around it removed. Empty lines and lines that start with # are skipped, and
+// so is a byte order mark. A line that is no template is ErrTemplate or ErrUTF8
+// and the error names its number; so is a file without any template.
+func ParseTemplates(r io.Reader) ([]string, error) {
+	var templates []string
+	lines := bufio.NewScanner(r)
+	number := 0
+	for lines.Scan() {
+		number++
+		line := lines.Text()
+		if number == 1 {
+			line = strings.TrimPrefix(line, "\ufeff")
+		}
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if err := checkTemplate(line); err != nil {
+			return nil, fmt.Errorf("line %d: %w", number, err)
+		}
+		templates = append(templates, line)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("line %d: %w", number+1, err)
+	}
+	if len(templates) == 0 {
+		return nil, fmt.Errorf("%w: none in %d lines", ErrTemplate, number)
+	}
+	return templates, nil
+}
+
+func checkTemplate(template string) error {
+	if err := checkUTF8("template", template); err != nil {
+		return err
+	}
+	if n := strings.Count(template, slot); n != 1 {
+		return fmt.Errorf("%w: %q has %d", ErrTemplate, template, n)
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package prompt
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+func TestFill(t *testing.T) {
+	tests := []struct {
+		name      string
+		fill      string
+		templates []string
+		want      []string
+		err       error
+	}{
+		{"in order", "dog", []string{"a {}.", "{}", "the {} is big"}, []string{"a dog.", "dog", "the dog is big"}, nil},
+		{"the name is text", "{} %s", []string{"a {}."}, []string{"a {} %s."}, nil},
+		{"no templates", "dog", nil, nil, ErrTemplate},
+		{"no place for the name", "dog", []string{"a {}", "a dog"}, nil, ErrTemplate},
+		{"two places", "dog", []string{"a {} and a {}"}, nil, ErrTemplate},
+		{"invalid name", "\xff", []string{"a {}"}, nil, ErrUTF8},
+		{"invalid template", "dog", []string{"a \xff {}"}, nil, ErrUTF8},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := Fill(test.fill, test.templates)
+			if !errors.Is(err, test.err) || !slices.Equal(got, test.want) {
+				t.Errorf("Fill(%q, %q) = %q, %v; want %q, %v", test.fill, test.templates, got, err, test.want, test.err)
+			}
+		})
+	}
+}
+
+// TestDefaults holds the default phrasings to be usable, and a caller's changes
+// to stay with the caller.
+func TestDefaults(t *testing.T) {
+	tokenizer := newTokenizer(t)
+	filled, err := Fill("dog", Templates())
+	if err != nil || len(filled) != 7 {
+		t.Fatalf("Fill gave %q, %v for the default templates, want 7 phrasings", filled, err)
+	}
+	for _, text := range append(filled, Background()...) {
+		if _, err := tokenizer.Encode(text); err != nil {
+			t.Errorf("Encode(%q) failed: %v", text, err)
+		}
+	}
+	for name, defaults := range map[string]func() []string{"Templates": Templates, "Background": Background} {
+		defaults()[0] = "changed"
+		if defaults()[0] == "changed" {
+			t.Errorf("%s gives all callers the same slice", name)
+		}
+	}
+}
+
+func TestParseTemplates(t *testing.T) {
+	tests := []struct {
+		name, file string
+		want       []string
+	}{
+		{"lines", "a {}.\nthe {}\n", []string{"a {}.", "the {}"}},
+		{"no newline at the end", "a {}.", []string{"a {}."}},
+		{"Windows", "\ufeffa {}.\r\nthe {}\r\n", []string{"a {}.", "the {}"}},
+		{"comments and empty lines", "# CLIP\n\n  \t\n  # more\n a {}. \n", []string{"a {}."}},
+		{"# within a line is text", "a {} # 1\n", []string{"a {} # 1"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := ParseTemplates(strings.NewReader(test.file))
+			if err != nil || !slices.Equal(got, test.want) {
+				t.Errorf("ParseTemplates(%q) = %q, %v; want %q", test.file, got, err, test.want)
+			}
+		})
+	}
+}
+
+func TestParseTemplatesErrors(t *testing.T) {
+	broken := errors.New("broken pipe")
+	tests := []struct {
+		name string
+		file io.Reader
+		want error
+		says string
+	}{
+		{"empty", strings.NewReader(""), ErrTemplate, "none in 0 lines"},
+		{"only comments", strings.NewReader("# a {}\n\n"), ErrTemplate, "none in 2 lines"},
+		{"a line without {}", strings.NewReader("a {}\n\na dog\n"), ErrTemplate, `line 3: `},
+		{"a line with two", strings.NewReader("# x\na {} {}\n"), ErrTemplate, `line 2: `},
+		{"invalid UTF-8", strings.NewReader("a {}\na \xff {}\n"), ErrUTF8, `line 2: `},
+		{"a picture", strings.NewReader("\x89PNG\r\n\x1a\n\x00\x00"), ErrUTF8, `line 1: `},
+		{"reading fails", io.MultiReader(strings.NewReader("a {}\n"), iotest.ErrReader(broken)), broken, `line 2: `},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := ParseTemplates(test.file)
+			if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("ParseTemplates = %q, %v; want %v that says %q", got, err, test.want, test.says)
+			}
+		})
+	}
+}
+
+func FuzzParseTemplates(f *testing.F) {
+	for _, seed := range []string{"a {}.\n", "\ufeff# x\r\n{}\r\n", "a {} {}", "{{}}", "\xff{}", "\n\n", strings.Repeat("a", 70000)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, file string) {
+		templates, err := ParseTemplates(strings.NewReader(file))
+		if err != nil {
+			if templates != nil {
+				t.Fatalf("ParseTemplates(%q) gave both %q and %v", file, templates, err)
+			}
+			return
+		}
+		if filled, err := Fill("dog", templates); err != nil || len(filled) == 0 {
+			t.Fatalf("ParseTemplates(%q) gave %q, which can't be filled: %q, %v", file, templates, filled, err)
+		}
+		again, err := ParseTemplates(strings.NewReader(strings.Join(templates, "\n")))
+		if err != nil || !slices.Equal(again, templates) {
+			t.Fatalf("%q was read as %q; written and read again as %q, %v", file, templates, again, err)
+		}
+	})
+}
