@@ -1,0 +1,290 @@
+"""Writes TorchScript archives that describe themselves, as CONTRACT.md says: every exporter ends in save().
+
+An archive is refused before it is written when it could fail later, elsewhere: a device fixed in its code, a gradient,
+an operator that libtorch lacks, a fixed batch size, an answer that does not come back after loading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from torch import Tensor, nn
+
+FORMAT = 1
+EXPORTER = f"clipdet-export 1 torch {torch.__version__} torchvision {torchvision.__version__}"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+BATCHES = (1, 2, 5)
+
+# What must not be in the serialised code of an archive, and why.
+FORBIDDEN = {
+    r"torch\.device\(": "a fixed device",
+    r"ops\.torchvision\.": "an operator of torchvision, which libtorch lacks",
+    r"CONSTANTS\.c\d": "a tensor constant, which stays behind when the module moves (tracing makes them)",
+}
+
+
+class ContractError(Exception):
+    """The module does not keep the contract; nothing was written."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where the weights came from. sha256 is of the source file, or of digest() where there is none."""
+
+    name: str
+    sha256: str
+    licence: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Input:
+    """An argument of forward in a known answer: made by the generator, or given as rows of integers."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    literal: tuple[tuple[int, ...], ...] | None = None
+
+    def manifest(self) -> dict:
+        entry: dict = {"shape": list(self.shape), "dtype": self.dtype}
+        if self.literal is None:
+            entry["values"] = {"uint8": "bytes", "float32": "unit", "int64": "tokens"}[self.dtype]
+        else:
+            entry["literal"] = [list(row) for row in self.literal]
+        return entry
+
+
+def manifest(kind: str, architecture: str, weights: Weights, dtype: str, channels_last: bool, **fields: object) -> dict:
+    """The fields that every archive has, then those of its kind."""
+    return {
+        "format": FORMAT,
+        "kind": kind,
+        "architecture": architecture,
+        "weights": asdict(weights),
+        "dtype": dtype,
+        "memory_format": "channels_last" if channels_last else "contiguous",
+        "exporter": EXPORTER,
+        "created": "",
+        **fields,
+    }
+
+
+def file_name(kind: str, dtype: str) -> str:
+    """rpn.pt, or rpn.bfloat16.pt to lie beside it."""
+    return f"{kind}.pt" if dtype == "float32" else f"{kind}.{dtype}.pt"
+
+
+def digest(state: Mapping[str, Tensor]) -> str:
+    """sha256 over a state dict's names, shapes, types and values, for weights that are no file."""
+    h = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        h.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        h.update(value.view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+    return h.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def lcg(seed: int, count: int) -> np.ndarray:
+    """The upper 31 bits of count steps of Knuth's MMIX generator from seed, which Go repeats without torch."""
+    x = np.array([seed * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1], np.uint64)
+    factor, term = 6364136223846793005, 1442695040888963407  # of len(x) steps at once
+    while len(x) < count:
+        x = np.concatenate([x, x * np.uint64(factor) + np.uint64(term)])
+        factor, term = factor * factor & (1 << 64) - 1, (factor + 1) * term & (1 << 64) - 1
+    return x[:count] >> np.uint64(33)
+
+
+def generate(seed: int, inputs: Sequence[Input]) -> list[Tensor]:
+    """The inputs of a known answer. They share one generator, in their order."""
+    counts = [0 if i.literal else i.shape[0] * 6 if i.dtype == "int64" else int(np.prod(i.shape)) for i in inputs]
+    stream = lcg(seed, max(1, sum(counts)))
+    made = []
+    for entry, count in zip(inputs, counts, strict=True):
+        u, stream = stream[:count], stream[count:]
+        if entry.literal is not None:
+            made.append(torch.tensor(entry.literal, dtype=torch.int64).reshape(entry.shape))
+        elif entry.dtype == "uint8":
+            made.append(torch.from_numpy((u % 256).astype(np.uint8)).reshape(entry.shape))
+        elif entry.dtype == "float32":
+            made.append(torch.from_numpy((u % 256).astype(np.float32) / np.float32(255)).reshape(entry.shape))
+        else:
+            rows = np.zeros(entry.shape, np.int64)
+            rows[:, 0], rows[:, 7] = 49406, 49407
+            rows[:, 1:7] = (u % 49000 + 1).reshape(-1, 6)
+            made.append(torch.from_numpy(rows))
+    return made
+
+
+def summary(outputs: Sequence[Tensor], values: int = 16) -> list[dict]:
+    """What a known answer keeps of each output."""
+    kept = []
+    for output in outputs:
+        wide = output.to(torch.float64)
+        kept.append(
+            {
+                "shape": list(output.shape),
+                "sum": wide.sum().item(),
+                "abs_sum": wide.abs().sum().item(),
+                "values": wide.flatten()[:values].tolist(),
+            }
+        )
+    return kept
+
+
+def difference(got: Sequence[Tensor], want: Sequence[dict]) -> float:
+    """The largest difference between outputs and a known answer's: of a value relative to max(1, |value|), of a sum
+    relative to max(1, abs_sum); infinite where shapes differ."""
+    if [list(output.shape) for output in got] != [entry["shape"] for entry in want]:
+        return float("inf")
+    worst = 0.0
+    for has, entry in zip(summary(got), want, strict=True):
+        scale = max(1.0, entry["abs_sum"])
+        parts = [abs(has["sum"] - entry["sum"]) / scale, abs(has["abs_sum"] - entry["abs_sum"]) / scale]
+        parts += [abs(g - w) / max(1.0, abs(w)) for g, w in zip(has["values"], entry["values"], strict=False)]
+        worst = max(worst, *(part if part == part else float("inf") for part in parts))
+    return worst
+
+
+@contextmanager
+def as_clipdet_runs() -> Iterator[None]:
+    """No gradients and the JIT's simple executor, as under Go: nothing is specialised on the first inputs' shapes."""
+    with torch.inference_mode(), torch.jit.optimized_execution(False):
+        yield
+
+
+def run(module: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Calls a module and returns its outputs as a list, also where there is only one."""
+    with as_clipdet_runs():
+        outputs = module(*inputs)
+    return [outputs] if isinstance(outputs, Tensor) else list(outputs)
+
+
+def code(data: bytes) -> str:
+    """All TorchScript source in an archive: every class, method and function, used or not."""
+    reader = torch._C.PyTorchFileReader(io.BytesIO(data))
+    return "\n".join(reader.get_record(n).decode() for n in sorted(reader.get_all_records()) if n.endswith(".py"))
+
+
+def inspect(data: bytes) -> list[str]:
+    """What in a serialised module breaks the contract, read without running it."""
+    found = []
+    for line in code(data).splitlines():
+        found += [f"{why}: {line.strip()}" for pattern, why in FORBIDDEN.items() if re.search(pattern, line)]
+    module = torch.jit.load(io.BytesIO(data), map_location="cpu")
+    for name, value in [*module.named_parameters(), *module.named_buffers()]:
+        if value.requires_grad:
+            found.append(f"requires_grad: {name}")
+    if module.training:
+        found.append("training mode: call eval() before scripting")
+    return found
+
+
+def serialise(module: torch.jit.ScriptModule, extra: Mapping[str, str]) -> bytes:
+    """An archive's bytes, the same whenever the module and extra files are.
+
+    torch's own records are copied, except for the .debug_pkl files, which hold source paths of the exporting machine,
+    and the order of a class's constants, which torch takes from a set of strings.
+    """
+    saved, clean = io.BytesIO(), io.BytesIO()
+    torch.jit.save(module, saved)
+    saved.seek(0)
+    reader = torch._C.PyTorchFileReader(saved)
+    writer = torch._C.PyTorchFileWriter(clean)
+    dropped = (".debug_pkl", "version", "byteorder", ".data/serialization_id")  # the writer makes the last three anew
+    for name in sorted(reader.get_all_records()):
+        if not name.endswith(dropped):
+            record = reader.get_record(name)
+            if name.endswith(".py"):
+                record = re.sub(r"(?m)(^  \w+ : Final\[.*\n)+", sorted_lines, record.decode()).encode()
+            writer.write_record(name, record, len(record))
+    for name in sorted(extra):
+        record = extra[name].encode()
+        writer.write_record(f"extra/{name}", record, len(record))
+    writer.write_end_of_file()
+    return clean.getvalue()
+
+
+def sorted_lines(match: re.Match[str]) -> str:
+    return "".join(sorted(match[0].splitlines(keepends=True)))
+
+
+def save(
+    path: Path,
+    module: nn.Module,
+    fields: dict,
+    inputs: Sequence[Input],
+    *,
+    tolerance: float,
+    seed: int = 1,
+    values: int = 16,
+    twin: nn.Module | None = None,
+) -> dict:
+    """Scripts a module where it is not yet, checks it, and writes it to path with its manifest; returns the manifest.
+
+    twin answers in the module's place where this machine can't run the module's dtype: the same weights in float32.
+    Raises ContractError, and writes nothing, when a check fails.
+    """
+    module = module.eval().requires_grad_(False)
+    scripted = module if isinstance(module, torch.jit.ScriptModule) else torch.jit.script(module)
+    runs_here = twin is None
+    answering = scripted if runs_here else twin.eval()
+    expected = summary(run(answering, generate(seed, inputs)), values)
+    described = {
+        **fields,
+        "known_answer": {
+            "seed": seed,
+            "inputs": [entry.manifest() for entry in inputs],
+            "outputs": expected,
+            "tolerance": tolerance,
+        },
+    }
+    data = serialise(scripted, {"manifest.json": json.dumps(described, indent=1)})
+    problems = inspect(data)
+    if runs_here and not problems:
+        problems = replay(data, fields["kind"], inputs, described["known_answer"])
+    if problems:
+        raise ContractError(f"{path.name} breaks torchscript/CONTRACT.md: " + "; ".join(dict.fromkeys(problems)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    part.replace(path)
+    return described
+
+
+def replay(data: bytes, kind: str, inputs: Sequence[Input], answer: dict) -> list[str]:
+    """Loads an archive again, asks for its known answer, alone and repeated in batches, and says what differs."""
+    module = torch.jit.load(io.BytesIO(data), map_location="cpu")
+    one = generate(answer["seed"], inputs)
+    problems = []
+    for batch in BATCHES:
+        try:
+            outputs = run(module, [torch.cat([value] * batch) for value in one])
+        except RuntimeError as error:
+            problems.append(f"fails for a batch of {batch * one[0].shape[0]}: {str(error).strip().splitlines()[-1]}")
+            continue
+        for row, part in enumerate(zip(*(output.chunk(batch) for output in outputs), strict=True)):
+            off = difference(part, answer["outputs"])
+            if off > answer["tolerance"]:
+                problems.append(f"known answer off by {off:.2g} in a batch of {batch}, part {row}")
+    if kind == "clip-text":
+        used = int(one[0].argmax(1).max()) + 1
+        off = difference(run(module, [one[0][:, :used]]), answer["outputs"])
+        if off > answer["tolerance"]:
+            problems.append(f"columns after the last end of text change the answer by {off:.2g}")
+    return problems

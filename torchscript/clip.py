@@ -1,0 +1,149 @@
+"""The two towers of a CLIP as TorchScript modules: crops or tokens in, unit embeddings out.
+
+A tower is any module that scripts: image, normalised crops [N,3,S,S] -> [N,D]; text, int64 [N,T] -> [N,D]. Those of
+open_clip are in towers.py.
+"""
+
+import copy
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import archive
+from archive import DTYPES, Input, Weights
+from fold import fold_norms
+
+CONTEXT = 77
+VOCABULARY = 49408
+
+# Largest difference from a known answer: another processor's rounding in float32, the type's own in the others.
+TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
+
+
+class ImageEncoder(nn.Module):
+    """Crops float32 [N,3,S,S], RGB in [0,1] -> unit embeddings float32 [N,D]."""
+
+    dtype: Final[torch.dtype]
+    channels_last: Final[bool]
+
+    def __init__(
+        self, tower: nn.Module, size: int, mean: list[float], std: list[float], dtype: str, channels_last: bool
+    ) -> None:
+        super().__init__()
+        self.tower = cast(tower, dtype, torch.zeros(1, 3, size, size))
+        if channels_last:
+            self.tower.to(memory_format=torch.channels_last)
+        self.dtype, self.channels_last = DTYPES[dtype], channels_last
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(std)[:, None, None])
+        self.eval().requires_grad_(False)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        x = ((crops - self.mean) / self.std).to(self.dtype)
+        if self.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        return functional.normalize(self.tower(x).to(torch.float32), dim=-1)
+
+
+class TextEncoder(nn.Module):
+    """Tokens int64 [N,T], T up to 77 -> unit embeddings float32 [N,D]."""
+
+    def __init__(self, tower: nn.Module, dtype: str) -> None:
+        super().__init__()
+        self.tower = cast(tower, dtype, torch.zeros(1, CONTEXT, dtype=torch.int64))
+        self.eval().requires_grad_(False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return functional.normalize(self.tower(tokens).to(torch.float32), dim=-1)
+
+
+class WideNorm(nn.Module):
+    """A layer norm in float32 between layers of half precision, as open_clip's LayerNormFp32."""
+
+    shape: Final[list[int]]
+    eps: Final[float]
+
+    def __init__(self, norm: nn.LayerNorm) -> None:
+        super().__init__()
+        self.shape, self.eps = list(norm.normalized_shape), norm.eps
+        self.weight, self.bias = norm.weight, norm.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.layer_norm(x.to(torch.float32), self.shape, self.weight, self.bias, self.eps).to(x.dtype)
+
+
+def cast(tower: nn.Module, dtype: str, example: Tensor) -> nn.Module:
+    """A tower of the given precision: the tower itself in float32, else a copy with batch norms folded into their
+    convolutions and layer norms kept in float32. Integers, and tables that were half already, stay as they are."""
+    if dtype == "float32":
+        return tower
+    tower = copy.deepcopy(tower).eval().requires_grad_(False)
+    fold_norms(tower, example)
+    for parent in list(tower.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.LayerNorm):
+                setattr(parent, name, WideNorm(child))
+    for module in tower.modules():
+        if not isinstance(module, WideNorm):
+            for value in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
+                if value.dtype == torch.float32:
+                    value.data = value.data.to(DTYPES[dtype])
+    return tower
+
+
+def export(
+    out: Path,
+    image: nn.Module,
+    text: nn.Module,
+    *,
+    architecture: str,
+    weights: Weights,
+    size: int,
+    mean: list[float],
+    std: list[float],
+    logit_scale: float,
+    dtype: str = "float32",
+    channels_last: bool = True,
+) -> list[Path]:
+    """Writes clip-image.pt and clip-text.pt (clip-image.bfloat16.pt and so on) into out and returns their paths.
+
+    The towers' features need not be unit. logit_scale is the factor on cosine (100 in OpenAI's models), not its
+    logarithm. Both towers are put in evaluation mode and lose their gradients.
+    """
+    image, text = image.eval().requires_grad_(False), text.eval().requires_grad_(False)
+    state = {f"image.{k}": v for k, v in image.state_dict().items()}
+    state |= {f"text.{k}": v for k, v in text.state_dict().items()}
+    pair = {"logit_scale": logit_scale, "clip_id": f"{architecture} {archive.digest(state)[:32]}"}
+
+    def write(kind: str, encoder: nn.Module, twin: nn.Module, example: Input, last: bool, **fields: object) -> Path:
+        width = archive.run(twin, archive.generate(1, [example]))[0].shape[-1]
+        described = archive.manifest(kind, architecture, weights, dtype, last, **fields, embedding_width=width, **pair)
+        path = out / archive.file_name(kind, dtype)
+        twin_if_needed = twin if dtype == "float16" else None  # most float16 operators are missing on CPUs
+        archive.save(path, encoder, described, [example], tolerance=TOLERANCE[dtype], twin=twin_if_needed)
+        return path
+
+    return [
+        write(
+            "clip-image",
+            ImageEncoder(image, size, mean, std, dtype, channels_last),
+            ImageEncoder(image, size, mean, std, "float32", False),
+            Input((1, 3, size, size), "float32"),
+            channels_last,
+            input_size=size,
+            mean=list(mean),
+            std=list(std),
+        ),
+        write(
+            "clip-text",
+            TextEncoder(text, dtype),
+            TextEncoder(text, "float32"),
+            Input((1, CONTEXT), "int64"),
+            False,
+            context_length=CONTEXT,
+            vocabulary=VOCABULARY,
+        ),
+    ]

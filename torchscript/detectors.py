@@ -1,0 +1,124 @@
+"""torchvision's detectors, built as torchvision builds the published ones, with weights from a file or a seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import detection
+from torchvision.ops import FrozenBatchNorm2d
+
+import archive
+from archive import Weights
+
+LICENCE = "BSD-3-Clause"  # torchvision's code and published detection weights
+
+# How the published COCO_V1 weights of each detector meet its batch norms: the eps of frozen ones, or None where they
+# are not frozen (torchvision.models.detection.faster_rcnn, versions 0.13 to 0.16).
+NORM_EPS: dict[str, float | None] = {
+    "fasterrcnn_resnet50_fpn": 0.0,
+    "fasterrcnn_resnet50_fpn_v2": None,
+    "fasterrcnn_mobilenet_v3_large_fpn": 1e-5,
+    "fasterrcnn_mobilenet_v3_large_320_fpn": 1e-5,
+}
+
+
+def build(name: str, classes: int = 91, **options: int) -> nn.Module:
+    """A detector by torchvision's name, in evaluation mode, weights not yet set; options as of torchvision's FasterRCNN
+    (min_size and so on)."""
+    if name not in NORM_EPS:
+        raise ValueError(f"unknown detector {name!r}; known: {', '.join(NORM_EPS)}")
+    detector = getattr(detection, name)(weights=None, weights_backbone=None, num_classes=classes, **options)
+    eps = NORM_EPS[name]
+    if eps is not None:
+        freeze_norms(detector.backbone.body, eps)
+    return detector.eval().requires_grad_(False)
+
+
+def freeze_norms(root: nn.Module, eps: float) -> None:
+    """Puts torchvision's FrozenBatchNorm2d in the place of every batch norm."""
+    for parent in list(root.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(parent, name, FrozenBatchNorm2d(child.num_features, eps))
+
+
+def from_file(name: str, path: Path) -> tuple[nn.Module, Weights]:
+    """A detector with the weights of a state dict's file: torchvision's published ones, or your own fine-tuned.
+
+    Nothing in the file is executed. Raises ValueError when it is not a state dict or not of this detector.
+    """
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if isinstance(state, dict):
+        state = state.get("model", state)  # torchvision's training script saves {"model": ..., "optimizer": ...}
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(
+            f"{path}: not a state dict (names and tensors); save one with torch.save(model.state_dict(), ...)"
+        )
+    scores = state.get("roi_heads.box_predictor.cls_score.weight")
+    if scores is None:
+        raise ValueError(f"{path}: not a Faster R-CNN's weights: no roi_heads.box_predictor.cls_score.weight in it")
+    detector = build(name, classes=scores.shape[0])
+    try:
+        detector.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: not weights of {name}: {error}") from error
+    return detector, Weights(
+        path.name, archive.file_digest(path), LICENCE + " (torchvision's, if published by it)", path.name
+    )
+
+
+def from_seed(name: str, seed: int, **options: int) -> tuple[nn.Module, Weights]:
+    """A detector with random weights that behaves like a trained one: for tests and trials, it detects nothing."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        detector = build(name, **options)
+        randomise_norms(detector.backbone)
+        calibrate(detector)
+    return detector, Weights(
+        f"random, seed {seed}", archive.digest(detector.state_dict()), "none: random", "torch.manual_seed"
+    )
+
+
+def randomise_norms(root: nn.Module) -> None:
+    """Gives every batch norm statistics of its own, so that a mistake with them shows."""
+    for module in root.modules():
+        if isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d):
+            module.weight.data.uniform_(0.5, 1.0)
+            module.bias.data.normal_(0, 0.1)
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+
+
+@torch.no_grad()
+def calibrate(detector: nn.Module) -> None:
+    """Scales a random network so that its outputs look like a trained one's.
+
+    Left alone, activations grow from block to block, logits reach hundreds and every objectness is 1. Here each feature
+    map gets a spread of about 1, logits -4 +- 2, box deltas +- 0.3, measured on smooth noise.
+    """
+    noise = nn.functional.interpolate(torch.randn(1, 3, 12, 16), size=(192, 256), mode="bicubic")
+    for module in detector.backbone.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(unit_spread)
+    detector.backbone(noise)
+    for module in detector.backbone.modules():
+        module._forward_hooks.clear()
+    head = detector.rpn.head
+    for conv in head.conv.modules():
+        if isinstance(conv, nn.Conv2d):
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    logits, deltas = head(list(detector.backbone(noise).values()))
+    head.cls_logits.weight *= 2 / torch.cat([level.flatten() for level in logits]).std()
+    head.cls_logits.bias.fill_(-4)
+    head.bbox_pred.weight *= 0.3 / torch.cat([level.flatten() for level in deltas]).std()
+
+
+def unit_spread(conv: nn.Conv2d, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """A forward hook: scales a convolution so that this output has a standard deviation of 1."""
+    scale = 1 / output.std().clamp(min=1e-6)
+    conv.weight *= scale
+    if conv.bias is not None:
+        conv.bias *= scale
+    return output * scale

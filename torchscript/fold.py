@@ -1,0 +1,56 @@
+"""Folds batch norms into the convolutions before them, for weights of half precision.
+
+A norm at evaluation is a fixed scale and shift per channel. In bfloat16 its own arithmetic would lose digits and cost a
+pass over the activations; folded in float32 before the cast it costs neither. Float32 exports are left as they are, so
+that they stay equal to the reference to the digit.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
+
+Norm = nn.BatchNorm2d | FrozenBatchNorm2d
+
+
+def fold_norms(root: nn.Module, example: Tensor) -> None:
+    """Folds, in place, each norm that is registered right after a convolution of its width.
+
+    Registration order is the order of use in torchvision's and open_clip's networks. Where it is not, folding would
+    make another network: root(example) is compared before and after, and a ValueError tells.
+    """
+    with torch.inference_mode():
+        before = outputs(root(example))
+    for parent in list(root.modules()):
+        children = list(parent.named_children())
+        for (_, conv), (name, norm) in pairwise(children):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, Norm) and conv.out_channels == len(norm.running_mean):
+                fold(conv, norm)
+                setattr(parent, name, nn.Identity())
+    with torch.inference_mode():
+        after = outputs(root(example))
+    for one, other in zip(before, after, strict=True):
+        off = ((one - other).abs().max() / one.abs().max().clamp(min=1e-6)).item()
+        if not off < 1e-3:
+            raise ValueError(
+                f"{type(root).__name__}: folding its batch norms changes its output by {off:.1g} of the "
+                "largest value; register each norm right after its convolution, or export in float32"
+            )
+
+
+def fold(conv: nn.Conv2d, norm: Norm) -> None:
+    """conv becomes norm(conv)."""
+    scale = norm.weight.detach() * (norm.running_var + norm.eps).rsqrt()
+    shift = norm.bias.detach() - norm.running_mean * scale
+    if conv.bias is not None:
+        shift = shift + conv.bias.detach() * scale
+    conv.weight = nn.Parameter(conv.weight.detach() * scale[:, None, None, None], requires_grad=False)
+    conv.bias = nn.Parameter(shift, requires_grad=False)
+
+
+def outputs(value: Tensor | dict[str, Tensor]) -> list[Tensor]:
+    """A tower's one output, or a backbone's feature maps."""
+    return [value] if isinstance(value, Tensor) else list(value.values())

@@ -1,0 +1,181 @@
+"""Makes testdata/models: models small enough to commit, with random weights, for the Go packages' own tests.
+
+tiny/ is a whole detector to the contract of CONTRACT.md; odd/ are modules that a loader must cope with. They detect
+nothing: what is tested with them is that shapes, numbers and errors come through. Run it again only when the contract
+changes, since golden values in tests depend on the bytes:
+
+    ./setup-libtorch.sh python torchscript/tiny.py testdata/models
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.rpn import RPNHead
+
+import archive
+import clip
+import detectors
+import rpn
+from archive import Input, Weights
+
+SIZE = 32  # of a crop
+WIDTH = 32  # of an embedding
+SEED = 3
+
+
+class Body(nn.Module):
+    """Two strided convolutions a stage, as a ResNet would have stages."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 5, 4, 2, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+        self.fine = nn.Sequential(nn.Conv2d(8, 12, 3, 2, 1, bias=False), nn.BatchNorm2d(12), nn.ReLU())
+        self.coarse = nn.Sequential(nn.Conv2d(12, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+
+
+class ImageTower(nn.Module):
+    """Crops to features: convolutions, then the maximum and a linear map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 16, 4, 4, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU()
+        )
+        self.project = nn.Linear(32, WIDTH, bias=False)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        return self.project(self.layers(crops).amax((2, 3)))
+
+
+class TextTower(nn.Module):
+    """Tokens to features: one causal layer, read at the end of the text.
+
+    CLIP's 49,408 tokens would need a table of a megabyte, so a token's vector is the sum of two: one for its hundreds,
+    one for the rest.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hundreds = nn.Embedding(clip.VOCABULARY // 256 + 1, WIDTH)
+        self.rest = nn.Embedding(256, WIDTH)
+        self.positions = nn.Parameter(torch.randn(clip.CONTEXT, WIDTH) / 4)
+        self.norm = nn.LayerNorm(WIDTH)
+        self.inward = nn.Linear(WIDTH, 3 * WIDTH)
+        self.project = nn.Linear(WIDTH, WIDTH, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        rows = torch.arange(tokens.shape[0], device=tokens.device)
+        high = tokens.div(256, rounding_mode="floor")
+        x = self.hundreds(high) + self.rest(tokens - high * 256) + self.positions[: tokens.shape[1]]
+        query, key, value = self.inward(self.norm(x)).chunk(3, -1)
+        x = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return self.project(x[rows, tokens.argmax(1)])
+
+
+class Adder(nn.Module):
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return a + b
+
+
+class Three(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return x, x + 1, x * 2
+
+
+class Throws(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dim() >= 0:  # a condition that always holds, since a function that only raises has no type
+            raise ValueError("this module always fails")
+        return x
+
+
+class NoManifest(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def weights(module: nn.Module) -> Weights:
+    return Weights(f"random, seed {SEED}", archive.digest(module.state_dict()), "none: random", "torchscript/tiny.py")
+
+
+def detector() -> nn.Module:
+    """A region proposal network of two levels that works on pictures of about 160 pixels."""
+    body = Body()
+    backbone = BackboneWithFPN(nn.Sequential(body.stem, body.fine, body.coarse), {"1": "0", "2": "1"}, [12, 16], 16)
+    anchors = AnchorGenerator(((16,), (48,), (96,)), ((0.5, 1.0, 2.0),) * 3)
+    head = RPNHead(16, 3)
+    network = FasterRCNN(
+        backbone,
+        num_classes=2,
+        min_size=160,
+        max_size=256,
+        rpn_anchor_generator=anchors,
+        rpn_head=head,
+        rpn_pre_nms_top_n_test=40,
+        rpn_post_nms_top_n_test=100,
+        rpn_nms_thresh=0.6,
+    )
+    detectors.randomise_norms(backbone)
+    detectors.calibrate(network)
+    return network
+
+
+def golden(folder: Path) -> dict:
+    """What the archives answer to inputs that Go tests make themselves; see README.md."""
+    rpn_inputs = [Input((2, 3, 96, 128), "uint8"), Input((2, 2), "int64", ((96, 128), (60, 97)))]
+    cases = {
+        "rpn": rpn_inputs,
+        "clip-image": [Input((3, 3, SIZE, SIZE), "float32")],
+        "clip-text": [Input((3, 77), "int64")],
+    }
+    answers = {}
+    for kind, inputs in cases.items():
+        module = torch.jit.load(str(folder / f"{kind}.pt"), map_location="cpu")
+        outputs = archive.run(module, archive.generate(11, inputs))
+        answers[kind] = {
+            "seed": 11,
+            "inputs": [entry.manifest() for entry in inputs],
+            "outputs": [
+                {"shape": list(o.shape), "values": [round(v, 6) for v in o.flatten().tolist()]} for o in outputs
+            ],
+        }
+    return answers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, help="the folder to write tiny/ and odd/ into")
+    out: Path = parser.parse_args().out
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        network, image, text = detector(), ImageTower(), TextTower()
+    tiny, odd = out / "tiny", out / "odd"
+    rpn.export(tiny, network, architecture="tiny-rpn", weights=weights(network))
+    clip.export(
+        tiny,
+        image,
+        text,
+        architecture="tiny-clip",
+        weights=weights(nn.ModuleList([image, text])),
+        size=SIZE,
+        mean=[0.5, 0.4, 0.3],
+        std=[0.3, 0.25, 0.2],
+        logit_scale=20.0,
+    )
+    (tiny / "golden.json").write_text(json.dumps(golden(tiny)) + "\n")
+    odd.mkdir(parents=True, exist_ok=True)
+    for name, module in {"adder": Adder(), "three": Three(), "throws": Throws(), "nomanifest": NoManifest()}.items():
+        (odd / f"{name}.pt").write_bytes(archive.serialise(torch.jit.script(module.eval()), {}))
+    for path in sorted([*tiny.iterdir(), *odd.iterdir()]):
+        print(f"{path.stat().st_size:8d}  {path}")
+
+
+if __name__ == "__main__":
+    main()
