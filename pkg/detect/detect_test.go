@@ -51,7 +51,7 @@ func TestDetectKeepsItsPromises(t *testing.T) {
 			if f.Box != f.Box.Clip(test.width, test.height) || !f.Box.Valid() {
 				t.Errorf("%s: the box %v leaves the picture", name, f.Box)
 			}
-			if f.Score < test.params.Threshold {
+			if test.params.Threshold != 0 && f.Score < test.params.Threshold {
 				t.Errorf("%s: score %v is under the threshold", name, f.Score)
 			}
 			if f.Probability < 0 || f.Probability > 1 || f.Objectness < 0 || f.Objectness > 1 || math.Abs(float64(f.Cosine)) > 1.0001 {
@@ -81,36 +81,46 @@ func TestDetectKeepsItsPromises(t *testing.T) {
 	}
 }
 
-// Results are the same whatever the batch, and on the way through Regions or DetectAll.
+// Results are the same on the way through Regions or DetectAll, and the same within
+// rounding whatever the batch: libtorch's matrix products sum in another order when
+// they have another number of rows.
 func TestEveryWayGivesTheSame(t *testing.T) {
 	img := scene(3, 160, 120)
 	var want *Result
-	same := func(way string, got *Result, err error) {
+	same := func(way string, got *Result, err error, tolerance float64) {
 		t.Helper()
 		if err != nil {
 			t.Errorf("%s: %v", way, err)
 			return
 		}
-		got.Timings = Timings{}
-		if want == nil {
-			want = got
-			if len(got.Detections) == 0 {
-				t.Fatal("there is nothing to compare")
-			}
+		if !reflect.DeepEqual(got.Proposals, want.Proposals) || len(got.Detections) != len(want.Detections) {
+			t.Errorf("%s has other proposals, or %d detections and not %d", way, len(got.Detections), len(want.Detections))
+			return
 		}
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("%s differs from Detect at the default batch", way)
+		for i, g := range got.Detections {
+			w := want.Detections[i]
+			for _, pair := range [][2]float32{{g.Score, w.Score}, {g.Cosine, w.Cosine}, {g.Probability, w.Probability}} {
+				if math.Abs(float64(pair[0]-pair[1])) > tolerance {
+					t.Errorf("%s, detection %d: got %+v, want %+v within %v", way, i, g, w, tolerance)
+				}
+			}
+			g.Score, g.Cosine, g.Probability = w.Score, w.Cosine, w.Probability
+			if g != w {
+				t.Errorf("%s, detection %d: got %+v, want %+v", way, i, g, w)
+			}
 		}
 	}
 	params := Params{TopK: 4}
-	for _, batch := range []int{0, 1, 7, 1000} {
-		d := open(t, Options{Batch: batch})
-		q := queries(t, d, "dog", "cat")
-		got, err := d.Detect(t.Context(), img, q, params)
-		same(fmt.Sprintf("batch %d", batch), got, err)
-	}
 	d := open(t, Options{})
 	q := queries(t, d, "dog", "cat")
+	var err error
+	want, err = d.Detect(t.Context(), img, q, params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(want.Detections) == 0 {
+		t.Fatal("there is nothing to compare")
+	}
 	regions, err := d.Regions(t.Context(), img)
 	if err != nil {
 		t.Fatal(err)
@@ -118,10 +128,15 @@ func TestEveryWayGivesTheSame(t *testing.T) {
 	defer regions.Close()
 	for i := range 2 {
 		got, err := regions.Match(t.Context(), q, params)
-		same(fmt.Sprintf("match %d", i), got, err)
+		same(fmt.Sprintf("match %d", i), got, err, 0)
 	}
 	for got, err := range d.DetectAll(t.Context(), stream(img, nil), q, params) {
-		same("DetectAll", got, err)
+		same("DetectAll", got, err, 0)
+	}
+	for _, batch := range []int{1, 7, 1000} {
+		d := open(t, Options{Batch: batch})
+		got, err := d.Detect(t.Context(), img, queries(t, d, "dog", "cat"), params)
+		same(fmt.Sprintf("batch %d", batch), got, err, 1e-4)
 	}
 }
 

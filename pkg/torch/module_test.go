@@ -58,7 +58,7 @@ func TestCallErrors(t *testing.T) {
 		{"more results than there are", three, "forward", 4, 1, "has 3 tensors, and 4 are expected"},
 		{"fewer results than there are", three, "forward", 1, 1, "has 3 tensors, and 1 are expected"},
 		{"a tuple of a tensor", adder, "forward", 2, 2, "has 1 tensors, and 2 are expected"},
-		{"the module throws", throws, "forward", 1, 1, "raised on purpose"},
+		{"the module throws", throws, "forward", 1, 1, "this module always fails"},
 	} {
 		before := Live()
 		err := e.Do(t.Context(), func(s *Scope) error {
