@@ -1,0 +1,258 @@
+package pixels
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/gif"
+	"image/png"
+	"io"
+	"math"
+	"os"
+	"strings"
+
+	"golang.org/x/image/bmp"
+
+	"github.com/clipdet/clipdet/pkg/pixels/internal/jpeg"
+)
+
+// Limits bounds what Decode takes on. The zero Limits are the defaults.
+type Limits struct {
+	// Pixels is the most that width times height may be, 100 million if 0 or less.
+	// It is checked before any pixel is decoded. Decoding takes at most about 14
+	// bytes of memory for each pixel (a progressive JPEG does), and most formats 8.
+	Pixels int64
+	// Bytes is the most that the encoded picture may be, 512 MiB if 0 or less.
+	Bytes int64
+}
+
+func (l Limits) orDefault() Limits {
+	if l.Pixels <= 0 {
+		l.Pixels = 100e6
+	}
+	if l.Bytes <= 0 {
+		l.Bytes = 512 << 20
+	}
+	l.Bytes = min(l.Bytes, math.MaxInt64-1) // so that one more can be asked for
+	return l
+}
+
+// format is one that is read. Its functions get the whole file.
+type format struct {
+	name, magic string
+	config      func([]byte) (image.Config, error)
+	decode      func([]byte) (image.Image, error)
+	exif        func([]byte) []byte // nil: the format carries none
+}
+
+var formats = []format{
+	{"JPEG", "\xff\xd8\xff", jpegConfig, decodeJPEG, jpegEXIF},
+	{"PNG", "\x89PNG\r\n\x1a\n", pngConfig, fromReader(png.Decode), pngEXIF},
+	{"WebP", "RIFF????WEBP", webpConfig, decodeWebP, webpEXIF},
+	{"GIF", "GIF8?a", fromReader(gif.DecodeConfig), decodeGIF, nil},
+	{"BMP", "BM????\x00\x00\x00\x00", fromReader(bmp.DecodeConfig), fromReader(bmp.Decode), nil},
+}
+
+// unread are formats that are told apart only to say what a file is.
+var unread = []struct{ name, magic string }{
+	{"TIFF", "II*\x00"}, {"TIFF", "MM\x00*"},
+	{"AVIF", "????ftypavif"}, {"HEIC", "????ftyphei"}, {"HEIC", "????ftypmif1"}, {"a video", "????ftyp"},
+	{"JPEG XL", "\xff\x0a"}, {"JPEG XL", "\x00\x00\x00\x0cJXL "}, {"JPEG 2000", "\x00\x00\x00\x0cjP  "},
+	{"an icon", "\x00\x00\x01\x00"}, {"Photoshop", "8BPS"}, {"PDF", "%PDF"}, {"SVG, HTML or XML", "<"},
+}
+
+func fromReader[T any](f func(io.Reader) (T, error)) func([]byte) (T, error) {
+	return func(data []byte) (T, error) { return f(bytes.NewReader(data)) }
+}
+
+// starts says whether data starts with magic, in which ? is any byte.
+func starts(data []byte, magic string) bool {
+	if len(data) < len(magic) {
+		return false
+	}
+	for i := range len(magic) {
+		if magic[i] != '?' && magic[i] != data[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// Decode reads a picture and turns it upright by its EXIF orientation. It reads
+// JPEG (baseline and progressive, grey, colour and CMYK), PNG, WebP, GIF and BMP, told apart by content; of an animation it
+// reads the first frame, on black where that does not cover the picture or is
+// transparent. Transparency is otherwise dropped, see the package comment.
+//
+// It reads r once, to its end or to one byte beyond limits.Bytes. The picture is
+// complete or there is an error: one that wraps ErrEmpty, ErrFormat, ErrTooLarge
+// or ErrBroken, or else r's own.
+func Decode(r io.Reader, limits Limits) (*RGB, error) {
+	limits = limits.orDefault()
+	// The start alone tells whether the rest is worth reading.
+	var head [16]byte
+	n, err := io.ReadFull(r, head[:])
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return nil, fmt.Errorf("read the picture: %w", err)
+	}
+	f, err := identify(head[:n])
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(io.MultiReader(bytes.NewReader(head[:n]), r), limits.Bytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the picture: %w", err)
+	}
+	if int64(len(data)) > limits.Bytes {
+		return nil, tooManyBytes(limits)
+	}
+	return f.read(data, limits)
+}
+
+// DecodeFile is Decode on a file. Its errors name the file.
+func DecodeFile(path string, limits Limits) (*RGB, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, fmt.Errorf("%s: %w: it is a directory", path, ErrFormat)
+	case info.Mode().IsRegular() && info.Size() > limits.orDefault().Bytes: // refused unread
+		return nil, fmt.Errorf("%s: %w", path, tooManyBytes(limits.orDefault()))
+	}
+	m, err := Decode(f, limits)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
+func tooManyBytes(limits Limits) error {
+	return fmt.Errorf("%w: it has more than %d bytes; store it smaller or raise the limit", ErrTooLarge, limits.Bytes)
+}
+
+func identify(head []byte) (format, error) {
+	if len(head) == 0 {
+		return format{}, fmt.Errorf("%w: there are no bytes", ErrEmpty)
+	}
+	var names []string
+	for _, f := range formats {
+		if starts(head, f.magic) {
+			return f, nil
+		}
+		names = append(names, f.name)
+	}
+	what := "its first bytes are no known format's"
+	for _, u := range unread {
+		if starts(head, u.magic) {
+			what = "it is " + u.name
+			break
+		}
+	}
+	return format{}, fmt.Errorf("%w: %s; convert it to one of %s", ErrFormat, what, strings.Join(names, ", "))
+}
+
+func (f format) read(data []byte, limits Limits) (*RGB, error) {
+	config, err := f.config(data)
+	if err != nil {
+		return nil, f.explain(err, data)
+	}
+	width, height := config.Width, config.Height
+	if width <= 0 || height <= 0 {
+		return nil, fmt.Errorf("%w: the %s is %d x %d pixels", ErrEmpty, f.name, width, height)
+	}
+	if int64(width) > limits.Pixels/int64(height) {
+		return nil, fmt.Errorf("%w: the %s is %d x %d = %d pixels, over the limit of %d; scale it down or raise the limit",
+			ErrTooLarge, f.name, width, height, int64(width)*int64(height), limits.Pixels)
+	}
+	img, err := f.decodeSafely(data)
+	if err != nil {
+		return nil, f.explain(err, data)
+	}
+	m, err := FromImage(img)
+	if err != nil {
+		return nil, err
+	}
+	if f.exif != nil {
+		m = m.upright(orientation(f.exif(data)))
+	}
+	return m, nil
+}
+
+var errPanic = errors.New("its decoder gave up")
+
+// decodeSafely makes a decoder's panic an error: pictures come from strangers,
+// and one of them must not end the process. The decoders start no goroutines, so
+// recover sees every panic.
+func (f format) decodeSafely(data []byte) (img image.Image, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", errPanic, p)
+		}
+	}()
+	return f.decode(data)
+}
+
+// explain sorts a decoder's error into variants that aren't read and damage.
+func (f format) explain(err error, data []byte) error {
+	var pngVariant png.UnsupportedError
+	switch {
+	case errors.Is(err, jpeg.ErrUnsupported), errors.As(err, &pngVariant), errors.Is(err, bmp.ErrUnsupported):
+		return fmt.Errorf("%w: this kind of %s is not supported (%w); save it again as PNG or as a plain RGB JPEG", ErrFormat, f.name, err)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: the %s ends early, after %d bytes (%w); fetch it again", ErrBroken, f.name, len(data), err)
+	}
+	return fmt.Errorf("%w: the %s is damaged (%w); fetch or save it again", ErrBroken, f.name, err)
+}
+
+// pngConfig reads the header that each PNG starts with. Go's own refuses sizes that
+// overflow as an unsupported feature.
+func pngConfig(data []byte) (image.Config, error) {
+	if len(data) < 24 {
+		return image.Config{}, io.ErrUnexpectedEOF
+	}
+	return sized(int(binary.BigEndian.Uint32(data[16:])), int(binary.BigEndian.Uint32(data[20:]))), nil
+}
+
+// decodeGIF gives the first frame. Go's decoder has already checked that it lies
+// within the screen.
+func decodeGIF(data []byte) (image.Image, error) {
+	config, err := gif.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	frame, err := gif.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	screen := image.Rect(0, 0, config.Width, config.Height)
+	if frame.Bounds() == screen {
+		return frame, nil
+	}
+	m, err := FromImage(frame)
+	if err != nil {
+		return nil, err
+	}
+	return m.on(screen.Max, frame.Bounds().Min), nil
+}
+
+// on puts m at a position of a black screen that holds it.
+func (m *RGB) on(screen, at image.Point) *RGB {
+	out := newRGB(screen.X, screen.Y)
+	for y := range m.Height {
+		copy(out.row(at.Y + y)[3*at.X:], m.row(y))
+	}
+	return out
+}
+
+// sized is the config of a picture of which only the size matters.
+func sized(width, height int) image.Config {
+	return image.Config{ColorModel: color.RGBAModel, Width: width, Height: height}
+}

@@ -1,0 +1,148 @@
+package jpeg
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// huffman is a code table. Codes are compared left-aligned in 16 bits.
+type huffman struct {
+	short  [1 << shortBits]uint16 // value << 8 | length for codes that start so, 0: longer
+	beyond [17]uint32             // the first left-aligned code above those of a length
+	offset [17]int                // what takes a code of a length to its value's place
+	values []uint8
+}
+
+const shortBits = 9
+
+// huffmanTables reads tables, T.81 B.2.4.2 and annex C.
+func (d *decoder) huffmanTables(segment []byte) error {
+	for len(segment) > 0 {
+		class, which := segment[0]>>4, segment[0]&15
+		if class > 1 || which > 3 || len(segment) < 17 {
+			return errors.New("bad Huffman table")
+		}
+		h := new(huffman)
+		code, n := 0, 0
+		for length := 1; length <= 16; length++ {
+			count := int(segment[length])
+			h.offset[length] = n - code
+			code, n = code+count, n+count
+			if code > 1<<length || n > 256 {
+				return errors.New("bad Huffman table: more codes than fit")
+			}
+			h.beyond[length] = uint32(code) << (16 - length)
+			code <<= 1
+		}
+		if len(segment) < 17+n {
+			return errors.New("bad Huffman table: values are missing")
+		}
+		h.values = segment[17 : 17+n]
+		for i := range h.short {
+			if value, length := h.find(uint32(i) << (16 - shortBits)); 0 < length && length <= shortBits {
+				h.short[i] = uint16(value)<<8 | uint16(length)
+			}
+		}
+		if class == 0 {
+			d.dc[which] = h
+		} else {
+			d.ac[which] = h
+		}
+		segment = segment[17+n:]
+	}
+	return nil
+}
+
+// find looks up the code at the start of 16 bits. Length 0 means that there is none.
+func (h *huffman) find(next uint32) (value uint8, length int) {
+	for length := 1; length <= 16; length++ {
+		if next < h.beyond[length] {
+			return h.values[int(next>>(16-length))+h.offset[length]], length
+		}
+	}
+	return 0, 0
+}
+
+// bits reads a scan's data up to the next marker. At its end it invents zeros, so
+// that errors need to be looked for only once a block.
+type bits struct {
+	data     []byte
+	pos      int
+	acc      uint64 // the lowest n bits are those to come
+	n        int
+	invented int  // how many bits were
+	bad      bool // a code was in no table
+}
+
+// fill takes n, which is below 16, above 32.
+func (r *bits) fill() {
+	if r.pos+4 <= len(r.data) {
+		if v := binary.BigEndian.Uint32(r.data[r.pos:]); (^v-0x01010101)&v&0x80808080 == 0 { // no byte is 0xff
+			r.acc, r.n, r.pos = r.acc<<32|uint64(v), r.n+32, r.pos+4
+			return
+		}
+	}
+	for r.n <= 56 {
+		r.acc, r.n = r.acc<<8|uint64(r.nextByte()), r.n+8
+	}
+}
+
+// nextByte undoes byte stuffing: 0xff is sent as 0xff 0x00.
+func (r *bits) nextByte() byte {
+	if r.pos < len(r.data) {
+		if b := r.data[r.pos]; b != 0xff {
+			r.pos++
+			return b
+		}
+		after := r.pos + 1
+		for after < len(r.data) && r.data[after] == 0xff {
+			after++
+		}
+		if after < len(r.data) && r.data[after] == 0 {
+			r.pos = after + 1
+			return 0xff
+		}
+	}
+	r.invented += 8
+	return 0
+}
+
+// overrun says whether invented bits were taken.
+func (r *bits) overrun() bool { return r.invented > r.n }
+
+// take returns the next count bits, of which there are at most 16.
+func (r *bits) take(count int) int32 {
+	if r.n < count {
+		r.fill()
+	}
+	r.n -= count
+	return int32(r.acc>>r.n) & (1<<count - 1)
+}
+
+// signed takes count bits as T.81's EXTEND does: the lower half of their range are
+// the negative numbers.
+func (r *bits) signed(count int) int32 {
+	v := r.take(count)
+	if count > 0 && v < 1<<(count-1) {
+		v += -1<<count + 1
+	}
+	return v
+}
+
+// symbol takes a code and returns its value.
+func (r *bits) symbol(h *huffman) int {
+	if r.n < 16 {
+		r.fill()
+	}
+	next := uint32(r.acc>>(r.n-16)) & 0xffff
+	if s := h.short[next>>(16-shortBits)]; s != 0 {
+		r.n -= int(s & 0xff)
+		return int(s >> 8)
+	}
+	value, length := h.find(next)
+	if length == 0 {
+		r.bad = true
+	}
+	r.n -= length
+	return int(value)
+}

@@ -1,0 +1,219 @@
+// Package pixels turns encoded pictures and Go images into the one form that
+// the detector works on: upright, 8-bit, three channels.
+//
+// Positions are in pixels of the upright picture, with x to the right and y
+// down; pixel (x, y) covers the square from its top-left corner (x, y) to
+// (x+1, y+1).
+//
+// The conversions give what Pillow's open, ImageOps.exif_transpose and
+// convert("RGB") give, so that boxes and crops agree with a Python pipeline:
+//
+//   - alpha is dropped, not blended: a transparent pixel keeps its hidden colour;
+//   - 16 bits become 8 by their high byte (Pillow does the same for colour, but
+//     clips 16-bit grey at 255);
+//   - colour profiles and gamma are ignored.
+//
+// Functions are safe for concurrent use, as are pictures that nobody writes to.
+package pixels
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+)
+
+// Errors of this package, to be tested with errors.Is.
+var (
+	// ErrTooLarge says that a picture has more pixels or bytes than the limit.
+	ErrTooLarge = errors.New("picture is too large")
+	// ErrFormat says that data is no picture of a format or variant that is read.
+	ErrFormat = errors.New("not a picture that can be read")
+	// ErrEmpty says that there are no bytes or no pixels.
+	ErrEmpty = errors.New("picture is empty")
+	// ErrBroken says that a picture's data is damaged or ends early.
+	ErrBroken = errors.New("picture is broken")
+)
+
+// RGB is a picture of Width x Height pixels. It is an opaque image.Image with
+// its top-left corner at (0, 0).
+type RGB struct {
+	// Pix holds red, green and blue of each pixel, row by row from the top and
+	// without padding: 3 * Width * Height bytes, [Height,Width,3].
+	Pix           []uint8
+	Width, Height int
+}
+
+func newRGB(width, height int) *RGB {
+	return &RGB{Pix: make([]uint8, 3*width*height), Width: width, Height: height}
+}
+
+// ColorModel is color.RGBAModel.
+func (m *RGB) ColorModel() color.Model { return color.RGBAModel }
+
+// Bounds is the rectangle from (0, 0) to (Width, Height).
+func (m *RGB) Bounds() image.Rectangle { return image.Rect(0, 0, m.Width, m.Height) }
+
+// Opaque is true; encoders ask it to leave out the alpha channel.
+func (m *RGB) Opaque() bool { return true }
+
+// At is the pixel at (x, y), a color.RGBA; outside of the picture it is
+// transparent black.
+func (m *RGB) At(x, y int) color.Color {
+	if !(image.Point{X: x, Y: y}).In(m.Bounds()) {
+		return color.RGBA{}
+	}
+	p := m.Pix[3*(y*m.Width+x):][:3]
+	return color.RGBA{R: p[0], G: p[1], B: p[2], A: 0xff}
+}
+
+// RGBA64At is At without an allocation, for image/draw.
+func (m *RGB) RGBA64At(x, y int) color.RGBA64 {
+	if !(image.Point{X: x, Y: y}).In(m.Bounds()) {
+		return color.RGBA64{}
+	}
+	p := m.Pix[3*(y*m.Width+x):][:3]
+	return color.RGBA64{R: uint16(p[0]) * 0x101, G: uint16(p[1]) * 0x101, B: uint16(p[2]) * 0x101, A: 0xffff}
+}
+
+// row is the bytes of row y.
+func (m *RGB) row(y int) []uint8 { return m.Pix[3*y*m.Width : 3*(y+1)*m.Width] }
+
+// maxPixels bounds what FromImage allocates: an image.Image can claim any
+// bounds without holding a single pixel, as image.Uniform does.
+const maxPixels = 1 << 30
+
+// FromImage converts img. An *RGB is returned as it is, not copied, and shares
+// its pixels with the caller; every other image is copied and may be changed
+// afterwards. The picture's top-left corner is img.Bounds().Min.
+//
+// Premultiplied colours (image.RGBA) are divided by their alpha again, and are
+// black where it is 0. An image.YCbCr is taken as JPEG's (JFIF, full range)
+// with its chroma interpolated as libjpeg does; pixels of a WebP file have
+// another range, so decode those with Decode. A palette index without a colour
+// is black.
+//
+// It fails with ErrEmpty if img is nil or has no pixels, ErrTooLarge above 2^30
+// pixels, and ErrBroken if img is an *RGB whose Pix is not of its size.
+func FromImage(img image.Image) (*RGB, error) {
+	if img == nil {
+		return nil, fmt.Errorf("%w: the image is nil", ErrEmpty)
+	}
+	if m, ok := img.(*RGB); ok {
+		if err := m.check(); err != nil {
+			return nil, err
+		}
+		return m, nil
+	}
+	b := img.Bounds()
+	if b.Empty() {
+		return nil, fmt.Errorf("%w: it is %d x %d pixels", ErrEmpty, b.Dx(), b.Dy())
+	}
+	if b.Dx() > maxPixels/b.Dy() {
+		return nil, fmt.Errorf("%w: it is %d x %d, more than %d pixels", ErrTooLarge, b.Dx(), b.Dy(), maxPixels)
+	}
+	out := newRGB(b.Dx(), b.Dy())
+	switch img := img.(type) {
+	case *image.NRGBA:
+		out.from4(img.Pix[img.PixOffset(b.Min.X, b.Min.Y):], img.Stride)
+	case *image.RGBA:
+		if img.Opaque() {
+			out.from4(img.Pix[img.PixOffset(b.Min.X, b.Min.Y):], img.Stride)
+		} else {
+			out.fromAny(img)
+		}
+	case *image.YCbCr:
+		out.fromYCbCr(img)
+	case *image.NYCbCrA:
+		out.fromYCbCr(&img.YCbCr)
+	case *image.Gray:
+		for y := range out.Height {
+			from := img.Pix[img.PixOffset(b.Min.X, b.Min.Y+y):]
+			to := out.row(y)
+			for x, v := range from[:out.Width] {
+				to[3*x], to[3*x+1], to[3*x+2] = v, v, v
+			}
+		}
+	case *image.Paletted:
+		out.fromPaletted(img)
+	case *image.CMYK:
+		out.fromCMYK(img)
+	case *image.NRGBA64:
+		// Not fromAny: the hidden colour of a transparent pixel is kept.
+		for y := range out.Height {
+			from := img.Pix[img.PixOffset(b.Min.X, b.Min.Y+y):]
+			to := out.row(y)
+			for x := range out.Width {
+				to[3*x], to[3*x+1], to[3*x+2] = from[8*x], from[8*x+2], from[8*x+4]
+			}
+		}
+	default:
+		out.fromAny(img)
+	}
+	return out, nil
+}
+
+func (m *RGB) check() error {
+	switch {
+	case m == nil:
+		return fmt.Errorf("%w: the picture is nil", ErrEmpty)
+	case m.Width <= 0 || m.Height <= 0:
+		return fmt.Errorf("%w: it is %d x %d pixels", ErrEmpty, m.Width, m.Height)
+	case m.Width > maxPixels/m.Height:
+		return fmt.Errorf("%w: it is %d x %d, more than %d pixels", ErrTooLarge, m.Width, m.Height, maxPixels)
+	case len(m.Pix) != 3*m.Width*m.Height:
+		return fmt.Errorf("%w: Pix has %d bytes, but %d x %d pixels take %d", ErrBroken, len(m.Pix), m.Width, m.Height, 3*m.Width*m.Height)
+	}
+	return nil
+}
+
+// from4 copies the first three of every four bytes.
+func (m *RGB) from4(pix []uint8, stride int) {
+	for y := range m.Height {
+		from, to := pix[y*stride:][:4*m.Width], m.row(y)
+		for len(from) >= 4 && len(to) >= 3 {
+			to[0], to[1], to[2] = from[0], from[1], from[2]
+			from, to = from[4:], to[3:]
+		}
+	}
+}
+
+func (m *RGB) fromPaletted(img *image.Paletted) {
+	var colours [256][3]uint8
+	for i, c := range img.Palette[:min(len(img.Palette), 256)] {
+		n := color.NRGBAModel.Convert(c).(color.NRGBA)
+		colours[i] = [3]uint8{n.R, n.G, n.B}
+	}
+	for y := range m.Height {
+		from := img.Pix[img.PixOffset(img.Rect.Min.X, img.Rect.Min.Y+y):]
+		to := m.row(y)
+		for x, index := range from[:m.Width] {
+			copy(to[3*x:], colours[index][:])
+		}
+	}
+}
+
+func (m *RGB) fromCMYK(img *image.CMYK) {
+	for y := range m.Height {
+		from := img.Pix[img.PixOffset(img.Rect.Min.X, img.Rect.Min.Y+y):]
+		to := m.row(y)
+		for x := range m.Width {
+			white := 255 - from[4*x+3]
+			for c := range 3 {
+				to[3*x+c] = under(from[4*x+c], white)
+			}
+		}
+	}
+}
+
+// fromAny asks img for each pixel.
+func (m *RGB) fromAny(img image.Image) {
+	min := img.Bounds().Min
+	for y := range m.Height {
+		to := m.row(y)
+		for x := range m.Width {
+			c := color.NRGBAModel.Convert(img.At(min.X+x, min.Y+y)).(color.NRGBA)
+			to[3*x], to[3*x+1], to[3*x+2] = c.R, c.G, c.B
+		}
+	}
+}
