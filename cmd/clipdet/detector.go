@@ -175,7 +175,7 @@ func parseQueries(args, templates []string) ([]detect.Query, error) {
 		}
 		for _, phrase := range phrases {
 			if _, err := tokenizer.Encode(phrase); err != nil {
-				return nil, fmt.Errorf("--query %q: %w", arg, err)
+				return nil, fmt.Errorf("--query %q: %w", query.Name, err)
 			}
 		}
 		queries = append(queries, query)

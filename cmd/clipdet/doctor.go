@@ -201,11 +201,15 @@ func findModels(cmd *cobra.Command, f *modelFlags) []finding {
 	if err != nil {
 		return []finding{{"models", err.Error(), modelFix(err)}}
 	}
+	device := f.device
+	if _, err := torch.ParseDevice(device); err != nil {
+		device = "cpu" // the device has a line of its own; see whether the models are well
+	}
 	var found []finding
 	for _, file := range []model.File{files.RPN, files.Image, files.Text} {
 		m := file.Manifest
 		line := finding{name: "models", detail: fmt.Sprintf("%s: %s in %s of %v", m.Kind, m.Architecture, m.DType, set)}
-		if _, err := verify(cmd, set, filepath.Base(file.Path), f.device); err != nil {
+		if _, err := verify(cmd, set, filepath.Base(file.Path), device); err != nil {
 			line.detail, line.fix = err.Error(), modelFix(err)
 		}
 		found = append(found, line)
@@ -216,13 +220,13 @@ func findModels(cmd *cobra.Command, f *modelFlags) []finding {
 // modelFix says what to do about an error of a model.
 func modelFix(err error) string {
 	switch {
-	case errors.Is(err, torch.ErrDevice):
-		return "use a device that is there, as above"
 	case errors.Is(err, torch.ErrOutOfMemory):
 		return "free memory, or use smaller models"
 	case errors.Is(err, model.ErrAnswer):
 		return "try --dtype float32; if that is right, this device is not exact enough in the other type, or else the file is damaged"
-	case errors.Is(err, model.ErrMissing), errors.Is(err, model.ErrMismatch), errors.Is(err, model.ErrNotArchive),
+	case errors.Is(err, model.ErrMissing):
+		return "take --models and --dtype that are there, or leave both out for the built-in ones; the exports in torchscript/ make more"
+	case errors.Is(err, model.ErrMismatch), errors.Is(err, model.ErrNotArchive),
 		errors.Is(err, model.ErrNoManifest), errors.Is(err, model.ErrManifest):
 		return "export the models again with the exports in torchscript/, or leave --models out for the built-in ones"
 	}

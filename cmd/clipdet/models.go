@@ -59,6 +59,9 @@ func modelsListCommand() *cobra.Command {
 			var problems []error
 			for _, set := range sets(args) {
 				entries, err := set.List()
+				if err == nil && len(entries) == 0 {
+					err = fmt.Errorf("%w: %v: there is no *.pt", model.ErrMissing, set)
+				}
 				problems = append(problems, err)
 				for _, e := range entries {
 					if e.Err != nil {

@@ -98,6 +98,7 @@ func TestModelsThatDoNotWork(t *testing.T) {
 		{[]string{"detect", "-q", "dog", "--models", "torn", "a.png"}, "rpn.pt"},
 		{[]string{"detect", "-q", "dog", "--device", "cuda:99", "a.png"}, "cuda:99"},
 		{[]string{"models", "list", "none"}, "none"},
+		{[]string{"models", "list", "empty"}, "no *.pt"},
 		{[]string{"models", "list", "torn"}, "rpn.pt"},
 		{[]string{"models", "inspect", "none.pt"}, "none.pt"},
 		{[]string{"models", "inspect", filepath.Join("torn", "rpn.pt")}, "not a TorchScript archive"},

@@ -1,0 +1,322 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/pixels"
+)
+
+// The tiny models are real archives with random weights: fast, and their answers mean nothing.
+const (
+	tinyModels = "../../testdata/models/tiny"
+	formats    = "../../testdata/formats"
+	scenes     = "../../testdata/images"
+)
+
+// picture is an object of the json and jsonl formats.
+type picture struct {
+	Image      string             `json:"image"`
+	Width      int                `json:"width"`
+	Height     int                `json:"height"`
+	Proposals  int                `json:"proposals"`
+	Detections []detect.Detection `json:"detections"`
+	Timings    map[string]float64 `json:"timings_ms"`
+	Error      string             `json:"error"`
+}
+
+func parse[T any](t *testing.T, data string) T {
+	t.Helper()
+	var v T
+	decoder := json.NewDecoder(strings.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&v); err != nil {
+		t.Fatalf("not the JSON that was expected: %v\n%s", err, data)
+	}
+	return v
+}
+
+// TestFindsWhatTheSampleScenesContain asks for everything in each scene, by the annotations' names.
+func TestFindsWhatTheSampleScenesContain(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(scenes, "instances.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var truth struct {
+		Images []struct {
+			ID       int    `json:"id"`
+			FileName string `json:"file_name"`
+		} `json:"images"`
+		Annotations []struct {
+			ImageID    int        `json:"image_id"`
+			CategoryID int        `json:"category_id"`
+			BBox       [4]float32 `json:"bbox"` // x, y, width, height
+		} `json:"annotations"`
+		Categories []struct {
+			ID   int    `json:"id"`
+			Name string `json:"name"`
+		} `json:"categories"`
+	}
+	if err := json.Unmarshal(data, &truth); err != nil {
+		t.Fatal(err)
+	}
+	name := map[int]string{}
+	for _, c := range truth.Categories {
+		name[c.ID] = c.Name
+	}
+	for _, image := range truth.Images {
+		args := []string{"detect", filepath.Join(scenes, image.FileName)}
+		asked := map[string]bool{}
+		for _, a := range truth.Annotations {
+			if query := name[a.CategoryID]; a.ImageID == image.ID && !asked[query] {
+				asked[query] = true
+				args = append(args, "-q", query)
+			}
+		}
+		code, stdout, stderr := clipdet(t, args...)
+		if code != exitDone || stderr != "" {
+			t.Fatalf("%q: exit code %d, stderr %q; want 0 and nothing", args, code, stderr)
+		}
+		found := parse[picture](t, stdout)
+		for _, a := range truth.Annotations {
+			if a.ImageID != image.ID {
+				continue
+			}
+			want := box.Box{X0: a.BBox[0], Y0: a.BBox[1], X1: a.BBox[0] + a.BBox[2], Y1: a.BBox[1] + a.BBox[3]}
+			best := 0.0
+			for _, d := range found.Detections {
+				if d.Query == name[a.CategoryID] {
+					best = max(best, d.Box.IoU(want))
+				}
+			}
+			if best < 0.5 {
+				t.Errorf("%s: %q at %v: best IoU %.2f, want at least 0.5", image.FileName, name[a.CategoryID], want, best)
+			}
+		}
+	}
+}
+
+// TestEveryFormatAndEveryFailure gives good and bad files at once: each has its object, in order, and the bad ones are
+// named on stderr.
+func TestEveryFormatAndEveryFailure(t *testing.T) {
+	dir := t.TempDir()
+	bad := func(name string, data []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	whole, err := os.ReadFile(filepath.Join(formats, "420.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A PNG's header that claims 20,000 x 20,000 pixels, over the cap of 100 million.
+	huge := []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x4e\x20\x00\x00\x4e\x20\x08\x02\x00\x00\x00\xf4\x87\x5d\x3f")
+	tests := []struct {
+		path string
+		says string // "": it is read
+	}{
+		{"palette.png", ""}, {"grey.png", ""}, {"grey-16bit.png", ""}, {"rgb-16bit.png", ""}, {"rgba.png", ""}, {"palette-clear.png", ""},
+		{bad("broken.jpg", whole[:len(whole)/2]), "broken"},
+		{"420-progressive.jpg", ""}, {"exif6.jpg", ""}, {"cmyk.jpg", ""}, {"lossy.webp", ""}, {"lossless-alpha.webp", ""}, {"animation.gif", ""}, {"rgb.bmp", ""},
+		{bad("empty.png", nil), "empty"},
+		{bad("huge.png", huge), "too large"},
+		{bad("notes.txt", []byte("not a picture")), "not a picture"},
+		{filepath.Join(dir, "none.png"), "no such file"},
+		{filepath.Join(dir, "none*.png"), "no file matches"},
+	}
+	args := []string{"detect", "-q", "dog", "--format", "jsonl", "--models", tinyModels, "--proposals", "5"}
+	var paths []string
+	for _, test := range tests {
+		path := test.path
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(formats, path)
+		}
+		paths = append(paths, path)
+	}
+	code, stdout, stderr := clipdet(t, append(args, paths...)...)
+	if code != exitInputs {
+		t.Errorf("exit code %d, want %d", code, exitInputs)
+	}
+	lines := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
+	if len(lines) != len(tests) {
+		t.Fatalf("%d lines for %d inputs; stderr is\n%s", len(lines), len(tests), stderr)
+	}
+	for i, test := range tests {
+		got := parse[picture](t, lines[i])
+		if got.Image != paths[i] {
+			t.Errorf("line %d is of %s, want %s", i+1, got.Image, paths[i])
+		}
+		if test.says != "" {
+			if !strings.Contains(got.Error, test.says) || got.Width != 0 {
+				t.Errorf("%s: the error is %q, want it to say %q", paths[i], got.Error, test.says)
+			}
+			if !strings.Contains(stderr, paths[i]) {
+				t.Errorf("%s is not named on stderr:\n%s", paths[i], stderr)
+			}
+			continue
+		}
+		want, err := pixels.DecodeFile(paths[i], pixels.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Error != "" || got.Width != want.Width || got.Height != want.Height {
+			t.Errorf("%s: got %d x %d and error %q, want %d x %d", paths[i], got.Width, got.Height, got.Error, want.Width, want.Height)
+		}
+		if strings.Contains(stderr, paths[i]) {
+			t.Errorf("%s is named on stderr, but nothing is wrong with it:\n%s", paths[i], stderr)
+		}
+	}
+}
+
+// TestOutputs holds that the results in --out are those of stdout and that each picture is drawn three times, as large as
+// it is, under a name of its own.
+func TestOutputs(t *testing.T) {
+	models, err := filepath.Abs(tinyModels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := filepath.Abs(formats)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree(t, "one/", "two/")
+	for to, from := range map[string]string{"one/a.jpg": "exif6.jpg", "one/b.png": "rgba.png", "two/a.png": "palette.png"} {
+		data, err := os.ReadFile(filepath.Join(source, from))
+		if err == nil {
+			err = os.WriteFile(to, data, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	sizes := map[string]string{"a": "one/a.jpg", "b": "one/b.png", "a-2": "two/a.png"}
+	for _, format := range []string{"json", "jsonl", "coco", "csv"} {
+		out := filepath.Join("found", format)
+		code, stdout, stderr := clipdet(t, "detect", "-q", "dog", "-q", "cat", "--models", models, "--proposals", "5", "--threshold", "0",
+			"--top-k", "2", "--format", format, "--out", out, "--pictures", "one", "two")
+		if code != exitDone || stderr != "" {
+			t.Fatalf("%s: exit code %d, stderr %q; want 0 and nothing", format, code, stderr)
+		}
+		written, err := os.ReadFile(filepath.Join(out, resultFile(format)))
+		if err != nil || string(written) != stdout {
+			t.Errorf("%s: %s does not hold what stdout has (%v)", format, resultFile(format), err)
+		}
+		rows := 0
+		switch format {
+		case "json":
+			for _, p := range parse[[]picture](t, stdout) {
+				rows += len(p.Detections)
+				for _, stage := range []string{"upload", "rpn", "crop", "encode", "rank"} {
+					if _, ok := p.Timings[stage]; !ok {
+						t.Errorf("%s: timings_ms of %s has no %s", format, p.Image, stage)
+					}
+				}
+			}
+		case "jsonl":
+			for line := range strings.Lines(stdout) {
+				rows += len(parse[picture](t, line).Detections)
+			}
+		case "coco":
+			rows = len(parse[[]cocoResult](t, stdout))
+		case "csv":
+			table, err := csv.NewReader(strings.NewReader(stdout)).ReadAll()
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows = len(table) - 1
+		}
+		if rows < 1 || rows > 3*2*2 {
+			t.Errorf("%s: %d detections, want 1 to 12: three pictures, two queries, --top-k 2", format, rows)
+		}
+		files, err := os.ReadDir(out)
+		if err != nil || len(files) != 1+3*3 {
+			t.Errorf("%s: %d files in --out (%v), want the results and three pictures of each of three", format, len(files), err)
+		}
+		for name, path := range sizes {
+			want, err := pixels.DecodeFile(path, pixels.Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, which := range []string{"original", "proposals", "detections"} {
+				file, err := os.Open(filepath.Join(out, name+"."+which+".png"))
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				got, err := png.Decode(file)
+				file.Close()
+				if err != nil || got.Bounds() != want.Bounds() {
+					t.Errorf("%s: got bounds %v (%v), want %v", file.Name(), got.Bounds(), err, want.Bounds())
+					continue
+				}
+				if which == "original" {
+					for _, at := range [][2]int{{0, 0}, {want.Width / 2, want.Height / 3}, {want.Width - 1, want.Height - 1}} {
+						gr, gg, gb, _ := got.At(at[0], at[1]).RGBA()
+						wr, wg, wb, _ := want.At(at[0], at[1]).RGBA()
+						if gr != wr || gg != wg || gb != wb {
+							t.Errorf("%s: pixel %v is %v, want %v", file.Name(), at, got.At(at[0], at[1]), want.At(at[0], at[1]))
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestOnePictureIsAnObject(t *testing.T) {
+	args := []string{"detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "-v"}
+	one := filepath.Join(formats, "420.jpg")
+	code, stdout, stderr := clipdet(t, append(args, one)...)
+	if got := parse[picture](t, stdout); code != exitDone || got.Image != one {
+		t.Errorf("exit code %d, image %q; want 0 and %q", code, got.Image, one)
+	}
+	if !strings.Contains(stderr, "models loaded") {
+		t.Errorf("--verbose: stderr is %q, want a log of what was loaded", stderr)
+	}
+	code, stdout, _ = clipdet(t, append(args, filepath.Join(formats, "420.jp?"))...)
+	if got := parse[[]picture](t, stdout); code != exitDone || len(got) != 1 || got[0].Image != one {
+		t.Errorf("a pattern with one match: exit code %d, %d objects; want 0 and a list of one", code, len(got))
+	}
+}
+
+// cancelling is a stdout that interrupts the command when the first result comes.
+type cancelling struct {
+	bytes.Buffer
+	cancel func()
+}
+
+func (c *cancelling) Write(data []byte) (int, error) {
+	c.cancel()
+	return c.Buffer.Write(data)
+}
+
+func TestInterruptionLeavesAWholeDocument(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := t.TempDir()
+	stdout := &cancelling{cancel: cancel}
+	var stderr bytes.Buffer
+	code := run(ctx, []string{"detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "--out", out, formats}, stdout, &stderr)
+	got := parse[[]picture](t, stdout.String())
+	all := len(expand([]string{formats}))
+	if code != exitInputs || len(got) == 0 || len(got) >= all {
+		t.Errorf("exit code %d with %d of %d pictures, want %d and some", code, len(got), all, exitInputs)
+	}
+	if !strings.Contains(stderr.String(), "interrupted") {
+		t.Errorf("stderr is %q, want it to say that it was interrupted", stderr.String())
+	}
+	if written, err := os.ReadFile(filepath.Join(out, "detections.json")); err != nil || string(written) != stdout.String() {
+		t.Errorf("detections.json does not hold what stdout has (%v)", err)
+	}
+}
