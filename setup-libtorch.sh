@@ -217,7 +217,7 @@ run_pip() {
   TMPDIR=$home/tmp PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 PIP_DISABLE_PIP_VERSION_CHECK=1 \
     "$@" "${quiet[@]}" >&2 2>"$log" && return
   pip_reason=$(grep -o 'No space left on device' "$log" | head -n 1 || true)
-  if [[ -z $pip_reason ]] && grep -qiE 'connection|timed out|resolution|proxy|SSL' "$log"; then
+  if [[ -z $pip_reason ]] && grep -qiE 'connection|timed out|resolution|proxy|SSL|from versions: none' "$log"; then
     pip_reason='the network or the package index did not answer'
   fi
   [[ -n $pip_reason ]] || pip_reason="pip says: $(grep -m 1 '^ *ERROR' "$log" || tail -n 1 "$log")"
