@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/pixels"
+	"github.com/clipdet/clipdet/pkg/rpn"
 	"github.com/clipdet/clipdet/pkg/torch"
 )
 
@@ -42,18 +43,18 @@ func (r *Regions) find(s *torch.Scope, picture *pixels.RGB) error {
 	uploaded := pixels.Upload(s, picture) // [1,3,H,W]
 	since = lap(since, &r.timings.Upload)
 
-	proposals, err := d.network.Propose(s, uploaded, d.options.Proposals)
+	proposals, err := d.network.Propose(s, uploaded, []rpn.Size{{Height: r.height, Width: r.width}}, d.options.Proposals)
 	if err != nil {
 		return err
 	}
-	r.proposals = proposals
+	r.proposals = proposals[0]
 	since = lap(since, &r.timings.RPN)
-	if len(proposals) == 0 {
+	if len(r.proposals) == 0 {
 		return nil
 	}
 
-	rects := make([]image.Rectangle, len(proposals))
-	for i, p := range proposals {
+	rects := make([]image.Rectangle, len(r.proposals))
+	for i, p := range r.proposals {
 		rects[i] = d.options.Crop.Rect(p.Box, r.width, r.height)
 	}
 	size, mean := d.files.Image.Manifest.InputSize, d.files.Image.Manifest.Mean

@@ -7,6 +7,7 @@ package rpn
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/model"
@@ -41,34 +42,46 @@ type Proposal struct {
 // columns of the network's output: four edges and the objectness.
 const columns = 5
 
-// Propose gives the best proposals of a picture uint8 [1,3,H,W], at most limit
-// (0: all that the network gives), best first. They come to the host, since the
-// sizes of the crops are sizes of tensors; the picture doesn't.
-func (n *Network) Propose(s *torch.Scope, picture torch.Tensor, limit int) ([]Proposal, error) {
-	shape := s.Shape(picture)
-	if err := s.Err(); err != nil {
-		return nil, err
+// Size is a picture's height and width in pixels, in the order of the network's input.
+type Size struct{ Height, Width int }
+
+// Propose gives the best proposals of each picture of a batch uint8 [B,3,H,W], at
+// most limit of each (0: all that the network gives), best first. A picture smaller
+// than the batch lies in its top left corner, and sizes says how large each is; as in
+// torchvision, its proposals then differ a little from those that it has alone,
+// because the network sees the padding.
+//
+// Proposals come to the host, since the sizes of the crops are sizes of tensors; the
+// pictures don't.
+func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, limit int) ([][]Proposal, error) {
+	b := int64(len(sizes))
+	flat := make([]int64, 0, 2*b)
+	for _, size := range sizes {
+		flat = append(flat, int64(size.Height), int64(size.Width))
 	}
-	size := torch.Upload(s, []int64{shape[2], shape[3]}, 1, 2)
-	out := s.Call(n.module, "forward", 2, picture, size)
+	out := s.Call(n.module, "forward", 2, pictures, torch.Upload(s, flat, b, 2))
 	rows := torch.Download[float32](s, out[0])
 	counts := torch.Download[int64](s, out[1])
-	shape = s.Shape(out[0])
+	shape := s.Shape(out[0])
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	if len(shape) != 3 || shape[0] != 1 || shape[2] != columns || len(counts) != 1 || counts[0] < 0 || counts[0] > shape[1] {
-		return nil, fmt.Errorf("%w %s: proposals %v with counts %v, not [1,K,%d] with one count of at most K; export it again",
-			ErrOutput, n.manifest.Architecture, shape, counts, columns)
+	if len(shape) != 3 || shape[0] != b || shape[2] != columns || int64(len(counts)) != b ||
+		slices.Min(counts) < 0 || slices.Max(counts) > shape[1] {
+		return nil, fmt.Errorf("%w %s: proposals %v with counts %v, not [%d,K,%d] with counts of at most K; export it again",
+			ErrOutput, n.manifest.Architecture, shape, counts, b, columns)
 	}
-	count := int(counts[0])
-	if limit > 0 {
-		count = min(count, limit)
+	all := make([][]Proposal, b)
+	for i := range all {
+		count := int(counts[i])
+		if limit > 0 {
+			count = min(count, limit)
+		}
+		all[i] = make([]Proposal, count)
+		for k := range all[i] {
+			r := rows[(i*int(shape[1])+k)*columns:]
+			all[i][k] = Proposal{box.Box{X0: r[0], Y0: r[1], X1: r[2], Y1: r[3]}, r[4]}
+		}
 	}
-	proposals := make([]Proposal, count)
-	for i := range proposals {
-		r := rows[i*columns:]
-		proposals[i] = Proposal{box.Box{X0: r[0], Y0: r[1], X1: r[2], Y1: r[3]}, r[4]}
-	}
-	return proposals, nil
+	return all, nil
 }

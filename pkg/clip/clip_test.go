@@ -1,0 +1,120 @@
+package clip
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"testing"
+
+	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/torch"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if n := torch.Live(); n != 0 {
+		fmt.Fprintf(os.Stderr, "%d tensors are still alive after all tests\n", n)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func load(t *testing.T, file model.File) (*torch.Engine, *Encoder) {
+	t.Helper()
+	engine, err := torch.Start(torch.CPU, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { engine.Close() })
+	var encoder *Encoder
+	if err := engine.Do(t.Context(), func(s *torch.Scope) (err error) {
+		encoder, err = Load(s, file)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return engine, encoder
+}
+
+func tiny(t *testing.T) model.Files {
+	t.Helper()
+	files, err := model.Dir("../../testdata/models/tiny").Resolve(model.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func TestEmbeddingsEqualPythons(t *testing.T) {
+	text, err := os.ReadFile("../../testdata/models/tiny/golden.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var golden map[model.Kind]model.KnownAnswer
+	if err := json.Unmarshal(text, &golden); err != nil {
+		t.Fatal(err)
+	}
+	files := tiny(t)
+	for kind, file := range map[model.Kind]model.File{model.CLIPImage: files.Image, model.CLIPText: files.Text} {
+		known := file.Manifest.KnownAnswer // complete, as Generate wants it
+		known.Seed, known.Inputs = golden[kind].Seed, golden[kind].Inputs
+		inputs, err := known.Generate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		engine, encoder := load(t, file)
+		want := golden[kind].Outputs[0]
+		n := int(want.Shape[0])
+		for _, size := range []int{1, n, n + 5} {
+			var got []float32
+			if err := engine.Do(t.Context(), func(s *torch.Scope) error {
+				got = torch.Download[float32](s, encoder.EncodeAll(s, n, size, func(low, high int) torch.Tensor {
+					return s.Slice(upload(s, inputs[0]), 0, int64(low), int64(high))
+				}))
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != len(want.Values) {
+				t.Fatalf("%s in batches of %d: %d values, want %d", kind, size, len(got), len(want.Values))
+			}
+			for i := range got {
+				if math.Abs(float64(got[i])-want.Values[i]) > 1e-5 {
+					t.Errorf("%s in batches of %d: value %d is %v, want %v within 1e-5", kind, size, i, got[i], want.Values[i])
+				}
+			}
+			for row := range n {
+				length := 0.0
+				for _, v := range got[row*len(got)/n : (row+1)*len(got)/n] {
+					length += float64(v) * float64(v)
+				}
+				if math.Abs(length-1) > 1e-5 {
+					t.Errorf("%s: row %d has the squared length %v, want 1", kind, row, length)
+				}
+			}
+		}
+	}
+}
+
+func upload(s *torch.Scope, a model.Array) torch.Tensor {
+	if tokens, ok := a.Data.([]int64); ok {
+		return torch.Upload(s, tokens, a.Shape...)
+	}
+	return torch.Upload(s, a.Data.([]float32), a.Shape...)
+}
+
+func TestAnotherWidthIsRefused(t *testing.T) {
+	file := tiny(t).Image
+	file.Manifest.EmbeddingWidth++
+	engine, encoder := load(t, file)
+	side := int64(file.Manifest.InputSize)
+	err := engine.Do(t.Context(), func(s *torch.Scope) error {
+		encoder.Encode(s, torch.Upload(s, make([]float32, 3*side*side), 1, 3, side, side))
+		return nil
+	})
+	if !errors.Is(err, ErrOutput) {
+		t.Errorf("got %v, want ErrOutput", err)
+	}
+}
