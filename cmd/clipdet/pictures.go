@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/overlay"
 )
 
 // pictures draws what was found, on goroutines, so that detection goes on meanwhile.
@@ -51,8 +53,18 @@ func (p *pictures) wait() error {
 }
 
 func (p *pictures) drawNow(name string, picture image.Image, result *detect.Result) error {
+	proposals := make([]overlay.Mark, len(result.Proposals))
+	for i, proposal := range result.Proposals {
+		proposals[i] = overlay.Mark{Box: proposal.Box, Score: float64(proposal.Objectness)}
+	}
+	detections := make([]overlay.Mark, len(result.Detections))
+	for i, d := range result.Detections {
+		detections[i] = overlay.Mark{Box: d.Box, Score: float64(d.Score), Name: d.Query, Group: slices.Index(p.labels, d.Query)}
+	}
 	return errors.Join(
-		p.save(name+".original.png", picture),
+		p.save(name+".original.png", overlay.Original(picture)),
+		p.save(name+".proposals.png", overlay.Proposals(picture, proposals)),
+		p.save(name+".detections.png", overlay.Detections(picture, detections)),
 	)
 }
 
@@ -63,7 +75,7 @@ func (p *pictures) save(name string, picture image.Image) error {
 	if err != nil {
 		return err
 	}
-	encoder := png.Encoder{CompressionLevel: png.BestSpeed} // a quarter of the time for a tenth more bytes
+	encoder := png.Encoder{CompressionLevel: png.BestSpeed} // half the time, and up to a seventh more bytes
 	if err := encoder.Encode(temp, picture); err != nil {
 		return fmt.Errorf("%s: %w", path, errors.Join(err, temp.Close(), os.Remove(temp.Name())))
 	}
