@@ -22,8 +22,8 @@ import (
 // Limits bounds what Decode takes on. The zero Limits are the defaults.
 type Limits struct {
 	// Pixels is the most that width times height may be, 100 million if 0 or less.
-	// It is checked before any pixel is decoded. Decoding takes at most about 14
-	// bytes of memory for each pixel (a progressive JPEG does), and most formats 8.
+	// It is checked before any pixel is decoded. Decoding takes up to 16 bytes of
+	// memory for each pixel (a progressive CMYK JPEG does), but mostly 5 to 8.
 	Pixels int64
 	// Bytes is the most that the encoded picture may be, 512 MiB if 0 or less.
 	Bytes int64
@@ -217,6 +217,9 @@ func (f format) explain(err error, data []byte) error {
 func pngConfig(data []byte) (image.Config, error) {
 	if len(data) < 24 {
 		return image.Config{}, io.ErrUnexpectedEOF
+	}
+	if string(data[12:16]) != "IHDR" {
+		return image.Config{}, errors.New("png: its first chunk is not the header")
 	}
 	return sized(int(binary.BigEndian.Uint32(data[16:])), int(binary.BigEndian.Uint32(data[20:]))), nil
 }

@@ -154,6 +154,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a WebP with its frame off the canvas", patched(animation, 24, 20, 0, 0, 20, 0, 0), Limits{}, ErrBroken, "canvas"},
 		{"a WebP with a smaller picture than its frame", patched(animation, 58, 30), Limits{}, ErrBroken, "canvas"},
 		{"a WebP that is no key frame", patched(webp, 20, webp[20]|1), Limits{}, ErrBroken, "key frame"},
+		{"a PNG without its header", patched(png, 12, []byte("CgBI")...), Limits{}, ErrBroken, "header"},
 		{"a damaged PNG", patched(png, 100, png[100]^1), Limits{}, ErrBroken, "damaged"},
 		{"an arithmetic-coded JPEG", patched(jpg, frame+1, 0xc9), Limits{}, ErrFormat, "save it again"},
 		{"a 12-bit JPEG", patched(jpg, frame+4, 12), Limits{}, ErrFormat, "12 bits"},
