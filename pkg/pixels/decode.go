@@ -94,7 +94,7 @@ func Decode(r io.Reader, limits Limits) (*RGB, error) {
 	// The start alone tells whether the rest is worth reading.
 	var head [16]byte
 	n, err := io.ReadFull(r, head[:])
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, fmt.Errorf("read the picture: %w", err)
 	}
 	f, err := identify(head[:n])

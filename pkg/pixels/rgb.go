@@ -208,11 +208,11 @@ func (m *RGB) fromCMYK(img *image.CMYK) {
 
 // fromAny asks img for each pixel.
 func (m *RGB) fromAny(img image.Image) {
-	min := img.Bounds().Min
+	origin := img.Bounds().Min
 	for y := range m.Height {
 		to := m.row(y)
 		for x := range m.Width {
-			c := color.NRGBAModel.Convert(img.At(min.X+x, min.Y+y)).(color.NRGBA)
+			c := color.NRGBAModel.Convert(img.At(origin.X+x, origin.Y+y)).(color.NRGBA)
 			to[3*x], to[3*x+1], to[3*x+2] = c.R, c.G, c.B
 		}
 	}
