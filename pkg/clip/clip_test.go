@@ -3,31 +3,20 @@ package clip
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"os"
 	"testing"
 
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/torch"
+	"github.com/clipdet/clipdet/pkg/torch/torchtest"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if n := torch.Live(); n != 0 {
-		fmt.Fprintf(os.Stderr, "%d tensors are still alive after all tests\n", n)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }
 
 func load(t *testing.T, file model.File) (*torch.Engine, *Encoder) {
 	t.Helper()
-	engine, err := torch.Start(torch.CPU, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { engine.Close() })
+	engine := torchtest.Start(t)
 	var encoder *Encoder
 	if err := engine.Do(t.Context(), func(s *torch.Scope) (err error) {
 		encoder, err = Load(s, file)
@@ -36,15 +25,6 @@ func load(t *testing.T, file model.File) (*torch.Engine, *Encoder) {
 		t.Fatal(err)
 	}
 	return engine, encoder
-}
-
-func tiny(t *testing.T) model.Files {
-	t.Helper()
-	files, err := model.Dir("../../testdata/models/tiny").Resolve(model.Auto)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
 }
 
 func TestEmbeddingsEqualPythons(t *testing.T) {
@@ -56,7 +36,7 @@ func TestEmbeddingsEqualPythons(t *testing.T) {
 	if err := json.Unmarshal(text, &golden); err != nil {
 		t.Fatal(err)
 	}
-	files := tiny(t)
+	files := torchtest.Tiny(t)
 	for kind, file := range map[model.Kind]model.File{model.CLIPImage: files.Image, model.CLIPText: files.Text} {
 		known := file.Manifest.KnownAnswer // complete, as Generate wants it
 		known.Seed, known.Inputs = golden[kind].Seed, golden[kind].Inputs
@@ -106,7 +86,7 @@ func upload(s *torch.Scope, a model.Array) torch.Tensor {
 }
 
 func TestAnotherWidthIsRefused(t *testing.T) {
-	file := tiny(t).Image
+	file := torchtest.Tiny(t).Image
 	file.Manifest.EmbeddingWidth++
 	engine, encoder := load(t, file)
 	side := int64(file.Manifest.InputSize)

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"image"
 	"math"
-	"os"
 	"reflect"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +15,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
+	"github.com/clipdet/clipdet/pkg/torch/torchtest"
 )
 
 func TestDetectKeepsItsPromises(t *testing.T) {
@@ -324,25 +323,11 @@ func TestDetectionsDontGrowTheProcess(t *testing.T) {
 		}
 	}
 	detect(100)
-	before := resident(t)
+	before := torchtest.Resident(t)
 	detect(1000)
-	grown := (resident(t) - before) >> 20
+	grown := (torchtest.Resident(t) - before) >> 20
 	t.Logf("grew by %d MB", grown)
 	if grown >= 50 {
 		t.Errorf("1,000 detections grew the process by %d MB", grown)
 	}
-}
-
-// resident is the process's memory in bytes.
-func resident(t *testing.T) int {
-	t.Helper()
-	text, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pages * os.Getpagesize()
 }

@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"fmt"
 	"image"
 	"math"
 	"math/rand/v2"
@@ -10,17 +9,10 @@ import (
 
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/pixels"
-	"github.com/clipdet/clipdet/pkg/torch"
+	"github.com/clipdet/clipdet/pkg/torch/torchtest"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if n := torch.Live(); n != 0 {
-		fmt.Fprintf(os.Stderr, "%d tensors are still alive after all tests\n", n)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }
 
 // tiny are real archives with random weights: their answers mean nothing and are always the same.
 func tiny() model.Set { return model.Dir("../../testdata/models/tiny") }

@@ -5,13 +5,11 @@ import (
 	"testing"
 
 	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/torch/torchtest"
 )
 
 func TestVerify(t *testing.T) {
-	files, err := tiny().Resolve(model.Auto)
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := torchtest.Tiny(t)
 	for _, file := range []model.File{files.RPN, files.Image, files.Text} {
 		difference, err := Verify(t.Context(), file, "cpu")
 		if err != nil {

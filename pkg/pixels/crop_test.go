@@ -3,7 +3,6 @@ package pixels
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"image"
 	"image/png"
 	"math"
@@ -12,16 +11,10 @@ import (
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/torch"
+	"github.com/clipdet/clipdet/pkg/torch/torchtest"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if n := torch.Live(); n != 0 {
-		fmt.Fprintf(os.Stderr, "%d tensors are still alive after all tests\n", n)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }
 
 type cropCase struct {
 	Mode    CropMode
@@ -71,11 +64,7 @@ func readPNG(t *testing.T, path string) image.Image {
 // other way; it is then off by one.
 func TestCropsEqualPillow(t *testing.T) {
 	picture, sheet, size, pad, cases := goldenCrops(t)
-	engine, err := torch.Start(torch.CPU, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer engine.Close()
+	engine := torchtest.Start(t)
 	total, count := 0.0, 0
 	for i, c := range cases {
 		var values []float32
@@ -111,17 +100,13 @@ func TestCropsEqualPillow(t *testing.T) {
 
 func TestCropsOfABatchEqualSingleOnes(t *testing.T) {
 	picture, _, size, pad, cases := goldenCrops(t)
-	engine, err := torch.Start(torch.CPU, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer engine.Close()
+	engine := torchtest.Start(t)
 	var rects []image.Rectangle
 	for _, c := range cases {
 		rects = append(rects, Crop{}.Rect(c.Box, picture.Width, picture.Height))
 	}
 	var batch, single []float32
-	err = engine.Do(t.Context(), func(s *torch.Scope) error {
+	err := engine.Do(t.Context(), func(s *torch.Scope) error {
 		p := Upload(s, picture)
 		batch = torch.Download[float32](s, Crops(s, p, rects, Crop{}, size, pad))
 		for i := range rects {

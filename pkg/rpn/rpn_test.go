@@ -3,7 +3,6 @@ package rpn
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"os"
 	"slices"
@@ -12,24 +11,14 @@ import (
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/torch"
+	"github.com/clipdet/clipdet/pkg/torch/torchtest"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if n := torch.Live(); n != 0 {
-		fmt.Fprintf(os.Stderr, "%d tensors are still alive after all tests\n", n)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }
 
 func load(t *testing.T, file model.File) (*torch.Engine, *Network) {
 	t.Helper()
-	engine, err := torch.Start(torch.CPU, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { engine.Close() })
+	engine := torchtest.Start(t)
 	var network *Network
 	if err := engine.Do(t.Context(), func(s *torch.Scope) (err error) {
 		network, err = Load(s, file)
@@ -38,15 +27,6 @@ func load(t *testing.T, file model.File) (*torch.Engine, *Network) {
 		t.Fatal(err)
 	}
 	return engine, network
-}
-
-func tiny(t *testing.T) model.Files {
-	t.Helper()
-	files, err := model.Dir("../../testdata/models/tiny").Resolve(model.Auto)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
 }
 
 // The golden batch holds two pictures, the smaller one padded with noise, and what
@@ -60,7 +40,7 @@ func TestProposalsEqualPythons(t *testing.T) {
 	if err := json.Unmarshal(text, &golden); err != nil {
 		t.Fatal(err)
 	}
-	file := tiny(t).RPN
+	file := torchtest.Tiny(t).RPN
 	known := file.Manifest.KnownAnswer // complete, as Generate wants it
 	known.Seed, known.Inputs = golden.RPN.Seed, golden.RPN.Inputs
 	inputs, err := known.Generate()
@@ -111,7 +91,7 @@ func TestProposalsEqualPythons(t *testing.T) {
 
 func TestAnotherModelsOutputIsRefused(t *testing.T) {
 	// three gives three tensors; a tower takes one argument.
-	for _, path := range []string{"../../testdata/models/odd/three.pt", tiny(t).Image.Path} {
+	for _, path := range []string{"../../testdata/models/odd/three.pt", torchtest.Tiny(t).Image.Path} {
 		engine, network := load(t, model.File{Path: path})
 		err := engine.Do(t.Context(), func(s *torch.Scope) error {
 			_, err := network.Propose(s, torch.Upload(s, make([]uint8, 3*8*8), 1, 3, 8, 8), []Size{{8, 8}}, 0)

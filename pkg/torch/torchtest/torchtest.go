@@ -1,0 +1,62 @@
+// Package torchtest has what tests of packages on top of pkg/torch share.
+package torchtest
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/torch"
+)
+
+// Main runs a package's tests and fails them when tensors are still alive at the end:
+//
+//	func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }
+func Main(m *testing.M) int {
+	code := m.Run()
+	if n := torch.Live(); n != 0 {
+		fmt.Fprintf(os.Stderr, "%d tensors are still alive after all tests\n", n)
+		return 1
+	}
+	return code
+}
+
+// Start gives an engine on the CPU that ends with the test.
+func Start(t testing.TB) *torch.Engine {
+	t.Helper()
+	engine, err := torch.Start(torch.CPU, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { engine.Close() })
+	return engine
+}
+
+// Tiny are the archives of testdata/models/tiny: real ones with random weights, whose
+// answers mean nothing and are always the same. The tests of packages directly below
+// pkg find them.
+func Tiny(t testing.TB) model.Files {
+	t.Helper()
+	files, err := model.Dir("../../testdata/models/tiny").Resolve(model.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// Resident is the process's memory in bytes.
+func Resident(t testing.TB) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * os.Getpagesize()
+}
