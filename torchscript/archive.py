@@ -175,6 +175,11 @@ def run(module: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
     return [outputs] if isinstance(outputs, Tensor) else list(outputs)
 
 
+def read_manifest(path: Path) -> dict:
+    """An archive's manifest, read without loading its module."""
+    return json.loads(torch._C.PyTorchFileReader(str(path)).get_record("extra/manifest.json"))
+
+
 def code(data: bytes) -> str:
     """All TorchScript source in an archive: every class, method and function, used or not."""
     reader = torch._C.PyTorchFileReader(io.BytesIO(data))

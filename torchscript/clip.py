@@ -5,6 +5,7 @@ open_clip are in towers.py.
 """
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -94,56 +95,47 @@ def cast(tower: nn.Module, dtype: str, example: Tensor) -> nn.Module:
     return tower
 
 
-def export(
-    out: Path,
-    image: nn.Module,
-    text: nn.Module,
-    *,
-    architecture: str,
-    weights: Weights,
-    size: int,
-    mean: list[float],
-    std: list[float],
-    logit_scale: float,
-    dtype: str = "float32",
-    channels_last: bool = True,
-) -> list[Path]:
+@dataclass(frozen=True)
+class Pair:
+    """The towers of one CLIP and what belongs to them. Their features need not be unit vectors."""
+
+    image: nn.Module
+    text: nn.Module
+    architecture: str
+    size: int  # of the square crops, pixels
+    mean: list[float]
+    std: list[float]
+    logit_scale: float  # the factor on cosine, 100 in OpenAI's models; not its logarithm
+
+
+def export(out: Path, pair: Pair, weights: Weights, dtype: str = "float32", channels_last: bool = True) -> list[Path]:
     """Writes clip-image.pt and clip-text.pt (clip-image.bfloat16.pt and so on) into out and returns their paths.
 
-    The towers' features need not be unit. logit_scale is the factor on cosine (100 in OpenAI's models), not its
-    logarithm. Both towers are put in evaluation mode and lose their gradients.
+    Both towers are put in evaluation mode and lose their gradients.
     """
-    image, text = image.eval().requires_grad_(False), text.eval().requires_grad_(False)
+    image, text = pair.image.eval().requires_grad_(False), pair.text.eval().requires_grad_(False)
     state = {f"image.{k}": v for k, v in image.state_dict().items()}
     state |= {f"text.{k}": v for k, v in text.state_dict().items()}
-    pair = {"logit_scale": logit_scale, "clip_id": f"{architecture} {archive.digest(state)[:32]}"}
+    common = {
+        "logit_scale": pair.logit_scale,
+        "clip_id": f"{pair.architecture} {archive.digest(state)[:32]}",
+    }
 
     def write(kind: str, encoder: nn.Module, twin: nn.Module, example: Input, last: bool, **fields: object) -> Path:
         width = archive.run(twin, archive.generate(1, [example]))[0].shape[-1]
-        described = archive.manifest(kind, architecture, weights, dtype, last, **fields, embedding_width=width, **pair)
+        fields = {**fields, "embedding_width": width, **common}
+        described = archive.manifest(kind, pair.architecture, weights, dtype, last, **fields)
         path = out / archive.file_name(kind, dtype)
         twin_if_needed = twin if dtype == "float16" else None  # most float16 operators are missing on CPUs
         archive.save(path, encoder, described, [example], tolerance=TOLERANCE[dtype], twin=twin_if_needed)
         return path
 
+    crops, tokens = Input((1, 3, pair.size, pair.size), "float32"), Input((1, CONTEXT), "int64")
+    look = {"input_size": pair.size, "mean": pair.mean, "std": pair.std}
+    words = {"context_length": CONTEXT, "vocabulary": VOCABULARY}
+    encoder = ImageEncoder(image, pair.size, pair.mean, pair.std, dtype, channels_last)
+    twin = ImageEncoder(image, pair.size, pair.mean, pair.std, "float32", channels_last)
     return [
-        write(
-            "clip-image",
-            ImageEncoder(image, size, mean, std, dtype, channels_last),
-            ImageEncoder(image, size, mean, std, "float32", False),
-            Input((1, 3, size, size), "float32"),
-            channels_last,
-            input_size=size,
-            mean=list(mean),
-            std=list(std),
-        ),
-        write(
-            "clip-text",
-            TextEncoder(text, dtype),
-            TextEncoder(text, "float32"),
-            Input((1, CONTEXT), "int64"),
-            False,
-            context_length=CONTEXT,
-            vocabulary=VOCABULARY,
-        ),
+        write("clip-image", encoder, twin, crops, channels_last, **look),
+        write("clip-text", TextEncoder(text, dtype), TextEncoder(text, "float32"), tokens, False, **words),
     ]

@@ -10,9 +10,8 @@ from torchvision.models import detection
 from torchvision.ops import FrozenBatchNorm2d
 
 import archive
+import checkpoint
 from archive import Weights
-
-LICENCE = "BSD-3-Clause"  # torchvision's code and published detection weights
 
 # How the published COCO_V1 weights of each detector meet its batch norms: the eps of frozen ones, or None where they
 # are not frozen (torchvision.models.detection.faster_rcnn, versions 0.13 to 0.16).
@@ -44,18 +43,12 @@ def freeze_norms(root: nn.Module, eps: float) -> None:
                 setattr(parent, name, FrozenBatchNorm2d(child.num_features, eps))
 
 
-def from_file(name: str, path: Path) -> tuple[nn.Module, Weights]:
+def from_file(name: str, path: Path, licence: str, source: str) -> tuple[nn.Module, Weights]:
     """A detector with the weights of a state dict's file: torchvision's published ones, or your own fine-tuned.
 
-    Nothing in the file is executed. Raises ValueError when it is not a state dict or not of this detector.
+    Raises ValueError when the file holds no state dict, or not this detector's.
     """
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if isinstance(state, dict):
-        state = state.get("model", state)  # torchvision's training script saves {"model": ..., "optimizer": ...}
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(
-            f"{path}: not a state dict (names and tensors); save one with torch.save(model.state_dict(), ...)"
-        )
+    state = checkpoint.read(path)
     scores = state.get("roi_heads.box_predictor.cls_score.weight")
     if scores is None:
         raise ValueError(f"{path}: not a Faster R-CNN's weights: no roi_heads.box_predictor.cls_score.weight in it")
@@ -64,9 +57,7 @@ def from_file(name: str, path: Path) -> tuple[nn.Module, Weights]:
         detector.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(f"{path}: not weights of {name}: {error}") from error
-    return detector, Weights(
-        path.name, archive.file_digest(path), LICENCE + " (torchvision's, if published by it)", path.name
-    )
+    return detector, Weights(path.name, archive.file_digest(path), licence, source)
 
 
 def from_seed(name: str, seed: int, **options: int) -> tuple[nn.Module, Weights]:
@@ -76,9 +67,8 @@ def from_seed(name: str, seed: int, **options: int) -> tuple[nn.Module, Weights]
         detector = build(name, **options)
         randomise_norms(detector.backbone)
         calibrate(detector)
-    return detector, Weights(
-        f"random, seed {seed}", archive.digest(detector.state_dict()), "none: random", "torch.manual_seed"
-    )
+    digest = archive.digest(detector.state_dict())
+    return detector, Weights(f"random, seed {seed}", digest, "none: random", "torch.manual_seed")
 
 
 def randomise_norms(root: nn.Module) -> None:

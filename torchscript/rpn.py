@@ -223,7 +223,6 @@ VALUES = {"float32": 16, "bfloat16": 1, "float16": 1}  # kept of each output: in
 def export(
     out: Path,
     detector: nn.Module,
-    *,
     architecture: str,
     weights: Weights,
     dtype: str = "float32",

@@ -157,18 +157,9 @@ def main() -> None:
         torch.manual_seed(SEED)
         network, image, text = detector(), ImageTower(), TextTower()
     tiny, odd = out / "tiny", out / "odd"
-    rpn.export(tiny, network, architecture="tiny-rpn", weights=weights(network))
-    clip.export(
-        tiny,
-        image,
-        text,
-        architecture="tiny-clip",
-        weights=weights(nn.ModuleList([image, text])),
-        size=SIZE,
-        mean=[0.5, 0.4, 0.3],
-        std=[0.3, 0.25, 0.2],
-        logit_scale=20.0,
-    )
+    rpn.export(tiny, network, "tiny-rpn", weights(network))
+    pair = clip.Pair(image, text, "tiny-clip", SIZE, [0.5, 0.4, 0.3], [0.3, 0.25, 0.2], 20.0)
+    clip.export(tiny, pair, weights(nn.ModuleList([image, text])))
     (tiny / "golden.json").write_text(json.dumps(golden(tiny)) + "\n")
     odd.mkdir(parents=True, exist_ok=True)
     for name, module in {"adder": Adder(), "three": Three(), "throws": Throws(), "nomanifest": NoManifest()}.items():

@@ -1,0 +1,112 @@
+"""open_clip's models as the two towers of clip.py, with weights from a file or a seed."""
+
+from pathlib import Path
+
+import open_clip
+import torch
+from torch import Tensor, nn
+
+import archive
+import checkpoint
+from archive import Weights
+from clip import CONTEXT, VOCABULARY, Pair
+
+# Keys that OpenAI's checkpoints have and open_clip's lack. OpenAI trained with QuickGELU, open_clip mostly with GELU:
+# the same names and shapes, other results.
+OPENAI_KEYS = ("input_resolution", "context_length", "vocab_size")
+
+
+class TextTower(nn.Module):
+    """The text half of an open_clip model, which its CLIP class keeps among its own members.
+
+    The same steps as CLIP.encode_text, but: columns may be cut off after the last end of text, which causal attention
+    never sees; only the row that is read is normalised; and the index is made on the tokens' device.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        half = getattr(model, "text", model)
+        pool = getattr(half, "text_pool_type", getattr(half, "pool_type", "none"))
+        if pool != "argmax" or half.attn_mask is None or getattr(half, "cls_emb", None) is not None:
+            raise ValueError("its text tower is not CLIP's: that one is causal and read at the end of the text")
+        taken = half.context_length, half.vocab_size
+        if taken != (CONTEXT, VOCABULARY):
+            raise ValueError(f"its text tower takes (length, vocabulary) {taken}, not CLIP's {CONTEXT, VOCABULARY}")
+        if isinstance(half.text_projection, nn.Linear):
+            raise ValueError("its text projection is a layer with a bias; CLIP's is a matrix")
+        self.token_embedding = half.token_embedding
+        self.positional_embedding = half.positional_embedding
+        self.transformer = half.transformer
+        self.ln_final = half.ln_final
+        self.text_projection = half.text_projection
+        self.register_buffer("attn_mask", half.attn_mask)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        length = tokens.shape[1]
+        x = self.token_embedding(tokens) + self.positional_embedding[:length]
+        x = self.transformer(x.transpose(0, 1), self.attn_mask[:length, :length])
+        x = x[tokens.argmax(1), torch.arange(tokens.shape[0], device=tokens.device)]
+        return self.ln_final(x) @ self.text_projection
+
+
+def pair(name: str, model: nn.Module) -> Pair:
+    """Takes an open_clip model apart. Raises ValueError, which names it, when it is no CLIP that clipdet can feed."""
+    try:
+        text = TextTower(model)
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{name}: {error}") from error
+    if getattr(model, "logit_bias", None) is not None:
+        raise ValueError(f"{name}: it has a logit bias (SigLIP); its cosines need a sigmoid, not CLIP's softmax")
+    if getattr(model.visual, "output_tokens", False):
+        raise ValueError(f"{name}: its image tower gives tokens beside the embedding (CoCa)")
+    sizes = set(open_clip.model.to_2tuple(model.visual.image_size))
+    if len(sizes) != 1:
+        raise ValueError(f"{name}: its pictures are not square but {model.visual.image_size}")
+    described = model.visual.preprocess_cfg
+    return Pair(
+        image=model.visual,
+        text=text,
+        architecture=name,
+        size=sizes.pop(),
+        mean=list(described["mean"]),
+        std=list(described["std"]),
+        logit_scale=model.logit_scale.exp().item(),
+    )
+
+
+def build(name: str, quick_gelu: bool = False) -> nn.Module:
+    """An open_clip model by its name, in evaluation mode, weights not yet set. Nothing is downloaded."""
+    if open_clip.get_model_config(name.replace("/", "-")) is None:
+        known = ", ".join(n for n in open_clip.list_models() if n.startswith(("ViT-", "RN")))
+        raise ValueError(f"unknown model {name!r}; open_clip has, among others: {known}")
+    model = open_clip.create_model(name, force_quick_gelu=quick_gelu, pretrained_hf=False)
+    return model.eval().requires_grad_(False)
+
+
+def from_file(name: str, path: Path, licence: str, source: str) -> tuple[Pair, Weights]:
+    """A model with the weights of a state dict's file, open_clip's or OpenAI's (whose QuickGELU is noticed).
+
+    Raises ValueError when the file holds no state dict, or not this model's.
+    """
+    state = checkpoint.read(path)
+    openai = any(key in state for key in OPENAI_KEYS)
+    model = build(name, quick_gelu=openai)
+    state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    if openai:
+        state = {key: value for key, value in state.items() if key not in OPENAI_KEYS}
+    if hasattr(model, "text"):
+        state = open_clip.model.convert_to_custom_text_state_dict(state)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: not weights of {name}: {error}") from error
+    return pair(name, model), Weights(path.name, archive.file_digest(path), licence, source)
+
+
+def from_seed(name: str, seed: int) -> tuple[Pair, Weights]:
+    """A model with random weights, for tests and trials: it recognises nothing."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build(name)
+    digest = archive.digest(model.state_dict())
+    return pair(name, model), Weights(f"random, seed {seed}", digest, "none: random", "torch.manual_seed")
