@@ -12,12 +12,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scenes
 import torch
 from PIL import Image
-from pictograms import Pictograms
 from torch import Tensor
 from torch.nn import functional
+
+import scenes
+from pictograms import Pictograms
 
 _ANGLES = 144  # directions in which a pictogram's extent is known: every 2.5 degrees
 _FINE = 96  # crops are drawn at this size and shrunk, against aliasing
@@ -118,7 +119,6 @@ class CropMaker:
 
     def _beside(self, box: Tensor, other: Tensor, uniform) -> Tensor:
         """A place where the other's box touches the first one's from one side."""
-        n = len(box)
         other_half, other_centre = (other[:, 2:] - other[:, :2]) / 2, (other[:, 2:] + other[:, :2]) / 2
         half, centre = (box[:, 2:] - box[:, :2]) / 2, (box[:, 2:] + box[:, :2]) / 2
         reach = half + other_half
@@ -131,7 +131,14 @@ class CropMaker:
         return centre + torch.stack([x, y], 1) - other_centre
 
     def _paint(
-        self, canvas: Tensor, sheet: Tensor, turn: Tensor, scale: Tensor, at: Tensor, view: Tensor, draw: torch.Generator
+        self,
+        canvas: Tensor,
+        sheet: Tensor,
+        turn: Tensor,
+        scale: Tensor,
+        at: Tensor,
+        view: Tensor,
+        draw: torch.Generator,
     ) -> Tensor:
         """Draws pictograms [N] over the canvas [N,3,F,F]; those of scale 0 are left out."""
         rows = torch.nonzero(scale > 0)[:, 0]

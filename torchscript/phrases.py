@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from open_clip.tokenizer import SimpleTokenizer
+
 from pictograms import Concept
 
 # The seven templates that CLIP's authors recommend when one wants few (Prompt_Engineering_for_ImageNet.ipynb).

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pictograms
 from PIL import Image, ImageDraw, ImageFilter
+
+import pictograms
 
 BACKGROUNDS = ("plain", "gradient", "texture", "clutter")
 
@@ -222,7 +223,7 @@ def coco(
     pictures: pictograms.Pictograms,
     concepts: Sequence[int],
 ) -> dict:
-    """COCO instances of scenes given as (file name, (width, height), instances); categories are the concepts, in order."""
+    """COCO instances of scenes, each (file name, (width, height), instances); categories are the concepts, in order."""
     category = {concept: k + 1 for k, concept in enumerate(concepts)}
     images, annotations = [], []
     for i, (name, (width, height), instances) in enumerate(scenes):
@@ -253,6 +254,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="make scenes of pictograms with ground truth")
     parser.add_argument("--out", type=Path, required=True, help="folder for the pictures and instances.json")
     parser.add_argument("--count", type=int, default=10)
+    parser.add_argument("--numbers", default="", help="only these scenes of the seed, such as 1,2,5, instead of --count")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--styles", default=",".join(pictograms.STYLES))
     parser.add_argument("--names", default="", help="only these concepts, separated by commas")
@@ -279,7 +281,8 @@ def main() -> int:
     low, high = _pair(arguments.quality, "-")
     arguments.out.mkdir(parents=True, exist_ok=True)
     made = []
-    for i in range(arguments.count):
+    numbers = [int(n) for n in arguments.numbers.split(",") if n] or range(1, arguments.count + 1)
+    for i in (n - 1 for n in numbers):
         picture, instances = scene(arguments.seed, i, pictures, layout, concepts)
         name = f"scene-{i + 1:03d}.jpg"
         quality = int(np.random.default_rng([arguments.seed, i, 1]).integers(low, high + 1))

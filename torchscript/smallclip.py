@@ -139,7 +139,7 @@ class TextTower(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         end = tokens.argmax(1)
         tokens = tokens[:, : int(end.max()) + 1]
-        x = self.widen(self.tokens(tokens)) + self.positions[: tokens.shape[1]]
+        x = self.widen(self.tokens(tokens).to(self.widen.weight.dtype)) + self.positions[: tokens.shape[1]]
         x = self.norm(self.layers(x))
         return self.project(x[torch.arange(x.shape[0], device=x.device), end])
 
@@ -165,9 +165,12 @@ def save(path: str, model: SmallCLIP, notes: dict) -> None:
 
 
 def load(path: str) -> tuple[SmallCLIP, dict]:
-    """The model of a checkpoint, in evaluation mode, and its notes."""
+    """The model of a checkpoint, in evaluation mode, and its notes.
+
+    The token table, most of the text tower, comes in half precision, which is finer than what training settles.
+    """
     checkpoint = torch.load(path, map_location="cpu")
-    config = {k: tuple(v) if isinstance(v, list) else v for k, v in checkpoint["config"].items()}
-    model = SmallCLIP(Config(**config))
+    model = SmallCLIP(Config(**checkpoint["config"]))
     model.load_state_dict(checkpoint["state"])
+    model.text.tokens.half()
     return model.eval(), checkpoint["notes"]

@@ -1,0 +1,112 @@
+"""A region proposal network small enough to train on a CPU, of torchvision's own parts.
+
+A ResNet with one BasicBlock a stage, cut after stride 16, with a feature pyramid at strides 8, 16, 32 and 64, and
+Faster R-CNN's RPN on top. No depthwise convolutions: torch 2.1 takes 20 times as long for their gradients on a CPU as
+for all the rest of a MobileNetV3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, concat_box_prediction_layers
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.models.resnet import BasicBlock, ResNet
+from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+MEAN = (0.485, 0.456, 0.406)  # torchvision's own
+STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of the network; anchor sizes are in pixels of the resized picture, a tuple a level."""
+
+    min_size: int = 352
+    max_size: int = 640
+    channels: int = 80
+    anchors: tuple[tuple[int, ...], ...] = ((16, 28), (44, 68), (100, 148), (208, 292))
+    ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    proposals: int = 300
+    nms: float = 0.7
+
+
+class SmallRPN(nn.Module):
+    """transform, backbone and rpn are torchvision's, named and used as in its FasterRCNN."""
+
+    def __init__(self, config: Config | None = None) -> None:
+        super().__init__()
+        self.config = config = config or Config()
+        self.transform = GeneralizedRCNNTransform(config.min_size, config.max_size, list(MEAN), list(STD))
+        layers = {"layer2": "0", "layer3": "1"}  # strides 8 and 16; two more levels by strided convolutions
+        coarser = LastLevelP6P7(config.channels, config.channels)
+        resnet = ResNet(BasicBlock, [1, 1, 1, 1])
+        self.backbone = BackboneWithFPN(resnet, layers, [128, 256], config.channels, coarser)
+        anchors = AnchorGenerator(config.anchors, (config.ratios,) * len(config.anchors))
+        head = RPNHead(config.channels, anchors.num_anchors_per_location()[0])
+        nn.init.constant_(head.cls_logits.bias, -2.0)
+        self.rpn = RegionProposalNetwork(
+            anchors,
+            head,
+            fg_iou_thresh=0.6,
+            bg_iou_thresh=0.35,
+            batch_size_per_image=128,
+            positive_fraction=0.5,
+            pre_nms_top_n={"training": 1000, "testing": 1000},
+            post_nms_top_n={"training": config.proposals, "testing": config.proposals},
+            nms_thresh=config.nms,
+        )
+
+    def losses(self, images: Tensor, boxes: list[Tensor]) -> dict[str, Tensor]:
+        """Objectness and box losses of normalised images [B,3,H,W] and their boxes [n,4].
+
+        RegionProposalNetwork's own steps at training, without the proposals, which nobody reads there.
+        """
+        features = list(self.backbone(images).values())
+        logits, deltas = self.rpn.head(features)
+        sizes = [(images.shape[2], images.shape[3])] * len(images)
+        anchors = self.rpn.anchor_generator(ImageList(images, sizes), features)
+        logits, deltas = concat_box_prediction_layers(logits, deltas)
+        labels, matched = self.rpn.assign_targets_to_anchors(anchors, [{"boxes": b} for b in boxes])
+        targets = self.rpn.box_coder.encode(matched, anchors)
+        objectness, box = self.rpn.compute_loss(logits.float(), deltas.float(), labels, targets)
+        return {"objectness": objectness, "box": box}
+
+    @torch.no_grad()
+    def propose(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Proposals [n,4] in pixels of the picture, best first, and their objectness [n]; image is [3,H,W] in 0..1."""
+        captured: list[Tensor] = []
+        original = self.rpn.filter_proposals
+
+        def capture(*arguments):
+            proposals, scores = original(*arguments)
+            captured.extend(scores)
+            return proposals, scores
+
+        self.rpn.filter_proposals = capture
+        try:
+            batch, _ = self.transform([image])
+            proposals, _ = self.rpn(batch, self.backbone(batch.tensors))
+        finally:
+            del self.rpn.filter_proposals
+        height, width = batch.image_sizes[0]
+        scale = torch.tensor([image.shape[2] / width, image.shape[1] / height]).repeat(2)
+        return proposals[0] * scale, captured[0]
+
+
+def save(path: str, model: SmallRPN, notes: dict) -> None:
+    """A checkpoint of weights and sizes; notes say how they came about."""
+    torch.save({"config": asdict(model.config), "state": model.state_dict(), "notes": notes}, path)
+
+
+def load(path: str) -> tuple[SmallRPN, dict]:
+    """The model of a checkpoint, in evaluation mode, and its notes."""
+    checkpoint = torch.load(path, map_location="cpu")
+    model = SmallRPN(Config(**checkpoint["config"]))
+    model.load_state_dict(checkpoint["state"])
+    return model.eval(), checkpoint["notes"]
