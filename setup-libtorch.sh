@@ -146,7 +146,7 @@ set_environment() {
   export CGO_CXXFLAGS="-O2 -D_GLIBCXX_USE_CXX11_ABI=$abi $quote-I$torch/include$quote $quote-I$torch/include/torch/csrc/api/include$quote"
   export CGO_LDFLAGS="$quote-L$root/link$quote $quote-L$torch/lib$quote $quote-Wl,-rpath,$torch/lib$quote"
   # Nothing of libtorch_cuda is called by name, so the linker would drop it, and CUDA with it.
-  [[ $variant == cpu ]] || CGO_LDFLAGS="$CGO_LDFLAGS $quote-Wl,-rpath,$root/link$quote -Wl,--no-as-needed"
+  [[ $variant == cpu ]] || CGO_LDFLAGS+=' -Wl,--no-as-needed'
 }
 exported=(CGO_ENABLED CGO_CFLAGS CGO_CPPFLAGS CGO_CXXFLAGS CGO_LDFLAGS)
 
@@ -258,21 +258,13 @@ for path, expected in zip(wheels[::2], wheels[1::2]):
 END
 }
 
-# Fills the folder that comes first on the linker's path. Where gotch links what a variant lacks, or what comes with
-# the driver, an empty archive satisfies the linker; NVIDIA's wheels name their libraries with versions only.
-make_links() { # folder, torch
-  local folder=$1 name file
-  mkdir -p "$folder"
+# Fills the folder that comes first on the linker's path: for each library that gotch links and a program does not
+# need, an empty archive. What NVIDIA's libraries need of each other they find themselves, beside libtorch_cuda.
+make_stubs() { # folder
+  local name
+  mkdir -p "$1"
   for name in "${linked[@]}"; do
-    [[ $variant == cuda && -f $2/lib/lib$name.so && $name != caffe2_nvrtc ]] || printf '!<arch>\n' >"$folder/lib$name.a"
-  done
-  [[ $variant == cuda ]] || return 0
-  for file in "$2"/../nvidia/*/lib/lib*.so*; do
-    [[ -e $file ]] || continue
-    name=${file##*/}
-    ln -sf "$file" "$folder/$name"
-    name=${name%%.so*}
-    [[ ! -e $folder/$name.a ]] || ln -sf "$file" "$folder/$name.so"
+    [[ $variant == cuda && $name =~ ^(torch|torch_cuda|c10_cuda)$ ]] || printf '!<arch>\n' >"$1/lib$name.a"
   done
 }
 
@@ -281,7 +273,7 @@ make_libtorch() {
   lock
   [[ ! -d $root/link ]] || return 0
   if [[ $found == LIBTORCH ]]; then
-    make_links "$home/tmp/link" "$torch"
+    make_stubs "$home/tmp/link"
     mkdir -p "$root"
     mv "$home/tmp/link" "$root/link"
     return
@@ -301,7 +293,7 @@ make_libtorch() {
   say "unpacking libtorch $version ($variant) into $root"
   local part=$home/tmp/${root##*/}
   unpack "$part" "${files[@]}" -- "${parts[@]}" || fail 'libtorch could not be unpacked: see the line above, then run again'
-  (cd "$part" && make_links link torch)
+  make_stubs "$part/link"
   mv "$part" "$root"
 }
 

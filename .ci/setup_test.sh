@@ -112,6 +112,10 @@ test_pip_is_missing() {
   expect 3 'has no pip, .*apt install python3-pip' env PATH="$(tools)" CLIPDET_HOME="$PWD/home" "$setup" true
 }
 
+test_python_for_the_exports_is_missing() {
+  expect 3 'needs Python 3.11, .*apt install python3.11-venv' env PATH="$(tools)" CLIPDET_HOME="$PWD/home" "$setup" python -V
+}
+
 test_network_is_missing() {
   expect 3 'could not fetch torch==2.1.2: the network or the package index did not answer; run again' without_network
 }
