@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 FORMAT = 1
 EXPORTER = f"clipdet-export 1 torch {torch.__version__} torchvision {torchvision.__version__}"
+EXPORTER = re.sub(r"\+\w+", "", EXPORTER)  # a build for CUDA or for the CPU writes the same
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BATCHES = (1, 2, 5)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 
 import torch
@@ -15,7 +16,9 @@ NESTED = ("model", "state_dict")
 def read(path: Path) -> dict[str, Tensor]:
     """A state dict as torch.save wrote it, alone or in a training checkpoint. Raises ValueError when it is none."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "TypedStorage is deprecated")  # torch's own use of it
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{path}: not a file of torch.save that holds weights only: {reason}") from error

@@ -89,12 +89,7 @@ def calibrate(detector: nn.Module) -> None:
     map gets a spread of about 1, logits -4 +- 2, box deltas +- 0.3, measured on smooth noise.
     """
     noise = nn.functional.interpolate(torch.randn(1, 3, 12, 16), size=(192, 256), mode="bicubic")
-    for module in detector.backbone.modules():
-        if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(unit_spread)
-    detector.backbone(noise)
-    for module in detector.backbone.modules():
-        module._forward_hooks.clear()
+    spread(detector.backbone, noise)
     head = detector.rpn.head
     for conv in head.conv.modules():
         if isinstance(conv, nn.Conv2d):
@@ -105,8 +100,20 @@ def calibrate(detector: nn.Module) -> None:
     head.bbox_pred.weight *= 0.3 / torch.cat([level.flatten() for level in deltas]).std()
 
 
+@torch.no_grad()
+def spread(root: nn.Module, example: Tensor) -> None:
+    """Scales each convolution in turn so that its output for the example has a standard deviation of 1."""
+    hooks = [m.register_forward_hook(unit_spread) for m in root.modules() if isinstance(m, nn.Conv2d)]
+    root(example)
+    for hook in hooks:
+        hook.remove()
+
+
 def unit_spread(conv: nn.Conv2d, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    """A forward hook: scales a convolution so that this output has a standard deviation of 1."""
+    """The forward hook of spread. Gates (squeeze and excitation), whose output is a number a channel, are left alone:
+    they would open and close at random."""
+    if output.shape[-1] == 1:
+        return output
     scale = 1 / output.std().clamp(min=1e-6)
     conv.weight *= scale
     if conv.bias is not None:

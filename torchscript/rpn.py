@@ -64,6 +64,13 @@ def suppress(boxes: Tensor, valid: Tensor, iou: float) -> Tensor:
     return kept
 
 
+def threshold(iou: float) -> float:
+    """The largest float32 not above iou. torchvision compares float32 IoUs with a float64 threshold, where operators of
+    torch would round it to float32 first; with this one both decide alike."""
+    rounded = np.float32(iou)
+    return float(rounded if rounded <= iou else np.nextafter(rounded, np.float32(0)))
+
+
 class Proposals(nn.Module):
     """A torchvision detector's transform, backbone and rpn, from pictures to proposals; its RoI heads are left out.
 
@@ -95,9 +102,7 @@ class Proposals(nn.Module):
         self.candidates, self.proposals = rpn._pre_nms_top_n["testing"], rpn._post_nms_top_n["testing"]
         self.min_objectness, self.min_side = float(rpn.score_thresh), float(rpn.min_size)
         self.shifted_up_to = SHIFTED_UP_TO
-        # torchvision compares float32 IoUs with a float64 threshold; the largest float32 not above it decides alike.
-        iou = np.float32(rpn.nms_thresh)
-        self.iou = float(iou if iou <= rpn.nms_thresh else np.nextafter(iou, np.float32(0)))
+        self.iou = threshold(rpn.nms_thresh)
         backbone, head = detector.backbone.eval(), rpn.head
         if dtype != "float32":
             backbone, head = copy.deepcopy(backbone), copy.deepcopy(head)

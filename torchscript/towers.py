@@ -1,8 +1,8 @@
 """open_clip's models as the two towers of clip.py, with weights from a file or a seed."""
 
+import warnings
 from pathlib import Path
 
-import open_clip
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +10,10 @@ import archive
 import checkpoint
 from archive import Weights
 from clip import CONTEXT, VOCABULARY, Pair
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # open_clip 2.24 imports timm by its old path
+    import open_clip
 
 # Keys that OpenAI's checkpoints have and open_clip's lack. OpenAI trained with QuickGELU, open_clip mostly with GELU:
 # the same names and shapes, other results.

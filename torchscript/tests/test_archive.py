@@ -1,0 +1,213 @@
+"""What archive.save writes, and what it refuses to write."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import archive
+from archive import ContractError, Input, Weights
+
+WEIGHTS = Weights("test", "0" * 64, "none", "tests")
+FIELDS = archive.manifest("clip-image", "test", WEIGHTS, "float32", False)
+CROP = [Input((1, 3, 4, 4), "float32")]
+
+
+class Linear(nn.Module):
+    """Keeps the contract."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.weight = nn.Parameter(torch.randn(48, 5, generator=generator))
+
+    def forward(self, crops: Tensor) -> Tensor:
+        return crops.flatten(1) @ self.weight
+
+
+class Bound(Linear):
+    def forward(self, crops: Tensor) -> Tensor:
+        return crops.flatten(1) @ self.weight + torch.zeros([5], device=torch.device("cpu"))
+
+
+class BoundOutsideForward(Linear):
+    @torch.jit.export
+    def spare(self) -> Tensor:
+        return torch.zeros([5], device=torch.device("cuda"))
+
+
+class Native(Linear):
+    def forward(self, crops: Tensor) -> Tensor:
+        boxes = crops.flatten(1)[:, :4]
+        return boxes[torch.ops.torchvision.nms(boxes, boxes[:, 0], 0.5)]
+
+
+class OneAtATime(Linear):
+    def forward(self, crops: Tensor) -> Tensor:
+        return crops.reshape(1, 48) @ self.weight
+
+
+class Neighbourly(Linear):
+    def forward(self, crops: Tensor) -> Tensor:
+        return (crops.flatten(1) - crops.flatten(1).cumsum(0)) @ self.weight
+
+
+class Forgetful(Linear):
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def forward(self, crops: Tensor) -> Tensor:
+        self.count += 1
+        return crops.flatten(1) @ self.weight + self.count
+
+
+class NotANumber(Linear):
+    def forward(self, crops: Tensor) -> Tensor:
+        return crops.flatten(1) @ self.weight / 0 * 0
+
+
+class Bidirectional(nn.Module):
+    """A text tower that looks at the columns after the end of the text."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens.to(torch.float32).mean(1, keepdim=True)
+
+
+def save(path: Path, module: nn.Module, inputs: list[Input] = CROP, fields: dict = FIELDS) -> dict:
+    return archive.save(path, module, fields, inputs, tolerance=1e-5)
+
+
+def test_generator_is_the_one_go_has() -> None:
+    # The literals of TestGenerate in pkg/model/known_answer_test.go.
+    inputs = [
+        Input((2, 3), "uint8"),
+        Input((1, 2), "float32"),
+        Input((2, 9), "int64"),
+        Input((2, 2), "int64", ((5, 6), (7, 8))),
+    ]
+    picture, crop, tokens, literal = archive.generate(42, inputs)
+    assert picture.tolist() == [[118, 82, 210], [31, 86, 12]]
+    assert crop.tolist() == [[float(np.float32(217 / 255)), float(np.float32(150 / 255))]]
+    assert tokens.tolist() == [
+        [49406, 44167, 42126, 4305, 31391, 34883, 515, 49407, 0],
+        [49406, 25389, 22310, 28411, 43100, 46770, 16345, 49407, 0],
+    ]
+    assert literal.tolist() == [[5, 6], [7, 8]]
+
+
+def test_generator_equals_its_recurrence() -> None:
+    x, want = 7, []
+    for _ in range(1000):
+        x = (x * 6364136223846793005 + 1442695040888963407) % 2**64
+        want.append(x >> 33)
+    assert archive.lcg(7, 1000).tolist() == want
+
+
+def test_archive_describes_itself(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "clip-image.pt"
+    described = save(path, Linear())
+    extra = {"manifest.json": ""}
+    module = torch.jit.load(str(path), _extra_files=extra)
+    assert json.loads(extra["manifest.json"]) == described == archive.read_manifest(path)
+    assert described["weights"] == {"name": "test", "sha256": "0" * 64, "licence": "none", "source": "tests"}
+    answer = described["known_answer"]
+    assert answer["inputs"] == [{"shape": [1, 3, 4, 4], "dtype": "float32", "values": "unit"}]
+    outputs = module(*archive.generate(answer["seed"], CROP))
+    assert answer["outputs"][0]["values"] == outputs.flatten().tolist()
+    assert answer["outputs"][0]["sum"] == pytest.approx(outputs.sum().item(), rel=1e-5)
+
+
+def test_archive_holds_nothing_of_the_machine_or_the_moment(tmp_path: Path) -> None:
+    save(tmp_path / "one.pt", Linear())
+    save(tmp_path / "two.pt", Linear())
+    data = (tmp_path / "one.pt").read_bytes()
+    assert data == (tmp_path / "two.pt").read_bytes(), "two exports of the same weights differ"
+    with zipfile.ZipFile(io.BytesIO(data)) as whole:
+        names = whole.namelist()
+        text = b"".join(whole.read(name) for name in names)
+    assert not [name for name in names if name.endswith(".debug_pkl")]
+    for place in (Path(torch.__file__).parent.parent, Path(__file__).parent):
+        assert str(place).encode() not in text, f"the archive names {place}"
+
+
+@pytest.mark.parametrize(
+    ("module", "why"),
+    [
+        (Bound(), "a fixed device"),
+        (BoundOutsideForward(), "a fixed device"),
+        (Native(), "an operator of torchvision"),
+        (torch.jit.trace(Bound().eval(), torch.zeros(1, 3, 4, 4)), "a fixed device"),
+        (OneAtATime(), "fails for a batch of 2"),
+        (Neighbourly(), "in a batch of 2, part 1"),
+        (Forgetful(), "known answer off"),
+        (NotANumber(), "known answer off by inf"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else value,
+)
+def test_refuses(tmp_path: Path, module: nn.Module, why: str) -> None:
+    path = tmp_path / "model.pt"
+    with pytest.raises(ContractError, match=why) as caught:
+        save(path, module)
+    assert "model.pt breaks torchscript/CONTRACT.md" in str(caught.value)
+    assert not list(tmp_path.iterdir()), "a refused archive was written"
+
+
+def test_refuses_text_tower_that_sees_padding(tmp_path: Path) -> None:
+    fields = archive.manifest("clip-text", "test", WEIGHTS, "float32", False)
+    with pytest.raises(ContractError, match="columns after the last end of text"):
+        save(tmp_path / "model.pt", Bidirectional(), [Input((1, 77), "int64")], fields)
+
+
+def test_inspect_reports_constants_gradients_and_training() -> None:
+    module = torch.jit.script(Linear().train())
+    assert archive.inspect(archive.serialise(module, {})) == [
+        "requires_grad: weight",
+        "training mode: call eval() before scripting",
+    ]
+    constant = torch.arange(5.0)
+    traced = torch.jit.trace(lambda x: x + constant, torch.zeros(5))
+    assert "a tensor constant" in archive.inspect(archive.serialise(traced, {}))[0]
+
+
+def test_twin_answers_for_what_the_machine_cannot_run(tmp_path: Path) -> None:
+    class Unrunnable(Linear):
+        def forward(self, crops: Tensor) -> Tensor:
+            return torch.linalg.inv(crops.flatten(1).half()) @ self.weight  # no half kernel, nor a square matrix
+
+    described = archive.save(tmp_path / "half.pt", Unrunnable(), FIELDS, CROP, tolerance=1e-2, twin=Linear())
+    want = Linear()(archive.generate(1, CROP)[0])
+    assert archive.difference([want], described["known_answer"]["outputs"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("got", "want"),
+    [
+        ([100.0, -1.5, 0.0], 0.0),
+        ([100.1, -1.5, 0.0], 1e-3),  # relative to the value
+        ([100.0, -1.501, 0.0], 1e-3 / 1.5),
+        ([100.0, -1.5, 0.1015], 1e-3),  # in the sums alone, relative to abs_sum
+        ([100.0, -1.5, float("nan")], float("inf")),
+        ([100.0, -1.5], float("inf")),
+    ],
+)
+def test_difference(got: list[float], want: float) -> None:
+    answer = archive.summary([torch.tensor([100.0, -1.5, 0.0])], values=2)
+    assert archive.difference([torch.tensor(got)], answer) == pytest.approx(want, rel=1e-2)
+
+
+def test_digest_sees_names_types_and_values() -> None:
+    state = {"a": torch.zeros(2), "b": torch.tensor(3)}
+    others = [
+        {"a": torch.zeros(2), "c": torch.tensor(3)},
+        {"a": torch.zeros(2, dtype=torch.float16), "b": torch.tensor(3)},
+        {"a": torch.zeros(1, 2), "b": torch.tensor(3)},
+        {"a": torch.tensor([0, 1e-30]), "b": torch.tensor(3)},
+    ]
+    assert archive.digest(dict(reversed(state.items()))) == archive.digest(state)
+    assert len({archive.digest(s) for s in [state, *others]}) == 5
