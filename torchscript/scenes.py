@@ -254,7 +254,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="make scenes of pictograms with ground truth")
     parser.add_argument("--out", type=Path, required=True, help="folder for the pictures and instances.json")
     parser.add_argument("--count", type=int, default=10)
-    parser.add_argument("--numbers", default="", help="only these scenes of the seed, such as 1,2,5, instead of --count")
+    parser.add_argument("--numbers", default="", help="only these scenes of the seed, such as 1,2,5, not --count")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--styles", default=",".join(pictograms.STYLES))
     parser.add_argument("--names", default="", help="only these concepts, separated by commas")

@@ -1,6 +1,6 @@
 """Trains the built-in CLIP on crops of pictograms and their names.
 
-    python train_clip.py --out clip.ckpt [--steps 1500] [--leave-out noto]
+    python train_clip.py --out clip.ckpt [--steps 1600] [--leave-out noto]
 
 Interrupted, the same command goes on where the last checkpoint was. The result depends on the arguments alone
 (up to the order of floating-point sums).
@@ -168,7 +168,7 @@ def train(
 def main() -> int:
     parser = argparse.ArgumentParser(description="train the built-in CLIP")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1600)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--leave-out", default="", choices=("", *pictograms.STYLES), help="a style not to train on")

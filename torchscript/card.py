@@ -1,0 +1,75 @@
+"""The model card of the built-in models. Every figure in it comes from a measurement that the caller made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pictograms
+
+_CARD = """# Model card: clipdet's built-in models
+A small CLIP and a small region proposal network, trained on drawn pictograms, so that whoever clones clipdet sees
+zero-shot detection offline. For photos, export real CLIP weights with `torchscript/export.py`.
+{files}
+## What they are
+- CLIP to OpenAI's contract: BPE vocabulary 49,408, context 77, learned logit scale. Image tower: a ResNet of 6
+  blocks at 64x64 pixels. Text tower: a causal transformer of 2 layers, its token table factorised and in half
+  precision.
+- RPN: torchvision's RegionProposalNetwork on a torchvision ResNet of one BasicBlock a stage, cut after stride 16,
+  with a feature pyramid at strides 8 to 64. Class-agnostic; the shorter side is resized to 352 pixels (longer at
+  most 640).
+
+## Data and licences
+{concepts} concepts of Unicode's emoji, without flags, skin tones and gendered variants, each drawn in
+{styles}; their names and keywords. Backgrounds are drawn by `torchscript/scenes.py`: plain, gradients, textures,
+shapes. No photo was used, and no other model's weights.
+{attributions}
+The weights are the project's own, under its licence (Apache-2.0). No pictogram is stored in them as a file.
+
+## What they know, and don't
+They know pictograms in these styles by their English names and keywords. They do not know photos. Words that occur in
+no name or keyword mean nothing to them. {unseen}
+Background phrasings that they were
+taught are in `torchscript/background.txt`.
+
+## Measured
+Scenes of 640x480 with 1 to 12 pictograms, made with a seed that no training used. Every picture is asked for all
+names of its set, at most 100 detections a picture and name, score sqrt(probability x objectness), NMS at 0.5;
+figures by pycocotools. Measured with `torchscript/judge.py`, which crops with Pillow.
+{figures}
+At the end of the training:
+{training}
+"""
+
+
+def text(models: Path, clip_notes: dict, rpn_notes: dict, figures: dict[str, dict[str, float]]) -> str:
+    """The card of a models directory, in Markdown."""
+    files = "".join(f"- {p.name}: {p.stat().st_size / 1e6:.1f} MB\n" for p in sorted(models.glob("*.pt")))
+    left_out = clip_notes["settings"]["leave_out"]
+    styles = [s for s in pictograms.STYLES if s != left_out]
+    attributions = "".join(
+        f"- {s.package} {s.version} ({s.client}): {s.attribution}\n"
+        for key, s in pictograms.SOURCES.items()
+        if key in (*styles, "names")
+    )
+    measured = []
+    for title, values in figures.items():
+        measured.append(f"\n### {title[0].upper()}{title[1:]}\n")
+        measured += [f"- {name}: {_number(value)}\n" for name, value in values.items()]
+    training = []
+    for kind, notes in (("CLIP, crops among all names", clip_notes), ("RPN, new scenes", rpn_notes)):
+        settings = notes["settings"]
+        done = ", ".join(f"{name} {_number(value)}" for name, value in notes["figures"].items())
+        training.append(f"- {kind}: {settings['steps']} steps of {settings['batch']}; {done}\n")
+    return _CARD.format(
+        files=files,
+        unseen="" if left_out else "No style was left out, so how well they know others was not measured.\n",
+        concepts=f"{len(pictograms.load(tuple(styles)).concepts):,}",
+        styles=", ".join(styles),
+        attributions=attributions,
+        figures="".join(measured),
+        training="".join(training),
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if float(value).is_integer() and value > 1 else f"{value:.3f}"
