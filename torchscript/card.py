@@ -19,17 +19,16 @@ zero-shot detection offline. For photos, export real CLIP weights with `torchscr
   most 640).
 
 ## Data and licences
-{concepts} concepts of Unicode's emoji, without flags, skin tones and gendered variants, each drawn in
-{styles}; their names and keywords. Backgrounds are drawn by `torchscript/scenes.py`: plain, gradients, textures,
-shapes. No photo was used, and no other model's weights.
+{concepts} concepts of Unicode's emoji, without flags, skin tones and gendered variants, each drawn in the
+styles {styles}; their names and keywords. Backgrounds are drawn by `torchscript/scenes.py`: plain,
+gradients, textures, shapes. No photo was used, and no other model's weights.
 {attributions}
 The weights are the project's own, under its licence (Apache-2.0). No pictogram is stored in them as a file.
 
 ## What they know, and don't
 They know pictograms in these styles by their English names and keywords. They do not know photos. Words that occur in
 no name or keyword mean nothing to them. {unseen}
-Background phrasings that they were
-taught are in `torchscript/background.txt`.
+Background phrasings that they were taught are in `torchscript/background.txt`.
 
 ## Measured
 Scenes of 640x480 with 1 to 12 pictograms, made with a seed that no training used. Every picture is asked for all
@@ -62,7 +61,7 @@ def text(models: Path, clip_notes: dict, rpn_notes: dict, figures: dict[str, dic
         training.append(f"- {kind}: {settings['steps']} steps of {settings['batch']}; {done}\n")
     return _CARD.format(
         files=files,
-        unseen="" if left_out else "No style was left out, so how well they know others was not measured.\n",
+        unseen="" if left_out else "No style was left out, so how well they know others was not measured.",
         concepts=f"{len(pictograms.load(tuple(styles)).concepts):,}",
         styles=", ".join(styles),
         attributions=attributions,
