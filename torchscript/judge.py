@@ -1,6 +1,6 @@
 """Measures models on scenes, in Python: the way of clipdet, with Pillow's crops and pycocotools' figures.
 
-    python judge.py --models DIR --images DIR [--background FILE]     scenes with instances.json, every category asked
+python judge.py --models DIR --images DIR [--background FILE]     scenes with instances.json, every category asked
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Makes the built-in models again, from the pictograms to the model card. Interrupted, the same command goes on.
 
-    python train.py --out ../pkg/model/builtin [--work DIR] [--leave-out noto]
+python train.py --out ../pkg/model/builtin [--work DIR] [--leave-out noto]
 """
 
 from __future__ import annotations
