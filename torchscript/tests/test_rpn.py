@@ -118,7 +118,7 @@ def test_equals_torchvision(detector: nn.Module) -> None:
     for image in images:
         want = reference(detector, [image])
         assert len(want[0]) > 20, "too few proposals to compare"
-        assert want[0][:, 4].std() > 0.01, "objectness does not vary, so that order means nothing"
+        assert len(want[0][:, 4].unique()) > len(want[0]) / 2, "objectness saturates, so that order means nothing"
         assert_same(propose(network, *padded([image])), want)
     assert_same(propose(network, *padded(images, fill=200)), reference(detector, images))
 
