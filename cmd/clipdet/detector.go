@@ -17,7 +17,7 @@ import (
 )
 
 // defaultThreshold is on the fused score and on the probability; a cosine has another scale, and no default.
-const defaultThreshold = 0.5
+const defaultThreshold = 0.6
 
 // modelFlags say which models run where.
 type modelFlags struct {

@@ -33,15 +33,24 @@ func Templates() []string {
 }
 
 // Background are phrasings of "nothing of interest" for a box that holds none
-// of the queried things. They name no thing or material, wall and sky included,
-// so that they don't compete with a query for it. The slice is the caller's.
+// of the queried things: no thing at all, a part of one, or several at once. They
+// name no thing or material, wall and sky included, so that they don't compete with
+// a query for it. The built-in CLIP was taught these (torchscript/background.txt).
+// The slice is the caller's.
 func Background() []string {
 	return []string{
-		"a photo of the background.",
-		"a photo of nothing in particular.",
-		"an empty area.",
-		"a plain texture.",
-		"a blurry patch of an image.",
+		"background",
+		"an empty background",
+		"nothing",
+		"a plain surface",
+		"a texture",
+		"a pattern",
+		"a blurry background",
+		"a part of something",
+		"a piece of something",
+		"a cropped detail",
+		"many things",
+		"a group of things",
 	}
 }
 
