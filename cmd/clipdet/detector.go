@@ -62,6 +62,7 @@ type detectorFlags struct {
 	crop      *choice
 	context   float64
 	proposals int
+	threads   int
 	topK      int
 	threshold float64
 	nms       float64
@@ -74,6 +75,7 @@ func (f *detectorFlags) add(cmd *cobra.Command) {
 	complete(cmd, "query")
 	flags.StringVar(&f.templates, "templates", "", "`FILE` of phrasings, one a line with {} for the name, # for comments (default: seven of CLIP's)")
 	f.modelFlags.add(cmd)
+	flags.IntVar(&f.threads, "threads", 0, "CPU threads of one operation, `N`; 0 is one for each processor, and fewer are faster where others use them")
 	flags.IntVar(&f.proposals, "proposals", detect.DefaultProposals, "at most `N` candidate boxes of a picture")
 	f.crop = addChoice(cmd, "crop", "how a box becomes CLIP's square, by its centre, its whole in another shape, or its whole with a margin",
 		string(pixels.CropCLIP), string(pixels.CropSquash), string(pixels.CropPad))
@@ -100,6 +102,7 @@ func (f *detectorFlags) plan(cmd *cobra.Command) (plan, error) {
 			Device:    f.device,
 			DType:     f.dtype.value,
 			Proposals: f.proposals,
+			Threads:   f.threads,
 			Crop:      pixels.Crop{Mode: pixels.CropMode(f.crop.value), Context: f.context},
 			Logger:    logger(cmd),
 		},
@@ -113,6 +116,8 @@ func (f *detectorFlags) plan(cmd *cobra.Command) (plan, error) {
 		return p, errors.New("nothing to find: name it with --query, as in: clipdet detect -q dog photo.jpg")
 	case f.proposals < 1:
 		return p, fmt.Errorf("--proposals %d: want 1 or more", f.proposals)
+	case f.threads < 0:
+		return p, fmt.Errorf("--threads %d: want 0 (one for each processor) or more", f.threads)
 	case f.topK < 0:
 		return p, fmt.Errorf("--top-k %d: want 0 (all) or more", f.topK)
 	case !(f.threshold >= -1 && f.threshold <= 1):

@@ -80,7 +80,8 @@ type Options struct {
 	// Batch is the largest number of crops, or phrases, that are encoded at once; it
 	// bounds the memory. 0 is DefaultBatch.
 	Batch int
-	// Threads is the number of CPU threads of one operation; 0 is one for each core.
+	// Threads is the number of CPU threads of one operation; 0 is GOMAXPROCS. Where
+	// other programs keep the processors busy, fewer are faster.
 	Threads int
 	// Logger receives what happens at Debug level; nil is silent.
 	Logger *slog.Logger

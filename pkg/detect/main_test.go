@@ -22,6 +22,7 @@ func open(t testing.TB, options Options) *Detector {
 	if options.Models == (model.Set{}) {
 		options.Models = tiny()
 	}
+	options.Threads = 1 // go test runs packages side by side
 	d, err := Open(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)

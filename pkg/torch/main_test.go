@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 
 func start(t testing.TB) *Engine {
 	t.Helper()
-	e, err := Start(CPU, 0)
+	e, err := Start(CPU, 1) // go test runs packages side by side
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,9 +24,7 @@ type Module struct {
 func prepareThread(threads int) {
 	C.at_grad_set_enabled(0)
 	C.atm_set_profiling_mode(0)
-	if threads > 0 {
-		C.at_set_num_threads(C.int(threads))
-	}
+	C.at_set_num_threads(C.int(threads))
 	C.free(unsafe.Pointer(C.get_and_reset_last_err()))
 }
 

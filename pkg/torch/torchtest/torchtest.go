@@ -24,10 +24,11 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// Start gives an engine on the CPU that ends with the test.
+// Start gives an engine on the CPU that ends with the test. It has one thread, since
+// go test runs packages side by side.
 func Start(t testing.TB) *torch.Engine {
 	t.Helper()
-	engine, err := torch.Start(torch.CPU, 0)
+	engine, err := torch.Start(torch.CPU, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
