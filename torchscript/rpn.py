@@ -31,19 +31,27 @@ SHIFTED_UP_TO = 1000
 def overlaps(boxes: Tensor, iou: float) -> Tensor:
     """boxes [B,N,4], best first -> float [B,N,N], 1 at [b,j,i] where j comes before i and their IoU is above iou.
 
-    The same arithmetic in the same order as torchvision's nms kernel, one coordinate a matrix, so that the innermost
-    dimension is long.
+    The same arithmetic in the same order as torchvision's nms kernel. A CPU gets it in blocks of rows, which stay in
+    its cache, from the diagonal on; a GPU in one.
     """
+    count = boxes.shape[1]
     x0, y0, x1, y1 = boxes.unbind(-1)
     area = (x1 - x0) * (y1 - y0)
-    inter = shared(x0, x1).mul_(shared(y0, y1))
-    union = (area[:, :, None] + area[:, None]).sub_(inter)
-    return inter.div_(union).gt(iou).to(boxes.dtype).triu_(1)
+    before = torch.zeros([boxes.shape[0], count, count], dtype=boxes.dtype, device=boxes.device)
+    rows = max(1, count) if boxes.is_cuda else 128
+    for start in range(0, count, rows):
+        end = min(start + rows, count)
+        inter = shared(x0, x1, start, end).mul_(shared(y0, y1, start, end))
+        union = (area[:, start:end, None] + area[:, None, start:]).sub_(inter)
+        before[:, start:end, start:] = inter.div_(union).gt(iou).triu_(1)
+    return before
 
 
-def shared(low: Tensor, high: Tensor) -> Tensor:
-    """Intervals from low to high, each [B,N] -> the length that each pair has in common, [B,N,N]."""
-    return torch.minimum(high[:, :, None], high[:, None]).sub_(torch.maximum(low[:, :, None], low[:, None])).clamp_(0)
+def shared(low: Tensor, high: Tensor, start: int, end: int) -> Tensor:
+    """Intervals from low to high, each [B,N] -> the length that those from start to end have in common with those from
+    start on."""
+    last = torch.minimum(high[:, start:end, None], high[:, None, start:])
+    return last.sub_(torch.maximum(low[:, start:end, None], low[:, None, start:])).clamp_(0)
 
 
 def suppress(boxes: Tensor, valid: Tensor, iou: float) -> Tensor:

@@ -72,16 +72,16 @@ def test_exports_are_the_same_in_every_process(tmp_path: Path) -> None:
     assert [str(name) for name in one if one[name] != two[name]] == []
 
 
-def test_committed_models_are_those_of_this_contract() -> None:
-    folder = HERE.parent / "testdata" / "models" / "tiny"
-    for kind in ("rpn", "clip-image", "clip-text"):
-        path = folder / f"{kind}.pt"
-        described = archive.read_manifest(path)
-        assert described["exporter"] == archive.EXPORTER, "run torchscript/tiny.py again"
-        answer = described["known_answer"]
-        inputs = [
-            archive.Input(tuple(i["shape"]), i["dtype"], tuple(map(tuple, i["literal"])) if "literal" in i else None)
-            for i in answer["inputs"]
-        ]
-        assert archive.inspect(path.read_bytes()) == []
-        assert archive.replay(path.read_bytes(), kind, inputs, answer) == []
+@pytest.mark.parametrize("folder", ["testdata/models/tiny", "pkg/model/builtin"])
+@pytest.mark.parametrize("kind", ["rpn", "clip-image", "clip-text"])
+def test_committed_models_keep_the_contract(folder: str, kind: str) -> None:
+    path = HERE.parent / folder / f"{kind}.pt"
+    described = archive.read_manifest(path)
+    assert described["exporter"] == archive.EXPORTER, "export it again"
+    answer = described["known_answer"]
+    inputs = [
+        archive.Input(tuple(i["shape"]), i["dtype"], tuple(map(tuple, i["literal"])) if "literal" in i else None)
+        for i in answer["inputs"]
+    ]
+    assert archive.inspect(path.read_bytes()) == []
+    assert archive.replay(path.read_bytes(), kind, inputs, answer) == []
