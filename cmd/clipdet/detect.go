@@ -62,7 +62,7 @@ Where two files share a NAME, the later becomes NAME-2.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
+		RunE: f.run,
 	}
 	cmd.Flags().SortFlags = false
 	f.detectorFlags.add(cmd)

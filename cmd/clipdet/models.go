@@ -22,7 +22,7 @@ and the two towers of one CLIP (clip-image, clip-text). A directory of models
 holds them as *.pt; the manifest inside each says what it is, so their names are
 free. The exports in torchscript/ make them.`,
 		Args: cobra.NoArgs, // names an unknown subcommand instead of showing help
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(*cobra.Command, []string) error {
 			return errors.New("name what to do: list, inspect or verify")
 		},
 	}

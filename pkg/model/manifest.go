@@ -91,7 +91,7 @@ type Weights struct {
 func ParseManifest(data []byte) (Manifest, error) {
 	var m Manifest
 	if err := json.Unmarshal(data, &m); err != nil {
-		return Manifest{}, fmt.Errorf("%w: %v; export the model again", ErrManifest, err)
+		return Manifest{}, fmt.Errorf("%w: %w; export the model again", ErrManifest, err)
 	}
 	if err := m.Validate(); err != nil {
 		return Manifest{}, err
