@@ -80,8 +80,10 @@ type Options struct {
 	// Batch is the largest number of crops, or phrases, that are encoded at once; it
 	// bounds the memory. 0 is DefaultBatch.
 	Batch int
-	// Threads is the number of CPU threads of one operation; 0 is GOMAXPROCS. Where
-	// other programs keep the processors busy, fewer are faster.
+	// Threads is the number of CPU threads of one operation; 0 is GOMAXPROCS. They
+	// wait for each other by spinning, which is very slow where other programs keep
+	// the processors busy: then start your program with GOMP_SPINCOUNT=10000 in its
+	// environment, which libgomp reads when it is loaded, or use one thread.
 	Threads int
 	// Logger receives what happens at Debug level; nil is silent.
 	Logger *slog.Logger
