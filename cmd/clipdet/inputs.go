@@ -25,7 +25,7 @@ type input struct {
 }
 
 // extensions are those of the files that are taken from a directory. A file given by name is tried whatever its name.
-var extensions = []string{".gif", ".jpeg", ".jpg", ".png", ".webp"}
+var extensions = []string{".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"}
 
 // expand turns the arguments into pictures: a file is itself, a directory the pictures in it (sorted, not those of its
 // own directories), and a pattern, which a shell may have left alone, each of its matches. A file that comes up again
