@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import packages
 import pictograms
 
 _CARD = """# Model card: clipdet's built-in models
@@ -19,21 +20,25 @@ zero-shot detection offline. For photos, export real CLIP weights with `torchscr
   most 640).
 
 ## Data and licences
-{concepts} concepts of Unicode's emoji, without flags, skin tones and gendered variants, each drawn in the
-styles {styles}; their names and keywords. Backgrounds are drawn by `torchscript/scenes.py`: plain,
-gradients, textures, shapes. No photo was used, and no other model's weights.
+{concepts} concepts of Unicode's emoji, without flags, skin tones and gendered variants, with their names and keywords.
+The CLIP was trained on drawings in the styles {clip_styles};
+the RPN on scenes of {rpn_styles}. Backgrounds are drawn by
+`torchscript/scenes.py`: plain, gradients, textures, shapes. No photo was used. What words mean was taught by the
+embeddings that all-MiniLM-L6-v2 gives the names, the keywords and WordNet's concrete nouns; none of its weights are
+in these models.
 {attributions}
 The weights are the project's own, under its licence (Apache-2.0). No pictogram is stored in them as a file.
 
 ## What they know, and don't
-They know pictograms in these styles by their English names and keywords. They do not know photos. Words that occur in
-no name or keyword mean nothing to them. {unseen}
+They know pictograms by their English names and keywords, best in the styles above; other words so far as the teacher
+puts them near one of these. They do not know photos.
 Background phrasings that they were taught are in `torchscript/background.txt`.
 
 ## Measured
-Scenes of 640x480 with 1 to 12 pictograms, made with a seed that no training used. Every picture is asked for all
-names of its set, at most 100 detections a picture and name, score sqrt(probability x objectness), NMS at 0.5;
-figures by pycocotools. Measured with `torchscript/judge.py`, which crops with Pillow.
+Scenes of 640x480 with 1 to 12 pictograms of 24 to 300 pixels, made with a seed that no training used. Every picture
+is asked for all names of its set with the default templates; the 100 best detections a picture, score
+sqrt(probability x objectness), NMS at 0.5 within a name; figures by pycocotools. Measured with `torchscript/train.py`,
+whose `judge.py` crops with Pillow. {left_out}
 {figures}
 At the end of the training:
 {training}
@@ -44,12 +49,10 @@ def text(models: Path, clip_notes: dict, rpn_notes: dict, figures: dict[str, dic
     """The card of a models directory, in Markdown."""
     files = "".join(f"- {p.name}: {p.stat().st_size / 1e6:.1f} MB\n" for p in sorted(models.glob("*.pt")))
     left_out = clip_notes["settings"]["leave_out"]
-    styles = [s for s in pictograms.STYLES if s != left_out]
-    attributions = "".join(
-        f"- {s.package} {s.version} ({s.client}): {s.attribution}\n"
-        for key, s in pictograms.SOURCES.items()
-        if key in (*styles, "names")
-    )
+    clip_styles = pictograms.styles_without(left_out)
+    rpn_styles = tuple(s for s in pictograms.STYLES if s not in pictograms.FAMILIES.get(left_out, ()))
+    used = dict.fromkeys((*clip_styles, *rpn_styles, "names", "words", "sentences"))
+    sources = [packages.SOURCES[key] for key in used]
     measured = []
     for title, values in figures.items():
         measured.append(f"\n### {title[0].upper()}{title[1:]}\n")
@@ -61,10 +64,11 @@ def text(models: Path, clip_notes: dict, rpn_notes: dict, figures: dict[str, dic
         training.append(f"- {kind}: {settings['steps']} steps of {settings['batch']}; {done}\n")
     return _CARD.format(
         files=files,
-        unseen="" if left_out else "No style was left out, so how well they know others was not measured.",
-        concepts=f"{len(pictograms.load(tuple(styles)).concepts):,}",
-        styles=", ".join(styles),
-        attributions=attributions,
+        left_out=f"The style {left_out} was left out: no model was trained on it." if left_out else "",
+        concepts=f"{len(pictograms.load().concepts):,}",
+        clip_styles=", ".join(clip_styles),
+        rpn_styles=", ".join(rpn_styles),
+        attributions="".join(f"- {s.package} {s.version} ({s.client}): {s.attribution}\n" for s in sources),
         figures="".join(measured),
         training="".join(training),
     )

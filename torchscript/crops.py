@@ -3,6 +3,9 @@
 A crop is background, neighbours, a pictogram turned a little, seen through a proposal box that fits more or less
 (IoU >= 0.6), cut as CLIP does (shortest side, centre), squashed or with context, then made worse: fewer pixels,
 noise, JPEG. Some crops show background only, a part of a pictogram, or several at once.
+
+Drawings are varied, so that shapes are learned and not the hands that drew them: mirrored, bent a little, in other
+colours, shaded, with outlines.
 """
 
 from __future__ import annotations
@@ -12,17 +15,17 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scenes
 import torch
+from pictograms import LINES, Pictograms
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-import scenes
-from pictograms import Pictograms
-
 _ANGLES = 144  # directions in which a pictogram's extent is known: every 2.5 degrees
-_FINE = 96  # crops are drawn at this size and shrunk, against aliasing
+_FINE = 80  # crops are drawn at this size and shrunk, against aliasing
 _SHEET = 96
+_OBJECT_GROUPS = (3, 4, 5, 6, 7)  # emojibase's animals, food, travel, activities, objects: the same when mirrored
 
 
 @dataclass(frozen=True)
@@ -33,23 +36,39 @@ class Crops:
     classes: Tensor
 
 
+@dataclass(frozen=True)
+class _Sprites:
+    """Pictograms [N] as they are drawn: which, turned by how many steps, mirrored or not, whether of lines alone."""
+
+    sheet: Tensor
+    turn: Tensor
+    mirrored: Tensor
+    line: Tensor
+
+
 class CropMaker:
     """Draws crops. The pictograms and backgrounds are prepared once; after that every batch depends on its seed."""
 
     def __init__(self, pictures: Pictograms, size: int = 64, backgrounds: int = 1200, seed: int = 0) -> None:
         self.size = size
         self.concepts = len(pictures.concepts)
-        self.styles = list(pictures.images)
-        self._sheets = torch.cat([_sheet(np.asarray(pictures.images[s])) for s in self.styles])
+        styles = list(pictures.images)
+        # How often a concept is drawn in each style [concepts,styles]; lines alone say less than a picture.
+        often = [pictures.drawn[s] * (0.5 if s in LINES else 1.0) for s in styles]
+        self._often = torch.from_numpy(np.stack(often, 1)).float()
+        self._drawn = torch.tensor(pictures.shown)
+        self._line = torch.tensor([s in LINES for s in styles])
+        self._mirrors = torch.tensor([c.group in _OBJECT_GROUPS for c in pictures.concepts])
+        self._sheets = torch.cat([_sheet(np.asarray(pictures.images[s])) for s in styles])
         self._extents = _extents(self._sheets)
         self._backgrounds = _background_bank(backgrounds, seed)
 
-    def batch(self, seed: tuple[int, ...], classes: Tensor) -> Crops:
-        """One crop for each class, made in pieces small enough for the allocator to reuse their memory."""
-        pieces = [self._batch((*seed, k), piece) for k, piece in enumerate(classes.split(64))]
+    def batch(self, seed: tuple[int, ...], classes: Tensor, size: int = 0) -> Crops:
+        """One crop for each class, of another size if given; in pieces small enough for memory to be used again."""
+        pieces = [self._batch((*seed, k), piece, size or self.size) for k, piece in enumerate(classes.split(64))]
         return Crops(torch.cat(pieces), classes)
 
-    def _batch(self, seed: tuple[int, ...], classes: Tensor) -> Tensor:
+    def _batch(self, seed: tuple[int, ...], classes: Tensor, size: int) -> Tensor:
         n = len(classes)
         mixed = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
         draw = torch.Generator().manual_seed(int(mixed >> np.uint64(1)))
@@ -59,29 +78,43 @@ class CropMaker:
             return torch.rand(shape or (n,), generator=draw) * (high - low) + low
 
         kind = (classes - self.concepts + 1).clamp(min=0)  # 0 concept, 1 empty, 2 part, 3 group
-        concept = torch.where(kind == 0, classes, torch.randint(self.concepts, (n,), generator=draw))
-        sheet = concept + self.concepts * torch.randint(len(self.styles), (n,), generator=draw)
-        turn = torch.randint(-9, 10, (n,), generator=draw)
-        box = self._box(sheet, turn)
+        concept = torch.where(kind == 0, classes, self._any(n, draw))
+        main = self._sprites(concept, draw)
+        box = self._box(main)
         view = self._view(self._proposal(box, kind, uniform), uniform)
 
         canvas = self._behind(draw, n)
         for _ in range(2):
-            other = torch.randint(len(self._sheets), (n,), generator=draw)
-            other_turn = torch.randint(-9, 10, (n,), generator=draw)
+            other = self._sprites(self._any(n, draw), draw)
             scale = torch.exp(uniform(math.log(0.25), math.log(1.5)))
-            at = self._beside(box, self._box(other, other_turn) * scale[:, None], uniform)
+            at = self._beside(box, self._box(other) * scale[:, None], uniform)
             shown = (uniform(0, 1) < 0.35) | (kind == 3)
-            canvas = self._paint(canvas, other, other_turn, scale * shown, at, view, draw)
-        canvas = self._paint(canvas, sheet, turn, (kind != 1).float(), torch.zeros(n, 2), view, draw)
-        return self._worse(canvas, draw, rng)
+            canvas = self._paint(canvas, other, scale * shown, at, view, draw)
+        canvas = self._paint(canvas, main, (kind != 1).float(), torch.zeros(n, 2), view, draw)
+        return self._worse(canvas, size, draw, rng)
 
-    def _box(self, sheet: Tensor, turn: Tensor) -> Tensor:
-        """The tight box [N,4] of a pictogram turned by turn steps, in units of half its drawing's side."""
-        extents = self._extents[sheet]
+    def _any(self, n: int, draw: torch.Generator) -> Tensor:
+        """Concepts [N] of those that a style draws."""
+        return self._drawn[torch.randint(len(self._drawn), (n,), generator=draw)]
+
+    def _sprites(self, concept: Tensor, draw: torch.Generator) -> _Sprites:
+        n = len(concept)
+        style = torch.multinomial(self._often[concept], 1, generator=draw)[:, 0]
+        return _Sprites(
+            concept + self.concepts * style,
+            torch.randint(-9, 10, (n,), generator=draw),
+            (torch.rand(n, generator=draw) < 0.3) & self._mirrors[concept],
+            self._line[style],
+        )
+
+    def _box(self, sprites: _Sprites) -> Tensor:
+        """The tight box [N,4] of each, in units of half its drawing's side."""
+        extents = self._extents[sprites.sheet]
 
         def reach(direction: int) -> Tensor:
-            return extents.gather(1, ((direction - turn) % _ANGLES)[:, None])[:, 0]
+            towards = direction - sprites.turn
+            towards = torch.where(sprites.mirrored, _ANGLES // 2 - towards, towards)
+            return extents.gather(1, (towards % _ANGLES)[:, None])[:, 0]
 
         quarter = _ANGLES // 4
         return torch.stack([-reach(2 * quarter), -reach(3 * quarter), reach(0), reach(quarter)], 1)
@@ -131,36 +164,29 @@ class CropMaker:
         return centre + torch.stack([x, y], 1) - other_centre
 
     def _paint(
-        self,
-        canvas: Tensor,
-        sheet: Tensor,
-        turn: Tensor,
-        scale: Tensor,
-        at: Tensor,
-        view: Tensor,
-        draw: torch.Generator,
+        self, canvas: Tensor, sprites: _Sprites, scale: Tensor, at: Tensor, view: Tensor, draw: torch.Generator
     ) -> Tensor:
         """Draws pictograms [N] over the canvas [N,3,F,F]; those of scale 0 are left out."""
         rows = torch.nonzero(scale > 0)[:, 0]
         if not len(rows):
             return canvas
-        angle = turn[rows] * (2 * math.pi / _ANGLES)
+        n = len(rows)
+        angle = sprites.turn[rows] * (2 * math.pi / _ANGLES)
         cos, sin = torch.cos(angle) / scale[rows], torch.sin(angle) / scale[rows]
         cx, cy = (view[rows, :2] - at[rows]).unbind(1)
         hw, hh = view[rows, 2:].unbind(1)
-        # Canvas to drawing: scene = centre + uv * half, then the inverse turn.
+        side = torch.where(sprites.mirrored[rows], -1.0, 1.0)
+        # Canvas to drawing: scene = centre + uv * half, then the inverse turn, then the mirror.
         theta = torch.stack(
-            [cos * hw, sin * hh, cos * cx + sin * cy, -sin * hw, cos * hh, -sin * cx + cos * cy], 1
+            [side * cos * hw, side * sin * hh, side * (cos * cx + sin * cy), -sin * hw, cos * hh, -sin * cx + cos * cy],
+            1,
         ).view(-1, 2, 3)
-        grid = functional.affine_grid(theta, [len(rows), 4, _FINE, _FINE], align_corners=False)
-        layer = functional.grid_sample(self._sheets[sheet[rows]].float() / 255, grid, align_corners=False)
-        colour, alpha = layer[:, :3], layer[:, 3:]
-        gain = 1 + 0.15 * torch.randn(len(rows), 3, 1, 1, generator=draw)
-        lift = 0.08 * torch.randn(len(rows), 1, 1, 1, generator=draw) * alpha
-        grey = (torch.rand(len(rows), 1, 1, 1, generator=draw) < 0.08).float()
-        colour = colour * (1 - grey) + colour.mean(1, keepdim=True) * grey
-        colour = torch.minimum((colour * gain + lift).clamp(min=0), alpha)
-        canvas[rows] = canvas[rows] * (1 - alpha) + colour
+        grid = functional.affine_grid(theta, [n, 4, _FINE, _FINE], align_corners=False)
+        bent = torch.randn(n, 2, 4, 4, generator=draw) * 0.04 * torch.rand(n, 1, 1, 1, generator=draw)
+        grid = grid + functional.interpolate(bent, size=(_FINE, _FINE), mode="bilinear").permute(0, 2, 3, 1)
+        layer = functional.grid_sample(self._sheets[sprites.sheet[rows]].float() / 255, grid, align_corners=False)
+        layer = _restyled(layer, sprites.line[rows], draw)
+        canvas[rows] = canvas[rows] * (1 - layer[:, 3:]) + layer[:, :3]
         return canvas
 
     def _behind(self, draw: torch.Generator, n: int) -> Tensor:
@@ -172,9 +198,9 @@ class CropMaker:
         canvas = torch.stack(cut).float() / 255
         return (canvas * (1 + 0.15 * torch.randn(n, 3, 1, 1, generator=draw))).clamp(0, 1)
 
-    def _worse(self, canvas: Tensor, draw: torch.Generator, rng: np.random.Generator) -> Tensor:
+    def _worse(self, canvas: Tensor, size: int, draw: torch.Generator, rng: np.random.Generator) -> Tensor:
         """Shrinks to the few pixels that small objects have, adds grain and JPEG, and brings all to one size."""
-        out = torch.empty(len(canvas), 3, self.size, self.size, dtype=torch.uint8)
+        out = torch.empty(len(canvas), 3, size, size, dtype=torch.uint8)
         groups = torch.randperm(len(canvas), generator=draw).chunk(4)
         for rows in groups:
             side = int(np.exp(rng.uniform(np.log(20), np.log(_FINE))))
@@ -185,10 +211,65 @@ class CropMaker:
             for i in np.nonzero(rng.random(len(rows)) < 0.3)[0]:
                 small[i] = _jpeg(small[i], int(rng.integers(40, 95)))
             large = functional.interpolate(
-                small.float(), size=(self.size, self.size), mode="bicubic", antialias=True, align_corners=False
+                small.float(), size=(size, size), mode="bicubic", antialias=True, align_corners=False
             )
             out[rows] = large.round().clamp(0, 255).to(torch.uint8)
         return out
+
+
+def _restyled(layer: Tensor, line: Tensor, draw: torch.Generator) -> Tensor:
+    """Premultiplied drawings [N,4,F,F] recoloured, some shaded or outlined; those of lines alone in any colour."""
+    n = len(layer)
+
+    def chance(p: float) -> Tensor:
+        return (torch.rand(n, 1, 1, 1, generator=draw) < p).float()
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(n, *shape, generator=draw)
+
+    alpha = layer[:, 3:]
+    colour = _recoloured(layer[:, :3], 0.3 * normal() * chance(0.4).view(n), (1 + 0.35 * normal()).clamp(0, 2))
+    grey = chance(0.12)
+    colour = colour * (1 - grey) + colour.mean(1, keepdim=True) * grey
+    shade = functional.interpolate(0.25 * normal(1, 3, 3) * chance(0.3), size=layer.shape[2:], mode="bilinear")
+    colour = colour * (1 + 0.15 * normal(3, 1, 1)) * (1 + shade) + 0.08 * normal(1, 1, 1) * alpha
+    any_colour = torch.rand(n, 3, 1, 1, generator=draw)
+    colour = torch.where(line[:, None, None, None], any_colour * alpha, colour)
+    colour = torch.minimum(colour.clamp(min=0), alpha)
+
+    outlined = torch.nonzero(chance(0.3).view(n))[:, 0]
+    if len(outlined):
+        part = layer[outlined]
+        spread = _most_around(part) + _most_around(-part)
+        mark = (spread.amax(1, keepdim=True) > 0.3).float()
+        thick = torch.rand(len(outlined), 1, 1, 1, generator=draw) < 0.5
+        mark = torch.where(thick, _most_around(mark), mark)
+        mark = functional.avg_pool2d(mark, 3, 1, 1, count_include_pad=False)
+        ink = 0.3 * torch.rand(len(outlined), 3, 1, 1, generator=draw)
+        colour[outlined] = colour[outlined] * (1 - mark) + ink * mark
+        alpha = alpha.clone()
+        alpha[outlined] = torch.maximum(alpha[outlined], mark)
+    return torch.cat([colour, alpha], 1)
+
+
+def _most_around(x: Tensor) -> Tensor:
+    """max_pool2d(x, 3, 1, 1), ten times as fast on a CPU."""
+    for axis in (2, 3):
+        n = x.shape[axis]
+        padded = torch.cat([x.narrow(axis, 0, 1), x, x.narrow(axis, n - 1, 1)], axis)
+        x = torch.maximum(torch.maximum(padded.narrow(axis, 0, n), x), padded.narrow(axis, 2, n))
+    return x
+
+
+def _recoloured(colour: Tensor, hue: Tensor, saturation: Tensor) -> Tensor:
+    """Colours [N,3,...] turned by hue [N] (radians) about the grey axis and scaled in saturation [N] away from it."""
+    # Rodrigues' formula for the axis (1,1,1)/sqrt(3).
+    grey = torch.full((3, 3), 1 / 3)
+    cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
+    cos, sin = torch.cos(hue)[:, None, None], torch.sin(hue)[:, None, None]
+    turn = cos * (torch.eye(3) - grey) + sin * cross
+    matrix = saturation[:, None, None] * turn + grey
+    return torch.einsum("nij,njhw->nihw", matrix, colour)
 
 
 def _sheet(drawings: np.ndarray) -> Tensor:

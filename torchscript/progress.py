@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 
 
@@ -60,3 +62,56 @@ class Average:
                 self.state[key].lerp_(value, 1 - decay)
             else:
                 self.state[key].copy_(value)
+
+
+class Run:
+    """A training that an interruption does not end: AdamW, warm-up, cosine, clipped gradients, averaged weights.
+
+    The steps left are iterated over; each is given its loss. The same settings find the checkpoint of before.
+    """
+
+    def __init__(
+        self, name: str, model: torch.nn.Module, resume: Path, steps: int, peak: float, settings: dict
+    ) -> None:
+        self._model, self._resume, self._steps, self._peak, self._settings = model, resume, steps, peak, settings
+        weights = [p for p in model.parameters() if p.ndim > 1]
+        others = [p for p in model.parameters() if p.ndim <= 1]
+        groups = [{"params": weights, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+        self._optimiser = torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98))
+        self._mean = Average(model, 0.998)
+        self.first = 0
+        if resume.exists():
+            state = torch.load(resume)
+            if state["settings"] != settings:
+                raise ValueError(f"{resume} belongs to a run with {state['settings']}: remove it or use those settings")
+            model.load_state_dict(state["model"])
+            self._optimiser.load_state_dict(state["optimiser"])
+            self._mean.state, self.first = state["mean"], state["step"]
+        self._said = Progress(name, self.first, steps)
+        self._recent = 0.0
+
+    def __iter__(self) -> Iterator[int]:
+        """The steps that are left; after the last the model has the averaged weights."""
+        self._model.train()
+        for step in range(self.first, self._steps):
+            torch.manual_seed(step)
+            yield step
+        self._model.load_state_dict(self._mean.state)
+        self._model.eval()
+
+    def step(self, step: int, loss: torch.Tensor, text: str = "") -> None:
+        """Learns from the loss of a step."""
+        rate = self._peak * min(1, (step + 1) / 150) * (0.5 + 0.5 * np.cos(np.pi * step / self._steps)) + 1e-6
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
+        self._optimiser.step()
+        self._mean.update(self._model, step)
+        value = float(loss.detach())
+        self._recent = 0.95 * self._recent + 0.05 * value if self._recent else value
+        if self._said.step(step + 1, f"loss {self._recent:.3f}{text}"):
+            state = {"model": self._model.state_dict(), "optimiser": self._optimiser.state_dict()}
+            state |= {"mean": self._mean.state, "step": step + 1, "settings": self._settings}
+            write(self._resume, state)

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
-
 import pictograms
+from PIL import Image, ImageDraw, ImageFilter
 
 BACKGROUNDS = ("plain", "gradient", "texture", "clutter")
 
@@ -194,9 +193,9 @@ def scene(
 ) -> tuple[Image.Image, list[Instance]]:
     """Scene number index of the seed: the picture and what is on it. No concept appears twice in a scene."""
     rng = np.random.default_rng([seed, index])
-    styles = list(pictures.images)
+    drawn = pictures.drawn
     picture = background(rng, layout.size, str(rng.choice(layout.backgrounds)), layout.pastel)
-    pool = np.asarray(range(len(pictures.concepts)) if concepts is None else concepts)
+    pool = np.asarray(pictures.shown if concepts is None else concepts)
     wanted = min(int(rng.integers(layout.objects[0], layout.objects[1] + 1)), len(pool))
     low, high = layout.sides
     high = min(high, int(0.8 * min(layout.size)))
@@ -204,7 +203,7 @@ def scene(
     instances: list[Instance] = []
     # Large ones first: a small one finds room beside a large one, not the other way round.
     for concept, side in zip(rng.choice(pool, wanted, replace=False), np.sort(sides)[::-1], strict=True):
-        style = str(rng.choice(styles))
+        style = str(rng.choice([s for s in drawn if drawn[s][concept]]))
         taken = [i.box for i in instances]
         drawing = np.asarray(pictures.images[style][concept])
         box = place(rng, picture, drawing, int(side), layout.rotation, taken, layout.overlap)
@@ -269,7 +268,7 @@ def main() -> int:
     arguments = parser.parse_args()
     pictures = pictograms.load(tuple(arguments.styles.split(",")), arguments.render)
     names = [n.strip() for n in arguments.names.split(",") if n.strip()]
-    concepts = [pictures.index(n) for n in names] or list(range(len(pictures.concepts)))
+    concepts = [pictures.index(n) for n in names] or pictures.shown
     layout = Layout(
         size=_pair(arguments.size, "x"),
         objects=_pair(arguments.objects, "-"),

@@ -1,6 +1,6 @@
 """Makes the built-in models again, from the pictograms to the model card. Interrupted, the same command goes on.
 
-python train.py --out ../pkg/model/builtin [--work DIR] [--leave-out noto]
+python train.py --out ../pkg/model/builtin [--work DIR] [--leave-out fxemoji] [--photos DIR]
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-
 import card
 import export
 import judge
+import numpy as np
+import packages
 import phrases
 import pictograms
 import scenes
@@ -27,17 +27,16 @@ JUDGED = 80  # concepts that the judged scenes are made of, all asked for in eve
 OBJECT_GROUPS = (3, 4, 5, 6, 7)  # emojibase's animals, food, travel, activities, objects
 
 
-def judged_concepts(pictures: pictograms.Pictograms) -> list[int]:
-    """The same 80 everyday concepts every time."""
-    pool = [i for i, c in enumerate(pictures.concepts) if c.group in OBJECT_GROUPS]
+def judged_concepts(pictures: pictograms.Pictograms, groups: tuple[int, ...] | None) -> list[int]:
+    """The same 80 concepts every time, of those that are drawn and of the groups, or of any group."""
+    pool = [i for i in pictures.shown if groups is None or pictures.concepts[i].group in groups]
     return sorted(np.random.default_rng(80).choice(pool, JUDGED, replace=False).tolist())
 
 
-def new_scenes(folder: Path, styles: tuple[str, ...], count: int) -> Path:
+def new_scenes(folder: Path, styles: tuple[str, ...], concepts: list[int], count: int) -> Path:
     """Scenes that no training has seen, in the folder, with ground truth."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = pictograms.load(styles)
-    concepts = judged_concepts(pictures)
     made = []
     for i in range(count):
         picture, instances = scenes.scene(2 * 10**6, i, pictures, scenes.Layout(), concepts)
@@ -48,37 +47,54 @@ def new_scenes(folder: Path, styles: tuple[str, ...], count: int) -> Path:
     return folder
 
 
+def measure(models: Path, work: Path, leave_out: str, count: int) -> dict[str, dict[str, float]]:
+    """Every figure of the model card but those of the training itself."""
+    background = [line for lines in phrases.background().values() for line in lines]
+    sets = {f"in the styles {', '.join(pictograms.STYLES)}": pictograms.STYLES}
+    if leave_out:
+        sets[f"in the style {leave_out}, left out"] = pictograms.FAMILIES[leave_out]
+    # The same concepts in each set: those that the style which draws fewest draws.
+    fewest = pictograms.load(pictograms.FAMILIES.get(leave_out, pictograms.STYLES))
+    figures = {}
+    for kind, groups in (("80 things", OBJECT_GROUPS), ("80 concepts of any kind", None)):
+        concepts = judged_concepts(fewest, groups)
+        for title, styles in sets.items():
+            folder = work / "-".join(["scenes", *kind.split(), *styles])
+            new_scenes(folder, styles, concepts, count)
+            figures[f"{kind} {title}"] = judge.judge(models, folder, background)
+    style = pictograms.STYLES[0]
+    figures[f"keywords, drawings in the style {style}"] = judge.synonyms(models, pictograms.load((style,)), style)
+    testdata = Path(__file__).parent.parent / "testdata"
+    figures["sample scenes (testdata/images)"] = judge.judge(models, testdata / "images", background)
+    return figures
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="make the built-in models again")
     parser.add_argument("--out", type=Path, required=True, help="models directory: three .pt files and MODELCARD.md")
     parser.add_argument("--work", type=Path, help="checkpoints and scenes (default: trained, in clipdet's cache)")
-    parser.add_argument("--clip-steps", type=int, default=1600)
+    parser.add_argument("--clip-steps", type=int, default=6500)
+    parser.add_argument("--text-steps", type=int, default=3000)
     parser.add_argument("--rpn-steps", type=int, default=700)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--scenes", type=int, default=100, help="new scenes to judge on, in each set of styles")
-    parser.add_argument("--leave-out", default="", choices=("", *pictograms.STYLES), help="a style not to train on")
+    parser.add_argument("--scenes", type=int, default=100, help="new scenes to judge on, in each set")
+    parser.add_argument("--photos", type=Path, help="photos with instances.json, to measure proposals on")
+    parser.add_argument("--leave-out", default="fxemoji", choices=("", *pictograms.FAMILIES), help="not to train on")
     arguments = parser.parse_args()
-    name = f"trained-without-{arguments.leave_out}" if arguments.leave_out else "trained"
-    work = arguments.work or pictograms.cache_home() / name
+    work = arguments.work or packages.cache_home() / f"trained-without-{arguments.leave_out or 'nothing'}"
     clip, rpn = work / "clip.ckpt", work / "rpn.ckpt"
     if not clip.exists():
-        train_clip.train(clip, arguments.clip_steps, 256, arguments.seed, arguments.leave_out)
+        train_clip.train(clip, arguments.clip_steps, arguments.text_steps, 256, arguments.seed, arguments.leave_out)
     if not rpn.exists():
         train_rpn.train(rpn, arguments.rpn_steps, 16, arguments.seed, arguments.leave_out, 1200)
     failed = export.main(["builtin", "--rpn", str(rpn), "--clip", str(clip), "--out", str(arguments.out)])
     if failed:
         return failed
-    background = [line for lines in phrases.background().values() for line in lines]
-    trained = tuple(s for s in pictograms.STYLES if s != arguments.leave_out)
-    sets = {f"new scenes, styles {', '.join(trained)}": trained}
-    if arguments.leave_out:
-        sets[f"new scenes, style {arguments.leave_out}, not trained on"] = (arguments.leave_out,)
-    figures = {}
-    for title, styles in sets.items():
-        folder = new_scenes(work / ("scenes-" + "-".join(styles)), styles, arguments.scenes)
-        figures[title] = judge.judge(arguments.out, folder, background)
-    samples = Path(__file__).parent.parent / "testdata/images"
-    figures["sample scenes (testdata/images)"] = judge.judge(arguments.out, samples, background)
+    figures = measure(arguments.out, work, arguments.leave_out, arguments.scenes)
+    if arguments.photos:
+        found = judge.recall(arguments.out, arguments.photos)
+        count = len(json.loads((arguments.photos / "instances.json").read_text())["images"])
+        figures["proposals on photos (COCO val2017)"] = {"photos": count} | found
     _, clip_notes = smallclip.load(str(clip))
     _, rpn_notes = smallrpn.load(str(rpn))
     (arguments.out / "MODELCARD.md").write_text(card.text(arguments.out, clip_notes, rpn_notes, figures))

@@ -1,6 +1,6 @@
 """Trains the built-in region proposal network, class-agnostically, on scenes of pictograms.
 
-    python train_rpn.py --out rpn.ckpt [--steps 700] [--leave-out noto]
+    python train_rpn.py --out rpn.ckpt [--steps 700] [--leave-out fxemoji]
 
 Interrupted, the same command goes on where the last checkpoint was.
 """
@@ -14,14 +14,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
-from torchvision.ops import box_iou
-
+import packages
 import pictograms
 import progress
 import scenes
 import smallrpn
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
 
 # 640x480 as the network sees it at its least side of 352, rounded to the stride of its coarsest convolution.
 LAYOUT = scenes.Layout(size=(480, 352), sides=(16, 230))
@@ -32,7 +32,7 @@ class SceneCache:
 
     def __init__(self, pictures: pictograms.Pictograms, count: int, seed: int) -> None:
         key = f"{LAYOUT}{count}{seed}{list(pictures.images)}{len(pictures.concepts)}"
-        folder = pictograms.cache_home() / "scenes" / hashlib.sha256(key.encode()).hexdigest()[:12]
+        folder = packages.cache_home() / "scenes" / hashlib.sha256(key.encode()).hexdigest()[:12]
         if not (folder / "boxes.npz").exists():
             _render(folder, pictures, count, seed)
         self.pixels = np.load(folder / "pixels.npy", mmap_mode="r")
@@ -104,7 +104,7 @@ def recall(model: smallrpn.SmallRPN, pictures: pictograms.Pictograms, count: int
 def train(out: Path, steps: int, batch: int, seed: int, leave_out: str, count: int, peak: float = 2e-3) -> dict:
     """Trains to the end, from the checkpoint beside out if there is one, and writes out; returns the figures."""
     torch.manual_seed(seed)
-    pictures = pictograms.load(tuple(s for s in pictograms.STYLES if s != leave_out))
+    pictures = pictograms.load(tuple(s for s in pictograms.STYLES if s not in pictograms.FAMILIES.get(leave_out, ())))
     cache = SceneCache(pictures, count, seed)
     model = smallrpn.SmallRPN().to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.02)
@@ -149,7 +149,9 @@ def train(out: Path, steps: int, batch: int, seed: int, leave_out: str, count: i
     model.load_state_dict(mean.state)
     figures = {f"trained {k}": v for k, v in recall(model, pictures).items()}
     if leave_out:
-        figures |= {f"left out {k}": v for k, v in recall(model, pictograms.load((leave_out,))).items()}
+        figures |= {
+            f"left out {k}": v for k, v in recall(model, pictograms.load(pictograms.FAMILIES[leave_out])).items()
+        }
     out.parent.mkdir(parents=True, exist_ok=True)
     smallrpn.save(str(out), model.eval(), {"settings": settings, "figures": figures})
     return figures
@@ -162,7 +164,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scenes", type=int, default=1200, help="scenes to render for the training")
-    parser.add_argument("--leave-out", default="", choices=("", *pictograms.STYLES), help="a style not to train on")
+    parser.add_argument("--leave-out", default="fxemoji", choices=("", *pictograms.FAMILIES), help="not to train on")
     arguments = parser.parse_args()
     figures = train(
         arguments.out, arguments.steps, arguments.batch, arguments.seed, arguments.leave_out, arguments.scenes

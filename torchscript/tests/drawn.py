@@ -1,9 +1,8 @@
 """Pictograms for tests, drawn here: a disc, a bar, a cross and a triangle in two styles."""
 
 import numpy as np
-from PIL import Image, ImageDraw
-
 import pictograms
+from PIL import Image, ImageDraw
 
 NAMES = ("disc", "bar", "cross", "triangle")
 

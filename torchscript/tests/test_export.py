@@ -5,11 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-import torch
-
 import archive
 import export
+import pytest
+import torch
 
 HERE = Path(export.__file__).parent
 MOBILENET = "fasterrcnn_mobilenet_v3_large_320_fpn"

@@ -3,7 +3,6 @@
 import drawn
 import numpy as np
 import pytest
-
 import scenes
 
 PICTURES = drawn.pictures()

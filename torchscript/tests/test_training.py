@@ -1,20 +1,21 @@
 """The parts of the training: crops, texts, losses, checkpoints. The models themselves are judged by judge.py."""
 
+import math
 from pathlib import Path
 
+import crops
 import drawn
 import numpy as np
-import pytest
-import torch
-from torchvision.ops import box_iou
-
 import phrases
 import progress
+import pytest
 import smallclip
 import smallrpn
+import torch
 import train_clip
 import train_rpn
 from crops import CropMaker, _extents, _iou, _sheet
+from torchvision.ops import box_iou
 
 PICTURES = drawn.pictures()
 KINDS = len(phrases.background())
@@ -45,33 +46,114 @@ def test_iou_is_torchvisions() -> None:
     assert torch.allclose(_iou(a, b), box_iou(a, b).diagonal(), atol=1e-12)
 
 
+def test_mirrored_boxes_are_those_of_the_mirrored_pixels() -> None:
+    """What is painted without background must fill the box that is said of it, mirrored or not, turned or not."""
+    maker = CropMaker(PICTURES, size=32, backgrounds=2, seed=1)
+    n = len(PICTURES.concepts)
+    draw = torch.Generator().manual_seed(1)
+    for mirrored in (False, True):
+        sprites = crops._Sprites(
+            torch.arange(n), torch.full((n,), 7), torch.full((n,), mirrored), torch.ones(n, dtype=torch.bool)
+        )
+        view = torch.tensor([[0.0, 0, 1.5, 1.5]]).expand(n, 4)
+        # Lines alone come in any colour: painted on black, most of the shape shows.
+        painted = maker._paint(torch.zeros(n, 3, 80, 80), sprites, torch.ones(n), torch.zeros(n, 2), view, draw)
+        for shown, box in zip(painted.amax(1), maker._box(sprites), strict=True):
+            y, x = torch.nonzero(shown > 0.02, as_tuple=True)
+            seen = torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1]) / 80 * 3 - 1.5
+            assert (seen - box).abs().max() < 0.2, f"box {box.tolist()}, pixels {seen.tolist()}, mirrored {mirrored}"
+
+
+def test_most_around_is_a_max_pool() -> None:
+    x = torch.randn(2, 3, 9, 8)
+    assert torch.equal(crops._most_around(x), torch.nn.functional.max_pool2d(x, 3, 1, 1))
+
+
+def test_recolouring_keeps_greys_and_turns_hues() -> None:
+    red, grey = torch.tensor([1.0, 0, 0]), torch.full((3,), 0.5)
+    colours = torch.stack([red, grey, red]).view(3, 3, 1, 1)
+    third = torch.tensor([2 * math.pi / 3, 1.0, 0.0])
+    turned = crops._recoloured(colours, third, torch.tensor([1.0, 2.0, 0.0])).view(3, 3)
+    assert torch.allclose(turned[0], torch.tensor([0.0, 1, 0]), atol=1e-6), "red turned by a third is green"
+    assert torch.allclose(turned[1], grey, atol=1e-6)
+    assert torch.allclose(turned[2], torch.full((3,), 1 / 3), atol=1e-6), "without saturation all is grey"
+
+
 def test_a_shared_keyword_is_true_of_all_that_share_it() -> None:
-    import random
-
     book = phrases.Phrasebook(PICTURES.concepts)
-    rng = random.Random(1)
-    shared = 0
-    for _ in range(200):
-        texts = book.draw(rng, [0, 2, len(PICTURES.concepts)])
-        assert bool(texts.true_of[0, 0])
-        assert texts.true_of[1].nonzero().flatten().tolist() == [2], "a cross is a cross alone"
-        assert texts.true_of[2].nonzero().flatten().tolist() == [len(PICTURES.concepts)]
-        shared += bool(texts.true_of[0, 1])
-    assert shared > 5, "the keyword 'shape' was never drawn for the disc"
-    used = set(book.used().tolist())
-    for row in book.draw(rng, list(range(book.classes))).tokens:
-        assert set(row.tolist()) <= used
+    disc, bar, cross = (drawn.NAMES.index(n) for n in ("disc", "bar", "cross"))
+    shape = book.phrases.index("shape")
+    assert book.true_of[shape].nonzero().flatten().tolist() == [disc, bar]
+    assert [book.phrases[k] for k in book.name] == list(drawn.NAMES)
+    draw = torch.Generator().manual_seed(1)
+    said = torch.stack([book.draw(torch.arange(book.classes), draw) for _ in range(300)])
+    assert book.true_of[said, torch.arange(book.classes)].all(), "a phrase was drawn that is not true of its class"
+    assert set(said[:, cross].tolist()) == {int(book.name[cross])}, "a cross is a cross alone"
+    assert 120 < int((said[:, disc] == book.name[disc]).sum()) < 240, "a name is drawn 6 times in 10"
+    circle = int((said[:, disc] == book.phrases.index("circle")).sum())
+    assert circle > int((said[:, disc] == shape).sum()) > 5, "what others share is drawn less"
 
 
-def test_loss_leaves_false_negatives_out() -> None:
+def test_used_tokens_are_all_that_training_texts_hold() -> None:
+    book, tokens = phrases.Phrasebook(PICTURES.concepts), phrases.Tokens()
+    used = set(tokens.used(book.phrases).tolist())
+    texts = [t.format(p) for t in phrases.TRAINING for p in book.phrases]
+    assert set(tokens(texts).unique().tolist()) <= used
+
+
+def test_class_loss_leaves_false_negatives_out() -> None:
     classes = torch.tensor([0, 1])
-    logits = torch.tensor([[5.0, 5.0], [0.0, 5.0]])
-    own = torch.tensor([[True, False], [False, True]])
-    both = torch.tensor([[True, False], [True, True]])  # the second text is true of class 0 as well
-    strict = train_clip.contrastive_loss(logits, classes, own)
-    lenient = train_clip.contrastive_loss(logits, classes, both)
-    assert float(strict) > 0.3
-    assert float(lenient) < 0.01
+    logits = torch.tensor([[9.0, 9, 0], [0, 9, 0]])
+    own = torch.eye(3, dtype=torch.bool)
+    shared = own.clone()
+    shared[1, 0] = True  # the second class's phrase is true of class 0 as well
+    assert float(train_clip.class_loss(logits, classes, own)) > 0.4
+    assert float(train_clip.class_loss(logits, classes, shared)) < 0.35
+    assert torch.equal(own, torch.eye(3, dtype=torch.bool)), "the caller's table was changed"
+
+
+def test_mixed_styles_keep_shape_and_what_is_alike() -> None:
+    torch.manual_seed(1)
+    x = torch.randn(8, 4, 6, 6)
+    mixed = train_clip.mix_styles(x)
+    assert mixed.shape == x.shape
+    # Each channel is an affine map of what it was: its pattern stays.
+    flat, was = mixed.flatten(2), x.flatten(2)
+    correlation = torch.nn.functional.cosine_similarity(flat - flat.mean(2, True), was - was.mean(2, True), dim=2)
+    assert float(correlation.min()) > 0.999
+    alike = x[:1].expand(8, -1, -1, -1)
+    assert torch.allclose(train_clip.mix_styles(alike), alike, atol=1e-5)
+
+
+def test_batches_depend_on_the_step_and_grow() -> None:
+    maker = CropMaker(PICTURES, size=64, backgrounds=2, seed=1)
+    batches = train_clip.Batches(maker, KINDS, 10, 1, 10)
+    assert len(batches) == 10
+    pixels, classes = batches[2]
+    assert pixels.shape == (10, 3, train_clip.COARSE, train_clip.COARSE)
+    assert torch.equal(pixels, batches[2][0])
+    assert batches[9][0].shape == (10, 3, 64, 64)
+    assert int(classes.max()) < len(PICTURES.concepts) + KINDS
+
+
+def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    def run(name: str, stop: int | None) -> torch.nn.Module:
+        torch.manual_seed(0)
+        model = torch.nn.Linear(3, 1)
+        steps = progress.Run("test", model, tmp_path / name, 6, 1e-2, {"steps": 6})
+        steps._said._checkpoint = 0  # a checkpoint at every step
+        for step in steps:
+            if step == stop:
+                break
+            steps.step(step, model(torch.randn(4, 3)).square().mean())
+        return model
+
+    whole = run("whole", None)
+    run("part", 3)
+    again = run("part", None)
+    assert torch.equal(whole.weight, again.weight)
+    with pytest.raises(ValueError, match="belongs to a run with"):
+        progress.Run("test", torch.nn.Linear(3, 1), tmp_path / "part", 9, 1e-2, {"steps": 9})
 
 
 def test_text_tower_ignores_padding_and_scripts() -> None:

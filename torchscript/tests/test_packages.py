@@ -1,0 +1,27 @@
+"""Fetching, without a registry: what is not the pinned package is refused."""
+
+import hashlib
+from pathlib import Path
+
+import packages
+import pytest
+
+
+def test_cache_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CLIPDET_HOME", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert packages.cache_home() == tmp_path / "cache" / "clipdet"
+    monkeypatch.setenv("CLIPDET_HOME", str(tmp_path / "home"))
+    assert packages.cache_home() == tmp_path / "home"
+
+
+def test_another_package_than_pinned_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def other(_: packages.Source, scratch: Path) -> Path:
+        path = scratch / "package.tgz"
+        path.write_bytes(b"something else")
+        return path
+
+    monkeypatch.setattr(packages, "_download", other)
+    with pytest.raises(RuntimeError, match=hashlib.sha256(b"something else").hexdigest()):
+        packages.fetch("twemoji", tmp_path)
+    assert not list(tmp_path.iterdir()), "a refused package was left in the cache"
