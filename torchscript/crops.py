@@ -25,7 +25,6 @@ from torch.nn import functional
 _ANGLES = 144  # directions in which a pictogram's extent is known: every 2.5 degrees
 _FINE = 80  # crops are drawn at this size and shrunk, against aliasing
 _SHEET = 96
-_OBJECT_GROUPS = (3, 4, 5, 6, 7)  # emojibase's animals, food, travel, activities, objects: the same when mirrored
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,8 @@ class CropMaker:
         self._often = torch.from_numpy(np.stack(often, 1)).float()
         self._drawn = torch.tensor(pictures.shown)
         self._line = torch.tensor([s in LINES for s in styles])
-        self._mirrors = torch.tensor([c.group in _OBJECT_GROUPS for c in pictures.concepts])
+        # Things are the same when mirrored; arrows, letters and clocks are not.
+        self._mirrors = torch.tensor([c.group in scenes.THINGS for c in pictures.concepts])
         self._sheets = torch.cat([_sheet(np.asarray(pictures.images[s])) for s in styles])
         self._extents = _extents(self._sheets)
         self._backgrounds = _background_bank(backgrounds, seed)

@@ -3,7 +3,7 @@
 A scene is one background (plain, gradient, texture, clutter) with 1 to 12 pictograms on it, rotated a little and
 overlapping little. Scene i of a seed is the same whatever the count.
 
-    python scenes.py --out DIR --count 100 --seed 1 [--names dog,pizza] [--styles noto] [--size 640x480]
+    python scenes.py --out DIR --count 100 --seed 1 [--names dog,pizza] [--things 80] [--styles noto] [--size 640x480]
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 import pictograms
 from PIL import Image, ImageDraw, ImageFilter
 
+THINGS = (3, 4, 5, 6, 7)  # emojibase's groups of animals, food, travel, activities, objects
 BACKGROUNDS = ("plain", "gradient", "texture", "clutter")
 
 
@@ -217,6 +218,13 @@ def scene(
     return picture, instances
 
 
+def choose(pictures: pictograms.Pictograms, count: int, groups: Sequence[int] | None = THINGS) -> list[int]:
+    """The same concepts every time, of those that every style draws and that are of the groups, or of any."""
+    drawn = np.all(list(pictures.drawn.values()), axis=0)
+    pool = [i for i in np.nonzero(drawn)[0] if groups is None or pictures.concepts[i].group in groups]
+    return sorted(np.random.default_rng(80).choice(pool, count, replace=False).tolist())
+
+
 def coco(
     scenes: Sequence[tuple[str, tuple[int, int], list[Instance]]],
     pictures: pictograms.Pictograms,
@@ -257,6 +265,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--styles", default=",".join(pictograms.STYLES))
     parser.add_argument("--names", default="", help="only these concepts, separated by commas")
+    parser.add_argument("--things", type=int, default=0, help="without --names, so many concepts that all styles draw")
     parser.add_argument("--size", default="640x480")
     parser.add_argument("--objects", default="1-12")
     parser.add_argument("--sides", default="24-300", help="longer side of a pictogram in pixels")
@@ -269,6 +278,8 @@ def main() -> int:
     pictures = pictograms.load(tuple(arguments.styles.split(",")), arguments.render)
     names = [n.strip() for n in arguments.names.split(",") if n.strip()]
     concepts = [pictures.index(n) for n in names] or pictures.shown
+    if arguments.things:
+        concepts = choose(pictures, arguments.things)
     layout = Layout(
         size=_pair(arguments.size, "x"),
         objects=_pair(arguments.objects, "-"),
@@ -287,7 +298,7 @@ def main() -> int:
         quality = int(np.random.default_rng([arguments.seed, i, 1]).integers(low, high + 1))
         picture.save(arguments.out / name, quality=quality)
         made.append((name, picture.size, instances))
-    used = concepts if names else sorted({i.concept for _, _, instances in made for i in instances})
+    used = concepts if names or arguments.things else sorted({i.concept for _, _, instances in made for i in instances})
     (arguments.out / "instances.json").write_text(json.dumps(coco(made, pictures, used), indent=1) + "\n")
     print(f"{len(made)} scenes, {sum(len(i) for _, _, i in made)} pictograms, {len(used)} concepts in {arguments.out}")
     return 0

@@ -13,7 +13,6 @@ from pathlib import Path
 import card
 import export
 import judge
-import numpy as np
 import packages
 import phrases
 import pictograms
@@ -24,13 +23,6 @@ import train_clip
 import train_rpn
 
 JUDGED = 80  # concepts that the judged scenes are made of, all asked for in every scene
-OBJECT_GROUPS = (3, 4, 5, 6, 7)  # emojibase's animals, food, travel, activities, objects
-
-
-def judged_concepts(pictures: pictograms.Pictograms, groups: tuple[int, ...] | None) -> list[int]:
-    """The same 80 concepts every time, of those that are drawn and of the groups, or of any group."""
-    pool = [i for i in pictures.shown if groups is None or pictures.concepts[i].group in groups]
-    return sorted(np.random.default_rng(80).choice(pool, JUDGED, replace=False).tolist())
 
 
 def new_scenes(folder: Path, styles: tuple[str, ...], concepts: list[int], count: int) -> Path:
@@ -56,12 +48,12 @@ def measure(models: Path, work: Path, leave_out: str, count: int) -> dict[str, d
     # The same concepts in each set: those that the style which draws fewest draws.
     fewest = pictograms.load(pictograms.FAMILIES.get(leave_out, pictograms.STYLES))
     figures = {}
-    for kind, groups in (("80 things", OBJECT_GROUPS), ("80 concepts of any kind", None)):
-        concepts = judged_concepts(fewest, groups)
+    for kind, groups in (("things", scenes.THINGS), ("concepts of any kind", None)):
+        concepts = scenes.choose(fewest, JUDGED, groups)
         for title, styles in sets.items():
-            folder = work / "-".join(["scenes", *kind.split(), *styles])
+            folder = work / "-".join(["scenes", kind.split()[0], *styles])
             new_scenes(folder, styles, concepts, count)
-            figures[f"{kind} {title}"] = judge.judge(models, folder, background)
+            figures[f"{JUDGED} {kind} {title}"] = judge.judge(models, folder, background)
     style = pictograms.STYLES[0]
     figures[f"keywords, drawings in the style {style}"] = judge.synonyms(models, pictograms.load((style,)), style)
     testdata = Path(__file__).parent.parent / "testdata"

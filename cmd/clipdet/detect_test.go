@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
@@ -43,66 +42,6 @@ func parse[T any](t *testing.T, data string) T {
 		t.Fatalf("not the JSON that was expected: %v\n%s", err, data)
 	}
 	return v
-}
-
-// TestFindsWhatTheSampleScenesContain asks for everything in each scene, by the annotations' names.
-func TestFindsWhatTheSampleScenesContain(t *testing.T) {
-	data, err := os.ReadFile(filepath.Join(scenes, "instances.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var truth struct {
-		Images []struct {
-			ID       int    `json:"id"`
-			FileName string `json:"file_name"`
-		} `json:"images"`
-		Annotations []struct {
-			ImageID    int        `json:"image_id"`
-			CategoryID int        `json:"category_id"`
-			BBox       [4]float32 `json:"bbox"` // x, y, width, height
-		} `json:"annotations"`
-		Categories []struct {
-			ID   int    `json:"id"`
-			Name string `json:"name"`
-		} `json:"categories"`
-	}
-	if err := json.Unmarshal(data, &truth); err != nil {
-		t.Fatal(err)
-	}
-	name := map[int]string{}
-	for _, c := range truth.Categories {
-		name[c.ID] = c.Name
-	}
-	for _, image := range truth.Images {
-		args := []string{"detect", filepath.Join(scenes, image.FileName)}
-		asked := map[string]bool{}
-		for _, a := range truth.Annotations {
-			if query := name[a.CategoryID]; a.ImageID == image.ID && !asked[query] {
-				asked[query] = true
-				args = append(args, "-q", query)
-			}
-		}
-		code, stdout, stderr := clipdet(t, args...)
-		if code != exitDone || stderr != "" {
-			t.Fatalf("%q: exit code %d, stderr %q; want 0 and nothing", args, code, stderr)
-		}
-		found := parse[picture](t, stdout)
-		for _, a := range truth.Annotations {
-			if a.ImageID != image.ID {
-				continue
-			}
-			want := box.Box{X0: a.BBox[0], Y0: a.BBox[1], X1: a.BBox[0] + a.BBox[2], Y1: a.BBox[1] + a.BBox[3]}
-			best := 0.0
-			for _, d := range found.Detections {
-				if d.Query == name[a.CategoryID] {
-					best = max(best, d.Box.IoU(want))
-				}
-			}
-			if best < 0.5 {
-				t.Errorf("%s: %q at %v: best IoU %.2f, want at least 0.5", image.FileName, name[a.CategoryID], want, best)
-			}
-		}
-	}
 }
 
 // TestEveryFormatAndEveryFailure gives good and bad files at once: each has its object, in order, and the bad ones are

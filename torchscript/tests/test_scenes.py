@@ -57,3 +57,14 @@ def test_coco_form() -> None:
     assert found["images"] == [{"id": 1, "file_name": "a.jpg", "width": 320, "height": 240}]
     (annotation,) = found["annotations"]
     assert (annotation["bbox"], annotation["area"], annotation["category_id"]) == ([10, 20, 30, 60], 1800, 2)
+
+
+def test_a_style_draws_only_what_it_has() -> None:
+    images = {style: drawings.copy() for style, drawings in PICTURES.images.items()}
+    images["cold"][drawn.NAMES.index("disc")] = 0
+    pictures = scenes.pictograms.Pictograms(PICTURES.concepts, images)
+    for index in range(8):
+        _, instances = scenes.scene(5, index, pictures, scenes.Layout(size=(320, 240), sides=(24, 90)))
+        assert all(i.style == "warm" for i in instances if i.concept == drawn.NAMES.index("disc"))
+    assert drawn.NAMES.index("disc") not in scenes.choose(pictures, 3, None)
+    assert scenes.choose(pictures, 3, None) == scenes.choose(pictures, 3, None)
