@@ -35,7 +35,11 @@ candidates:
 
 // overlap is the IoU of b and c, whose areas are given, in float32. The
 // conversions keep the compiler from fusing a product with the following sum.
+// Most pairs lie apart, which is seen without arithmetic.
 func overlap(b, c Box, areaB, areaC float32) float64 {
+	if b.X1 <= c.X0 || c.X1 <= b.X0 || b.Y1 <= c.Y0 || c.Y1 <= b.Y0 {
+		return 0
+	}
 	width := max(0, min(b.X1, c.X1)-max(b.X0, c.X0))
 	height := max(0, min(b.Y1, c.Y1)-max(b.Y0, c.Y0))
 	shared := float32(width * height)

@@ -21,6 +21,7 @@ func Live() int64 { return live.Load() }
 // its thread and its models for the life of the process.
 type Engine struct {
 	device  Device
+	threads int // of one operation
 	jobs    chan job
 	closing chan struct{} // closed by Close: no new work
 	stopped chan struct{} // closed when the thread has freed everything
@@ -54,12 +55,13 @@ func Start(device Device, threads int) (*Engine, error) {
 	}
 	e := &Engine{
 		device:  device,
+		threads: threads,
 		jobs:    make(chan job),
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),
 		kept:    make(map[*Kept]struct{}),
 	}
-	go e.run(threads)
+	go e.run()
 	return e, nil
 }
 
@@ -97,12 +99,12 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-func (e *Engine) run(threads int) {
+func (e *Engine) run() {
 	// The thread is never unlocked: it ends with the goroutine, and libtorch's
 	// thread-local state with it.
 	runtime.LockOSThread()
 	defer close(e.stopped)
-	prepareThread(threads)
+	prepareThread(e.threads)
 	for {
 		select {
 		case j := <-e.jobs:

@@ -3,6 +3,7 @@ package torch
 import (
 	"image"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -101,6 +102,56 @@ func TestCopiesCheckTheirShapeAndDType(t *testing.T) {
 		return nil
 	}); err != nil {
 		t.Errorf("an empty tensor: %v", err)
+	}
+}
+
+// A GPU resamples in libtorch's operations and the CPU in loops of our own. Both sum in
+// float32, in another order, so that a value now and then rounds the other way.
+func TestBothWaysToResampleAgree(t *testing.T) {
+	const width, height, size = 67, 53, 16
+	random := rand.New(rand.NewPCG(3, 4))
+	pixels := make([]uint8, 3*width*height)
+	for i := range pixels {
+		pixels[i] = uint8(random.IntN(256))
+	}
+	var pieces []Piece
+	for range 100 {
+		x, y := random.IntN(width), random.IntN(height)
+		p := Piece{
+			From:  image.Rect(x, y, x+1+random.IntN(width-x), y+1+random.IntN(height-y)),
+			Width: 1 + random.IntN(3*size), Height: 1 + random.IntN(3*size),
+		}
+		w, h := 1+random.IntN(min(size, p.Width)), 1+random.IntN(min(size, p.Height))
+		p.Left, p.Top = random.IntN(p.Width-w+1), random.IntN(p.Height-h+1)
+		left, top := random.IntN(size-w+1), random.IntN(size-h+1)
+		p.To = image.Rect(left, top, left+w, top+h)
+		pieces = append(pieces, p)
+	}
+	e := start(t)
+	for _, threads := range []int{1, 3} {
+		var host, ops []float32
+		e.threads = threads
+		if err := e.Do(t.Context(), func(s *Scope) error {
+			picture := Upload(s, pixels, 1, 3, height, width)
+			host = Download[float32](s, s.resample(picture, pieces, size, []float32{1, 2, 3}, resampleHost))
+			ops = Download[float32](s, s.resample(picture, pieces, size, []float32{1, 2, 3}, resampleOps))
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		differ := 0
+		for i := range ops {
+			if math.Abs(float64(host[i]-ops[i])) > 2 {
+				t.Fatalf("%d threads: value %d of piece %+v is %v in our loops and %v in libtorch's operations",
+					threads, i%(3*size*size), pieces[i/(3*size*size)], host[i], ops[i])
+			}
+			if host[i] != ops[i] {
+				differ++
+			}
+		}
+		if differ > len(ops)/1000 {
+			t.Errorf("%d threads: %d of %d values differ", threads, differ, len(ops))
+		}
 	}
 }
 
