@@ -1,45 +1,62 @@
 package box
 
-// NMS is greedy non-maximum suppression: it walks the boxes best first, keeps
-// each that no kept box overlaps with an IoU greater than iou, and returns the
-// indices of the kept ones, best first.
-//
-// order holds the indices of the boxes that take part, best first, each within
-// boxes. limit ends the walk after that many kept boxes; 0 is no limit. An iou
-// of 1 or more suppresses nothing, and an empty box neither suppresses nor is
-// suppressed for iou >= 0.
+// Overlaps says which of some boxes overlap with an IoU greater than a threshold, for
+// suppressing the same boxes in many orders.
+type Overlaps struct {
+	rows [][]uint64 // a bit for each pair of boxes
+}
+
+// NewOverlaps compares every two of the boxes. With an iou of 1 or more no pair
+// overlaps, and for iou >= 0 an empty box overlaps none.
 //
 // The overlap is computed in float32 with the operations of torchvision's CPU
 // kernel (torchvision/csrc/ops/cpu/nms_kernel.cpp), not through [Box.IoU], so
 // that a pair right at the threshold falls to the same side.
-func NMS(boxes []Box, order []int, iou float64, limit int) []int {
-	var kept []int
+func NewOverlaps(boxes []Box, iou float64) *Overlaps {
+	words := (len(boxes) + 63) / 64
+	bits := make([]uint64, len(boxes)*words)
+	o := &Overlaps{rows: make([][]uint64, len(boxes))}
 	areas := make([]float32, len(boxes))
-	for _, i := range order {
-		areas[i] = (boxes[i].X1 - boxes[i].X0) * (boxes[i].Y1 - boxes[i].Y0)
+	for i, b := range boxes {
+		o.rows[i] = bits[i*words:][:words]
+		areas[i] = (b.X1 - b.X0) * (b.Y1 - b.Y0)
+		for k := range i {
+			if overlap(boxes[k], b, areas[k], areas[i]) > iou {
+				o.rows[i][k/64] |= 1 << (k % 64)
+				o.rows[k][i/64] |= 1 << (i % 64)
+			}
+		}
 	}
-candidates:
+	return o
+}
+
+// NMS is greedy non-maximum suppression: it walks the boxes best first, keeps
+// each that no kept box overlaps, and returns the indices of the kept ones, best
+// first.
+//
+// order holds the indices of the boxes that take part, best first. limit ends the
+// walk after that many kept boxes; 0 is no limit.
+func (o *Overlaps) NMS(order []int, limit int) []int {
+	var kept []int
+	suppressed := make([]uint64, (len(o.rows)+63)/64)
 	for _, i := range order {
 		if limit > 0 && len(kept) == limit {
 			break
 		}
-		for _, k := range kept {
-			if overlap(boxes[k], boxes[i], areas[k], areas[i]) > iou {
-				continue candidates
-			}
+		if suppressed[i/64]>>(i%64)&1 == 1 {
+			continue
 		}
 		kept = append(kept, i)
+		for w, bits := range o.rows[i] {
+			suppressed[w] |= bits
+		}
 	}
 	return kept
 }
 
 // overlap is the IoU of b and c, whose areas are given, in float32. The
 // conversions keep the compiler from fusing a product with the following sum.
-// Most pairs lie apart, which is seen without arithmetic.
 func overlap(b, c Box, areaB, areaC float32) float64 {
-	if b.X1 <= c.X0 || c.X1 <= b.X0 || b.Y1 <= c.Y0 || c.Y1 <= b.Y0 {
-		return 0
-	}
 	width := max(0, min(b.X1, c.X1)-max(b.X0, c.X0))
 	height := max(0, min(b.Y1, c.Y1)-max(b.Y0, c.Y0))
 	shared := float32(width * height)

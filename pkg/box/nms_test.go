@@ -32,12 +32,13 @@ func TestNMSAgainstTorchvision(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got := NMS(c.Boxes, c.Order, iou, 0); !slices.Equal(got, want) {
+				overlaps := NewOverlaps(c.Boxes, iou)
+				if got := overlaps.NMS(c.Order, 0); !slices.Equal(got, want) {
 					t.Errorf("NMS kept %v, torchvision %v", got, want)
 				}
 				for limit := 1; limit <= len(want)+1; limit++ {
 					first := want[:min(limit, len(want))]
-					if got := NMS(c.Boxes, c.Order, iou, limit); !slices.Equal(got, first) {
+					if got := overlaps.NMS(c.Order, limit); !slices.Equal(got, first) {
 						t.Errorf("NMS with limit %d kept %v, want the first of them, %v", limit, got, first)
 					}
 				}
@@ -64,7 +65,7 @@ func TestNMS(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if got := NMS(boxes, test.order, test.iou, 0); !slices.Equal(got, test.want) {
+			if got := NewOverlaps(boxes, test.iou).NMS(test.order, 0); !slices.Equal(got, test.want) {
 				t.Errorf("NMS(order %v, iou %v) = %v, want %v", test.order, test.iou, got, test.want)
 			}
 		})
@@ -79,6 +80,6 @@ func BenchmarkNMS(b *testing.B) {
 		boxes[i], order[i] = Box{x, y, x + 60, y + 60}, i
 	}
 	for b.Loop() {
-		NMS(boxes, order, 0.5, 0)
+		NewOverlaps(boxes, 0.5).NMS(order, 0)
 	}
 }

@@ -34,8 +34,9 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (*
 	if err != nil {
 		return nil, fmt.Errorf("detect: match: %w", err)
 	}
+	overlaps := r.overlaps(params)
 	for q := range queries.names {
-		found, err := r.pick(top, queries, q, params)
+		found, err := r.pick(top, queries, q, overlaps, params)
 		if err != nil {
 			return nil, fmt.Errorf("detect: match %q: %w", queries.names[q], err)
 		}
@@ -144,10 +145,22 @@ func (r *Regions) objectness() []float32 {
 	return values
 }
 
+// overlaps says which boxes suppress each other, nil where none do.
+func (r *Regions) overlaps(params Params) *box.Overlaps {
+	if params.NMS >= 1 {
+		return nil
+	}
+	boxes := make([]box.Box, len(r.proposals))
+	for i, p := range r.proposals {
+		boxes[i] = p.Box
+	}
+	return box.NewOverlaps(boxes, params.NMS)
+}
+
 // pick reports the best boxes of query number q.
-func (r *Regions) pick(top ranking, queries *Queries, q int, params Params) ([]Detection, error) {
+func (r *Regions) pick(top ranking, queries *Queries, q int, overlaps *box.Overlaps, params Params) ([]Detection, error) {
 	at := q * top.m
-	var boxes []box.Box
+	var order []int // of proposals
 	for i := at; i < at+top.m; i++ {
 		if math.IsNaN(float64(top.score[i])) {
 			return nil, fmt.Errorf("%w: a score is not a number; try models of dtype float32", ErrOutput)
@@ -155,26 +168,28 @@ func (r *Regions) pick(top ranking, queries *Queries, q int, params Params) ([]D
 		if params.Threshold != 0 && top.score[i] < params.Threshold {
 			break
 		}
-		boxes = append(boxes, r.proposals[int(top.box[i])].Box)
+		order = append(order, int(top.box[i]))
 	}
-	order := make([]int, len(boxes))
-	for i := range order {
-		order[i] = i
+	kept := order
+	if overlaps != nil {
+		kept = overlaps.NMS(order, params.TopK)
 	}
-	if params.NMS < 1 {
-		order = box.NMS(boxes, order, params.NMS, params.TopK)
-	}
-	found := make([]Detection, len(order))
-	for i, o := range order {
-		c := at + o
-		which := int(top.box[c])
-		found[i] = Detection{
-			Query: queries.names[q], Box: boxes[o],
+	found := make([]Detection, 0, len(kept))
+	for i, which := range order {
+		if len(found) == len(kept) {
+			break
+		}
+		if which != kept[len(found)] {
+			continue
+		}
+		c := at + i
+		found = append(found, Detection{
+			Query: queries.names[q], Box: r.proposals[which].Box,
 			Score: top.score[c], Cosine: top.cosine[c], Probability: top.probability[c],
 			Objectness: r.proposals[which].Objectness,
 			Phrase:     queries.phrases[q][int(top.phrase[c])],
 			RunnerUp:   runnerUp(top.runners[which*top.perBox:][:top.perBox], queries.names, q),
-		}
+		})
 	}
 	return found, nil
 }
