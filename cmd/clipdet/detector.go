@@ -30,7 +30,7 @@ func (f *modelFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.models, "models", "", "`DIR` of the three models (default: the built-in ones)")
 	_ = cmd.MarkFlagDirname("models") // fails for an unknown flag only
 	f.addDevice(cmd)
-	f.dtype = addChoice(cmd, "dtype", "the models' type of weights", model.Auto, model.Float32, model.BFloat16, model.Float16)
+	f.dtype = addChoice(cmd, "dtype", "the models' type of weights; auto is bfloat16 where there are such and the CPU multiplies it itself, else float32", model.Auto, model.Float32, model.BFloat16, model.Float16)
 }
 
 func (f *modelFlags) addDevice(cmd *cobra.Command) {

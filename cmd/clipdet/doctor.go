@@ -197,19 +197,19 @@ func findCache(*cobra.Command, *modelFlags) []finding {
 
 func findModels(cmd *cobra.Command, f *modelFlags) []finding {
 	set := f.set()
-	files, err := set.Resolve(f.dtype.value)
+	device, err := torch.ParseDevice(f.device)
+	if err != nil {
+		device = torch.CPU // the device has a line of its own; see whether the models are well
+	}
+	files, err := set.Resolve(f.dtype.value, device.FastDTypes()...)
 	if err != nil {
 		return []finding{{"models", err.Error(), modelFix(err)}}
-	}
-	device := f.device
-	if _, err := torch.ParseDevice(device); err != nil {
-		device = "cpu" // the device has a line of its own; see whether the models are well
 	}
 	var found []finding
 	for _, file := range []model.File{files.RPN, files.Image, files.Text} {
 		m := file.Manifest
 		line := finding{name: "models", detail: fmt.Sprintf("%s: %s in %s of %v", m.Kind, m.Architecture, m.DType, set)}
-		if _, err := verify(cmd, set, filepath.Base(file.Path), device); err != nil {
+		if _, err := verify(cmd, set, filepath.Base(file.Path), device.String()); err != nil {
 			line.detail, line.fix = err.Error(), modelFix(err)
 		}
 		found = append(found, line)

@@ -63,8 +63,10 @@ type Options struct {
 	Models model.Set
 	// Device is "auto" (the default: the first GPU, else the CPU), "cpu" or "cuda:N".
 	Device string
-	// DType picks the archives by the type of their weights: "auto" (the default:
-	// float32 where there is one), "float32", "bfloat16" or "float16".
+	// DType picks the archives by the type of their weights: "float32", "bfloat16" or
+	// "float16", which all three must then have, or "auto", the default: bfloat16 on a
+	// CPU that multiplies it itself, where an archive is there in it, else float32.
+	// Scores in bfloat16 differ in the third digit.
 	DType string
 	// Proposals is the largest number of candidate boxes of a picture; 0 is DefaultProposals.
 	Proposals int
@@ -140,7 +142,7 @@ func Open(ctx context.Context, options Options) (*Detector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
-	files, err := options.Models.Resolve(options.DType)
+	files, err := options.Models.Resolve(options.DType, device.FastDTypes()...)
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}

@@ -132,11 +132,12 @@ func readerAt(file fs.File) (io.ReaderAt, int64, error) {
 }
 
 // Resolve picks one archive of each kind and returns their paths. dtype is [Float32], [BFloat16] or [Float16], which
-// every kind must then have, or [Auto] (also ""), which takes float32 where it is there and else what is there.
+// every kind must then have, or [Auto] (also ""), which takes the first of prefer that is there, else float32, else what
+// there is, for each kind by itself.
 //
 // Errors wrap [ErrMissing], [ErrMismatch], or what [Inspect] returns for a file that is broken: a broken file is never
 // passed over for another. An embedded set is also written to the cache where it is not there yet.
-func (s Set) Resolve(dtype string) (Files, error) {
+func (s Set) Resolve(dtype string, prefer ...string) (Files, error) {
 	if dtype == "" {
 		dtype = Auto
 	}
@@ -151,9 +152,13 @@ func (s Set) Resolve(dtype string) (Files, error) {
 	if err != nil {
 		return Files{}, err
 	}
+	wanted := []string{dtype}
+	if dtype == Auto {
+		wanted = slices.Concat(prefer, dtypes)
+	}
 	var picked [3]Entry
 	for i, kind := range Kinds() {
-		if picked[i], err = s.pick(usable, kind, dtype); err != nil {
+		if picked[i], err = s.pick(usable, kind, wanted); err != nil {
 			return Files{}, err
 		}
 	}
@@ -213,7 +218,8 @@ func (s Set) usable(entries []Entry) ([]Entry, error) {
 	return usable, nil
 }
 
-func (s Set) pick(entries []Entry, kind Kind, dtype string) (Entry, error) {
+// pick takes the archive of a kind in the first of the wanted types that it is there in.
+func (s Set) pick(entries []Entry, kind Kind, wanted []string) (Entry, error) {
 	byDType := map[string]Entry{}
 	for _, entry := range entries {
 		m := entry.Manifest
@@ -225,18 +231,14 @@ func (s Set) pick(entries []Entry, kind Kind, dtype string) (Entry, error) {
 		}
 		byDType[m.DType] = entry
 	}
-	wanted := []string{dtype}
-	if dtype == Auto {
-		wanted = dtypes
-	}
 	for _, d := range wanted {
 		if entry, ok := byDType[d]; ok {
 			return entry, nil
 		}
 	}
 	want := string(kind)
-	if dtype != Auto {
-		want += " in " + dtype
+	if len(wanted) == 1 {
+		want += " in " + wanted[0]
 	}
 	return Entry{}, fmt.Errorf("%w: %v: no %s; %s", ErrMissing, s, want, describe(entries))
 }

@@ -32,12 +32,13 @@ func trio(t testing.TB) map[string][]byte {
 func TestResolve(t *testing.T) {
 	bf16 := func(kind Kind) []byte { return archive(t, variant(kind, BFloat16, "test clip")) }
 	tests := []struct {
-		name  string
-		dtype string
-		edit  func(files map[string][]byte)
-		want  string // the RPN, image and text file's names
-		err   error
-		says  string
+		name   string
+		dtype  string
+		prefer []string
+		edit   func(files map[string][]byte)
+		want   string // the RPN, image and text file's names
+		err    error
+		says   string
 	}{
 		{name: "auto", dtype: Auto, want: "rpn.pt clip-image.pt clip-text.pt"},
 		{name: "empty is auto", want: "rpn.pt clip-image.pt clip-text.pt"},
@@ -48,6 +49,12 @@ func TestResolve(t *testing.T) {
 			},
 			want: "a.pt clip-image.pt rpn.pt"},
 		{name: "auto prefers float32", dtype: Auto,
+			edit: func(f map[string][]byte) { f["b.pt"] = bf16(CLIPImage) },
+			want: "rpn.pt clip-image.pt clip-text.pt"},
+		{name: "auto takes what is preferred, where it is there", dtype: Auto, prefer: []string{BFloat16},
+			edit: func(f map[string][]byte) { f["b.pt"] = bf16(CLIPImage) },
+			want: "rpn.pt b.pt clip-text.pt"},
+		{name: "a dtype that is asked for counts more", dtype: Float32, prefer: []string{BFloat16},
 			edit: func(f map[string][]byte) { f["b.pt"] = bf16(CLIPImage) },
 			want: "rpn.pt clip-image.pt clip-text.pt"},
 		{name: "auto takes what there is", dtype: Auto,
@@ -87,7 +94,7 @@ func TestResolve(t *testing.T) {
 			}
 			t.Setenv("CLIPDET_HOME", t.TempDir())
 			for _, set := range []Set{Dir(dir), Embedded(embedded, "test")} {
-				got, err := set.Resolve(test.dtype)
+				got, err := set.Resolve(test.dtype, test.prefer...)
 				if test.err != nil {
 					if !errors.Is(err, test.err) || !strings.Contains(err.Error(), test.says) {
 						t.Errorf("%v: got %v, want %q that says %q", set, err, test.err, test.says)
