@@ -108,7 +108,14 @@ class Pair:
     logit_scale: float  # the factor on cosine, 100 in OpenAI's models; not its logarithm
 
 
-def export(out: Path, pair: Pair, weights: Weights, dtype: str = "float32", channels_last: bool = True) -> list[Path]:
+def export(
+    out: Path,
+    pair: Pair,
+    weights: Weights,
+    dtype: str = "float32",
+    channels_last: bool = True,
+    text_too: bool = True,
+) -> list[Path]:
     """Writes clip-image.pt and clip-text.pt (clip-image.bfloat16.pt and so on) into out and returns their paths.
 
     Both towers are put in evaluation mode and lose their gradients.
@@ -135,7 +142,8 @@ def export(out: Path, pair: Pair, weights: Weights, dtype: str = "float32", chan
     words = {"context_length": CONTEXT, "vocabulary": VOCABULARY}
     encoder = ImageEncoder(image, pair.size, pair.mean, pair.std, dtype, channels_last)
     twin = ImageEncoder(image, pair.size, pair.mean, pair.std, "float32", channels_last)
-    return [
-        write("clip-image", encoder, twin, crops, channels_last, **look),
-        write("clip-text", TextEncoder(text, dtype), TextEncoder(text, "float32"), tokens, False, **words),
-    ]
+    paths = [write("clip-image", encoder, twin, crops, channels_last, **look)]
+    if text_too:
+        text_encoder, text_twin = TextEncoder(text, dtype), TextEncoder(text, "float32")
+        paths.append(write("clip-text", text_encoder, text_twin, tokens, False, **words))
+    return paths

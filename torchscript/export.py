@@ -9,12 +9,14 @@ import argparse
 import sys
 from pathlib import Path
 
+import torch
 from torch import nn
 
 import archive
 import clip
 import rpn
 from archive import DTYPES, ContractError, Weights
+from fold import fold_norms
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -81,19 +83,29 @@ def export_clip(chosen: argparse.Namespace) -> list[Path]:
 
 
 def export_builtin(chosen: argparse.Namespace) -> list[Path]:
-    """The checkpoints of this folder's own training."""
+    """The checkpoints of this folder's own training.
+
+    Batch norms are folded in float32 too, and the image tower, which takes most of the time, is also there in bfloat16,
+    for CPUs that are twice as fast in it.
+    """
     import smallclip
     import smallrpn
 
     paths = []
     if chosen.rpn:
         network, notes = smallrpn.load(str(chosen.rpn))
+        fold_norms(network.backbone, torch.zeros(1, 3, 64, 64))
         paths += write_rpn(chosen, network, "clipdet-small-rpn", own_weights(chosen.rpn, notes))
     if chosen.clip:
         model, notes = smallclip.load(str(chosen.clip))
+        fold_norms(model.image, torch.zeros(1, 3, model.config.size, model.config.size))
         mean, std = list(smallclip.MEAN), list(smallclip.STD)
         pair = clip.Pair(model.image, model.text, "clipdet-small-clip", model.config.size, mean, std, model.scale())
-        paths += write_clip(chosen, pair, own_weights(chosen.clip, notes))
+        weights = own_weights(chosen.clip, notes)
+        paths += write_clip(chosen, pair, weights)
+        if chosen.dtype == ["float32"]:
+            last = chosen.memory_format == "channels_last"
+            paths += clip.export(chosen.out, pair, weights, "bfloat16", last, text_too=False)
     return paths
 
 

@@ -140,10 +140,22 @@ func (b *phrasebook) layout(phrases [][]string, longest int) (rows []int64, weig
 	return rows, weights
 }
 
+// uploadTokens puts rows of tokens on the device: int64 [N,T]. The columns after the
+// last row's end, most of the 77, are left out, since the text tower doesn't look at
+// them; but torchscript/CONTRACT.md wants shortest at least.
 func uploadTokens(s *torch.Scope, tokens [][]int64) torch.Tensor {
-	var flat []int64
+	const shortest = 8
+	columns := shortest
 	for _, row := range tokens {
-		flat = append(flat, row...)
+		used := len(row)
+		for used > columns && row[used-1] == 0 {
+			used--
+		}
+		columns = max(columns, used)
 	}
-	return torch.Upload(s, flat, int64(len(tokens)), int64(len(flat)/len(tokens)))
+	flat := make([]int64, 0, len(tokens)*columns)
+	for _, row := range tokens {
+		flat = append(flat, row[:columns]...)
+	}
+	return torch.Upload(s, flat, int64(len(tokens)), int64(columns))
 }

@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import archive
-import export
 import pytest
 import torch
+
+import archive
+import export
+import smallclip
+import smallrpn
 
 HERE = Path(export.__file__).parent
 MOBILENET = "fasterrcnn_mobilenet_v3_large_320_fpn"
@@ -25,6 +28,25 @@ def test_rpn_from_a_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     described = archive.read_manifest(path)
     assert (described["architecture"], described["memory_format"]) == (MOBILENET, "contiguous")
     assert (described["min_size"], described["max_size"], described["proposals"]) == (320, 640, 150)
+
+
+def test_own_models_have_the_image_tower_in_bfloat16_too(tmp_path: Path) -> None:
+    config = smallclip.Config(channels=(8, 8, 16, 16), text_width=32, embedding=16)
+    model, network = smallclip.SmallCLIP(config).eval(), smallrpn.SmallRPN().eval()
+    smallclip.save(str(tmp_path / "clip.ckpt"), model, {})
+    smallrpn.save(str(tmp_path / "rpn.ckpt"), network, {})
+    checkpoints = ["--rpn", str(tmp_path / "rpn.ckpt"), "--clip", str(tmp_path / "clip.ckpt")]
+    assert export.main(["builtin", *checkpoints, "--out", str(tmp_path)]) == 0
+    written = {path.name: archive.read_manifest(path) for path in tmp_path.glob("*.pt")}
+    assert set(written) == {"rpn.pt", "clip-image.pt", "clip-image.bfloat16.pt", "clip-text.pt"}
+    assert len({m["clip_id"] for m in written.values() if "clip_id" in m}) == 1, "the towers don't fit together"
+    assert not any("batch_norm" in archive.code((tmp_path / name).read_bytes()) for name in written)
+    crops = torch.rand(3, 3, 64, 64)
+    normalised = (crops - torch.tensor(smallclip.MEAN)[:, None, None]) / torch.tensor(smallclip.STD)[:, None, None]
+    with torch.inference_mode():
+        want = torch.nn.functional.normalize(model.image(normalised), dim=1)
+        for name, near in [("clip-image.pt", 1e-5), ("clip-image.bfloat16.pt", 2e-2)]:
+            assert torch.allclose(torch.jit.load(str(tmp_path / name))(crops), want, atol=near), name
 
 
 def test_problems_are_one_line_and_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
