@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import scenes
 import torch
-from pictograms import LINES, Pictograms
+from pictograms import LINES, Concept, Pictograms
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
@@ -57,8 +57,7 @@ class CropMaker:
         self._often = torch.from_numpy(np.stack(often, 1)).float()
         self._drawn = torch.tensor(pictures.shown)
         self._line = torch.tensor([s in LINES for s in styles])
-        # Things are the same when mirrored; arrows, letters and clocks are not.
-        self._mirrors = torch.tensor([c.group in scenes.THINGS for c in pictures.concepts])
+        self._mirrors = torch.tensor([_mirrors(c) for c in pictures.concepts])
         self._sheets = torch.cat([_sheet(np.asarray(pictures.images[s])) for s in styles])
         self._extents = _extents(self._sheets)
         self._backgrounds = _background_bank(backgrounds, seed)
@@ -130,8 +129,8 @@ class CropMaker:
             fits = (_iou(moved, box) >= 0.6) & ~found
             best[fits] = moved[fits]
             found |= fits
-        # Part: a window inside, 0.3 to 0.55 of the sides. Group: two to three times the sides.
-        share = torch.stack([uniform(0.3, 0.55), uniform(0.3, 0.55)], 1)
+        # Part: a window inside, 0.3 to 0.65 of the sides, so of an IoU below 0.43. Group: two to three times the sides.
+        share = torch.stack([uniform(0.3, 0.65), uniform(0.3, 0.65)], 1)
         corner = torch.stack([uniform(0, 1), uniform(0, 1)], 1) * (1 - share)
         low = box[:, :2] + corner * side[:, :2]
         part = torch.cat([low, low + share * side[:, :2]], 1)
@@ -215,6 +214,12 @@ class CropMaker:
             )
             out[rows] = large.round().clamp(0, 255).to(torch.uint8)
         return out
+
+
+def _mirrors(concept: Concept) -> bool:
+    """Whether a concept is the same when mirrored: things are; arrows, letters, clocks and moons are not."""
+    sided = ("o’clock", "thirty", "moon", "facing", "left", "right")
+    return concept.group in scenes.THINGS and not any(word in concept.label for word in sided)
 
 
 def _restyled(layer: Tensor, line: Tensor, draw: torch.Generator) -> Tensor:

@@ -29,9 +29,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-BACKGROUND_SHARE = 0.12
 COARSE = 48  # pixels of the crops that the first steps see: nearly half the work, and most of what they teach
 COARSE_SHARE = 0.6
+# Crops of no concept: few while shapes are learned, then more, as most proposals show parts, groups or nothing.
+BACKGROUND_SHARE = (0.12, 0.3)
 SMOOTHING = 0.05
 
 
@@ -92,13 +93,14 @@ class Batches(Dataset):
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         concepts = self._maker.concepts
         draw = torch.Generator().manual_seed(self._seed * 10**6 + step)
+        fine = step >= COARSE_SHARE * self._steps
         # Different concepts, as far as there are, and a share of background.
         rounds = math.ceil(self._batch / concepts)
         chosen = torch.cat([torch.randperm(concepts, generator=draw) for _ in range(rounds)])[: self._batch]
-        empty = torch.rand(self._batch, generator=draw) < BACKGROUND_SHARE
+        empty = torch.rand(self._batch, generator=draw) < BACKGROUND_SHARE[fine]
         background = concepts + torch.randint(self._kinds, (self._batch,), generator=draw)
         classes = torch.where(empty, background, chosen)
-        size = COARSE if step < COARSE_SHARE * self._steps else self._maker.size
+        size = self._maker.size if fine else COARSE
         return self._maker.batch((self._seed, step), classes, size).pixels, classes
 
 
