@@ -15,12 +15,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scenes
 import torch
-from pictograms import LINES, Concept, Pictograms
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
+
+import scenes
+from pictograms import LINES, Concept, Pictograms
 
 _ANGLES = 144  # directions in which a pictogram's extent is known: every 2.5 degrees
 _FINE = 80  # crops are drawn at this size and shrunk, against aliasing

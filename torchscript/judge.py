@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import phrases
-import pictograms
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 from PIL import Image
@@ -24,6 +22,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 from torchvision.ops import box_iou, nms
+
+import phrases
+import pictograms
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 from open_clip.tokenizer import SimpleTokenizer
-from pictograms import Concept
 from torch import Tensor
+
+from pictograms import Concept
 
 # The seven templates that CLIP's authors recommend when one wants few (Prompt_Engineering_for_ImageNet.ipynb).
 TEMPLATES = (

@@ -25,8 +25,9 @@ from pathlib import Path
 
 import numpy as np
 import resvg_py
-from packages import SOURCES, cache_home, fetch
 from PIL import Image, ImageDraw, ImageFont
+
+from packages import SOURCES, cache_home, fetch
 
 SELECTION = 1  # counts changes of the rules that select concepts, so that a cache of older rules is not taken
 # Sequences that begin with a man or woman, or end in "facing right": variants of a person that is there already.

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pictograms
 from PIL import Image, ImageDraw, ImageFilter
+
+import pictograms
 
 THINGS = (3, 4, 5, 6, 7)  # emojibase's groups of animals, food, travel, activities, objects
 BACKGROUNDS = ("plain", "gradient", "texture", "clutter")

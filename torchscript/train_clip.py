@@ -17,17 +17,18 @@ import math
 import sys
 from pathlib import Path
 
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
 import pictograms
 import progress
 import smallclip
 import teacher
-import torch
 import words
 from crops import CropMaker
 from phrases import TEMPLATES, TRAINING, Phrasebook, Tokens
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
 
 COARSE = 48  # pixels of the crops that the first steps see: nearly half the work, and most of what they teach
 COARSE_SHARE = 0.6

@@ -14,14 +14,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
+
 import packages
 import pictograms
 import progress
 import scenes
 import smallrpn
-import torch
-from torch import Tensor
-from torchvision.ops import box_iou
 
 # 640x480 as the network sees it at its least side of 352, rounded to the stride of its coarsest convolution.
 LAYOUT = scenes.Layout(size=(480, 352), sides=(16, 230))

@@ -1,8 +1,9 @@
 """Pictograms for tests, drawn here: a disc, a bar, a cross and a triangle in two styles."""
 
 import numpy as np
-import pictograms
 from PIL import Image, ImageDraw
+
+import pictograms
 
 NAMES = ("disc", "bar", "cross", "triangle")
 

@@ -5,12 +5,13 @@ import json
 import zipfile
 from pathlib import Path
 
-import archive
 import numpy as np
 import pytest
 import torch
-from archive import ContractError, Input, Weights
 from torch import Tensor, nn
+
+import archive
+from archive import ContractError, Input, Weights
 
 WEIGHTS = Weights("test", "0" * 64, "none", "tests")
 FIELDS = archive.manifest("clip-image", "test", WEIGHTS, "float32", False)

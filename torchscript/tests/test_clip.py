@@ -4,15 +4,16 @@ import copy
 import json
 from pathlib import Path
 
-import archive
-import clip
-import detectors
 import open_clip
 import pytest
 import torch
+from torch import Tensor, nn
+
+import archive
+import clip
+import detectors
 import towers
 from archive import ContractError, Input, Weights
-from torch import Tensor, nn
 
 WEIGHTS = Weights("test", "0" * 64, "none", "tests")
 

@@ -3,8 +3,9 @@
 import hashlib
 from pathlib import Path
 
-import packages
 import pytest
+
+import packages
 
 
 def test_cache_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

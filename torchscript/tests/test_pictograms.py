@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pictograms
 import pytest
+
+import pictograms
 
 
 @pytest.mark.parametrize(

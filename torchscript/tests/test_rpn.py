@@ -4,15 +4,16 @@ import copy
 import random
 from pathlib import Path
 
-import archive
-import detectors
-import fold
 import pytest
-import rpn
 import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.models.detection import transform
+
+import archive
+import detectors
+import fold
+import rpn
 
 # Height and width in pixels: no multiples of 32, a panorama that max_size bounds, one that is enlarged a lot.
 SIZES = [(97, 131), (40, 200), (17, 11)]

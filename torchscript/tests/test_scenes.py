@@ -3,6 +3,7 @@
 import drawn
 import numpy as np
 import pytest
+
 import scenes
 
 PICTURES = drawn.pictures()

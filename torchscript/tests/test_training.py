@@ -3,19 +3,20 @@
 import math
 from pathlib import Path
 
-import crops
 import drawn
 import numpy as np
+import pytest
+import torch
+from torchvision.ops import box_iou
+
+import crops
 import phrases
 import progress
-import pytest
 import smallclip
 import smallrpn
-import torch
 import train_clip
 import train_rpn
 from crops import CropMaker, _extents, _iou, _sheet
-from torchvision.ops import box_iou
 
 PICTURES = drawn.pictures()
 KINDS = len(phrases.background())
