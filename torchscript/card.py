@@ -61,7 +61,8 @@ def text(models: Path, clip_notes: dict, rpn_notes: dict, figures: dict[str, dic
     for kind, notes in (("CLIP, crops among all names", clip_notes), ("RPN, new scenes", rpn_notes)):
         settings = notes["settings"]
         done = ", ".join(f"{name} {_number(value)}" for name, value in notes["figures"].items())
-        training.append(f"- {kind}: {settings['steps']} steps of {settings['batch']}; {done}. {notes.get('remark', '')}\n")
+        steps = f"{settings['steps']} steps of {settings['batch']}"
+        training.append(f"- {kind}: {steps}; {done}. {notes.get('remark', '')}".rstrip() + "\n")
     return _CARD.format(
         files=files,
         left_out=f"The style {left_out} was left out: no model was trained on it." if left_out else "",
