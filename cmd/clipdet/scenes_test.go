@@ -118,8 +118,8 @@ func TestBuiltInModelsAreAsGoodAsTheyWere(t *testing.T) {
 		least float64
 		of    func(style string) bool
 	}{
-		{"styles trained on", 0.85, func(style string) bool { return style != "fxemoji" }},
-		{"a style left out", 0.75, func(style string) bool { return style == "fxemoji" }},
+		{"styles trained on", 0.90, func(style string) bool { return style != "fxemoji" }},
+		{"a style left out", 0.80, func(style string) bool { return style == "fxemoji" }},
 	} {
 		right, total := 0, 0
 		for _, o := range objects {

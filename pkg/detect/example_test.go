@@ -31,7 +31,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	result, err := detector.Detect(ctx, picture, queries, detect.Params{TopK: 1, Threshold: 0.6})
+	result, err := detector.Detect(ctx, picture, queries, detect.Params{TopK: 1, Threshold: 0.75})
 	if err != nil {
 		log.Fatal(err)
 	}
