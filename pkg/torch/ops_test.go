@@ -127,10 +127,13 @@ func TestBothWaysToResampleAgree(t *testing.T) {
 		p.To = image.Rect(left, top, left+w, top+h)
 		pieces = append(pieces, p)
 	}
-	e := start(t)
 	for _, threads := range []int{1, 3} {
+		e, err := Start(CPU, threads)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { e.Close() })
 		var host, ops []float32
-		e.threads = threads
 		if err := e.Do(t.Context(), func(s *Scope) error {
 			picture := Upload(s, pixels, 1, 3, height, width)
 			host = Download[float32](s, s.resample(picture, pieces, size, []float32{1, 2, 3}, resampleHost))
