@@ -1,7 +1,8 @@
 """Writes TorchScript archives that describe themselves, as CONTRACT.md says: every exporter ends in save().
 
 An archive is refused before it is written when it could fail later, elsewhere: a device fixed in its code, a gradient,
-an operator that libtorch lacks, a fixed batch size, an answer that does not come back after loading.
+an operator that libtorch lacks, weights of another type than it says, a fixed batch size, an answer that does not come
+back after loading. What its code must not do is graph.py's.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import io
 import json
 import re
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,18 +22,19 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+import graph
+
 FORMAT = 1
 EXPORTER = f"clipdet-export 1 torch {torch.__version__} torchvision {torchvision.__version__}"
 EXPORTER = re.sub(r"\+\w+", "", EXPORTER)  # a build for CUDA or for the CPU writes the same
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BATCHES = (1, 2, 5)
 
-# What must not be in the serialised code of an archive, and why.
-FORBIDDEN = {
-    r"torch\.device\(": "a fixed device",
-    r"ops\.torchvision\.": "an operator of torchvision, which libtorch lacks",
-    r"CONSTANTS\.c\d": "a tensor constant, which stays behind when the module moves (tracing makes them)",
-}
+# Which arguments of forward lie on the host, as CONTRACT.md says: reading them waits for nothing.
+ON_HOST = {"rpn": (False, True)}
+
+MANIFEST = "extra/manifest.json"
+NO_DIGEST = "0" * 64
 
 
 class ContractError(Exception):
@@ -178,7 +181,7 @@ def run(module: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
 
 def read_manifest(path: Path) -> dict:
     """An archive's manifest, read without loading its module."""
-    return json.loads(torch._C.PyTorchFileReader(str(path)).get_record("extra/manifest.json"))
+    return json.loads(torch._C.PyTorchFileReader(str(path)).get_record(MANIFEST))
 
 
 def code(data: bytes) -> str:
@@ -188,46 +191,94 @@ def code(data: bytes) -> str:
 
 
 def inspect(data: bytes) -> list[str]:
-    """What in a serialised module breaks the contract, read without running it."""
-    found = []
-    for line in code(data).splitlines():
-        found += [f"{why}: {line.strip()}" for pattern, why in FORBIDDEN.items() if re.search(pattern, line)]
-    module = torch.jit.load(io.BytesIO(data), map_location="cpu")
-    for name, value in [*module.named_parameters(), *module.named_buffers()]:
-        if value.requires_grad:
-            found.append(f"requires_grad: {name}")
-    if module.training:
+    """What in an archive breaks the contract, read without running it. Without a manifest in it, it may be of any kind
+    and type."""
+    described = {}
+    with zipfile.ZipFile(io.BytesIO(data)) as whole:
+        for name in whole.namelist():
+            if name.partition("/")[2] == MANIFEST:
+                described = json.loads(whole.read(name))
+    unit = torch._C.CompilationUnit()
+    inner = torch._C.import_ir_module_from_buffer(unit, data, torch.device("cpu"), {}, False)
+    module = torch.jit._recursive.wrap_cpp_module(inner)
+    found = graph.problems(unit, module, ON_HOST.get(described.get("kind"), ()))
+    found += [f"requires_grad: {name}" for name, value in tensors(module) if value.requires_grad]
+    if any(part.training for part in module.modules()):
         found.append("training mode: call eval() before scripting")
+    if "dtype" in described:
+        found += other_types(module, described["dtype"])
+    if "digest" in described and described["digest"] != sealed_digest(data):
+        found.append("a digest that is not the archive's")
     return found
 
 
-def serialise(module: torch.jit.ScriptModule, extra: Mapping[str, str]) -> bytes:
-    """An archive's bytes, the same whenever the module and extra files are.
+def tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
+    return [*module.named_parameters(), *module.named_buffers()]
+
+
+def other_types(module: torch.jit.ScriptModule, dtype: str) -> list[str]:
+    """The weights that are not of the manifest's dtype although CONTRACT.md lets them be of no other."""
+    found = []
+    for prefix, part in module.named_modules():
+        for name, value in [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]:
+            usable = {DTYPES[dtype]}
+            if "Norm" in part.original_name or (not prefix and name in ("mean", "std")):
+                usable.add(torch.float32)
+            if part.original_name == "Embedding":
+                usable.add(torch.float16)
+            if (value.is_floating_point() or value.is_complex()) and value.dtype not in usable:
+                place = f"{prefix}.{name}" if prefix else name
+                found.append(f"weights of another type: {place} is {str(value.dtype)[6:]}, not {dtype}")
+    return found
+
+
+def serialise(module: torch.jit.ScriptModule, described: dict | None = None) -> bytes:
+    """An archive's bytes, the same whenever the module and manifest are; the manifest gets its digest here.
 
     torch's own records are copied, except for the .debug_pkl files, which hold source paths of the exporting machine,
     and the order of a class's constants, which torch takes from a set of strings.
     """
-    saved, clean = io.BytesIO(), io.BytesIO()
+    saved = io.BytesIO()
     torch.jit.save(module, saved)
     saved.seek(0)
     reader = torch._C.PyTorchFileReader(saved)
-    writer = torch._C.PyTorchFileWriter(clean)
     dropped = (".debug_pkl", "version", "byteorder", ".data/serialization_id")  # the writer makes the last three anew
-    for name in sorted(reader.get_all_records()):
-        if not name.endswith(dropped):
-            record = reader.get_record(name)
-            if name.endswith(".py"):
-                record = re.sub(r"(?m)(^  \w+ : Final\[.*\n)+", sorted_lines, record.decode()).encode()
-            writer.write_record(name, record, len(record))
-    for name in sorted(extra):
-        record = extra[name].encode()
-        writer.write_record(f"extra/{name}", record, len(record))
-    writer.write_end_of_file()
-    return clean.getvalue()
+    records = {name: reader.get_record(name) for name in reader.get_all_records() if not name.endswith(dropped)}
+    for name, record in records.items():
+        if name.endswith(".py"):
+            records[name] = re.sub(r"(?m)(^  \w+ : Final\[.*\n)+", sorted_lines, record.decode()).encode()
+    if described is None:
+        return packed(records)
+    described = {**described, "digest": NO_DIGEST}
+    digest = sealed_digest(packed({**records, MANIFEST: json.dumps(described, indent=1).encode()}))
+    return packed({**records, MANIFEST: json.dumps({**described, "digest": digest}, indent=1).encode()})
 
 
 def sorted_lines(match: re.Match[str]) -> str:
     return "".join(sorted(match[0].splitlines(keepends=True)))
+
+
+def packed(records: Mapping[str, bytes]) -> bytes:
+    """A zip as torch.jit.load wants it, of records in their order but for extra files, which come last."""
+    out = io.BytesIO()
+    writer = torch._C.PyTorchFileWriter(out)
+    for name in sorted(records, key=lambda name: (name == MANIFEST, name)):
+        writer.write_record(name, records[name], len(records[name]))
+    writer.write_end_of_file()
+    return out.getvalue()
+
+
+def sealed_digest(data: bytes) -> str:
+    """The digest that an archive's manifest has to hold: of the name, size and checksum of every other record, and of
+    the manifest itself with zeros in the digest's place. CONTRACT.md defines it."""
+    with zipfile.ZipFile(io.BytesIO(data)) as whole:
+        records = {entry.filename.partition("/")[2]: entry for entry in whole.infolist()}
+        text = whole.read(records.pop(MANIFEST)).decode()
+    del records[".data/serialization_id"]
+    names = sorted(records, key=str.encode)
+    lines = "".join(f"{name} {records[name].file_size} {records[name].CRC:08x}\n" for name in names)
+    text = text.replace(json.loads(text)["digest"], NO_DIGEST)
+    return hashlib.sha256((lines + text).encode()).hexdigest()
 
 
 def save(
@@ -241,7 +292,7 @@ def save(
     values: int = 16,
     twin: nn.Module | None = None,
 ) -> dict:
-    """Scripts a module where it is not yet, checks it, and writes it to path with its manifest; returns the manifest.
+    """Scripts a module where it is not yet, checks it, and writes it to path with its manifest, which is returned.
 
     twin answers in the module's place where this machine can't run the module's dtype: the same weights in float32.
     Raises ContractError, and writes nothing, when a check fails.
@@ -260,7 +311,7 @@ def save(
             "tolerance": tolerance,
         },
     }
-    data = serialise(scripted, {"manifest.json": json.dumps(described, indent=1)})
+    data = serialise(scripted, described)
     problems = inspect(data)
     if runs_here and not problems:
         problems = replay(data, fields["kind"], inputs, described["known_answer"])
@@ -270,7 +321,7 @@ def save(
     part = path.with_name(path.name + ".part")
     part.write_bytes(data)
     part.replace(path)
-    return described
+    return read_manifest(path)
 
 
 def replay(data: bytes, kind: str, inputs: Sequence[Input], answer: dict) -> list[str]:

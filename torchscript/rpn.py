@@ -1,8 +1,8 @@
 """torchvision's region proposal network as one TorchScript module: pictures in, finished proposals out.
 
-Everything learned, the anchors and the box decoding are torchvision's own modules. Two things are written anew, since
-TorchScript under plain libtorch cannot have torchvision's: non-maximum suppression, a native operator there, and the
-resize, whose scripted form rounds sizes otherwise than the eager one, which is the reference.
+Everything learned and the anchors are torchvision's own modules. Three things are written anew: non-maximum
+suppression, a native operator there that plain libtorch lacks; the resize, whose scripted form rounds sizes otherwise
+than the eager one, which is the reference; and the box decoding, which there waits for a GPU twice a level.
 
 Shapes: B pictures; A anchors of a level; N candidates of a level (top-k); M candidates of all levels; K proposals.
 Boxes are x0, y0, x1, y1 in pixels, edges and not indices.
@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.image_list import ImageList
 
 import archive
@@ -72,6 +71,21 @@ def suppress(boxes: Tensor, valid: Tensor, iou: float) -> Tensor:
     return kept
 
 
+def decode(deltas: Tensor, anchors: Tensor, weights: list[float], largest: float) -> Tensor:
+    """deltas and anchors [N,4] -> boxes [N,4]: torchvision's BoxCoder.decode_single to the digit, without its two
+    constants, which it copies to the device each time.
+
+    largest bounds a delta of a side, before it is raised to a power of e.
+    """
+    widths, heights = anchors[:, 2] - anchors[:, 0], anchors[:, 3] - anchors[:, 1]
+    centre_x, centre_y = anchors[:, 0] + 0.5 * widths, anchors[:, 1] + 0.5 * heights
+    x = deltas[:, 0] / weights[0] * widths + centre_x
+    y = deltas[:, 1] / weights[1] * heights + centre_y
+    half_width = 0.5 * ((deltas[:, 2] / weights[2]).clamp(max=largest).exp() * widths)
+    half_height = 0.5 * ((deltas[:, 3] / weights[3]).clamp(max=largest).exp() * heights)
+    return torch.stack([x - half_width, y - half_height, x + half_width, y + half_height], 1)
+
+
 def threshold(iou: float) -> float:
     """The largest float32 not above iou. torchvision compares float32 IoUs with a float64 threshold, where operators of
     torch would round it to float32 first; with this one both decide alike."""
@@ -86,7 +100,6 @@ class Proposals(nn.Module):
     batch norms folded.
     """
 
-    box_coder: BoxCoder
     dtype: Final[torch.dtype]
     channels_last: Final[bool]
     min_size: Final[float]
@@ -98,6 +111,8 @@ class Proposals(nn.Module):
     min_objectness: Final[float]
     min_side: Final[float]
     shifted_up_to: Final[int]
+    delta_weights: Final[list[float]]
+    largest_delta: Final[float]
 
     def __init__(self, detector: nn.Module, dtype: str = "float32", channels_last: bool = True) -> None:
         super().__init__()
@@ -119,7 +134,8 @@ class Proposals(nn.Module):
         self.backbone = backbone.to(dtype=self.dtype, memory_format=layout)
         self.head = head.to(dtype=self.dtype, memory_format=layout)
         self.anchors = rpn.anchor_generator
-        self.box_coder = rpn.box_coder
+        self.delta_weights = [float(weight) for weight in rpn.box_coder.weights]
+        self.largest_delta = float(rpn.box_coder.bbox_xform_clip)
         self.register_buffer("mean", torch.tensor(transform.image_mean)[:, None, None])
         self.register_buffer("std", torch.tensor(transform.image_std)[:, None, None])
         self.eval().requires_grad_(False)
@@ -127,11 +143,12 @@ class Proposals(nn.Module):
     def forward(self, images: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
         """images uint8 or float (0 to 255) [B,3,H,W], sizes int64 [B,2] (height, width of each, from the top left)
         -> proposals float32 [B,K,5] in pixels of each picture, with objectness, best first; counts int64 [B]."""
-        sizes = sizes.cpu()
+        sizes = sizes.cpu()  # where the caller has it, so that nothing waits
         resized = self.resized(images, sizes)
         batch = self.prepare(images, sizes, resized)
         logits, deltas = self.head(list(self.backbone(batch).values()))
-        sizes, resized = sizes.to(images.device), resized.to(images.device)
+        sizes = sizes.to(images.device, non_blocking=True)
+        resized = resized.to(images.device, non_blocking=True)
         levels, scores, valid = self.candidates_of(batch, logits, deltas, resized)
         kept = self.select(levels, valid)
         return self.best(torch.cat(levels, 1), torch.cat(scores, 1), torch.cat(kept, 1), sizes, resized)
@@ -190,7 +207,8 @@ class Proposals(nn.Module):
             delta = delta.permute(0, 2, 3, 1).reshape(count, -1, 4)
             top, index = level.topk(min(self.candidates, level.shape[1]), dim=1)
             delta = delta.gather(1, index[:, :, None].expand(-1, -1, 4)).to(torch.float32)
-            boxes = self.box_coder.decode_single(delta.reshape(-1, 4), anchor[index.flatten()])
+            anchor = anchor[index.flatten()]
+            boxes = decode(delta.reshape(-1, 4), anchor, self.delta_weights, self.largest_delta)
             boxes = torch.minimum(boxes.reshape(count, -1, 4).clamp(min=0), limit)
             probability = top.sigmoid()
             width, height = boxes[:, :, 2] - boxes[:, :, 0], boxes[:, :, 3] - boxes[:, :, 1]

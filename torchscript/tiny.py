@@ -163,7 +163,7 @@ def main() -> None:
     (tiny / "golden.json").write_text(json.dumps(golden(tiny)) + "\n")
     odd.mkdir(parents=True, exist_ok=True)
     for name, module in {"adder": Adder(), "three": Three(), "throws": Throws(), "nomanifest": NoManifest()}.items():
-        (odd / f"{name}.pt").write_bytes(archive.serialise(torch.jit.script(module.eval()), {}))
+        (odd / f"{name}.pt").write_bytes(archive.serialise(torch.jit.script(module.eval())))
     for path in sorted([*tiny.iterdir(), *odd.iterdir()]):
         print(f"{path.stat().st_size:8d}  {path}")
 

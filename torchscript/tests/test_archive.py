@@ -1,8 +1,11 @@
 """What archive.save writes, and what it refuses to write."""
 
+import hashlib
 import io
 import json
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +58,11 @@ class OneAtATime(Linear):
 class Neighbourly(Linear):
     def forward(self, crops: Tensor) -> Tensor:
         return (crops.flatten(1) - crops.flatten(1).cumsum(0)) @ self.weight
+
+
+class Waiting(Linear):
+    def forward(self, crops: Tensor) -> Tensor:
+        return crops.flatten(1) @ self.weight * crops.shape[0] * torch.ones_like(crops).mean().item()
 
 
 class Forgetful(Linear):
@@ -166,19 +174,93 @@ def test_refuses_text_tower_that_sees_padding(tmp_path: Path) -> None:
 
 def test_inspect_reports_constants_gradients_and_training() -> None:
     module = torch.jit.script(Linear().train())
-    assert archive.inspect(archive.serialise(module, {})) == [
-        "requires_grad: weight",
-        "training mode: call eval() before scripting",
-    ]
+    training = "training mode: call eval() before scripting"
+    assert archive.inspect(archive.serialise(module)) == ["requires_grad: weight", training]
+    outer = nn.Sequential(Linear(), nn.Dropout()).eval().requires_grad_(False)
+    outer[1].train()
+    assert archive.inspect(archive.serialise(torch.jit.script(outer))) == [training]
     constant = torch.arange(5.0)
     traced = torch.jit.trace(lambda x: x + constant, torch.zeros(5))
-    assert "a tensor constant" in archive.inspect(archive.serialise(traced, {}))[0]
+    assert "a tensor constant" in archive.inspect(archive.serialise(traced))[0]
+
+
+class Mixed(nn.Module):
+    """Every kind of weights that CONTRACT.md lets be of another type than the manifest's, and one more."""
+
+    def __init__(self, more: torch.dtype) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(3))
+        self.register_buffer("std", torch.ones(3))
+        self.register_buffer("end", torch.tensor(49407))
+        self.table = nn.Embedding(4, 2, dtype=torch.float16)
+        self.norm = nn.BatchNorm2d(3)
+        self.layer = nn.Linear(2, 2, dtype=more)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        return crops
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("weights", ["float32", "bfloat16", "float16", "float64", "complex64"])
+def test_weights_are_of_the_type_that_the_manifest_says(dtype: str, weights: str) -> None:
+    module = torch.jit.script(Mixed(getattr(torch, weights)).eval().requires_grad_(False))
+    wrong = [f"weights of another type: layer.{name} is {weights}, not {dtype}" for name in ("weight", "bias")]
+    found = archive.inspect(archive.serialise(module, {**FIELDS, "dtype": dtype}))
+    assert found == ([] if dtype == weights else wrong)
+
+
+def test_only_the_modules_own_mean_is_exempt() -> None:
+    inner = nn.Module()
+    inner.register_buffer("mean", torch.zeros(3))
+    module = Linear()
+    module.inner = inner
+    module = torch.jit.script(module.eval().requires_grad_(False))
+    found = archive.inspect(archive.serialise(module, {**FIELDS, "dtype": "bfloat16"}))
+    assert found == [f"weights of another type: {name} is float32, not bfloat16" for name in ("weight", "inner.mean")]
+
+
+def test_refuses_what_waits_for_the_device(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"a wait for the device: aten::item in test_archive.Waiting.forward"):
+        save(tmp_path / "model.pt", Waiting())
+
+
+def test_digest_sees_every_record_and_the_manifest(tmp_path: Path) -> None:
+    save(tmp_path / "one.pt", Linear())
+    data = (tmp_path / "one.pt").read_bytes()
+    described = archive.read_manifest(tmp_path / "one.pt")
+    assert archive.sealed_digest(data) == described["digest"]
+    with zipfile.ZipFile(io.BytesIO(data)) as whole:
+        records = {name.partition("/")[2]: whole.read(name) for name in whole.namelist()}
+    # As CONTRACT.md has it, from the bytes.
+    manifest, _ = records.pop("extra/manifest.json"), records.pop(".data/serialization_id")
+    lines = [b"%s %d %08x\n" % (n.encode(), len(r), zlib.crc32(r)) for n, r in sorted(records.items())]
+    text = manifest.replace(described["digest"].encode(), b"0" * 64)
+    assert hashlib.sha256(b"".join(lines) + text).hexdigest() == described["digest"]
+    # Each change shows: of the manifest, a weight, the code.
+    weight = data.index(Linear().weight.detach().numpy().tobytes())
+    for at, new in [(data.index(b'"licence": "none"') + 12, b"N"), (weight, b"x"), (data.index(b"crops"), b"C")]:
+        changed = repacked(data[:at] + new + data[at + 1 :])
+        assert archive.sealed_digest(changed) != described["digest"]
+    changed = repacked(data[:weight] + b"x" + data[weight + 1 :])
+    assert archive.inspect(changed) == ["a digest that is not the archive's"]
+
+
+def repacked(data: bytes) -> bytes:
+    """A zip with its checksums made right."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w") as new:
+        for entry in old.infolist():
+            old.fp.seek(entry.header_offset + 26)
+            name, extra = struct.unpack("<HH", old.fp.read(4))
+            old.fp.seek(entry.header_offset + 30 + name + extra)
+            new.writestr(entry.filename, old.fp.read(entry.file_size))
+    return out.getvalue()
 
 
 def test_twin_answers_for_what_the_machine_cannot_run(tmp_path: Path) -> None:
     class Unrunnable(Linear):
         def forward(self, crops: Tensor) -> Tensor:
-            return torch.linalg.inv(crops.flatten(1).half()) @ self.weight  # no half kernel, nor a square matrix
+            return torch.geqrf(crops.flatten(1).half())[0] @ self.weight  # there is no half kernel
 
     described = archive.save(tmp_path / "half.pt", Unrunnable(), FIELDS, CROP, tolerance=1e-2, twin=Linear())
     want = Linear()(archive.generate(1, CROP)[0])
