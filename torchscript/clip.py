@@ -64,16 +64,12 @@ class TextEncoder(nn.Module):
 class WideNorm(nn.Module):
     """A layer norm in float32 between layers of half precision, as open_clip's LayerNormFp32."""
 
-    shape: Final[list[int]]
-    eps: Final[float]
-
     def __init__(self, norm: nn.LayerNorm) -> None:
         super().__init__()
-        self.shape, self.eps = list(norm.normalized_shape), norm.eps
-        self.weight, self.bias = norm.weight, norm.bias
+        self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.layer_norm(x.to(torch.float32), self.shape, self.weight, self.bias, self.eps).to(x.dtype)
+        return self.norm(x.to(torch.float32)).to(x.dtype)
 
 
 def cast(tower: nn.Module, dtype: str, example: Tensor) -> nn.Module:
@@ -88,7 +84,7 @@ def cast(tower: nn.Module, dtype: str, example: Tensor) -> nn.Module:
             if isinstance(child, nn.LayerNorm):
                 setattr(parent, name, WideNorm(child))
     for module in tower.modules():
-        if not isinstance(module, WideNorm):
+        if not isinstance(module, nn.LayerNorm):
             for value in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
                 if value.dtype == torch.float32:
                     value.data = value.data.to(DTYPES[dtype])

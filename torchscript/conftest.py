@@ -1,1 +1,17 @@
-"""Puts this folder on the path of its tests, as it is when a script here runs."""
+"""The folder of the scripts is where the tests import from, and --largest adds the models that need long."""
+
+import pytest
+
+LARGEST = ["RN50x64", "ViT-L/14@336px"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--largest", action="store_true", help="compare OpenAI's two largest models too (half an hour)")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "openai_name" in metafunc.fixturenames:
+        from published import OPENAI
+
+        largest = metafunc.config.getoption("--largest")
+        metafunc.parametrize("openai_name", [name for name in OPENAI if largest or name not in LARGEST])

@@ -23,11 +23,16 @@ NORM_EPS: dict[str, float | None] = {
 }
 
 
+def check(name: str) -> None:
+    """Raises ValueError, which lists the names, for one that is no detector's."""
+    if name not in NORM_EPS:
+        raise ValueError(f"unknown detector {name!r}; known: {', '.join(NORM_EPS)}")
+
+
 def build(name: str, classes: int = 91, **options: int) -> nn.Module:
     """A detector by torchvision's name, in evaluation mode, weights not yet set; options as of torchvision's FasterRCNN
     (min_size and so on)."""
-    if name not in NORM_EPS:
-        raise ValueError(f"unknown detector {name!r}; known: {', '.join(NORM_EPS)}")
+    check(name)
     detector = getattr(detection, name)(weights=None, weights_backbone=None, num_classes=classes, **options)
     eps = NORM_EPS[name]
     if eps is not None:
@@ -56,7 +61,7 @@ def from_file(name: str, path: Path, licence: str, source: str) -> tuple[nn.Modu
     try:
         detector.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"{path}: not weights of {name}: {error}") from error
+        raise ValueError(f"{path}: not weights of {name}: {checkpoint.misfit(error)}") from error
     return detector, Weights(path.name, archive.file_digest(path), licence, source)
 
 

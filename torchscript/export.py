@@ -1,12 +1,15 @@
 """Turns published or own weights into models for clipdet: TorchScript archives as CONTRACT.md describes them.
 
-export.py rpn  --name fasterrcnn_resnet50_fpn --checkpoint FILE --out DIR
-export.py clip --name ViT-B-32 --checkpoint FILE --dtype float32 bfloat16 --out DIR
+export.py all  --out models                                     CLIP ViT-B/32 and Faster R-CNN's RPN, downloaded
+export.py clip --name ViT-L/14 --dtype float32 bfloat16 --out models
+export.py clip --name ViT-B-32 --pretrained laion2b_s34b_b79k --out models
+export.py rpn  --name fasterrcnn_resnet50_fpn_v2 --checkpoint FILE --out models
 export.py builtin --rpn FILE --clip FILE --out DIR
 """
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,15 +17,27 @@ from torch import nn
 
 import archive
 import clip
+import detectors
+import published
 import rpn
+import smallclip
+import smallrpn
+import towers
 from archive import DTYPES, ContractError, Weights
 from fold import fold_norms
+from published import Published
+
+CLIP_NAMES = "OpenAI's (RN50, ViT-B/32, ViT-L/14@336px, ...) or open_clip's (ViT-B-32, ...)"
+RPN_NAMES = "fasterrcnn_resnet50_fpn, its _v2, fasterrcnn_mobilenet_v3_large_fpn or its _320_fpn"
+PRETRAINED = "open_clip's tag of the weights, such as laion2b_s34b_b79k; names of OpenAI mean openai"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="export.py", description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{rpn,clip,builtin}")
+    parser = argparse.ArgumentParser(
+        prog="export.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{all,clip,rpn,builtin}")
     output = argparse.ArgumentParser(add_help=False)
     output.add_argument("--out", type=Path, required=True, metavar="DIR", help="the models directory to write into")
     output.add_argument(
@@ -39,17 +54,30 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="layout of convolution weights (default channels_last, the faster); the last digits differ",
     )
     named = argparse.ArgumentParser(add_help=False)
-    named.add_argument("--name", required=True, help="the model's name in torchvision (rpn) or open_clip (clip)")
-    weights = named.add_mutually_exclusive_group(required=True)
-    weights.add_argument("--checkpoint", type=Path, metavar="FILE", help="a state dict saved by torch.save")
+    weights = named.add_mutually_exclusive_group()
+    weights.add_argument("--checkpoint", type=Path, metavar="FILE", help="take the weights from here: no download")
     weights.add_argument("--random", type=int, metavar="SEED", help="random weights, for trials: they detect nothing")
-    named.add_argument("--licence", default="unknown", help="of the weights, written into the manifest")
-    named.add_argument("--source", default="a local file", help="where the checkpoint came from, such as its address")
-    for name, text in {
-        "rpn": "the region proposal network of a torchvision Faster R-CNN",
-        "clip": "the image and text towers of an open_clip model",
-    }.items():
-        commands.add_parser(name, parents=[named, output], help=text, description=f"Exports {text}.")
+    named.add_argument("--licence", help="of the weights in FILE, written into the manifest")
+    named.add_argument("--source", help="where FILE came from, such as its address")
+
+    text = "the image and text towers of a CLIP"
+    one = commands.add_parser("clip", parents=[named, output], help=text, description=f"Exports {text}.")
+    one.add_argument("--name", required=True, help=CLIP_NAMES)
+    one.add_argument("--pretrained", metavar="TAG", help=PRETRAINED)
+
+    text = "the region proposal network of a torchvision Faster R-CNN"
+    one = commands.add_parser("rpn", parents=[named, output], help=text, description=f"Exports {text}.")
+    one.add_argument("--name", required=True, help=RPN_NAMES)
+
+    text = "a CLIP and a region proposal network: all that a detector needs"
+    one = commands.add_parser("all", parents=[output], help=text, description=f"Exports {text}.")
+    one.add_argument("--clip", default="ViT-B/32", metavar="NAME", help=f"{CLIP_NAMES}; default ViT-B/32")
+    one.add_argument("--rpn", default="fasterrcnn_resnet50_fpn", metavar="NAME", help=f"{RPN_NAMES}; default the first")
+    one.add_argument("--pretrained", metavar="TAG", help=PRETRAINED)
+    one.add_argument("--clip-checkpoint", type=Path, metavar="FILE", help="take CLIP's weights from here: no download")
+    one.add_argument("--rpn-checkpoint", type=Path, metavar="FILE", help="take the RPN's from here")
+    one.add_argument("--random", type=int, metavar="SEED", help="random weights where no FILE is given, for trials")
+
     text = "the models that training in this folder makes"
     builtin = commands.add_parser("builtin", parents=[output], help=text, description=f"Exports {text}.")
     builtin.add_argument("--rpn", type=Path, metavar="FILE", help="checkpoint of smallrpn.py")
@@ -60,26 +88,61 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return chosen
 
 
-def export_rpn(chosen: argparse.Namespace) -> list[Path]:
+@dataclass(frozen=True)
+class Origin:
+    """Where weights come from: a file, a seed, or else their publisher."""
+
+    file: Path | None = None
+    seed: int | None = None
+    licence: str | None = None
+    source: str | None = None
+
+    def place(self, listed: Published | None) -> tuple[Path, str, str]:
+        """The file with the weights, their licence and their source: as published, or as was said of an own file."""
+        if not self.file:
+            return listed.fetch(), listed.licence, listed.address
+        if listed and len(listed.digest) == 64 and archive.file_digest(self.file) == listed.digest:
+            return self.file, self.licence or listed.licence, self.source or listed.address
+        return self.file, self.licence or "unknown", self.source or "a local file"
+
+
+def export_rpn(chosen: argparse.Namespace, name: str, origin: Origin) -> list[Path]:
     """A torchvision detector's proposals."""
-    import detectors
-
-    if chosen.checkpoint:
-        detector, weights = detectors.from_file(chosen.name, chosen.checkpoint, chosen.licence, chosen.source)
+    detectors.check(name)
+    if origin.seed is not None:
+        detector, weights = detectors.from_seed(name, origin.seed)
     else:
-        detector, weights = detectors.from_seed(chosen.name, chosen.random)
-    return write_rpn(chosen, detector, chosen.name, weights)
+        detector, weights = detectors.from_file(name, *origin.place(published.rpn(name)))
+    return write_rpn(chosen, detector, name, weights)
 
 
-def export_clip(chosen: argparse.Namespace) -> list[Path]:
-    """An open_clip model's two towers."""
-    import towers
-
-    if chosen.checkpoint:
-        pair, weights = towers.from_file(chosen.name, chosen.checkpoint, chosen.licence, chosen.source)
+def export_clip(chosen: argparse.Namespace, name: str, tag: str | None, origin: Origin) -> list[Path]:
+    """A CLIP's two towers."""
+    model = towers.Model(name, tag)
+    if origin.seed is not None:
+        pair, weights = model.from_seed(origin.seed)
     else:
-        pair, weights = towers.from_seed(chosen.name, chosen.random)
+        tag = "openai" if model.openai else tag
+        listed = published.clip(name, tag or "") if tag or not origin.file else None
+        pair, weights = model.from_file(*origin.place(listed))
+    for line in model.advice():
+        print(f"note: {line}", file=sys.stderr)
     return write_clip(chosen, pair, weights)
+
+
+def export(chosen: argparse.Namespace) -> list[Path]:
+    """What the command line asks for."""
+    if chosen.command == "builtin":
+        return export_builtin(chosen)
+    if chosen.command == "all":
+        of_rpn = Origin(chosen.rpn_checkpoint, None if chosen.rpn_checkpoint else chosen.random)
+        of_clip = Origin(chosen.clip_checkpoint, None if chosen.clip_checkpoint else chosen.random)
+        paths = export_rpn(chosen, chosen.rpn, of_rpn)
+        return paths + export_clip(chosen, chosen.clip, chosen.pretrained, of_clip)
+    origin = Origin(chosen.checkpoint, chosen.random, chosen.licence, chosen.source)
+    if chosen.command == "rpn":
+        return export_rpn(chosen, chosen.name, origin)
+    return export_clip(chosen, chosen.name, chosen.pretrained, origin)
 
 
 def export_builtin(chosen: argparse.Namespace) -> list[Path]:
@@ -88,9 +151,6 @@ def export_builtin(chosen: argparse.Namespace) -> list[Path]:
     Batch norms are folded in float32 too, and the image tower, which takes most of the time, is also there in bfloat16,
     for CPUs that are twice as fast in it.
     """
-    import smallclip
-    import smallrpn
-
     paths = []
     if chosen.rpn:
         network, notes = smallrpn.load(str(chosen.rpn))
@@ -133,7 +193,7 @@ def summary(paths: list[Path], out: Path) -> str:
     described = [archive.read_manifest(path) for path in paths]
     for licence in dict.fromkeys(m["weights"]["licence"] for m in described):
         lines.append(f"licence of the weights: {licence}")
-    missing = {"rpn", "clip-image", "clip-text"} - {archive.read_manifest(p)["kind"] for p in out.glob("*.pt")}
+    missing = {"rpn", "clip-image", "clip-text"} - {kind(path) for path in out.glob("*.pt")}
     if missing:
         lines.append(f"{out} still lacks {', '.join(sorted(missing))}: export it with --out {out}")
     else:
@@ -141,11 +201,18 @@ def summary(paths: list[Path], out: Path) -> str:
     return "\n".join(lines)
 
 
+def kind(path: Path) -> str:
+    """An archive's kind; "" for another file, such as a checkpoint, which clipdet leaves alone too."""
+    try:
+        return archive.read_manifest(path)["kind"]
+    except RuntimeError:
+        return ""
+
+
 def main(arguments: list[str]) -> int:
     chosen = parse(arguments)
-    command = {"rpn": export_rpn, "clip": export_clip, "builtin": export_builtin}[chosen.command]
     try:
-        paths = command(chosen)
+        paths = export(chosen)
     except (OSError, ValueError, ContractError) as error:
         print(f"export.py {chosen.command}: {error}", file=sys.stderr)
         return 1

@@ -1,6 +1,7 @@
-"""open_clip's models as the two towers of clip.py, with weights from a file or a seed."""
+"""open_clip's models, OpenAI's among them, as the two towers of clip.py, with weights from a file or a seed."""
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,13 +11,13 @@ import archive
 import checkpoint
 from archive import Weights
 from clip import CONTEXT, VOCABULARY, Pair
+from published import OPENAI
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # open_clip 2.24 imports timm by its old path
     import open_clip
 
-# Keys that OpenAI's checkpoints have and open_clip's lack. OpenAI trained with QuickGELU, open_clip mostly with GELU:
-# the same names and shapes, other results.
+# Keys that OpenAI's checkpoints have and open_clip's lack.
 OPENAI_KEYS = ("input_resolution", "context_length", "vocab_size")
 
 
@@ -78,39 +79,76 @@ def pair(name: str, model: nn.Module) -> Pair:
     )
 
 
-def build(name: str, quick_gelu: bool = False) -> nn.Module:
-    """An open_clip model by its name, in evaluation mode, weights not yet set. Nothing is downloaded."""
-    if open_clip.get_model_config(name.replace("/", "-")) is None:
-        known = ", ".join(n for n in open_clip.list_models() if n.startswith(("ViT-", "RN")))
-        raise ValueError(f"unknown model {name!r}; open_clip has, among others: {known}")
-    model = open_clip.create_model(name, force_quick_gelu=quick_gelu, pretrained_hf=False)
-    return model.eval().requires_grad_(False)
+@dataclass(frozen=True)
+class Model:
+    """A CLIP by its name and the tag of its weights, which decides about two things that a name leaves open.
 
-
-def from_file(name: str, path: Path, licence: str, source: str) -> tuple[Pair, Weights]:
-    """A model with the weights of a state dict's file, open_clip's or OpenAI's (whose QuickGELU is noticed).
-
-    Raises ValueError when the file holds no state dict, or not this model's.
+    OpenAI trained with QuickGELU, open_clip mostly with GELU: the same names and shapes, other results. Names that
+    OpenAI gave ("ViT-B/32", "RN50") mean its models, unless a tag says otherwise; open_clip's ("ViT-B-32",
+    "ViT-B-32-quickgelu") are as open_clip's configuration has them. And some weights were trained on pictures that
+    were normalised or resized in another way.
     """
-    state = checkpoint.read(path)
-    openai = any(key in state for key in OPENAI_KEYS)
-    model = build(name, quick_gelu=openai)
-    state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-    if openai:
-        state = {key: value for key, value in state.items() if key not in OPENAI_KEYS}
-    if hasattr(model, "text"):
-        state = open_clip.model.convert_to_custom_text_state_dict(state)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(f"{path}: not weights of {name}: {error}") from error
-    return pair(name, model), Weights(path.name, archive.file_digest(path), licence, source)
 
+    name: str
+    tag: str | None = None
 
-def from_seed(name: str, seed: int) -> tuple[Pair, Weights]:
-    """A model with random weights, for tests and trials: it recognises nothing."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = build(name)
-    digest = archive.digest(model.state_dict())
-    return pair(name, model), Weights(f"random, seed {seed}", digest, "none: random", "torch.manual_seed")
+    @property
+    def openai(self) -> bool:
+        return self.tag == "openai" or (self.tag is None and self.name in OPENAI)
+
+    def look(self) -> dict:
+        """What open_clip knows of the pictures that the weights of the tag were trained on."""
+        own = OPENAI.get(self.name, self.name.replace("/", "-"))
+        return open_clip.pretrained.get_pretrained_cfg(own, self.tag or "")
+
+    def advice(self) -> list[str]:
+        """What to mind when detecting with these weights."""
+        look, lines = self.look(), []
+        if look.get("resize_mode", "shortest") == "squash":
+            lines.append(f"{self.tag} was trained on squashed pictures: detect with --crop squash")
+        if look.get("interpolation", "bicubic") != "bicubic":
+            lines.append(f"{self.tag} was trained on {look['interpolation']} pictures; clipdet resizes bicubic")
+        return lines
+
+    def build(self, quick_gelu: bool = False) -> nn.Module:
+        """The model in evaluation mode, weights not yet set. Nothing is downloaded."""
+        own = OPENAI.get(self.name, self.name.replace("/", "-"))
+        if open_clip.get_model_config(own) is None:
+            known = ", ".join([*OPENAI, *(n for n in open_clip.list_models() if n.startswith(("ViT-", "RN")))])
+            raise ValueError(f"unknown model {self.name!r}; there are, among others: {known}")
+        look = {key: value for key, value in self.look().items() if key in ("mean", "std")}
+        try:
+            model = open_clip.create_model(
+                own, force_quick_gelu=quick_gelu or self.openai, pretrained_hf=False, force_preprocess_cfg=look
+            )
+        except (RuntimeError, OSError, ImportError) as error:
+            raise ValueError(f"{self.name}: open_clip can't build it: {checkpoint.first_line(error)}") from error
+        return model.eval().requires_grad_(False)
+
+    def from_file(self, path: Path, licence: str, source: str) -> tuple[Pair, Weights]:
+        """The model with the weights of a file in a form that checkpoint.py reads; OpenAI's own are noticed.
+
+        Raises ValueError when the file holds no weights, or not this model's.
+        """
+        state = checkpoint.read(path)
+        model = self.build(quick_gelu=any(key in state for key in OPENAI_KEYS))
+        state = {
+            key: value.float() if value.is_floating_point() else value
+            for key, value in state.items()
+            if key not in OPENAI_KEYS
+        }
+        if hasattr(model, "text"):
+            state = open_clip.model.convert_to_custom_text_state_dict(state)
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            raise ValueError(f"{path}: not weights of {self.name}: {checkpoint.misfit(error)}") from error
+        return pair(self.name, model), Weights(path.name, archive.file_digest(path), licence, source)
+
+    def from_seed(self, seed: int) -> tuple[Pair, Weights]:
+        """The model with random weights, for tests and trials: it recognises nothing."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = self.build()
+        digest = archive.digest(model.state_dict())
+        return pair(self.name, model), Weights(f"random, seed {seed}", digest, "none: random", "torch.manual_seed")

@@ -51,7 +51,7 @@ def _registered(tmp_path_factory: pytest.TempPathFactory) -> None:
 def build(name: str) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
-        model = towers.build(name)
+        model = towers.Model(name).build()
         detectors.randomise_norms(model)
         detectors.spread(model.visual, torch.rand(2, 3, *open_clip.model.to_2tuple(model.visual.image_size)))
     return model
@@ -182,15 +182,15 @@ def test_models_that_are_no_clip_are_refused(name: str, why: str) -> None:
         model = nn.Module()
         model.text = open_clip.transformer.TextTransformer(**TEXT, embed_cls=True, output_dim=32)
     else:
-        model = towers.build(name)
+        model = towers.Model(name).build()
     with pytest.raises(ValueError, match=why) as caught:
         towers.pair(name, model)
     assert str(caught.value).startswith(f"{name}: ")
 
 
 def test_unknown_name_lists_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"unknown model 'ViT-Z'; open_clip has, among others: RN50, .*ViT-B-32,"):
-        towers.build("ViT-Z")
+    with pytest.raises(ValueError, match=r"unknown model .ViT-Z.; there are, among others: RN50, .*ViT-B-32,"):
+        towers.Model("ViT-Z").build()
 
 
 def test_checkpoints_of_each_form(tmp_path: Path) -> None:
@@ -209,15 +209,15 @@ def test_checkpoints_of_each_form(tmp_path: Path) -> None:
     torch.save(openai, tmp_path / "openai.pt")
     want = towers.pair(name, model)
     for file in ("plain.pt", "training.pt"):
-        got, weights = towers.from_file(name, tmp_path / file, "MIT", "here")
+        got, weights = towers.Model(name).from_file(tmp_path / file, "MIT", "here")
         assert archive.digest(got.image.state_dict()) == archive.digest(want.image.state_dict()), file
         assert archive.digest(got.text.state_dict()) == archive.digest(want.text.state_dict()), file
         assert (weights.name, weights.licence, weights.source) == (file, "MIT", "here")
-    got, _ = towers.from_file(name, tmp_path / "openai.pt", "MIT", "here")
+    got, _ = towers.Model(name).from_file(tmp_path / "openai.pt", "MIT", "here")
     gelu = got.image.transformer.resblocks[0].mlp.gelu
     assert isinstance(gelu, open_clip.transformer.QuickGELU), "OpenAI's weights were trained with QuickGELU"
     assert next(got.image.parameters()).dtype == torch.float32
-    separate, _ = towers.from_file("small-separate", tmp_path / "plain.pt", "MIT", "here")
+    separate, _ = towers.Model("small-separate").from_file(tmp_path / "plain.pt", "MIT", "here")
     assert archive.digest(separate.text.state_dict()) == archive.digest(want.text.state_dict())
     with pytest.raises(ValueError, match=r"plain.pt: not weights of small-resnet"):
-        towers.from_file("small-resnet", tmp_path / "plain.pt", "MIT", "here")
+        towers.Model("small-resnet").from_file(tmp_path / "plain.pt", "MIT", "here")

@@ -1,0 +1,93 @@
+"""Fetches published weights over HTTP: taken up where an interruption left them, and checked before they are used."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from tqdm import tqdm
+
+ATTEMPTS = 5  # in a row without a byte more
+CHUNK = 1 << 20
+
+
+def fetch(address: str, target: Path, digest: str) -> Path:
+    """The file at an address, as target: fetched unless it is there already, and its sha256 begins with digest.
+
+    What an interrupted run got stays beside it as *.part, and the next run goes on there. Raises OSError, which says
+    what to do, when the file can't be had or is another one.
+    """
+    if target.exists() and sha256(target).startswith(digest):
+        return target
+    part = target.with_name(target.name + ".part")
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        receive(address, part)
+    except (OSError, http.client.HTTPException) as error:
+        raise OSError(
+            f"{address}: {error}; run the same command again to go on, or fetch the file elsewhere and give it with "
+            "--checkpoint"
+        ) from error
+    found = sha256(part)
+    if not found.startswith(digest):
+        part.unlink()
+        raise OSError(f"{address}: its sha256 is {found}, not {digest}...: another file than was published; deleted")
+    os.replace(part, target)
+    return target
+
+
+def receive(address: str, part: Path) -> None:
+    """Appends to part what it lacks of the file at an address, with a progress bar on stderr."""
+    failures = 0
+    while True:
+        have = part.stat().st_size if part.exists() else 0
+        try:
+            if receive_from(address, part, have):
+                return
+            problem: Exception = ConnectionError("the connection was closed before the end")
+        except urllib.error.HTTPError as error:
+            if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
+                return  # all of it is there; the digest tells whether that is so
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            problem = error
+        failures = failures + 1 if not part.exists() or part.stat().st_size <= have else 0
+        if failures == ATTEMPTS:
+            raise problem
+
+
+def receive_from(address: str, part: Path, have: int) -> bool:
+    """One request, from the byte have on; whether it reached the end."""
+    request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+            have = 0  # the server sends the whole file
+        length = answer.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        bar = tqdm(
+            total=total,
+            initial=have,
+            unit="B",
+            unit_scale=True,
+            desc=part.stem,
+            file=sys.stderr,
+            disable=None,
+            ncols=80,
+        )
+        with bar, part.open("ab" if have else "wb") as file:
+            while chunk := answer.read(CHUNK):
+                file.write(chunk)
+                have += len(chunk)
+                bar.update(len(chunk))
+    return total is None or have >= total
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,94 @@
+"""Weights that others publish, by name: where they are, how to know the right file, and what may be done with them."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import torchvision
+from huggingface_hub import hf_hub_download
+
+import download
+from packages import cache_home
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # open_clip 2.24 imports timm by its old path
+    from open_clip import pretrained
+
+# OpenAI's models by the names that OpenAI gave them (openai/CLIP, clip/clip.py), with those that open_clip gives them.
+OPENAI = {
+    "RN50": "RN50",
+    "RN101": "RN101",
+    "RN50x4": "RN50x4",
+    "RN50x16": "RN50x16",
+    "RN50x64": "RN50x64",
+    "ViT-B/32": "ViT-B-32",
+    "ViT-B/16": "ViT-B-16",
+    "ViT-L/14": "ViT-L-14",
+    "ViT-L/14@336px": "ViT-L-14-336",
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published file. digest is its sha256 or the beginning of it, "" where its publisher names none."""
+
+    address: str
+    digest: str
+    licence: str
+    hub: tuple[str, str] | None = None  # repository and file on the Hugging Face hub, which has a client of its own
+
+    @property
+    def file(self) -> str:
+        return PurePosixPath(self.address).name
+
+    def fetch(self) -> Path:
+        """The file, in clipdet's cache or the hub's. Raises OSError when it can't be had."""
+        if self.hub:
+            return from_hub(*self.hub)
+        return download.fetch(self.address, cache_home() / "weights" / self.file, self.digest)
+
+
+def rpn(name: str) -> Published:
+    """torchvision's COCO_V1 weights of a detector. Their file names end in the beginning of the sha256."""
+    address = torchvision.models.get_model_weights(name).COCO_V1.url
+    licence = "BSD-3-Clause, as torchvision; trained on COCO, whose photos have their own terms"
+    return Published(address, digest_in(address), licence)
+
+
+def clip(name: str, tag: str) -> Published:
+    """The weights that open_clip knows by a model's name and a tag; "openai" are OpenAI's own.
+
+    Raises ValueError, which lists the tags, when there are none of that name.
+    """
+    own = OPENAI.get(name, name.replace("/", "-"))
+    known = pretrained.get_pretrained_cfg(own, tag)
+    if not known:
+        tags = ", ".join(pretrained.list_pretrained_tags_by_model(own)) or "none"
+        raise ValueError(f"{name}: no weights are published as {tag!r}; tags: {tags}")
+    if tag == "openai":
+        return Published(known["url"], digest_in(known["url"]), "MIT")
+    if known.get("hf_hub"):
+        repository, file = (known["hf_hub"].rsplit("/", 1) + [""])[:2]
+        file = file or "open_clip_pytorch_model.bin"
+        page = f"https://huggingface.co/{repository}"
+        return Published(f"{page}/blob/main/{file}", "", f"see {page}", (repository, file))
+    return Published(known["url"], digest_in(known["url"]), f"see its publisher: {known['url']}")
+
+
+def digest_in(address: str) -> str:
+    """The sha256 in an address: whole as a folder (OpenAI's), or its beginning behind the name (torchvision's)."""
+    whole = re.search(r"/([0-9a-f]{64})/", address)
+    begun = re.search(r"-([0-9a-f]{8,64})\.\w+$", address)
+    return whole[1] if whole else begun[1] if begun else ""
+
+
+def from_hub(repository: str, file: str) -> Path:
+    """A file of the Hugging Face hub, whose client resumes and caches by itself, large files under their sha256."""
+    path = Path(hf_hub_download(repository, file))
+    digest = path.resolve().name
+    if re.fullmatch(r"[0-9a-f]{64}", digest) and download.sha256(path) != digest:
+        raise OSError(f"{path}: its sha256 is not {digest}, as the hub says; delete it and run the command again")
+    return path

@@ -1,0 +1,150 @@
+"""Weights in each published form, and files that would run code if they were trusted."""
+
+import pickle
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+import checkpoint
+
+
+class Inner(nn.Module):
+    """With a half parameter, as OpenAI's archives have, a view, a buffer, a list, and things that are no weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 4).half())
+        self.turned = nn.Parameter(torch.randn(2, 5).t())
+        self.register_buffer("size", torch.tensor(224))
+        self.register_buffer("nothing", torch.zeros(0, 3))
+        self.shape = [1, 2, 3]
+        self.eps = 1e-5
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight.float() + self.eps
+
+
+class Outer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(Inner(), nn.Linear(4, 2))
+        self.flag = nn.Parameter(torch.tensor(True), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+@pytest.fixture
+def state() -> dict[str, Tensor]:
+    torch.manual_seed(1)
+    return Outer().state_dict()
+
+
+def same(got: dict[str, Tensor], want: dict[str, Tensor]) -> None:
+    assert sorted(got) == sorted(want)
+    for name, value in want.items():
+        assert got[name].dtype == value.dtype, name
+        assert torch.equal(got[name], value), name
+
+
+@pytest.mark.parametrize("how", ["script", "trace"])
+def test_torchscript_archives_as_torch_reads_them(tmp_path: Path, how: str) -> None:
+    torch.manual_seed(1)
+    module = Outer().eval()
+    scripted = torch.jit.script(module) if how == "script" else torch.jit.trace(module, torch.zeros(1, 3))
+    torch.jit.save(scripted, tmp_path / "model.pt")
+    got = checkpoint.read(tmp_path / "model.pt")
+    same(got, torch.jit.load(tmp_path / "model.pt").state_dict())
+    same(got, module.state_dict())
+
+
+def test_other_forms(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    torch.save(state, tmp_path / "plain.pt")
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in state.items()}}, tmp_path / "training.pt")
+    safetensors.torch.save_file({k: v.contiguous() for k, v in state.items()}, tmp_path / "hub.safetensors")
+    for file in ("plain.pt", "old.pth", "training.pt", "hub.safetensors"):
+        same(checkpoint.read(tmp_path / file), state)
+
+
+class Evil:
+    """Unpickling it runs a command."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple:
+        return subprocess.check_call, (["touch", str(self.file)],)
+
+
+def archive(path: Path, data: bytes, names: tuple[str, ...] = ("constants.pkl",)) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        for name in names:
+            file.writestr(f"model/{name}", pickle.dumps((), protocol=2))
+        file.writestr("model/data.pkl", data)
+        file.writestr("model/version", "3\n")
+        file.writestr("model/data/0", bytes(8))
+
+
+def storage(count: int, size: int, function: str = "torch._utils\n_rebuild_tensor_v2") -> bytes:
+    """A module in whose place there is a tensor of size values in a storage of count."""
+    persistent = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0" + b"0X\x03\0\0\0cpu" + b"K%ctQ" % count
+    return b"\x80\x02c" + function.encode() + b"\n(" + persistent + b"K\0K%c\x85K\x01\x85\x89N" % size + b"tR."
+
+
+def test_no_form_runs_code(tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+    evil = pickle.dumps(Evil(touched), protocol=2)
+    archive(tmp_path / "scripted.pt", evil)
+    archive(tmp_path / "saved.pt", evil, names=())
+    (tmp_path / "old.pt").write_bytes(evil)
+    torch.save({"weight": Evil(touched)}, tmp_path / "nested.pt")
+    archive(tmp_path / "builtins.pt", b"\x80\x02cbuiltins\neval\nX\x03\0\0\x001+1\x85R.")
+    archive(tmp_path / "within.pt", b"\x80\x02ctorch\nhub.load\nX\x03\0\0\x001+1\x85R.")
+    for file in ("scripted.pt", "saved.pt", "old.pt", "nested.pt", "builtins.pt", "within.pt"):
+        with pytest.raises(ValueError, match=file):
+            checkpoint.read(tmp_path / file)
+        assert not touched.exists(), f"{file} ran a command"
+    pickle.loads(evil)
+    assert touched.exists(), "the test's own code would not have run either"
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (storage(9, 2), "data/0 has 2 values of 9"),
+        (storage(2, 3), "out of bounds"),
+        (storage(2, 2), "no module"),
+        (storage(2, 2, "torch._utils\n_rebuild_qtensor"), "asks for torch._utils._rebuild_qtensor"),
+        (b"\x80\x02", "ran out|EOF|Ran out"),
+        (b"", "ran out|EOF|Ran out"),
+        (b"\x80\x02N.", "holds a NoneType and no module"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_broken_archives_are_errors(tmp_path: Path, data: bytes, why: str) -> None:
+    archive(tmp_path / "model.pt", data)
+    with pytest.raises(ValueError, match=rf"model.pt: an unreadable TorchScript archive: .*({why})") as caught:
+        checkpoint.read(tmp_path / "model.pt")
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_none_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "page.pt").write_text("<html>404</html>")
+    (tmp_path / "empty.pt").write_bytes(b"")
+    (tmp_path / "cut.safetensors").write_bytes(bytes(7))
+    torch.save([1, 2], tmp_path / "list.pt")
+    for file, why in {
+        "page.pt": "not a file of torch.save",
+        "empty.pt": "not a file of torch.save",
+        "cut.safetensors": "not a safetensors file",
+        "list.pt": "not a state dict",
+    }.items():
+        with pytest.raises(ValueError, match=f"{file}: {why}") as caught:
+            checkpoint.read(tmp_path / file)
+        assert "\n" not in str(caught.value)
