@@ -44,6 +44,11 @@ def vocabulary() -> bytes:
     return gzip.compress(struct.pack(f"<{2 * MERGES}H", *left, *right), compresslevel=9, mtime=0)
 
 
+def sources() -> dict[str, list[str]]:
+    """The texts that are written by hand, by class."""
+    return json.loads(SOURCES.read_text(encoding="utf-8"))
+
+
 def reference() -> SimpleTokenizer:
     """open_clip's tokenizer with OpenAI's names for the start and the end."""
     tokenizer = SimpleTokenizer()
@@ -139,7 +144,7 @@ def main() -> None:
         return
     tokenizer = reference()
     with args.file.open("w", encoding="utf-8", newline="\n") as file:
-        for name, text in texts(json.loads(SOURCES.read_text(encoding="utf-8")), args.count, args.seed):
+        for name, text in texts(sources(), args.count, args.seed):
             ids = [tokenizer.sot_token_id, *tokenizer.encode(text), tokenizer.eot_token_id]
             file.write(json.dumps({"class": name, "text": text, "ids": ids}, ensure_ascii=True, separators=(",", ":")))
             file.write("\n")

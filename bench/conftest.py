@@ -1,0 +1,75 @@
+"""What the comparisons share: the photos, the programs of the Go side, and the figures, printed at the end.
+
+./setup-libtorch.sh python -m pytest -q bench [--photos DIR]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional
+
+import stages
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "torchscript"))  # first, since a package of OpenAI's is called clip too
+
+FIGURES = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--photos", type=Path, metavar="DIR", help="compare on all photos of this folder too: 30 minutes")
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether the run may take long."""
+    return request.config.getoption("--photos") is not None
+
+
+@pytest.fixture(scope="session")
+def photos(request: pytest.FixtureRequest) -> list[Path]:
+    """The photos, at least four, of different sizes."""
+    folders = [ROOT / "testdata" / "photos", request.config.getoption("--photos")]
+    return [photo for folder in folders if folder for photo in sorted(folder.glob("*.jpg"))]
+
+
+@pytest.fixture(scope="session")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Pictures that are smooth noise: a small one, a panorama, one that is no multiple of anything."""
+    folder = tmp_path_factory.mktemp("noise")
+    generator = torch.Generator().manual_seed(5)
+    made = []
+    for height, width in [(97, 131), (120, 600), (431, 333)]:
+        coarse = torch.randn(1, 3, 6, 8, generator=generator) * 90 + 128
+        smooth = functional.interpolate(coarse, size=(height, width), mode="bicubic")[0]
+        pixels = smooth.clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+        made.append(folder / f"{width}x{height}.png")
+        Image.fromarray(pixels).save(made[-1])
+    return made
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the Go side's programs."""
+    folder = tmp_path_factory.mktemp("programs")
+    stages.build(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Takes a figure for the end of the run."""
+    return request.config.stash.setdefault(FIGURES, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    figures = config.stash.get(FIGURES, [])
+    if figures:
+        terminalreporter.section("compared with Python")
+        terminalreporter.write_line("\n".join(figures))

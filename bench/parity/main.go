@@ -1,0 +1,57 @@
+// Command parity runs one stage of clipdet on what it is told and writes all of the result, so that the tests beside it
+// can compare each stage with Python's:
+//
+//	parity STAGE <REQUEST.json >ANSWER.npz
+//
+// The answer is what numpy.load reads: arrays named "0", "1" and so on. stages.go says what each stage is asked and what
+// it answers. GOMAXPROCS sets the threads of libtorch.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+)
+
+func main() {
+	if err := run(context.Background(), os.Args[1:], os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "parity:", err)
+		os.Exit(1) //nolint:forbidigo // a main ends the process
+	}
+}
+
+func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
+	if len(args) != 1 {
+		return fmt.Errorf("%d arguments, want one: the stage", len(args))
+	}
+	switch args[0] {
+	case "templates":
+		return templates(out)
+	case "tokens":
+		return answer(ctx, in, out, tokens)
+	case "decode":
+		return answer(ctx, in, out, decode)
+	case "crops":
+		return answer(ctx, in, out, crops)
+	case "proposals":
+		return answer(ctx, in, out, proposals)
+	case "embeddings":
+		return answer(ctx, in, out, embeddings)
+	}
+	return fmt.Errorf("no stage %q", args[0])
+}
+
+// answer reads the request, does the stage and writes its arrays.
+func answer[Request any](ctx context.Context, in io.Reader, out io.Writer, stage func(context.Context, Request, *arrays) error) error {
+	var request Request
+	if err := json.NewDecoder(in).Decode(&request); err != nil {
+		return fmt.Errorf("request: %w", err)
+	}
+	to := newArrays(out)
+	if err := stage(ctx, request, to); err != nil {
+		return err
+	}
+	return to.close()
+}

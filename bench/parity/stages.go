@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"image"
+	"io"
+	"os"
+
+	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/clip"
+	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/pixels"
+	"github.com/clipdet/clipdet/pkg/prompt"
+	"github.com/clipdet/clipdet/pkg/rpn"
+	"github.com/clipdet/clipdet/pkg/torch"
+)
+
+// templates writes the default templates as a JSON list. It is asked nothing.
+func templates(out io.Writer) error { return json.NewEncoder(out).Encode(prompt.Templates()) }
+
+// tokens is asked texts and answers their ids, int64 [N,77], cut where a text is too long.
+func tokens(_ context.Context, texts []string, to *arrays) error {
+	tokenizer, err := prompt.NewTokenizer()
+	if err != nil {
+		return err
+	}
+	var all []int64
+	for _, text := range texts {
+		ids, err := tokenizer.EncodeTruncated(text)
+		if err != nil {
+			return err
+		}
+		all = append(all, ids...)
+	}
+	return add(to, all, len(texts), prompt.ContextLength)
+}
+
+// decode is asked paths of pictures and answers the pixels of each, uint8 [H,W,3].
+func decode(_ context.Context, paths []string, to *arrays) error {
+	for _, path := range paths {
+		picture, err := pixels.DecodeFile(path, pixels.Limits{})
+		if err != nil {
+			return err
+		}
+		if err := add(to, picture.Pix, picture.Height, picture.Width, 3); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type cropsRequest struct {
+	Picture string    // path
+	Boxes   []box.Box // pixels
+	Size    int       // of a crop, pixels
+}
+
+// crops answers the crop of each box, float32 [N,3,Size,Size] in [0,1].
+func crops(ctx context.Context, r cropsRequest, to *arrays) error {
+	picture, err := pixels.DecodeFile(r.Picture, pixels.Limits{})
+	if err != nil {
+		return err
+	}
+	var crop pixels.Crop
+	rects := make([]image.Rectangle, len(r.Boxes))
+	for i, b := range r.Boxes {
+		rects[i] = crop.Rect(b, picture.Width, picture.Height)
+	}
+	return onEngine(ctx, func(s *torch.Scope) error {
+		values := torch.Download[float32](s, pixels.Crops(s, pixels.Upload(s, picture), rects, crop, r.Size, make([]float64, 3)))
+		if err := s.Err(); err != nil {
+			return err
+		}
+		return add(to, values, len(rects), 3, r.Size, r.Size)
+	})
+}
+
+type proposalsRequest struct {
+	Model   string     // path of an rpn archive
+	Batches [][]string // paths of the pictures of each batch
+}
+
+// proposals answers, for each picture of each batch, the edges and the objectness of its proposals, float32 [K,5].
+func proposals(ctx context.Context, r proposalsRequest, to *arrays) error {
+	file, err := open(r.Model)
+	if err != nil {
+		return err
+	}
+	return onEngine(ctx, func(s *torch.Scope) error {
+		network, err := rpn.Load(s, file)
+		if err != nil {
+			return err
+		}
+		for _, paths := range r.Batches {
+			batch, sizes, err := padded(paths)
+			if err != nil {
+				return err
+			}
+			uploaded := pixels.Upload(s, batch)
+			uploaded = s.Reshape(uploaded, 3, int64(len(paths)), -1, int64(batch.Width))
+			uploaded = s.Contiguous(s.Permute(uploaded, 1, 0, 2, 3)) // [B,3,H,W]
+			all, err := network.Propose(s, uploaded, sizes, 0)
+			if err != nil {
+				return err
+			}
+			for _, found := range all {
+				var rows []float32
+				for _, p := range found {
+					rows = append(rows, p.Box.X0, p.Box.Y0, p.Box.X1, p.Box.Y1, p.Objectness)
+				}
+				if err := add(to, rows, len(found), 5); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// padded puts pictures of different sizes below each other, each in the top left of a place as large as the largest.
+func padded(paths []string) (*pixels.RGB, []rpn.Size, error) {
+	var pictures []*pixels.RGB
+	var sizes []rpn.Size
+	width, height := 0, 0
+	for _, path := range paths {
+		picture, err := pixels.DecodeFile(path, pixels.Limits{})
+		if err != nil {
+			return nil, nil, err
+		}
+		pictures = append(pictures, picture)
+		sizes = append(sizes, rpn.Size{Height: picture.Height, Width: picture.Width})
+		width, height = max(width, picture.Width), max(height, picture.Height)
+	}
+	all := &pixels.RGB{Pix: make([]uint8, 3*width*height*len(paths)), Width: width, Height: height * len(paths)}
+	for i, picture := range pictures {
+		for y := range picture.Height {
+			copy(all.Pix[3*width*(i*height+y):], picture.Pix[3*picture.Width*y:][:3*picture.Width])
+		}
+	}
+	return all, sizes, nil
+}
+
+type embeddingsRequest struct {
+	Model string // path of a clip-image or clip-text archive
+	Input string // path of its input's bytes: crops float32 [N,3,S,S] in [0,1] or tokens int64 [N,77]
+	Batch int    // how many are encoded at once
+}
+
+// embeddings answers the unit embedding of each crop or text, float32 [N,D].
+func embeddings(ctx context.Context, r embeddingsRequest, to *arrays) error {
+	file, err := open(r.Model)
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(r.Input)
+	if err != nil {
+		return err
+	}
+	return onEngine(ctx, func(s *torch.Scope) error {
+		encoder, err := clip.Load(s, file)
+		if err != nil {
+			return err
+		}
+		var input torch.Tensor
+		if file.Manifest.Kind == model.CLIPText {
+			input, err = upload[int64](s, data, prompt.ContextLength)
+		} else {
+			size := file.Manifest.InputSize
+			input, err = upload[float32](s, data, 3, size, size)
+		}
+		if err != nil {
+			return err
+		}
+		n := s.Shape(input)[0]
+		out := encoder.EncodeAll(s, int(n), r.Batch, func(low, high int) torch.Tensor {
+			return s.Slice(input, 0, int64(low), int64(high))
+		})
+		values := torch.Download[float32](s, out)
+		if err := s.Err(); err != nil {
+			return err
+		}
+		return add(to, values, int(n), file.Manifest.EmbeddingWidth)
+	})
+}
+
+// upload puts little-endian data on the device as rows of a shape.
+func upload[T int64 | float32](s *torch.Scope, data []byte, row ...int) (torch.Tensor, error) {
+	values := make([]T, len(data)/binary.Size(*new(T)))
+	if err := binary.Read(bytes.NewReader(data), binary.LittleEndian, values); err != nil {
+		return torch.Tensor{}, err
+	}
+	shape, elements := []int64{0}, 1
+	for _, n := range row {
+		shape = append(shape, int64(n))
+		elements *= n
+	}
+	shape[0] = int64(len(values) / elements)
+	t := torch.Upload(s, values, shape...)
+	return t, s.Err()
+}
+
+// open reads an archive's manifest.
+func open(path string) (model.File, error) {
+	manifest, err := model.Inspect(path)
+	if err != nil {
+		return model.File{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return model.File{Path: path, Manifest: manifest}, nil
+}
+
+// onEngine runs work on the CPU.
+func onEngine(ctx context.Context, work func(*torch.Scope) error) error {
+	engine, err := torch.Start(torch.CPU, 0)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	return engine.Do(ctx, work)
+}

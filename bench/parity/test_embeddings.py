@@ -1,0 +1,66 @@
+"""Embeddings against open_clip's own encode_image and encode_text, on the same crops and tokens."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms.functional import to_tensor
+
+import reference
+import stages
+from reference import open_clip
+
+CROPS = 32
+NAMES = ["dog", "traffic light", "a person riding a horse on the beach", "Ampelmännchen", "犬"]
+
+
+def crops(photos: list[Path], size: int) -> Tensor:
+    """Parts of photos, float32 [CROPS,3,size,size] in [0,1]."""
+    draw = random.Random(6)
+    made = []
+    for i in range(CROPS):
+        picture = reference.read(photos[i % len(photos)])
+        w, h = draw.randint(20, picture.width), draw.randint(20, picture.height)
+        x, y = draw.randint(0, picture.width - w), draw.randint(0, picture.height - h)
+        made.append(to_tensor(picture.resize((size, size), Image.Resampling.BICUBIC, (x, y, x + w, y + h))))
+    return torch.stack(made)
+
+
+@pytest.mark.parametrize("name", ["RN50-quickgelu", "ViT-B-32"])
+def test_embeddings(
+    name: str,
+    clip_model: Callable[[str], tuple[nn.Module, Path]],
+    programs: Path,
+    photos: list[Path],
+    tmp_path: Path,
+    report: Callable[[str], None],
+) -> None:
+    model, folder = clip_model(name)
+    look = model.visual.preprocess_cfg
+    mean, std = torch.tensor(look["mean"])[:, None, None], torch.tensor(look["std"])[:, None, None]
+    pictures = crops(photos, look["size"] if isinstance(look["size"], int) else look["size"][0])
+    tokens = open_clip.tokenize([t.replace("{}", n) for t in stages.templates(programs) for n in NAMES])
+    with torch.inference_mode():
+        want = {
+            "clip-image": (pictures, model.encode_image((pictures - mean) / std, normalize=True)),
+            "clip-text": (tokens, model.encode_text(tokens, normalize=True)),
+        }
+    for kind, (given, expected) in want.items():
+        given.numpy().tofile(tmp_path / "input")
+        alike = (expected @ expected.T)[~torch.eye(len(expected), dtype=torch.bool)]
+        report(f"{name}, {kind}: {len(given)} inputs; cosines between them {alike.mean():.2f} +- {alike.std():.2f}")
+        assert alike.std() > 0.02, "the embeddings are nearly equal, so that the comparison means little"
+        for dtype, file in [("float32", f"{kind}.pt"), ("bfloat16", f"{kind}.bfloat16.pt")]:
+            request = {"Model": str(folder / file), "Input": str(tmp_path / "input"), "Batch": 16}
+            (got,) = stages.ask(programs, "embeddings", request)
+            largest = np.abs(got - expected.numpy()).max()
+            cosine = (got * expected.numpy()).sum(1).min()
+            report(f"  {dtype}: largest difference {largest:.1g}, least cosine {cosine:.6f}")
+            if dtype == "float32":
+                assert largest <= 1e-4
+            assert cosine >= 0.999

@@ -1,0 +1,137 @@
+"""Zero-shot detection in plain Python, as the method is first described: what clipdet is compared with.
+
+    ./setup-libtorch.sh python bench/reference.py -q dog -q "bike=a bicycle|a mountain bike" photo.jpg
+
+torchvision's region proposal network finds boxes, CLIP embeds each box's pixels, a query is the mean of its phrasings'
+embeddings, and the cosine ranks the boxes for each query. One picture, one crop and one phrasing at a time, float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+from torchvision.models import detection
+from torchvision.models.detection.transform import resize_boxes
+from torchvision.transforms.functional import to_tensor
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # open_clip 2.24 imports timm by its old path
+    import open_clip
+
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1: edges in pixels of the picture
+
+
+@dataclass(frozen=True)
+class Models:
+    """What detects, in evaluation mode: a torchvision Faster R-CNN, an open_clip model and its preprocessing."""
+
+    detector: nn.Module
+    clip: nn.Module
+    preprocess: Callable[[Image.Image], Tensor]
+
+
+@dataclass(frozen=True)
+class Detection:
+    query: str
+    box: Box
+    cosine: float
+
+
+def detect(
+    models: Models, picture: Image.Image, queries: dict[str, list[str]], proposals: int = 300, top_k: int | None = None
+) -> list[Detection]:
+    """The top_k boxes (None: all) of each query, best first. queries are names with their phrasings."""
+    boxes = propose(models.detector, picture, proposals)
+    regions = torch.stack([embed_box(models, picture, box) for box in boxes])  # [boxes,D]
+    found = []
+    for name, phrasings in queries.items():
+        cosines = regions @ embed_query(models.clip, phrasings)  # [boxes]
+        for i in cosines.argsort(descending=True)[:top_k].tolist():
+            found.append(Detection(name, boxes[i], cosines[i].item()))
+    return found
+
+
+@torch.inference_mode()
+def propose(detector: nn.Module, picture: Image.Image, limit: int) -> list[Box]:
+    """The detector's best proposals, at most limit, in pixels of the picture, best first."""
+    pixels = to_tensor(picture)
+    resized, _ = detector.transform([pixels])
+    boxes, _ = detector.rpn(resized, detector.backbone(resized.tensors))
+    return resize_boxes(boxes[0], resized.image_sizes[0], pixels.shape[1:])[:limit].tolist()
+
+
+@torch.inference_mode()
+def embed_box(models: Models, picture: Image.Image, box: Box) -> Tensor:
+    """The unit embedding [D] of the part of the picture in a box."""
+    crop = models.preprocess(picture.crop(rectangle(box, *picture.size)))
+    return models.clip.encode_image(crop[None], normalize=True)[0]
+
+
+def rectangle(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
+    """A box rounded outward to whole pixels and clipped to its picture, at least one pixel wide and high."""
+    left, top = min(max(math.floor(box[0]), 0), width - 1), min(max(math.floor(box[1]), 0), height - 1)
+    right, bottom = max(min(math.ceil(box[2]), width), left + 1), max(min(math.ceil(box[3]), height), top + 1)
+    return left, top, right, bottom
+
+
+@torch.inference_mode()
+def embed_query(clip: nn.Module, phrasings: list[str]) -> Tensor:
+    """The mean of the phrasings' unit embeddings, of unit length again [D]."""
+    each = [clip.encode_text(open_clip.tokenize([text]), normalize=True)[0] for text in phrasings]
+    return normalize(torch.stack(each).mean(0), dim=0)
+
+
+def phrasings(query: str, templates: list[str]) -> tuple[str, list[str]]:
+    """NAME, which is filled into each template, or NAME=PHRASE|PHRASE -> the name and its phrasings."""
+    name, described, phrases = query.partition("=")
+    return name, phrases.split("|") if described else [template.replace("{}", name) for template in templates]
+
+
+def load(detector: str, clip: str, pretrained: str) -> Models:
+    """Published models by their names, which torchvision and open_clip download."""
+    network = getattr(detection, detector)(weights="DEFAULT").eval()
+    model, _, preprocess = open_clip.create_model_and_transforms(clip, pretrained=pretrained)
+    return Models(network, model.eval(), preprocess)
+
+
+def read(path: Path) -> Image.Image:
+    """A picture, upright."""
+    return ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+
+
+def main(arguments: list[str]) -> None:
+    import stages
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-q", "--query", action="append", required=True, help="NAME or NAME=PHRASE|PHRASE")
+    parser.add_argument("--detector", default="fasterrcnn_resnet50_fpn", help="torchvision's name (%(default)s)")
+    parser.add_argument("--clip", default="ViT-B-32", help="open_clip's name (%(default)s)")
+    parser.add_argument("--pretrained", default="openai", help="open_clip's tag, or a checkpoint file (%(default)s)")
+    parser.add_argument("--proposals", type=int, default=300, help="candidate boxes of a picture (%(default)s)")
+    parser.add_argument("--top-k", type=int, help="boxes of each query; all if not given")
+    parser.add_argument("pictures", type=Path, nargs="+")
+    chosen = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        stages.build(Path(folder))
+        templates = stages.templates(Path(folder))
+    queries = dict(phrasings(query, templates) for query in chosen.query)
+    models = load(chosen.detector, chosen.clip, chosen.pretrained)
+    for path in chosen.pictures:
+        found = detect(models, read(path), queries, chosen.proposals, chosen.top_k)
+        print(json.dumps({"image": str(path), "detections": [vars(one) for one in found]}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

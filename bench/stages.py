@@ -1,0 +1,40 @@
+"""The Go side for Python: builds bench/parity and asks it for single stages."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def build(folder: Path) -> None:
+    """Puts the programs parity and clipdet into a folder."""
+    command = ["./setup-libtorch.sh", "go", "build", "-o", f"{folder}/", "./bench/parity", "./cmd/clipdet"]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def run(program: Path, arguments: list[str], request: str = "") -> bytes:
+    """What a program answers. It gets as many threads as torch has here: their number changes the last digits."""
+    environment = os.environ | {"GOMAXPROCS": str(torch.get_num_threads())}
+    done = subprocess.run([program, *arguments], input=request.encode(), capture_output=True, env=environment)
+    if done.returncode != 0:
+        raise RuntimeError(f"{program.name} {' '.join(arguments)}: {done.stderr.decode().strip()}")
+    return done.stdout
+
+
+def ask(programs: Path, stage: str, request: object) -> list[np.ndarray]:
+    """The arrays that a stage answers; bench/parity/stages.go says what each is asked."""
+    answer = np.load(io.BytesIO(run(programs / "parity", [stage], json.dumps(request))))
+    return [answer[str(i)] for i in range(len(answer.files))]
+
+
+def templates(programs: Path) -> list[str]:
+    """clipdet's default templates."""
+    return json.loads(run(programs / "parity", ["templates"]))
