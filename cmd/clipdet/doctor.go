@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/torch"
 )
@@ -80,52 +80,20 @@ func findVersions(*cobra.Command, *modelFlags) []finding {
 
 // findLibtorch looks at what the system's linker mapped into this process, which is what really runs.
 func findLibtorch(*cobra.Command, *modelFlags) []finding {
-	cpu, err := mapped("libtorch_cpu.so")
+	cpu, err := torch.Library("libtorch_cpu.so")
 	if err != nil {
 		return []finding{{"libtorch", fmt.Sprintf("where it was loaded from can't be seen: %v", err), "run on Linux with /proc mounted"}}
 	}
-	found := []finding{{name: "libtorch", detail: libtorchVersion(cpu) + " in " + filepath.Dir(cpu)}}
-	if !strings.HasPrefix(libtorchVersion(cpu), "2.1.") {
+	version := cmp.Or(torch.Version(), "of unknown version")
+	found := []finding{{name: "libtorch", detail: version + " in " + filepath.Dir(cpu)}}
+	if !strings.HasPrefix(version, "2.1.") {
 		found[0].fix = "build and run with ./setup-libtorch.sh, which gets libtorch 2.1.2; gotch needs that version"
 	}
 	return found
 }
 
-// mapped returns the file from which this process has a library.
-func mapped(library string) (string, error) {
-	file, err := os.Open("/proc/self/maps")
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		if at := strings.IndexByte(lines.Text(), '/'); at >= 0 && filepath.Base(lines.Text()[at:]) == library {
-			return lines.Text()[at:], nil
-		}
-	}
-	return "", cmp.Or(lines.Err(), fmt.Errorf("no %s among the mapped files", library))
-}
-
-var versionLine = regexp.MustCompile(`\d+\.\d+\.\d+[+\w]*`)
-
-// libtorchVersion reads the version from beside the library: build-version in libtorch's own packages, version.py in
-// torch's wheels. libtch has no function for it.
-func libtorchVersion(library string) string {
-	for _, name := range []string{"build-version", "version.py"} {
-		data, err := os.ReadFile(filepath.Join(filepath.Dir(library), "..", name))
-		if err != nil {
-			continue
-		}
-		if v := versionLine.Find(data); v != nil {
-			return string(v)
-		}
-	}
-	return "of unknown version"
-}
-
 func findDevice(_ *cobra.Command, f *modelFlags) []finding {
-	_, noCUDA := mapped("libtorch_cuda.so")
+	_, noCUDA := torch.Library("libtorch_cuda.so")
 	_, noDriver := os.Stat("/proc/driver/nvidia/version")
 	gpus := torch.CUDADevices()
 	detail := fmt.Sprintf("cpu (%d cores), %d GPUs", runtime.GOMAXPROCS(0), gpus)
@@ -209,7 +177,10 @@ func findModels(cmd *cobra.Command, f *modelFlags) []finding {
 	for _, file := range []model.File{files.RPN, files.Image, files.Text} {
 		m := file.Manifest
 		line := finding{name: "models", detail: fmt.Sprintf("%s: %s in %s of %v", m.Kind, m.Architecture, m.DType, set)}
-		if _, err := verify(cmd, set, filepath.Base(file.Path), device.String()); err != nil {
+		if other := m.OtherTorch(torch.Version()); other != "" {
+			line.detail += "; " + other
+		}
+		if _, err := detect.Verify(cmd.Context(), file, device.String()); err != nil {
 			line.detail, line.fix = err.Error(), modelFix(err)
 		}
 		found = append(found, line)
@@ -226,7 +197,7 @@ func modelFix(err error) string {
 		return "try --dtype float32; if that is right, this device is not exact enough in the other type, or else the file is damaged"
 	case errors.Is(err, model.ErrMissing):
 		return "take --models and --dtype that are there, or leave both out for the built-in ones; the exports in torchscript/ make more"
-	case errors.Is(err, model.ErrMismatch), errors.Is(err, model.ErrNotArchive),
+	case errors.Is(err, model.ErrMismatch), errors.Is(err, model.ErrNotArchive), errors.Is(err, model.ErrDamaged),
 		errors.Is(err, model.ErrNoManifest), errors.Is(err, model.ErrManifest):
 		return "export the models again with the exports in torchscript/, or leave --models out for the built-in ones"
 	}

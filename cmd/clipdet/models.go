@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -11,6 +12,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/model/builtin"
+	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 func modelsCommand() *cobra.Command {
@@ -103,9 +105,12 @@ func modelsVerifyCommand() *cobra.Command {
 	var f modelFlags
 	cmd := &cobra.Command{
 		Use:   "verify [DIR]",
-		Short: "Run each model on its known answer",
-		Long: `Runs each archive of a directory, or each built-in one, on the input that its
-manifest names, and compares the output with the one that the export recorded.`,
+		Short: "Check each model's file and its known answer",
+		Long: `Reads each archive of a directory, or each built-in one, compares it with the
+digest in its manifest, runs it on the input that the manifest names, and compares
+the output with the one that the export recorded. Then it sees whether the
+archives make a detector. A line is "ok", "problem" with the reason, or "ignored"
+for a file that is no model of clipdet.`,
 		Example: `  clipdet models verify
   clipdet models verify models/vit-b-32 --device cuda:0`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -121,37 +126,64 @@ manifest names, and compares the output with the one that the export recorded.`,
 			if err != nil {
 				return setupProblem(err)
 			}
-			var problems []error
+			width := 0
 			for _, e := range entries {
-				if errors.Is(e.Err, model.ErrNoManifest) {
-					continue // no model of ours
-				}
-				difference, err := verify(cmd, set, e.Name, f.device)
-				if err != nil {
-					problems = append(problems, err)
-					fmt.Fprintf(cmd.OutOrStdout(), "problem  %s\n", e.Name)
-					continue
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "ok       %s  %s in %s, difference %.2g (up to %.2g is right)\n",
-					e.Name, e.Manifest.Kind, e.Manifest.DType, difference, e.Manifest.KnownAnswer.Tolerance)
+				width = max(width, len(e.Name))
 			}
-			if len(problems) == 0 { // then see whether they make a detector
+			var failed []string
+			whole := true // each file can be read, so that it can be seen whether they fit together
+			for _, e := range entries {
+				word, detail := "ok", ""
+				switch note, err := verify(cmd, set, e, f.device); {
+				case errors.Is(err, model.ErrNoManifest):
+					word, detail = "ignored", err.Error()
+				case err != nil:
+					word, detail = "problem", err.Error()
+					failed = append(failed, e.Name)
+					whole = whole && e.Err == nil
+				default:
+					detail = note
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%-8s %-*s  %s\n", word, width, e.Name, detail)
+			}
+			var problems []error
+			if len(failed) > 0 {
+				problems = append(problems, fmt.Errorf("%d of the above do not work: %s", len(failed), strings.Join(failed, ", ")))
+			}
+			if whole {
 				_, err = set.Resolve(model.Auto)
+				problems = append(problems, err)
 			}
-			return setupProblem(errors.Join(append(problems, err)...))
+			return setupProblem(errors.Join(problems...))
 		},
 	}
 	f.addDevice(cmd)
 	return cmd
 }
 
-// verify replays the known answer of one archive of a set.
-func verify(cmd *cobra.Command, set model.Set, name, device string) (float64, error) {
-	file, err := set.File(name)
-	if err != nil {
-		return 0, err
+// verify checks one archive of a set and says in words how well it does. Its errors don't begin with the file, which
+// stands before them.
+func verify(cmd *cobra.Command, set model.Set, e model.Entry, device string) (string, error) {
+	if e.Err != nil {
+		return "", e.Err
 	}
-	return detect.Verify(cmd.Context(), file, device)
+	file, err := set.File(e.Name)
+	if err != nil {
+		return "", err
+	}
+	difference, err := detect.Verify(cmd.Context(), file, device)
+	if err != nil {
+		if _, why, ok := strings.Cut(err.Error(), file.Path+": "); ok {
+			err = errors.New(why)
+		}
+		return "", err
+	}
+	m := file.Manifest
+	note := fmt.Sprintf("%s in %s, difference %.2g (up to %.2g is right)", m.Kind, m.DType, difference, m.KnownAnswer.Tolerance)
+	if other := m.OtherTorch(torch.Version()); other != "" {
+		note += "; " + other
+	}
+	return note, nil
 }
 
 // setupProblem gives an error about models, if there is one, its exit code.

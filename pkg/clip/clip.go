@@ -20,11 +20,15 @@ type Encoder struct {
 	manifest model.Manifest
 }
 
-// Load reads a tower of a models directory onto the engine's device.
+// Load reads a tower of a models directory onto the engine's device. A file of
+// another kind is refused with model.ErrMismatch.
 func Load(s *torch.Scope, file model.File) (*Encoder, error) {
+	if err := file.Want(model.CLIPImage, model.CLIPText); err != nil {
+		return nil, err
+	}
 	module, err := s.Load(file.Path)
 	if err != nil {
-		return nil, err
+		return nil, file.Explain(err, torch.Version())
 	}
 	return &Encoder{module: module, manifest: file.Manifest}, nil
 }

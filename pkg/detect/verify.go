@@ -2,15 +2,18 @@ package detect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/torch"
 )
 
-// Verify replays a model's known answer on a device ("auto", "cpu" or "cuda:N") and
-// gives the largest difference, as model.KnownAnswer.Compare defines it. It fails
-// with model.ErrAnswer when the difference is above the manifest's tolerance.
+// Verify reads all of a model's file, as model.Check does, and replays its known answer
+// on a device ("auto", "cpu" or "cuda:N"). It gives the largest difference, as
+// model.KnownAnswer.Compare defines it, and fails with model.ErrAnswer when that is
+// above the manifest's tolerance. Where another torch exported the model, the errors of
+// loading, calling and comparing it say so.
 func Verify(ctx context.Context, file model.File, device string) (difference float64, err error) {
 	on, err := torch.ParseDevice(device)
 	if err != nil {
@@ -21,18 +24,35 @@ func Verify(ctx context.Context, file model.File, device string) (difference flo
 		return 0, fmt.Errorf("detect: verify: %w", err)
 	}
 	defer engine.Close()
+	if err := model.Check(file.Path); err != nil {
+		return 0, fmt.Errorf("detect: verify %w", err)
+	}
 	err = engine.Do(ctx, func(s *torch.Scope) error {
 		outputs, err := answer(s, file)
-		if err != nil {
-			return err
+		if err == nil {
+			difference, err = file.Manifest.KnownAnswer.Compare(outputs)
 		}
-		difference, err = file.Manifest.KnownAnswer.Compare(outputs)
-		return err
+		return advise(err, file)
 	})
 	if err != nil {
 		return difference, fmt.Errorf("detect: verify %s: %w", file.Path, err)
 	}
 	return difference, nil
+}
+
+// advise says what to do about a model that doesn't load, run or answer.
+func advise(err error, file model.File) error {
+	switch other := file.Manifest.OtherTorch(torch.Version()); {
+	case errors.Is(err, torch.ErrOutOfMemory):
+		return err
+	case other != "":
+		return file.Explain(err, torch.Version())
+	case errors.Is(err, model.ErrAnswer):
+		return fmt.Errorf("%w; export the model again, or take a device that answers right", err)
+	case errors.Is(err, torch.ErrLibtorch):
+		return fmt.Errorf("%w; it is not the %s that its manifest says, or this device can't run it: export the model again, or take another device", err, file.Manifest.Kind)
+	}
+	return err
 }
 
 // answer runs the model on the inputs of its known answer.

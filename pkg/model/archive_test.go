@@ -3,11 +3,15 @@ package model
 import (
 	"archive/zip"
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -24,18 +28,27 @@ func valid(kind Kind) Manifest {
 		Exporter:     "test 1",
 		KnownAnswer: KnownAnswer{
 			Seed:      7,
-			Inputs:    []KnownInput{{Shape: []int64{1, 3, 2, 2}, DType: "float32", Values: "unit"}},
-			Outputs:   []KnownOutput{{Shape: []int64{1, 2}, Sum: 1.5, AbsSum: 2.5, Values: []float64{2, -0.5}}},
+			Outputs:   []KnownOutput{{Shape: []int64{1, 64}, Sum: 1.5, AbsSum: 2.5, Values: []float64{2, -0.5}}},
 			Tolerance: 1e-3,
 		},
+		Digest: strings.Repeat("0", 64),
 	}
+	answer := &m.KnownAnswer
 	switch kind {
 	case RPN:
 		m.MinSize, m.MaxSize, m.Proposals, m.NMS = 800, 1333, 1000, 0.7
+		answer.Inputs = []KnownInput{
+			{Shape: []int64{1, 3, 2, 2}, DType: "float32", Values: "unit"},
+			{Shape: []int64{1, 2}, DType: "int64", Literal: [][]int64{{2, 2}}},
+		}
+		answer.Outputs[0].Shape = []int64{1, 1000, 5}
+		answer.Outputs = append(answer.Outputs, KnownOutput{Shape: []int64{1}, Sum: 7, AbsSum: 7, Values: []float64{7}})
 	case CLIPImage:
 		m.InputSize, m.Mean, m.Std = 224, []float64{0.5, 0.5, 0.5}, []float64{0.25, 0.25, 0.25}
+		answer.Inputs = []KnownInput{{Shape: []int64{1, 3, 224, 224}, DType: "float32", Values: "unit"}}
 	case CLIPText:
 		m.ContextLength, m.Vocabulary = contextLength, vocabulary
+		answer.Inputs = []KnownInput{{Shape: []int64{1, 77}, DType: "int64", Values: "tokens"}}
 	}
 	if kind != RPN {
 		m.EmbeddingWidth, m.LogitScale, m.CLIPID = 64, 100, "test clip"
@@ -77,10 +90,24 @@ func pack(t testing.TB, entries ...entry) []byte {
 	return buffer.Bytes()
 }
 
-// archive is a small stand-in for what torch.jit.save writes, with m as its manifest.
+// archive is a small stand-in for what torch.jit.save writes, with m as its manifest, which gets its digest.
 func archive(t testing.TB, m Manifest) []byte {
 	t.Helper()
-	return pack(t, entry{"net/data.pkl", []byte("\x80\x02")}, entry{"net/extra/manifest.json", marshal(t, m)})
+	return sealed(t, m, entry{"net/data.pkl", []byte("\x80\x02")}, entry{"net/data/0", []byte("weights")})
+}
+
+// sealed packs the entries and m, whose digest it makes of the bytes, as torchscript/CONTRACT.md says.
+func sealed(t testing.TB, m Manifest, entries ...entry) []byte {
+	t.Helper()
+	m.Digest = strings.Repeat("0", 64)
+	var lines []string
+	for _, e := range entries {
+		_, name, _ := strings.Cut(e.name, "/")
+		lines = append(lines, fmt.Sprintf("%s %d %08x\n", name, len(e.data), crc32.ChecksumIEEE(e.data)))
+	}
+	slices.Sort(lines)
+	m.Digest = fmt.Sprintf("%x", sha256.Sum256(append([]byte(strings.Join(lines, "")), marshal(t, m)...)))
+	return pack(t, append(entries, entry{"net/extra/manifest.json", marshal(t, m)})...)
 }
 
 func write(t testing.TB, path string, data []byte) string {
@@ -98,6 +125,7 @@ func TestInspectReadsEveryKind(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
+		want.Digest = got.Digest
 		if w, g := marshal(t, want), marshal(t, got); !bytes.Equal(w, g) {
 			t.Errorf("%s: the manifest changed on its way\nwrote %s\nread  %s", kind, w, g)
 		}
@@ -119,10 +147,14 @@ func TestInspectRefuses(t *testing.T) {
 		{"empty file", nil, ErrNotArchive, "0 bytes"},
 		{"not a zip", []byte("hello, world"), ErrNotArchive, "copy or export"},
 		{"truncated", good[:len(good)-30], ErrNotArchive, "copy or export"},
-		{"flipped bit", flipped, ErrNotArchive, "checksum"},
+		{"flipped bit", flipped, ErrDamaged, "checksum"},
+		{"manifest of another archive", pack(t, pkl, manifest), ErrDamaged, "digest"},
+		{"a record more", repacked(t, good, "net/data/1", "more"), ErrDamaged, "digest"},
+		{"a record edited", repacked(t, good, "net/data/0", "Weights"), ErrDamaged, "digest"},
+		{"a record twice", pack(t, pkl, pkl, manifest), ErrNotArchive, "twice"},
 		{"zip of something else", pack(t, entry{"a/b.txt", nil}), ErrNotArchive, "data.pkl"},
 		{"checkpoint of torch.save", pack(t, pkl, entry{"net/version", []byte("3")}), ErrNoManifest, "torchscript/"},
-		{"two manifests", pack(t, pkl, manifest, entry{"b/extra/manifest.json", nil}), ErrManifest, "2 of them"},
+		{"two folders", pack(t, pkl, manifest, entry{"b/extra/manifest.json", nil}), ErrNotArchive, "b/extra/manifest.json outside net/"},
 		{"huge manifest", pack(t, pkl, entry{manifest.name, bytes.Repeat([]byte(" "), manifestLimit+1)}), ErrManifest, "more than"},
 		{"not JSON", pack(t, pkl, entry{manifest.name, []byte("{")}), ErrManifest, "JSON"},
 	}
@@ -148,6 +180,50 @@ func TestInspectRefuses(t *testing.T) {
 	}
 }
 
+// repacked packs an archive again with a record of other content, its zip's checksum right.
+func repacked(t testing.TB, data []byte, name, content string) []byte {
+	t.Helper()
+	old, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := []entry{}
+	for _, f := range old.File {
+		text, err := fs.ReadFile(old, f.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Name != name {
+			entries = append(entries, entry{f.Name, text})
+		}
+	}
+	return pack(t, append(entries, entry{name, []byte(content)})...)
+}
+
+func TestCheckReadsEveryByte(t *testing.T) {
+	good := archive(t, valid(CLIPText))
+	path := filepath.Join(t.TempDir(), "x.pt")
+	if err := Check(write(t, path, good)); err != nil {
+		t.Error(err)
+	}
+	at := bytes.Index(good, []byte("weights"))
+	for i := at; i < at+len("weights"); i++ {
+		damaged := bytes.Clone(good)
+		damaged[i] ^= 1
+		write(t, path, damaged)
+		if _, err := Inspect(path); err != nil {
+			t.Errorf("byte %d: inspecting the directory alone gives %v", i, err)
+		}
+		err := Check(path)
+		if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "net/data/0") {
+			t.Errorf("byte %d: got %v, want ErrDamaged that names the file and the record", i, err)
+		}
+	}
+	if err := Check(write(t, path, good[:len(good)/2])); !errors.Is(err, ErrNotArchive) {
+		t.Errorf("half a file: got %v, want ErrNotArchive", err)
+	}
+}
+
 // FuzzInspect holds that no archive, however broken, crashes the reader, and that what it accepts is valid.
 func FuzzInspect(f *testing.F) {
 	for _, kind := range Kinds() {
@@ -158,11 +234,11 @@ func FuzzInspect(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(pack(f))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		archive, err := openArchive(bytes.NewReader(data), int64(len(data)))
+		found, err := openArchive(bytes.NewReader(data), int64(len(data)))
 		if err != nil {
 			return
 		}
-		if m, err := readManifest(archive); err == nil {
+		if m, err := found.manifest(); err == nil {
 			if err := m.Validate(); err != nil {
 				t.Errorf("accepted a manifest that is not valid: %v", err)
 			}

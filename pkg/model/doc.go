@@ -3,7 +3,8 @@
 // A detector needs three archives: a region proposal network (kind rpn), CLIP's image tower (clip-image) and its text
 // tower (clip-text). Each is a .pt file made by the exports in torchscript/, a zip that carries its own description in
 // <top>/extra/manifest.json; torchscript/CONTRACT.md states the format. This package reads that description with
-// archive/zip alone, so it needs no libtorch and a broken or foreign file is refused before native code sees it.
+// archive/zip alone, so it needs no libtorch, and a broken, edited or foreign file is refused before native code sees it:
+// the manifest's digest covers the zip's directory. [Check] reads the rest too.
 //
 // A [Set] says where the three archives come from: a directory ([Dir]) or files inside the program ([Embedded]).
 // [Set.Resolve] picks one archive of each kind and checks that they fit together. [Inspect] describes a single file.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // ErrAnswer is wrapped when an archive's answer is not its known answer.
@@ -206,6 +207,43 @@ func (c *checks) knownAnswer(k KnownAnswer) {
 			c.fail(field, "sum %v does not fit abs_sum %v", out.Sum, out.AbsSum)
 		}
 	}
+}
+
+// forward compares the shapes of a known answer, which is sound in itself, with those that forward has for the kind.
+// Sides that the contract leaves free are 0.
+func (c *checks) forward(m Manifest) {
+	var b int64
+	if first := m.KnownAnswer.Inputs[0].Shape; len(first) > 0 {
+		b = first[0]
+	}
+	k, s, d := int64(m.Proposals), int64(m.InputSize), int64(m.EmbeddingWidth)
+	var in, out [][]int64
+	switch m.Kind {
+	case RPN:
+		in, out = [][]int64{{b, 3, 0, 0}, {b, 2}}, [][]int64{{b, k, 5}, {b}}
+	case CLIPImage:
+		in, out = [][]int64{{b, 3, s, s}}, [][]int64{{b, d}}
+	case CLIPText:
+		in, out = [][]int64{{b, 0}}, [][]int64{{b, d}}
+	}
+	inputs, outputs := make([][]int64, len(m.KnownAnswer.Inputs)), make([][]int64, len(m.KnownAnswer.Outputs))
+	for i, input := range m.KnownAnswer.Inputs {
+		inputs[i] = input.Shape
+	}
+	for i, output := range m.KnownAnswer.Outputs {
+		outputs[i] = output.Shape
+	}
+	if !slices.EqualFunc(inputs, in, sameShape) {
+		c.fail("known_answer.inputs", "shapes %v are not those of %s, %v with any side for 0", inputs, m.Kind, in)
+	}
+	if !slices.EqualFunc(outputs, out, sameShape) {
+		c.fail("known_answer.outputs", "shapes %v are not those of %s, %v", outputs, m.Kind, out)
+	}
+}
+
+// sameShape compares a shape with one in which 0 stands for any side.
+func sameShape(shape, want []int64) bool {
+	return slices.EqualFunc(shape, want, func(side, want int64) bool { return want == 0 || side == want })
 }
 
 func (in KnownInput) problem() string {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -76,6 +77,20 @@ type Manifest struct {
 	NMS       float64 `json:"nms,omitempty"`       // rpn: the IoU above which the weaker of two proposals goes
 
 	KnownAnswer KnownAnswer `json:"known_answer"`
+	Digest      string      `json:"digest"` // of everything in the archive, 64 lower-case hex digits
+}
+
+var torchVersion = regexp.MustCompile(`\btorch (\d+(?:\.\d+)+)`)
+
+// OtherTorch says in words that the archive was exported by another torch than the libtorch of the version running,
+// such as "2.1.2+cu121". It is empty where they are the same or one of them is not known.
+func (m Manifest) OtherTorch(running string) string {
+	running, _, _ = strings.Cut(running, "+")
+	found := torchVersion.FindStringSubmatch(m.Exporter)
+	if found == nil || running == "" || found[1] == running {
+		return ""
+	}
+	return fmt.Sprintf("exported by torch %s, and libtorch %s runs here", found[1], running)
 }
 
 // Weights names the weights inside an archive and says where they came from.
@@ -111,9 +126,8 @@ func (m Manifest) Validate() error {
 	c.text("weights.name", m.Weights.Name)
 	c.text("weights.licence", m.Weights.Licence)
 	c.text("weights.source", m.Weights.Source)
-	if raw, err := hex.DecodeString(m.Weights.SHA256); err != nil || len(raw) != 32 || strings.ToLower(m.Weights.SHA256) != m.Weights.SHA256 {
-		c.fail("weights.sha256", "want 64 lower-case hex digits, got %q", m.Weights.SHA256)
-	}
+	c.sha256("weights.sha256", m.Weights.SHA256)
+	c.sha256("digest", m.Digest)
 	c.oneOf("dtype", m.DType, dtypes)
 	c.oneOf("memory_format", m.MemoryFormat, []string{"channels_last", "contiguous"})
 	if !isDate(m.Created) {
@@ -139,7 +153,9 @@ func (m Manifest) Validate() error {
 	default:
 		c.fail("kind", "want one of %v, got %q", Kinds(), m.Kind)
 	}
-	c.knownAnswer(m.KnownAnswer)
+	if c.knownAnswer(m.KnownAnswer); len(c) == 0 {
+		c.forward(m)
+	}
 	if len(c) > 0 {
 		return fmt.Errorf("%w: %s; export the model again", ErrManifest, strings.Join(c, "; "))
 	}
@@ -156,6 +172,12 @@ func (c *checks) fail(field, format string, args ...any) {
 func (c *checks) text(field, value string) {
 	if strings.TrimSpace(value) == "" {
 		c.fail(field, "missing")
+	}
+}
+
+func (c *checks) sha256(field, value string) {
+	if raw, err := hex.DecodeString(value); err != nil || len(raw) != 32 || strings.ToLower(value) != value {
+		c.fail(field, "want 64 lower-case hex digits, got %q", value)
 	}
 }
 

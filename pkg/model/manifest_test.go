@@ -51,8 +51,17 @@ func TestValidateNamesTheField(t *testing.T) {
 			m.KnownAnswer.Inputs[0].DType, m.KnownAnswer.Inputs[0].Values = "int64", "tokens"
 		}},
 		{RPN, "known_answer.inputs[0]", func(m *Manifest) { m.KnownAnswer.Inputs[0].Literal = [][]int64{{1}} }},
-		{RPN, "known_answer.outputs[0]", func(m *Manifest) { m.KnownAnswer.Outputs[0].Values = make([]float64, 3) }},
+		{RPN, "known_answer.outputs[0]", func(m *Manifest) { m.KnownAnswer.Outputs[0].Values = make([]float64, 17) }},
 		{RPN, "known_answer.outputs[0]", func(m *Manifest) { m.KnownAnswer.Outputs[0].AbsSum = 1 }},
+		{RPN, "known_answer.inputs: shapes [[1 3 2 2]] are not those of rpn", func(m *Manifest) { m.KnownAnswer.Inputs = m.KnownAnswer.Inputs[:1] }},
+		{RPN, "known_answer.outputs: shapes [[1 1000 5] [1]] are not those of rpn", func(m *Manifest) { m.Proposals = 300 }},
+		{RPN, "known_answer.inputs: shapes [[] [1 2]]", func(m *Manifest) { m.KnownAnswer.Inputs[0].Shape = nil }},
+		{CLIPImage, "known_answer.inputs: shapes [[1 3 224 224]]", func(m *Manifest) { m.InputSize = 336 }},
+		{CLIPImage, "known_answer.outputs: shapes [[1 64]]", func(m *Manifest) { m.EmbeddingWidth = 512 }},
+		{CLIPText, "known_answer.inputs: shapes [[1 3 224 224]]", func(m *Manifest) { m.KnownAnswer.Inputs = valid(CLIPImage).KnownAnswer.Inputs }},
+		{CLIPText, "known_answer.outputs: shapes [[2 64]]", func(m *Manifest) { m.KnownAnswer.Outputs[0].Shape[0] = 2 }},
+		{RPN, "digest", func(m *Manifest) { m.Digest = "" }},
+		{RPN, "digest", func(m *Manifest) { m.Digest = strings.Repeat("A", 64) }},
 	}
 	for _, test := range tests {
 		m := valid(test.kind)

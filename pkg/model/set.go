@@ -1,7 +1,6 @@
 package model
 
 import (
-	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,7 +19,7 @@ var (
 	// ErrMissing is wrapped when a set lacks a kind, or lacks it in the type of weights that was asked for.
 	ErrMissing = errors.New("models missing")
 	// ErrMismatch is wrapped when archives of a set don't fit together: an image and a text tower of different CLIPs, or
-	// two archives of one kind and type of weights.
+	// two archives of one kind and type of weights; or when a file is of another kind than it is used for.
 	ErrMismatch = errors.New("models do not fit together")
 )
 
@@ -56,6 +56,23 @@ type File struct {
 	Manifest Manifest
 }
 
+// Want fails with [ErrMismatch] where the file is of none of the kinds.
+func (f File) Want(kinds ...Kind) error {
+	if slices.Contains(kinds, f.Manifest.Kind) {
+		return nil
+	}
+	return fmt.Errorf("%s: %w: its manifest says kind %q, and %v is wanted here", f.Path, ErrMismatch, f.Manifest.Kind, kinds)
+}
+
+// Explain adds to libtorch's error about the file, in loading or calling it, that another torch exported it than the
+// libtorch of the version running, where that is so. The result wraps err.
+func (f File) Explain(err error, running string) error {
+	if other := f.Manifest.OtherTorch(running); err != nil && other != "" {
+		return fmt.Errorf("%w (%s, which may be why: export the model again with ./setup-libtorch.sh python torchscript/export.py)", err, other)
+	}
+	return err
+}
+
 // Files are the three archives of a detector.
 type Files struct {
 	RPN, Image, Text File
@@ -68,7 +85,7 @@ type Entry struct {
 	Manifest Manifest
 	Err      error
 
-	directory []*zip.File
+	directory directory
 }
 
 // List describes every *.pt file of the set, sorted by name. Only the set itself being unreadable is an error.
@@ -108,13 +125,11 @@ func inspectEntry(fsys fs.FS, name string) Entry {
 		return entry
 	}
 	entry.Size = size
-	archive, err := openArchive(r, size)
-	if err != nil {
+	if entry.directory, err = openArchive(r, size); err != nil {
 		entry.Err = err
 		return entry
 	}
-	entry.directory = archive.File
-	entry.Manifest, entry.Err = readManifest(archive)
+	entry.Manifest, entry.Err = entry.directory.manifest()
 	return entry
 }
 
@@ -148,9 +163,10 @@ func (s Set) Resolve(dtype string, prefer ...string) (Files, error) {
 	if err != nil {
 		return Files{}, err
 	}
-	usable, err := s.usable(entries)
-	if err != nil {
-		return Files{}, err
+	for _, entry := range entries {
+		if entry.Err != nil && !errors.Is(entry.Err, ErrNoManifest) {
+			return Files{}, fmt.Errorf("%v: %s: %w", s, entry.Name, entry.Err)
+		}
 	}
 	wanted := []string{dtype}
 	if dtype == Auto {
@@ -158,7 +174,7 @@ func (s Set) Resolve(dtype string, prefer ...string) (Files, error) {
 	}
 	var picked [3]Entry
 	for i, kind := range Kinds() {
-		if picked[i], err = s.pick(usable, kind, wanted); err != nil {
+		if picked[i], err = s.pick(entries, kind, wanted); err != nil {
 			return Files{}, err
 		}
 	}
@@ -204,26 +220,12 @@ func (s Set) place(entry Entry, all []Entry) (File, error) {
 	return File{path, entry.Manifest}, nil
 }
 
-// usable drops the files that are none of ours and stops at one that is but can't be used.
-func (s Set) usable(entries []Entry) ([]Entry, error) {
-	var usable []Entry
-	for _, entry := range entries {
-		switch {
-		case entry.Err == nil:
-			usable = append(usable, entry)
-		case !errors.Is(entry.Err, ErrNoManifest):
-			return nil, fmt.Errorf("%v: %s: %w", s, entry.Name, entry.Err)
-		}
-	}
-	return usable, nil
-}
-
 // pick takes the archive of a kind in the first of the wanted types that it is there in.
 func (s Set) pick(entries []Entry, kind Kind, wanted []string) (Entry, error) {
 	byDType := map[string]Entry{}
 	for _, entry := range entries {
 		m := entry.Manifest
-		if m.Kind != kind {
+		if entry.Err != nil || m.Kind != kind {
 			continue
 		}
 		if other, taken := byDType[m.DType]; taken {
@@ -245,14 +247,22 @@ func (s Set) pick(entries []Entry, kind Kind, wanted []string) (Entry, error) {
 
 // describe lists what is there, for the message about what is not.
 func describe(entries []Entry) string {
-	if len(entries) == 0 {
-		return "there is no *.pt with a clipdet manifest; make them with the exports in torchscript/"
+	var there, foreign []string
+	for _, entry := range entries {
+		if entry.Err != nil {
+			foreign = append(foreign, entry.Name)
+			continue
+		}
+		there = append(there, fmt.Sprintf("%s (%s in %s)", entry.Name, entry.Manifest.Kind, entry.Manifest.DType))
 	}
-	there := make([]string, len(entries))
-	for i, entry := range entries {
-		there[i] = fmt.Sprintf("%s (%s in %s)", entry.Name, entry.Manifest.Kind, entry.Manifest.DType)
+	said := "there is no *.pt with a clipdet manifest"
+	if len(there) > 0 {
+		said = "there are " + strings.Join(there, ", ")
 	}
-	return "there are " + strings.Join(there, ", ")
+	if len(foreign) > 0 {
+		said += "; without a manifest: " + strings.Join(foreign, ", ")
+	}
+	return said + "; make it with the exports in torchscript/"
 }
 
 // fit checks that the two towers come from one CLIP, whose embeddings alone can be compared.
@@ -278,8 +288,9 @@ func fingerprint(entries []Entry) string {
 	h := sha256.New()
 	for _, entry := range entries {
 		fmt.Fprintf(h, "%s %d\n", entry.Name, entry.Size)
-		for _, f := range entry.directory {
-			fmt.Fprintf(h, "%s %d %08x\n", f.Name, f.UncompressedSize64, f.CRC32)
+		for _, name := range slices.Sorted(maps.Keys(entry.directory.records)) {
+			record := entry.directory.records[name]
+			fmt.Fprintf(h, "%s %d %08x\n", name, record.UncompressedSize64, record.CRC32)
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))[:16]

@@ -75,10 +75,27 @@ func TestResolve(t *testing.T) {
 				f["checkpoint.pt"] = pack(t, entry{"checkpoint/data.pkl", nil})
 			},
 			want: "rpn.pt clip-image.pt clip-text.pt"},
+		{name: "a file without a manifest is named where it may be what is missing", dtype: Auto,
+			edit: func(f map[string][]byte) { f["rpn.pt"] = pack(t, entry{"checkpoint/data.pkl", nil}) },
+			err:  ErrMissing, says: "no rpn; there are clip-image.pt (clip-image in float32), clip-text.pt (clip-text in float32); without a manifest: rpn.pt; make it"},
 		{name: "a broken file is not passed over", dtype: Auto, edit: func(f map[string][]byte) { f["zz.pt"] = []byte("torn") }, err: ErrNotArchive, says: "zz.pt"},
 		{name: "another CLIP's text tower", dtype: Auto,
 			edit: func(f map[string][]byte) { f["clip-text.pt"] = archive(t, variant(CLIPText, Float32, "another")) },
 			err:  ErrMismatch, says: `"test clip" and "another"`},
+		{name: "another width", dtype: Auto,
+			edit: func(f map[string][]byte) {
+				m := valid(CLIPText)
+				m.EmbeddingWidth, m.KnownAnswer.Outputs[0].Shape = 32, []int64{1, 32}
+				f["clip-text.pt"] = archive(t, m)
+			},
+			err: ErrMismatch, says: "embedding_width is 64 and 32"},
+		{name: "another logit scale", dtype: Auto,
+			edit: func(f map[string][]byte) {
+				m := valid(CLIPText)
+				m.LogitScale = 50
+				f["clip-text.pt"] = archive(t, m)
+			},
+			err: ErrMismatch, says: "logit_scale is 100 and 50"},
 		{name: "two of a kind", dtype: Auto, edit: func(f map[string][]byte) { f["rpn2.pt"] = f["rpn.pt"] }, err: ErrMismatch, says: "rpn.pt and rpn2.pt"},
 	}
 	for _, test := range tests {
@@ -163,5 +180,36 @@ func TestFileByName(t *testing.T) {
 	}
 	if _, err := set.File("none.pt"); !errors.Is(err, ErrMissing) {
 		t.Errorf("a name that is not there: got %v, want ErrMissing", err)
+	}
+}
+
+func TestAFileOfAnotherKindOrTorchSaysSo(t *testing.T) {
+	file := File{Path: "x.pt", Manifest: valid(CLIPText)}
+	if err := file.Want(CLIPImage, CLIPText); err != nil {
+		t.Error(err)
+	}
+	if err := file.Want(RPN); !errors.Is(err, ErrMismatch) || !strings.Contains(err.Error(), "x.pt") {
+		t.Errorf("got %v, want ErrMismatch that names the file", err)
+	}
+	cause := errors.New("unknown operator")
+	for _, test := range []struct{ exporter, running, says string }{
+		{"clipdet-export 1 torch 2.1.2 torchvision 0.16.2", "2.1.2", ""},
+		{"clipdet-export 1 torch 2.1.2 torchvision 0.16.2", "2.1.2+cu121", ""},
+		{"clipdet-export 1 torch 2.10.0 torchvision 0.25.0", "2.1.2", "exported by torch 2.10.0, and libtorch 2.1.2 runs here"},
+		{"mine, with torch 2.1.2", "2.0.1", "exported by torch 2.1.2, and libtorch 2.0.1 runs here"},
+		{"mine", "2.1.2", ""},
+		{"clipdet-export 1 torch 2.1.2", "", ""},
+	} {
+		file.Manifest.Exporter = test.exporter
+		if got := file.Manifest.OtherTorch(test.running); got != test.says {
+			t.Errorf("%q with libtorch %q: says %q, want %q", test.exporter, test.running, got, test.says)
+		}
+		err := file.Explain(cause, test.running)
+		if !errors.Is(err, cause) || !strings.Contains(err.Error(), test.says) || (test.says == "") != (err == cause) {
+			t.Errorf("%q with libtorch %q: got %v, want the cause and %q", test.exporter, test.running, err, test.says)
+		}
+		if err := file.Explain(nil, test.running); err != nil {
+			t.Errorf("no error became %v", err)
+		}
 	}
 }

@@ -131,8 +131,7 @@ func BenchmarkWarmSpill20MB(b *testing.B) {
 	}
 	b.Setenv("CLIPDET_HOME", b.TempDir())
 	embedded := embeddedTrio(b)
-	embedded["rpn.pt"] = &fstest.MapFile{Data: pack(b,
-		entry{"net/data.pkl", nil}, entry{"net/data/0", weights}, entry{"net/extra/manifest.json", marshal(b, valid(RPN))})}
+	embedded["rpn.pt"] = &fstest.MapFile{Data: sealed(b, valid(RPN), entry{"net/data.pkl", nil}, entry{"net/data/0", weights})}
 	for b.Loop() {
 		if _, err := Embedded(embedded, "bench").Resolve(Auto); err != nil {
 			b.Fatal(err)

@@ -23,11 +23,15 @@ type Network struct {
 	manifest model.Manifest
 }
 
-// Load reads the network of a models directory onto the engine's device.
+// Load reads the network of a models directory onto the engine's device. A file of
+// another kind is refused with model.ErrMismatch.
 func Load(s *torch.Scope, file model.File) (*Network, error) {
+	if err := file.Want(model.RPN); err != nil {
+		return nil, err
+	}
 	module, err := s.Load(file.Path)
 	if err != nil {
-		return nil, err
+		return nil, file.Explain(err, torch.Version())
 	}
 	return &Network{module: module, manifest: file.Manifest}, nil
 }
@@ -59,7 +63,7 @@ func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, l
 	for _, size := range sizes {
 		flat = append(flat, int64(size.Height), int64(size.Width))
 	}
-	out := s.Call(n.module, "forward", 2, pictures, torch.Upload(s, flat, b, 2))
+	out := s.Call(n.module, "forward", 2, pictures, torch.Host(s, flat, b, 2))
 	rows := torch.Download[float32](s, out[0])
 	counts := torch.Download[int64](s, out[1])
 	shape := s.Shape(out[0])

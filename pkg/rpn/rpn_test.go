@@ -92,7 +92,7 @@ func TestProposalsEqualPythons(t *testing.T) {
 func TestAnotherModelsOutputIsRefused(t *testing.T) {
 	// three gives three tensors; a tower takes one argument.
 	for _, path := range []string{"../../testdata/models/odd/three.pt", torchtest.Tiny(t).Image.Path} {
-		engine, network := load(t, model.File{Path: path})
+		engine, network := load(t, model.File{Path: path, Manifest: model.Manifest{Kind: model.RPN}})
 		err := engine.Do(t.Context(), func(s *torch.Scope) error {
 			_, err := network.Propose(s, torch.Upload(s, make([]uint8, 3*8*8), 1, 3, 8, 8), []Size{{8, 8}}, 0)
 			return err
@@ -100,5 +100,15 @@ func TestAnotherModelsOutputIsRefused(t *testing.T) {
 		if !errors.Is(err, torch.ErrLibtorch) && !errors.Is(err, ErrOutput) {
 			t.Errorf("%s: got %v, want an error of the call or of its output", path, err)
 		}
+	}
+}
+
+func TestLoadRefusesAnotherKind(t *testing.T) {
+	err := torchtest.Start(t).Do(t.Context(), func(s *torch.Scope) error {
+		_, err := Load(s, torchtest.Tiny(t).Text)
+		return err
+	})
+	if !errors.Is(err, model.ErrMismatch) {
+		t.Errorf("a text tower: got %v, want model.ErrMismatch", err)
 	}
 }

@@ -23,6 +23,16 @@ func dtypeOf[T number]() DType {
 // Upload copies values, in row-major order, to a tensor of the shape on the
 // engine's device. The slice stays the caller's.
 func Upload[T number](s *Scope, values []T, shape ...int64) Tensor {
+	host := Host(s, values, shape...)
+	if s.Err() != nil || !s.Device().IsCUDA() {
+		return host
+	}
+	return s.op("to", func(out *libtch.Ctensor) { libtch.AtgTo(out, host.c, s.Device().code()) })
+}
+
+// Host is Upload to the CPU, whatever the engine's device: for arguments that a module
+// reads on the host, so that nothing waits for the device.
+func Host[T number](s *Scope, values []T, shape ...int64) Tensor {
 	if s.Err() != nil {
 		return Tensor{}
 	}
@@ -38,10 +48,7 @@ func Upload[T number](s *Scope, values []T, shape ...int64) Tensor {
 		return Tensor{}
 	}
 	copy(hostSlice[T](host, len(values)), values)
-	if !s.Device().IsCUDA() {
-		return host
-	}
-	return s.op("to", func(out *libtch.Ctensor) { libtch.AtgTo(out, host.c, s.Device().code()) })
+	return host
 }
 
 // Download copies t's elements to a new slice, in row-major order. On a GPU it
