@@ -12,6 +12,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -193,11 +194,9 @@ def code(data: bytes) -> str:
 def inspect(data: bytes) -> list[str]:
     """What in an archive breaks the contract, read without running it. Without a manifest in it, it may be of any kind
     and type."""
-    described = {}
-    with zipfile.ZipFile(io.BytesIO(data)) as whole:
-        for name in whole.namelist():
-            if name.partition("/")[2] == MANIFEST:
-                described = json.loads(whole.read(name))
+    reader = torch._C.PyTorchFileReader(io.BytesIO(data))
+    text = reader.get_record(MANIFEST).decode() if reader.has_record(MANIFEST) else "{}"
+    described = json.loads(text)
     unit = torch._C.CompilationUnit()
     inner = torch._C.import_ir_module_from_buffer(unit, data, torch.device("cpu"), {}, False)
     module = torch.jit._recursive.wrap_cpp_module(inner)
@@ -207,7 +206,7 @@ def inspect(data: bytes) -> list[str]:
         found.append("training mode: call eval() before scripting")
     if "dtype" in described:
         found += other_types(module, described["dtype"])
-    if "digest" in described and described["digest"] != sealed_digest(data):
+    if "digest" in described and described["digest"] != directory_digest(directory(data), text):
         found.append("a digest that is not the archive's")
     return found
 
@@ -244,14 +243,16 @@ def serialise(module: torch.jit.ScriptModule, described: dict | None = None) -> 
     reader = torch._C.PyTorchFileReader(saved)
     dropped = (".debug_pkl", "version", "byteorder", ".data/serialization_id")  # the writer makes the last three anew
     records = {name: reader.get_record(name) for name in reader.get_all_records() if not name.endswith(dropped)}
+    del reader, saved  # as large as the model
     for name, record in records.items():
         if name.endswith(".py"):
             records[name] = re.sub(r"(?m)(^  \w+ : Final\[.*\n)+", sorted_lines, record.decode()).encode()
     if described is None:
         return packed(records)
-    described = {**described, "digest": NO_DIGEST}
-    digest = sealed_digest(packed({**records, MANIFEST: json.dumps(described, indent=1).encode()}))
-    return packed({**records, MANIFEST: json.dumps({**described, "digest": digest}, indent=1).encode()})
+    entries = directory(packed({})) | {name: (len(record), zlib.crc32(record)) for name, record in records.items()}
+    unsealed = json.dumps({**described, "digest": NO_DIGEST}, indent=1)
+    sealed = json.dumps({**described, "digest": directory_digest(entries, unsealed)}, indent=1)
+    return packed({**records, MANIFEST: sealed.encode()})
 
 
 def sorted_lines(match: re.Match[str]) -> str:
@@ -268,17 +269,18 @@ def packed(records: Mapping[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def sealed_digest(data: bytes) -> str:
-    """The digest that an archive's manifest has to hold: of the name, size and checksum of every other record, and of
-    the manifest itself with zeros in the digest's place. CONTRACT.md defines it."""
+def directory(data: bytes) -> dict[str, tuple[int, int]]:
+    """Size and CRC-32 of each record of an archive, by its name without the top folder."""
     with zipfile.ZipFile(io.BytesIO(data)) as whole:
-        records = {entry.filename.partition("/")[2]: entry for entry in whole.infolist()}
-        text = whole.read(records.pop(MANIFEST)).decode()
-    del records[".data/serialization_id"]
-    names = sorted(records, key=str.encode)
-    lines = "".join(f"{name} {records[name].file_size} {records[name].CRC:08x}\n" for name in names)
-    text = text.replace(json.loads(text)["digest"], NO_DIGEST)
-    return hashlib.sha256((lines + text).encode()).hexdigest()
+        return {entry.filename.partition("/")[2]: (entry.file_size, entry.CRC) for entry in whole.infolist()}
+
+
+def directory_digest(entries: Mapping[str, tuple[int, int]], manifest: str) -> str:
+    """The digest that a manifest has to hold, of the other records and of its own text, in which zeros stand for the
+    digest. CONTRACT.md defines it."""
+    names = sorted(set(entries) - {MANIFEST, ".data/serialization_id"}, key=str.encode)
+    lines = "".join(f"{name} {entries[name][0]} {entries[name][1]:08x}\n" for name in names)
+    return hashlib.sha256((lines + manifest.replace(json.loads(manifest)["digest"], NO_DIGEST)).encode()).hexdigest()
 
 
 def save(

@@ -228,7 +228,6 @@ def test_digest_sees_every_record_and_the_manifest(tmp_path: Path) -> None:
     save(tmp_path / "one.pt", Linear())
     data = (tmp_path / "one.pt").read_bytes()
     described = archive.read_manifest(tmp_path / "one.pt")
-    assert archive.sealed_digest(data) == described["digest"]
     with zipfile.ZipFile(io.BytesIO(data)) as whole:
         records = {name.partition("/")[2]: whole.read(name) for name in whole.namelist()}
     # As CONTRACT.md has it, from the bytes.
@@ -238,11 +237,13 @@ def test_digest_sees_every_record_and_the_manifest(tmp_path: Path) -> None:
     assert hashlib.sha256(b"".join(lines) + text).hexdigest() == described["digest"]
     # Each change shows: of the manifest, a weight, the code.
     weight = data.index(Linear().weight.detach().numpy().tobytes())
-    for at, new in [(data.index(b'"licence": "none"') + 12, b"N"), (weight, b"x"), (data.index(b"crops"), b"C")]:
+    for at, new in [
+        (data.index(b'"licence": "none"') + 12, b"N"),
+        (weight, b"x"),
+        (data.index(b"(crops, 1)") + 8, b"0"),
+    ]:
         changed = repacked(data[:at] + new + data[at + 1 :])
-        assert archive.sealed_digest(changed) != described["digest"]
-    changed = repacked(data[:weight] + b"x" + data[weight + 1 :])
-    assert archive.inspect(changed) == ["a digest that is not the archive's"]
+        assert archive.inspect(changed)[-1:] == ["a digest that is not the archive's"]
 
 
 def repacked(data: bytes) -> bytes:
