@@ -30,6 +30,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # open_clip 2.24 imports timm by its old path
     import open_clip
 
+import stages
+
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1: edges in pixels of the picture
 
 
@@ -50,14 +52,16 @@ class Detection:
 
 
 def detect(
-    models: Models, picture: Image.Image, queries: dict[str, list[str]], proposals: int = 300, top_k: int | None = None
+    models: Models, picture: Image.Image, queries: dict[str, Tensor], proposals: int = 300, top_k: int | None = None
 ) -> list[Detection]:
-    """The top_k boxes (None: all) of each query, best first. queries are names with their phrasings."""
+    """The top_k boxes (None: all) of each query, best first. queries are names with their embeddings [D]."""
     boxes = propose(models.detector, picture, proposals)
+    if not boxes:
+        return []
     regions = torch.stack([embed_box(models, picture, box) for box in boxes])  # [boxes,D]
     found = []
-    for name, phrasings in queries.items():
-        cosines = regions @ embed_query(models.clip, phrasings)  # [boxes]
+    for name, embedding in queries.items():
+        cosines = regions @ embedding  # [boxes]
         for i in cosines.argsort(descending=True)[:top_k].tolist():
             found.append(Detection(name, boxes[i], cosines[i].item()))
     return found
@@ -99,9 +103,15 @@ def phrasings(query: str, templates: list[str]) -> tuple[str, list[str]]:
     return name, phrases.split("|") if described else [template.replace("{}", name) for template in templates]
 
 
-def load(detector: str, clip: str, pretrained: str) -> Models:
-    """Published models by their names, which torchvision and open_clip download."""
-    network = getattr(detection, detector)(weights="DEFAULT").eval()
+def load(detector: str, checkpoint: Path | None, clip: str, pretrained: str) -> Models:
+    """Models by their names: published weights, which torchvision and open_clip download, or those of files."""
+    if checkpoint is None:
+        network = getattr(detection, detector)(weights="DEFAULT").eval()
+    else:
+        sys.path.insert(0, str(stages.ROOT / "torchscript"))
+        import detectors
+
+        network, _ = detectors.from_file(detector, checkpoint, "unknown", "a local file")
     model, _, preprocess = open_clip.create_model_and_transforms(clip, pretrained=pretrained)
     return Models(network, model.eval(), preprocess)
 
@@ -112,11 +122,12 @@ def read(path: Path) -> Image.Image:
 
 
 def main(arguments: list[str]) -> None:
-    import stages
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-q", "--query", action="append", required=True, help="NAME or NAME=PHRASE|PHRASE")
     parser.add_argument("--detector", default="fasterrcnn_resnet50_fpn", help="torchvision's name (%(default)s)")
+    parser.add_argument(
+        "--detector-checkpoint", type=Path, metavar="FILE", help="its weights, if not the published ones"
+    )
     parser.add_argument("--clip", default="ViT-B-32", help="open_clip's name (%(default)s)")
     parser.add_argument("--pretrained", default="openai", help="open_clip's tag, or a checkpoint file (%(default)s)")
     parser.add_argument("--proposals", type=int, default=300, help="candidate boxes of a picture (%(default)s)")
@@ -126,8 +137,9 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         stages.build(Path(folder))
         templates = stages.templates(Path(folder))
-    queries = dict(phrasings(query, templates) for query in chosen.query)
-    models = load(chosen.detector, chosen.clip, chosen.pretrained)
+    models = load(chosen.detector, chosen.detector_checkpoint, chosen.clip, chosen.pretrained)
+    described = dict(phrasings(query, templates) for query in chosen.query)
+    queries = {name: embed_query(models.clip, texts) for name, texts in described.items()}
     for path in chosen.pictures:
         found = detect(models, read(path), queries, chosen.proposals, chosen.top_k)
         print(json.dumps({"image": str(path), "detections": [vars(one) for one in found]}))

@@ -46,9 +46,10 @@ def test_whole(
     size, look = clip.visual.image_size, clip.visual.preprocess_cfg
     models = reference.Models(network, clip, image_transform(size, False, look["mean"], look["std"]))
     templates = stages.templates(programs)
-    queries = dict(reference.phrasings(query, templates) for query in QUERIES)
+    described = dict(reference.phrasings(query, templates) for query in QUERIES)
+    queries = {name: reference.embed_query(clip, texts) for name, texts in described.items()}
 
-    chosen, proposals = (photos, 300) if full else (photos[:3], 60)
+    chosen, proposals = (photos, 100) if full else (photos[:3], 60)
     asked = [argument for query in QUERIES for argument in ("--query", query)]
     everything = ["--rank", "cosine", "--nms", "1", "--proposals", str(proposals), "--format", "jsonl"]
     where = ["--models", str(tmp_path), "--dtype", "float32", "--device", "cpu"]
