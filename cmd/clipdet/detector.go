@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 
 	"github.com/spf13/cobra"
@@ -64,10 +65,20 @@ type detectorFlags struct {
 	context   float64
 	proposals int
 	threads   int
+	textCache string
 	topK      int
 	threshold float64
 	nms       float64
 	rank      *choice
+}
+
+// defaultTextCache lies beside the models' cache.
+func defaultTextCache() string {
+	models, err := model.CacheDir()
+	if err != nil {
+		return "" // there is no cache, then
+	}
+	return filepath.Join(filepath.Dir(models), "text")
 }
 
 func (f *detectorFlags) add(cmd *cobra.Command) {
@@ -77,6 +88,8 @@ func (f *detectorFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.templates, "templates", "", "`FILE` of phrasings, one a line with {} for the name, # for comments (default: seven of CLIP's)")
 	f.modelFlags.add(cmd)
 	flags.IntVar(&f.threads, "threads", 0, "CPU threads of one operation, `N`; 0 is one for each processor, and fewer are faster where others use them")
+	flags.StringVar(&f.textCache, "text-cache", defaultTextCache(), "keep the queries' embeddings in `DIR` for later runs; \"\" keeps none")
+	_ = cmd.MarkFlagDirname("text-cache") // fails for an unknown flag only
 	flags.IntVar(&f.proposals, "proposals", detect.DefaultProposals, "at most `N` candidate boxes of a picture")
 	f.crop = addChoice(cmd, "crop", "how a box becomes CLIP's square, by its centre, its whole in another shape, or its whole with a margin",
 		string(pixels.CropCLIP), string(pixels.CropSquash), string(pixels.CropPad))
@@ -104,6 +117,7 @@ func (f *detectorFlags) plan(cmd *cobra.Command) (plan, error) {
 			DType:     f.dtype.value,
 			Proposals: f.proposals,
 			Threads:   f.threads,
+			TextCache: f.textCache,
 			Crop:      pixels.Crop{Mode: pixels.CropMode(f.crop.value), Context: f.context},
 			Logger:    logger(cmd),
 		},

@@ -82,6 +82,10 @@ type Options struct {
 	// Batch is the largest number of crops, or phrases, that are encoded at once; it
 	// bounds the memory. 0 is DefaultBatch.
 	Batch int
+	// TextCache is a directory, made where it is missing, in which the embeddings of
+	// phrases are kept, so that a later run with the same model and phrases needn't
+	// encode them: up to 4 D bytes a phrase, D the embedding's width. "" keeps none.
+	TextCache string
 	// Threads is the number of CPU threads of one operation; 0 is GOMAXPROCS. They
 	// wait for each other by spinning, which is very slow where other programs keep
 	// the processors busy: then start your program with GOMP_SPINCOUNT=10000 in its
@@ -130,6 +134,7 @@ type Detector struct {
 	network   *rpn.Network
 	image     *clip.Encoder
 	text      *clip.Encoder
+	texts     textCache
 }
 
 // Open loads the models onto the device. The caller closes the Detector.
@@ -155,6 +160,7 @@ func Open(ctx context.Context, options Options) (*Detector, error) {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
 	d := &Detector{options: options, files: files, tokenizer: tokenizer, engine: engine}
+	d.texts = newTextCache(options.TextCache, files.Text.Manifest, device, options.Logger)
 	if err := engine.Do(ctx, d.load); err != nil {
 		engine.Close()
 		return nil, fmt.Errorf("detect: %w", err)

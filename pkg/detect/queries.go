@@ -21,6 +21,7 @@ type Queries struct {
 	detector *Detector
 	names    []string
 	phrases  [][]string  // of each query, as the text tower saw them
+	encoded  int         // phrases that were not in the cache
 	each     *torch.Kept // [Q,T,D]: the phrasings, unit; short rows repeat their first
 	classes  *torch.Kept // [Q+G,D]: the mean of each query's phrasings, unit; then the background, unit
 }
@@ -59,12 +60,12 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, err
 		return nil, fmt.Errorf("detect: background: %w", err)
 	}
 
+	texts := d.recall(&book, append(q.phrases[:len(q.phrases):len(q.phrases)], d.options.Background))
+	q.encoded = len(texts.missing)
 	rows, weights := book.layout(q.phrases, longest)
 	background := book.rows(d.options.Background)
 	err := d.engine.Do(ctx, func(s *torch.Scope) error {
-		all := d.text.EncodeAll(s, len(book.tokens), d.options.Batch, func(low, high int) torch.Tensor {
-			return uploadTokens(s, book.tokens[low:high])
-		})
+		all := texts.embed(s)
 		n, t := int64(len(q.names)), int64(longest)
 		each := s.IndexSelect(all, 0, torch.Upload(s, rows, n*t))
 		each = s.Reshape(each, n, t, -1)
@@ -79,9 +80,14 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, err
 	if err != nil {
 		return nil, fmt.Errorf("detect: queries: %w", err)
 	}
-	d.options.Logger.Debug("queries embedded", "queries", len(queries), "phrases", len(book.tokens))
+	texts.keep()
+	d.options.Logger.Debug("queries embedded", "queries", len(queries), "phrases", len(book.tokens), "encoded", q.encoded)
 	return q, nil
 }
+
+// Encoded is how many phrases the text tower embedded for these queries; the others
+// came from the cache of Options.TextCache.
+func (q *Queries) Encoded() int { return q.encoded }
 
 // Names are the names of the queries, in the order in which they were given.
 func (q *Queries) Names() []string { return append([]string(nil), q.names...) }
@@ -90,6 +96,83 @@ func (q *Queries) Names() []string { return append([]string(nil), q.names...) }
 func (q *Queries) Close() {
 	q.each.Drop()
 	q.classes.Drop()
+}
+
+// texts are the embeddings of a phrasebook [P,D], as far as the cache has them.
+type texts struct {
+	detector *Detector
+	book     *phrasebook
+	values   []float32  // [P,D], zeros where missing; nil where there is no cache
+	missing  []int64    // rows of the book that the text tower has to embed
+	unkept   [][]string // lists of phrases that the cache lacks
+}
+
+// recall looks the lists of phrases, which the book holds, up in the cache.
+func (d *Detector) recall(book *phrasebook, lists [][]string) *texts {
+	t := &texts{detector: d, book: book}
+	width := d.files.Text.Manifest.EmbeddingWidth
+	known := make([]bool, len(book.tokens))
+	if d.texts.dir != "" {
+		t.values = make([]float32, len(book.tokens)*width)
+	}
+	for _, phrases := range lists {
+		found := d.texts.read(book.tokensOf(phrases))
+		if found == nil {
+			t.unkept = append(t.unkept, phrases)
+			continue
+		}
+		for i, row := range book.rows(phrases) {
+			copy(t.values[int(row)*width:], found[i*width:(i+1)*width])
+			known[row] = true
+		}
+	}
+	for row := range known {
+		if !known[row] {
+			t.missing = append(t.missing, int64(row))
+		}
+	}
+	return t
+}
+
+// embed gives all embeddings [P,D], and encodes the missing ones for that.
+func (t *texts) embed(s *torch.Scope) torch.Tensor {
+	d, width := t.detector, int64(t.detector.files.Text.Manifest.EmbeddingWidth)
+	encode := func() torch.Tensor {
+		return d.text.EncodeAll(s, len(t.missing), d.options.Batch, func(low, high int) torch.Tensor {
+			tokens := make([][]int64, 0, high-low)
+			for _, row := range t.missing[low:high] {
+				tokens = append(tokens, t.book.tokens[row])
+			}
+			return uploadTokens(s, tokens)
+		})
+	}
+	if t.values == nil {
+		return encode()
+	}
+	if len(t.missing) > 0 {
+		fresh := torch.Download[float32](s, encode())
+		for i, row := range t.missing {
+			if s.Err() == nil {
+				copy(t.values[row*width:], fresh[int64(i)*width:int64(i+1)*width])
+			}
+		}
+	}
+	return torch.Upload(s, t.values, int64(len(t.book.tokens)), width)
+}
+
+// keep gives the cache what it lacked.
+func (t *texts) keep() {
+	if t.values == nil {
+		return
+	}
+	width := t.detector.files.Text.Manifest.EmbeddingWidth
+	for _, phrases := range t.unkept {
+		var values []float32
+		for _, row := range t.book.rows(phrases) {
+			values = append(values, t.values[int(row)*width:(int(row)+1)*width]...)
+		}
+		t.detector.texts.write(t.book.tokensOf(phrases), values)
+	}
 }
 
 // phrasebook gives each different phrase one row of tokens, so that none is encoded twice.
@@ -122,6 +205,14 @@ func (b *phrasebook) rows(phrases []string) []int64 {
 		rows[i] = b.row[phrase]
 	}
 	return rows
+}
+
+func (b *phrasebook) tokensOf(phrases []string) [][]int64 {
+	tokens := make([][]int64, len(phrases))
+	for i, row := range b.rows(phrases) {
+		tokens[i] = b.tokens[row]
+	}
+	return tokens
 }
 
 // layout gives the rows [Q,T] of the phrasings and their weights [Q,T] in the mean.

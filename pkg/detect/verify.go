@@ -9,24 +9,32 @@ import (
 	"github.com/clipdet/clipdet/pkg/torch"
 )
 
+// ErrNotHere says that a model's weights are of a type that the device has no
+// operations for: float16 on a CPU.
+var ErrNotHere = errors.New("weights of this type run on GPUs only")
+
 // Verify reads all of a model's file, as model.Check does, and replays its known answer
 // on a device ("auto", "cpu" or "cuda:N"). It gives the largest difference, as
 // model.KnownAnswer.Compare defines it, and fails with model.ErrAnswer when that is
-// above the manifest's tolerance. Where another torch exported the model, the errors of
-// loading, calling and comparing it say so.
+// above the manifest's tolerance, and with ErrNotHere when only the reading could be
+// done. Where another torch exported the model, the errors of loading, calling and
+// comparing it say so.
 func Verify(ctx context.Context, file model.File, device string) (difference float64, err error) {
 	on, err := torch.ParseDevice(device)
 	if err != nil {
 		return 0, fmt.Errorf("detect: verify: %w", err)
+	}
+	if err := model.Check(file.Path); err != nil {
+		return 0, fmt.Errorf("detect: verify %w", err)
+	}
+	if file.Manifest.DType == model.Float16 && !on.IsCUDA() {
+		return 0, fmt.Errorf("detect: verify %s: %w", file.Path, ErrNotHere)
 	}
 	engine, err := torch.Start(on, 0)
 	if err != nil {
 		return 0, fmt.Errorf("detect: verify: %w", err)
 	}
 	defer engine.Close()
-	if err := model.Check(file.Path); err != nil {
-		return 0, fmt.Errorf("detect: verify %w", err)
-	}
 	err = engine.Do(ctx, func(s *torch.Scope) error {
 		outputs, err := answer(s, file)
 		if err == nil {

@@ -22,6 +22,11 @@ func TestVerify(t *testing.T) {
 			t.Errorf("%s: another input gives %v, want ErrAnswer", file.Path, err)
 		}
 	}
+	half := files.RPN
+	half.Manifest.DType = model.Float16
+	if _, err := Verify(t.Context(), half, "cpu"); !errors.Is(err, ErrNotHere) {
+		t.Errorf("float16 on a CPU: got %v, want ErrNotHere", err)
+	}
 	if _, err := Verify(t.Context(), files.RPN, "abacus"); !errors.Is(err, ErrDevice) {
 		t.Errorf("got %v, want ErrDevice", err)
 	}

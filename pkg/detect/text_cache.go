@@ -1,0 +1,100 @@
+package detect
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash/crc32"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/torch"
+)
+
+// textCache keeps the embeddings of phrases in files, so that a later run with the
+// same model encodes none of them again. The zero textCache keeps nothing.
+//
+// A file holds the phrasings of one query, [T,D] float32 little endian, and the CRC-32
+// of that. Its name is made of the text tower's digest, the kind of device, and the
+// tokens, so that nothing can be stale. A file that isn't whole counts as missing.
+type textCache struct {
+	dir   string
+	width int
+	log   *slog.Logger
+}
+
+func newTextCache(dir string, text model.Manifest, device torch.Device, log *slog.Logger) textCache {
+	if dir == "" {
+		return textCache{}
+	}
+	kind := "cpu"
+	if device.IsCUDA() {
+		kind = "cuda"
+	}
+	return textCache{filepath.Join(dir, text.Digest[:32]+"-"+kind), text.EmbeddingWidth, log}
+}
+
+// read gives the embeddings [T,D] of phrases by their tokens, or nil.
+func (c textCache) read(tokens [][]int64) []float32 {
+	if c.dir == "" {
+		return nil
+	}
+	data, err := os.ReadFile(c.path(tokens))
+	size := 4 * len(tokens) * c.width
+	if err != nil || len(data) != size+4 || crc32.ChecksumIEEE(data[:size]) != binary.LittleEndian.Uint32(data[size:]) {
+		return nil
+	}
+	values := make([]float32, size/4)
+	for i := range values {
+		values[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+	}
+	return values
+}
+
+// write keeps the embeddings [T,D] of phrases. What goes wrong is logged only: the
+// caller has the embeddings.
+func (c textCache) write(tokens [][]int64, values []float32) {
+	data := make([]byte, 0, 4*len(values)+4)
+	for _, v := range values {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
+	}
+	data = binary.LittleEndian.AppendUint32(data, crc32.ChecksumIEEE(data))
+	if err := c.replace(c.path(tokens), data); err != nil {
+		c.log.Debug("embeddings of phrases can't be kept", "error", err)
+	}
+}
+
+// replace writes beside and renames, so that another process sees all of a file or none.
+func (c textCache) replace(path string, data []byte) error {
+	if err := os.MkdirAll(c.dir, 0o755); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(c.dir, ".partial-*")
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(file.Name()) // what was wrong with the file is the error
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func (c textCache) path(tokens [][]int64) string {
+	h := sha256.New()
+	for _, row := range tokens {
+		_ = binary.Write(h, binary.LittleEndian, row) // a hash takes everything
+	}
+	return filepath.Join(c.dir, hex.EncodeToString(h.Sum(nil)[:16])+".f32")
+}
