@@ -109,8 +109,9 @@ func modelsVerifyCommand() *cobra.Command {
 		Long: `Reads each archive of a directory, or each built-in one, compares it with the
 digest in its manifest, runs it on the input that the manifest names, and compares
 the output with the one that the export recorded. Then it sees whether the
-archives make a detector. A line is "ok", "problem" with the reason, or "ignored"
-for a file that is no model of clipdet.`,
+archives make a detector. A line is "ok", "problem" with the reason, "ignored" for
+a file that is no model of clipdet, or "not run" where the device lacks the type of
+the weights (float16 on a CPU), so that only the file was checked.`,
 		Example: `  clipdet models verify
   clipdet models verify models/vit-b-32 --device cuda:0`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -137,6 +138,8 @@ for a file that is no model of clipdet.`,
 				switch note, err := verify(cmd, set, e, f.device); {
 				case errors.Is(err, model.ErrNoManifest):
 					word, detail = "ignored", err.Error()
+				case errors.Is(err, detect.ErrNotHere):
+					word, detail = "not run", fmt.Sprintf("%s in %s: %v; its file is whole", e.Manifest.Kind, e.Manifest.DType, detect.ErrNotHere)
 				case err != nil:
 					word, detail = "problem", err.Error()
 					failed = append(failed, e.Name)
@@ -173,7 +176,7 @@ func verify(cmd *cobra.Command, set model.Set, e model.Entry, device string) (st
 	}
 	difference, err := detect.Verify(cmd.Context(), file, device)
 	if err != nil {
-		if _, why, ok := strings.Cut(err.Error(), file.Path+": "); ok {
+		if _, why, ok := strings.Cut(err.Error(), file.Path+": "); ok && !errors.Is(err, detect.ErrNotHere) {
 			err = errors.New(why)
 		}
 		return "", err

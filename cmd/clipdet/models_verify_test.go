@@ -158,6 +158,11 @@ func TestVerify(t *testing.T) {
 		{name: "file names exchanged", files: map[string][]byte{rpnFile: whole(textFile), textFile: whole(rpnFile)},
 			opens: true, stdout: []string{"ok rpn.pt clip-text in float32", "ok clip-text.pt rpn in float32"}},
 
+		{name: "float16 on a CPU", files: map[string][]byte{"clip-text.float16.pt": resealed(textFile, func(m *model.Manifest) { m.DType = model.Float16 })}, opens: true,
+			stdout: []string{"not run clip-text.float16.pt clip-text in float16: weights of this type run on GPUs only; its file is whole", "ok clip-text.pt"}},
+		{name: "a byte of a weight in float16 changed", files: map[string][]byte{"clip-text.float16.pt": flipWeight(t, resealed(textFile, func(m *model.Manifest) { m.DType = model.Float16 }))}, opens: true, code: exitSetup,
+			stdout: []string{"problem clip-text.float16.pt archive is not as it was exported: record"}},
+
 		{name: "truncated", files: map[string][]byte{rpnFile: whole(rpnFile)[:100_000]}, code: exitSetup,
 			stdout: []string{"problem rpn.pt not a TorchScript archive (100000 bytes", "copy or export", "ok clip-text.pt"}, stderr: []string{"1 of the above do not work: rpn.pt"}},
 		{name: "the last byte is missing", files: map[string][]byte{rpnFile: whole(rpnFile)[:len(whole(rpnFile))-1]}, code: exitSetup,

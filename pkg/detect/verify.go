@@ -50,17 +50,16 @@ func Verify(ctx context.Context, file model.File, device string) (difference flo
 
 // advise says what to do about a model that doesn't load, run or answer.
 func advise(err error, file model.File) error {
-	switch other := file.Manifest.OtherTorch(torch.Version()); {
-	case errors.Is(err, torch.ErrOutOfMemory):
+	switch {
+	case errors.Is(err, torch.ErrOutOfMemory) || !errors.Is(err, torch.ErrLibtorch) && !errors.Is(err, model.ErrAnswer):
 		return err
-	case other != "":
+	case file.Manifest.OtherTorch(torch.Version()) != "":
 		return file.Explain(err, torch.Version())
 	case errors.Is(err, model.ErrAnswer):
 		return fmt.Errorf("%w; export the model again, or take a device that answers right", err)
-	case errors.Is(err, torch.ErrLibtorch):
-		return fmt.Errorf("%w; it is not the %s that its manifest says, or this device can't run it: export the model again, or take another device", err, file.Manifest.Kind)
 	}
-	return err
+	return fmt.Errorf("%w; it is not the %s that its manifest says, or this device can't run it: export the model again, or take another device",
+		err, file.Manifest.Kind)
 }
 
 // answer runs the model on the inputs of its known answer.
