@@ -21,7 +21,8 @@ ALLOWED_WAITS = {"rpn.suppress": "aten::equal"}
 # answer on the host. Those that give a number are found by their type.
 COUNTING = re.compile(
     "aten::(nonzero|nonzero_numpy|argwhere|masked_select|_?unique|_unique2|unique_dim|unique_consecutive|bincount|histc|"
-    "multinomial|inverse|cholesky|linalg_(inv|solve|cholesky|eigh?|lstsq))|prim::Print"
+    "multinomial|one_hot|inverse|cholesky|linalg_(inv|pinv|solve|cholesky|eigh?|svd|lstsq|lu_factor|matrix_rank))|"
+    "prim::Print"
 )
 # What gives a number or a truth without looking at values.
 METADATA = re.compile(
@@ -30,13 +31,14 @@ METADATA = re.compile(
 )
 NUMBER = re.compile(r"(int|float|bool|Scalar|number|complex)(\[\])*")
 MASKS = re.compile(
-    "aten::([gln]e|[gl]t|eq|greater(_equal)?|less(_equal)?|isnan|isinf|isfinite|isclose|logical_(and|or|xor|not))_?"
+    "aten::([gln]e|[gl]t|eq|greater(_equal)?|less(_equal)?|isnan|isinf|isfinite|isclose|isin|any|all|"
+    "logical_(and|or|xor|not))_?"
 )
 # What leaves a mask a mask.
 KEEP_MASKS = re.compile(
     "prim::.*|aten::(to|(reshape|flatten|view|view_as|slice|select|unsqueeze|squeeze|expand|expand_as|repeat|permute|"
     "transpose|t|clone|contiguous|detach|cat|stack|unbind|split|chunk|flip|roll|gather|index|index_select|narrow|triu|"
-    "tril|any|all|__and__|__or__|__xor__|bitwise_(and|or|xor|not)|__getitem__|values)_?)"
+    "tril|__and__|__or__|__xor__|bitwise_(and|or|xor|not)|__getitem__|values)_?)"
 )
 CHANGE_LISTS = ("aten::append", "aten::insert", "aten::extend", "aten::_set_item")
 BOOL = 11  # torch.bool in graphs
@@ -227,8 +229,8 @@ class Reader:
         by_name = dict(zip(given, inputs, strict=False))
         host = all(v.host for v in inputs)
         if kind == "aten::to":
-            target = by_name.get("device", by_name.get("other"))
-            host = inputs[0].host if target is None or absent(given.get("device", output)) else target.host
+            kept = absent(given.get("device")) and "other" not in given
+            host = inputs[0].host if kept else by_name.get("device", by_name.get("other", inputs[0])).host
         dtype = constant_of(given.get("dtype"))
         mask = bool(MASKS.fullmatch(kind) or (KEEP_MASKS.fullmatch(kind) and any(v.mask for v in inputs)))
         if dtype is not None:
