@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import re
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -293,10 +294,12 @@ def save(
     seed: int = 1,
     values: int = 16,
     twin: nn.Module | None = None,
+    may_wait: bool = False,
 ) -> dict:
     """Scripts a module where it is not yet, checks it, and writes it to path with its manifest, which is returned.
 
     twin answers in the module's place where this machine can't run the module's dtype: the same weights in float32.
+    may_wait is for networks of others: that they wait for the device, which slows a GPU down, is then only warned of.
     Raises ContractError, and writes nothing, when a check fails.
     """
     module = module.eval().requires_grad_(False)
@@ -315,6 +318,10 @@ def save(
     }
     data = serialise(scripted, described)
     problems = inspect(data)
+    if may_wait:
+        for wait in (problem for problem in problems if problem.startswith(graph.WAIT)):
+            warnings.warn(f"{path.name}: {wait}", stacklevel=2)
+        problems = [problem for problem in problems if not problem.startswith(graph.WAIT)]
     if runs_here and not problems:
         problems = replay(data, fields["kind"], inputs, described["known_answer"])
     if problems:

@@ -111,10 +111,11 @@ def export(
     dtype: str = "float32",
     channels_last: bool = True,
     text_too: bool = True,
+    may_wait: bool = False,
 ) -> list[Path]:
     """Writes clip-image.pt and clip-text.pt (clip-image.bfloat16.pt and so on) into out and returns their paths.
 
-    Both towers are put in evaluation mode and lose their gradients.
+    Both towers are put in evaluation mode and lose their gradients. may_wait is as archive.save has it.
     """
     image, text = pair.image.eval().requires_grad_(False), pair.text.eval().requires_grad_(False)
     state = {f"image.{k}": v for k, v in image.state_dict().items()}
@@ -130,7 +131,9 @@ def export(
         described = archive.manifest(kind, pair.architecture, weights, dtype, last, **fields)
         path = out / archive.file_name(kind, dtype)
         twin_if_needed = twin if dtype == "float16" else None  # most float16 operators are missing on CPUs
-        archive.save(path, encoder, described, [example], tolerance=TOLERANCE[dtype], twin=twin_if_needed)
+        archive.save(
+            path, encoder, described, [example], tolerance=TOLERANCE[dtype], twin=twin_if_needed, may_wait=may_wait
+        )
         return path
 
     crops, tokens = Input((1, 3, pair.size, pair.size), "float32"), Input((1, CONTEXT), "int64")

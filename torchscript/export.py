@@ -9,6 +9,7 @@ export.py builtin --rpn FILE --clip FILE --out DIR
 
 import argparse
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,9 +126,12 @@ def export_clip(chosen: argparse.Namespace, name: str, tag: str | None, origin: 
         tag = "openai" if model.openai else tag
         listed = published.clip(name, tag or "") if tag or not origin.file else None
         pair, weights = model.from_file(*origin.place(listed))
-    for line in model.advice():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        paths = write_clip(chosen, pair, weights)
+    for line in [*model.advice(), *(str(warning.message) for warning in caught if warning.category is UserWarning)]:
         print(f"note: {line}", file=sys.stderr)
-    return write_clip(chosen, pair, weights)
+    return paths
 
 
 def export(chosen: argparse.Namespace) -> list[Path]:
@@ -183,7 +187,7 @@ def write_rpn(chosen: argparse.Namespace, detector: nn.Module, architecture: str
 def write_clip(chosen: argparse.Namespace, pair: clip.Pair, weights: Weights) -> list[Path]:
     paths = []
     for dtype in chosen.dtype:
-        paths += clip.export(chosen.out, pair, weights, dtype, chosen.memory_format == "channels_last")
+        paths += clip.export(chosen.out, pair, weights, dtype, chosen.memory_format == "channels_last", may_wait=True)
     return paths
 
 

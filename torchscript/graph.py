@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+WAIT = "a wait for the device"  # how the finding begins that is slow and not wrong
+
 # The one wait that the contract allows: whether a round of suppression changed anything. Once in the function's code.
 ALLOWED_WAITS = {"rpn.suppress": "aten::equal"}
 
@@ -214,7 +216,7 @@ class Reader:
             self.waits.setdefault(where, set()).add(node.output().debugName())
             if len(self.waits[where]) == 1:
                 return
-        self.found.add(f"a wait for the device: {what} in {where}")
+        self.found.add(f"{WAIT}: {what} in {where}")
 
     def result(self, node: torch._C.Node, inputs: list[Value], output: torch._C.Value) -> Value:
         """What is known of an operator's output."""

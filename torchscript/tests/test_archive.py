@@ -166,6 +166,19 @@ def test_refuses(tmp_path: Path, module: nn.Module, why: str) -> None:
     assert not list(tmp_path.iterdir()), "a refused archive was written"
 
 
+def test_warns_of_waits_where_they_are_allowed(tmp_path: Path) -> None:
+    class Waiting(Linear):
+        def forward(self, crops: Tensor) -> Tensor:
+            return crops.flatten(1) @ self.weight + float(crops.shape[0]) * (0 * self.weight.sum()).item()
+
+    with pytest.raises(ContractError, match="a wait for the device: aten::item"):
+        save(tmp_path / "model.pt", Waiting())
+    with pytest.warns(UserWarning, match=r"model.pt: a wait for the device: aten::item"):
+        archive.save(tmp_path / "model.pt", Waiting(), FIELDS, CROP, tolerance=1e-5, may_wait=True)
+    with pytest.raises(ContractError, match="a fixed device"):
+        archive.save(tmp_path / "other.pt", Bound(), FIELDS, CROP, tolerance=1e-5, may_wait=True)
+
+
 def test_refuses_text_tower_that_sees_padding(tmp_path: Path) -> None:
     fields = archive.manifest("clip-text", "test", WEIGHTS, "float32", False)
     with pytest.raises(ContractError, match="columns after the last end of text"):
