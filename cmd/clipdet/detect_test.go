@@ -156,7 +156,7 @@ func TestOutputs(t *testing.T) {
 		case "json":
 			for _, p := range parse[[]picture](t, stdout) {
 				rows += len(p.Detections)
-				for _, stage := range []string{"upload", "rpn", "crop", "encode", "rank"} {
+				for _, stage := range []string{"upload", "rpn", "crop", "encode", "rank", "download"} {
 					if _, ok := p.Timings[stage]; !ok {
 						t.Errorf("%s: timings_ms of %s has no %s", format, p.Image, stage)
 					}

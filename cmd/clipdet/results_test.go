@@ -32,9 +32,9 @@ const (
 	goldenFound = `{"image":"a & b.png","width":640,"height":480,"proposals":300,"detections":[LEAD` +
 		`{"query":"dog","box":[1,2.5,11,22.5],"score":0.75,"cosine":0.25,"probability":0.5,"objectness":0.125,"phrase":"a <dog> & \"cat\", or so","runner_up":"bike"},LEAD` +
 		`{"query":"bike","box":[0,0,640,480],"score":0.5,"cosine":-0.5,"probability":1,"objectness":1,"phrase":"a bike","runner_up":""}` +
-		`],"timings_ms":{"upload":0,"rpn":1.5,"crop":0,"encode":0,"rank":0}}`
+		`],"timings_ms":{"upload":0,"rpn":1.5,"crop":0,"encode":0,"rank":0,"download":0}}`
 	goldenError = `{"image":"broken.png","error":"it is <broken>"}`
-	goldenNone  = `{"image":"none.png","width":2,"height":1,"proposals":0,"detections":[],"timings_ms":{"upload":0,"rpn":0,"crop":0,"encode":0,"rank":0}}`
+	goldenNone  = `{"image":"none.png","width":2,"height":1,"proposals":0,"detections":[],"timings_ms":{"upload":0,"rpn":0,"crop":0,"encode":0,"rank":0,"download":0}}`
 )
 
 func TestResultFormats(t *testing.T) {

@@ -57,6 +57,7 @@ func BenchmarkDetectWarm640x480(b *testing.B) {
 		stages.Crop += t.Crop
 		stages.Encode += t.Encode
 		stages.Rank += t.Rank
+		stages.Download += t.Download
 	}
 	for range 3 {
 		detect()
@@ -67,6 +68,7 @@ func BenchmarkDetectWarm640x480(b *testing.B) {
 	}
 	for name, stage := range map[string]time.Duration{
 		"upload": stages.Upload, "rpn": stages.RPN, "crop": stages.Crop, "encode": stages.Encode, "rank": stages.Rank,
+		"download": stages.Download,
 	} {
 		b.ReportMetric(float64(stage.Microseconds())/1000/float64(b.N), name+"-ms")
 	}

@@ -91,6 +91,10 @@ type Options struct {
 	// the processors busy: then start your program with GOMP_SPINCOUNT=10000 in its
 	// environment, which libgomp reads when it is loaded, or use one thread.
 	Threads int
+	// Synchronize waits for the device at the end of each stage, so that the Timings
+	// are those of the stages themselves. That keeps a GPU from working ahead, so it
+	// is for measuring; on the CPU it changes nothing.
+	Synchronize bool
 	// Logger receives what happens at Debug level; nil is silent.
 	Logger *slog.Logger
 }

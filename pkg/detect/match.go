@@ -25,15 +25,15 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (*
 	if len(r.proposals) == 0 {
 		return result, nil
 	}
-	since := time.Now()
 	var top ranking
 	err = r.detector.engine.Do(ctx, func(s *torch.Scope) error {
-		top = r.rank(s, queries, params)
+		top = r.rank(s, queries, params, &result.Timings)
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("detect: match: %w", err)
 	}
+	since := time.Now()
 	overlaps := r.overlaps(params)
 	for q := range queries.names {
 		found, err := r.pick(top, queries, q, overlaps, params)
@@ -43,7 +43,7 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (*
 		result.Detections = append(result.Detections, found...)
 	}
 	slices.SortStableFunc(result.Detections, func(a, b Detection) int { return cmp.Compare(b.Score, a.Score) })
-	lap(since, &result.Timings.Rank)
+	result.Timings.Rank += time.Since(since)
 	return result, nil
 }
 
@@ -68,7 +68,8 @@ const phraseElements = 16 << 20
 //
 // Shape letters: K boxes, Q queries, G background phrasings, T phrasings of a query,
 // D the width of an embedding, M candidates.
-func (r *Regions) rank(s *torch.Scope, queries *Queries, params Params) ranking {
+func (r *Regions) rank(s *torch.Scope, queries *Queries, params Params, timings *Timings) ranking {
+	since := time.Now()
 	boxes := s.Use(r.embeddings)      // [K,D]
 	classes := s.Use(queries.classes) // [Q+G,D]
 	k, q := int64(len(r.proposals)), int64(len(queries.names))
@@ -101,7 +102,10 @@ func (r *Regions) rank(s *torch.Scope, queries *Queries, params Params) ranking 
 	for i, part := range parts {
 		parts[i] = s.Reshape(s.To(part, torch.Float32), -1)
 	}
-	values := torch.Download[float32](s, s.Cat(0, parts...))
+	joined := s.Cat(0, parts...)
+	since = r.detector.lap(s, since, &timings.Rank)
+	values := torch.Download[float32](s, joined)
+	r.detector.lap(s, since, &timings.Download)
 	if s.Err() != nil {
 		return ranking{}
 	}

@@ -3,6 +3,7 @@ package detect
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/clipdet/clipdet/pkg/prompt"
 	"github.com/clipdet/clipdet/pkg/torch"
@@ -20,10 +21,11 @@ type Query = prompt.Query
 type Queries struct {
 	detector *Detector
 	names    []string
-	phrases  [][]string  // of each query, as the text tower saw them
-	encoded  int         // phrases that were not in the cache
-	each     *torch.Kept // [Q,T,D]: the phrasings, unit; short rows repeat their first
-	classes  *torch.Kept // [Q+G,D]: the mean of each query's phrasings, unit; then the background, unit
+	phrases  [][]string    // of each query, as the text tower saw them
+	encoded  int           // phrases that were not in the cache
+	took     time.Duration // see Took
+	each     *torch.Kept   // [Q,T,D]: the phrasings, unit; short rows repeat their first
+	classes  *torch.Kept   // [Q+G,D]: the mean of each query's phrasings, unit; then the background, unit
 }
 
 // Queries embeds queries. Each query's phrasings are embedded to unit length,
@@ -33,7 +35,7 @@ type Queries struct {
 // It fails with ErrQuery when there is none or two have one name, with
 // prompt.ErrTooLong when a phrasing has more than CLIP's 77 tokens.
 func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, error) {
-	q := &Queries{detector: d}
+	q, since := &Queries{detector: d}, time.Now()
 	var book phrasebook
 	longest := 0
 	named := make(map[string]bool)
@@ -64,7 +66,9 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, err
 	q.encoded = len(texts.missing)
 	rows, weights := book.layout(q.phrases, longest)
 	background := book.rows(d.options.Background)
+	q.took = time.Since(since)
 	err := d.engine.Do(ctx, func(s *torch.Scope) error {
+		since := time.Now()
 		all := texts.embed(s)
 		n, t := int64(len(q.names)), int64(longest)
 		each := s.IndexSelect(all, 0, torch.Upload(s, rows, n*t))
@@ -75,6 +79,7 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, err
 			classes = s.Cat(0, classes, s.IndexSelect(all, 0, torch.Upload(s, background, int64(len(background)))))
 		}
 		q.each, q.classes = s.Keep(each), s.Keep(classes)
+		d.lap(s, since, &q.took)
 		return nil
 	})
 	if err != nil {
@@ -88,6 +93,10 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, err
 // Encoded is how many phrases the text tower embedded for these queries; the others
 // came from the cache of Options.TextCache.
 func (q *Queries) Encoded() int { return q.encoded }
+
+// Took is how long these queries took to tokenise, look up and embed, without the
+// wait for the engine. On a GPU it means something with Options.Synchronize alone.
+func (q *Queries) Took() time.Duration { return q.took }
 
 // Names are the names of the queries, in the order in which they were given.
 func (q *Queries) Names() []string { return append([]string(nil), q.names...) }

@@ -41,14 +41,14 @@ func (d *Detector) Regions(ctx context.Context, img image.Image) (*Regions, erro
 func (r *Regions) find(s *torch.Scope, picture *pixels.RGB) error {
 	d, since := r.detector, time.Now()
 	uploaded := pixels.Upload(s, picture) // [1,3,H,W]
-	since = lap(since, &r.timings.Upload)
+	since = d.lap(s, since, &r.timings.Upload)
 
 	proposals, err := d.network.Propose(s, uploaded, []rpn.Size{{Height: r.height, Width: r.width}}, d.options.Proposals)
 	if err != nil {
 		return err
 	}
 	r.proposals = proposals[0]
-	since = lap(since, &r.timings.RPN)
+	since = d.lap(s, since, &r.timings.RPN)
 	if len(r.proposals) == 0 {
 		return nil
 	}
@@ -59,14 +59,14 @@ func (r *Regions) find(s *torch.Scope, picture *pixels.RGB) error {
 	}
 	size, mean := d.files.Image.Manifest.InputSize, d.files.Image.Manifest.Mean
 	embeddings := d.image.EncodeAll(s, len(rects), d.options.Batch, func(low, high int) torch.Tensor {
-		lap(since, &r.timings.Encode) // of the batch before
-		since = time.Now()
+		// What ran since then encoded the batch before.
+		since = d.lap(s, since, &r.timings.Encode)
 		crops := pixels.Crops(s, uploaded, rects[low:high], d.options.Crop, size, mean) // [N,3,S,S]
-		since = lap(since, &r.timings.Crop)
+		since = d.lap(s, since, &r.timings.Crop)
 		return crops
 	})
 	r.embeddings = s.Keep(embeddings)
-	lap(since, &r.timings.Encode)
+	d.lap(s, since, &r.timings.Encode)
 	return nil
 }
 
@@ -79,8 +79,11 @@ func (r *Regions) Proposals() []Proposal { return append([]Proposal(nil), r.prop
 // Close frees the embeddings. It may be called twice.
 func (r *Regions) Close() { r.embeddings.Drop() }
 
-// lap adds the time since then to a stage, and gives the time now.
-func lap(then time.Time, stage *time.Duration) time.Time {
+// lap adds the time since then to a stage that ends, and gives the time now.
+func (d *Detector) lap(s *torch.Scope, then time.Time, stage *time.Duration) time.Time {
+	if d.options.Synchronize {
+		s.Synchronize()
+	}
 	now := time.Now()
 	*stage += now.Sub(then)
 	return now

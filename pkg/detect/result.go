@@ -33,25 +33,28 @@ type Result struct {
 }
 
 // Timings say how long the stages of one picture took. On a GPU, work goes on behind
-// a stage's end: a stage that waits for it (RPN, Rank) is charged with it.
+// a stage's end, and a stage that waits for it (RPN, Download) is charged with it;
+// with Options.Synchronize each stage is charged with its own work alone.
 type Timings struct {
-	Upload time.Duration // picture to the device
-	RPN    time.Duration // proposals
-	Crop   time.Duration // cutting and resizing the boxes
-	Encode time.Duration // embedding the crops
-	Rank   time.Duration // cosine, scores, top-k, download and NMS
+	Upload   time.Duration // picture to the device
+	RPN      time.Duration // proposals, to the host
+	Crop     time.Duration // cutting and resizing the boxes
+	Encode   time.Duration // embedding the crops
+	Rank     time.Duration // cosine, scores, top-k and NMS
+	Download time.Duration // scores to the host
 }
 
 // MarshalJSON gives the stages in milliseconds.
 func (t Timings) MarshalJSON() ([]byte, error) {
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	return json.Marshal(struct {
-		Upload float64 `json:"upload"`
-		RPN    float64 `json:"rpn"`
-		Crop   float64 `json:"crop"`
-		Encode float64 `json:"encode"`
-		Rank   float64 `json:"rank"`
-	}{ms(t.Upload), ms(t.RPN), ms(t.Crop), ms(t.Encode), ms(t.Rank)})
+		Upload   float64 `json:"upload"`
+		RPN      float64 `json:"rpn"`
+		Crop     float64 `json:"crop"`
+		Encode   float64 `json:"encode"`
+		Rank     float64 `json:"rank"`
+		Download float64 `json:"download"`
+	}{ms(t.Upload), ms(t.RPN), ms(t.Crop), ms(t.Encode), ms(t.Rank), ms(t.Download)})
 }
 
 // Rank says what the boxes of a query are ordered by: the Score of a Detection.
