@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import graph
 
@@ -181,6 +182,15 @@ def run(module: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
     return [outputs] if isinstance(outputs, Tensor) else list(outputs)
 
 
+def counted(module: nn.Module, inputs: Sequence[Tensor]) -> tuple[list[Tensor], int]:
+    """As run, and the floating-point operations of convolutions, matrix products and attention, two a multiply-add."""
+    counter = FlopCounterMode(display=False)
+    # In inference mode a linear layer reaches the counter whole, and it knows only the products that it is made of.
+    with torch.no_grad(), torch.jit.optimized_execution(False), counter:
+        outputs = module(*inputs)
+    return [outputs] if isinstance(outputs, Tensor) else list(outputs), counter.get_total_flops()
+
+
 def read_manifest(path: Path) -> dict:
     """An archive's manifest, read without loading its module."""
     return json.loads(torch._C.PyTorchFileReader(str(path)).get_record(MANIFEST))
@@ -306,9 +316,11 @@ def save(
     scripted = module if isinstance(module, torch.jit.ScriptModule) else torch.jit.script(module)
     runs_here = twin is None
     answering = scripted if runs_here else twin.eval()
-    expected = summary(run(answering, generate(seed, inputs)), values)
+    outputs, flops = counted(answering, generate(seed, inputs))
+    expected = summary(outputs, values)
     described = {
         **fields,
+        **({"flops": flops} if flops else {}),
         "known_answer": {
             "seed": seed,
             "inputs": [entry.manifest() for entry in inputs],

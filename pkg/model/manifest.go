@@ -76,6 +76,7 @@ type Manifest struct {
 	Proposals int     `json:"proposals,omitempty"` // rpn: rows of the output
 	NMS       float64 `json:"nms,omitempty"`       // rpn: the IoU above which the weaker of two proposals goes
 
+	FLOPs       int64       `json:"flops,omitempty"` // of the forward that makes the known answer; 0 where it wasn't counted
 	KnownAnswer KnownAnswer `json:"known_answer"`
 	Digest      string      `json:"digest"` // of everything in the archive, 64 lower-case hex digits
 }
@@ -132,6 +133,9 @@ func (m Manifest) Validate() error {
 	c.oneOf("memory_format", m.MemoryFormat, []string{"channels_last", "contiguous"})
 	if !isDate(m.Created) {
 		c.fail("created", "want an ISO 8601 date or nothing, got %q", m.Created)
+	}
+	if m.FLOPs < 0 {
+		c.fail("flops", "want a positive number, or none where it was not counted, got %d", m.FLOPs)
 	}
 	switch m.Kind {
 	case RPN:

@@ -60,6 +60,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		{CLIPImage, "known_answer.outputs: shapes [[1 64]]", func(m *Manifest) { m.EmbeddingWidth = 512 }},
 		{CLIPText, "known_answer.inputs: shapes [[1 3 224 224]]", func(m *Manifest) { m.KnownAnswer.Inputs = valid(CLIPImage).KnownAnswer.Inputs }},
 		{CLIPText, "known_answer.outputs: shapes [[2 64]]", func(m *Manifest) { m.KnownAnswer.Outputs[0].Shape[0] = 2 }},
+		{RPN, "flops: want a positive number", func(m *Manifest) { m.FLOPs = -1 }},
 		{RPN, "digest", func(m *Manifest) { m.Digest = "" }},
 		{RPN, "digest", func(m *Manifest) { m.Digest = strings.Repeat("A", 64) }},
 	}

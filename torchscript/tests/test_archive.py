@@ -91,6 +91,13 @@ def save(path: Path, module: nn.Module, inputs: list[Input] = CROP, fields: dict
     return archive.save(path, module, fields, inputs, tolerance=1e-5)
 
 
+def test_operations_of_a_forward_are_counted(tmp_path: Path) -> None:
+    for batch in (1, 2):
+        crops = [Input((batch, 3, 4, 4), "float32")]
+        assert save(tmp_path / "m.pt", Linear(), crops)["flops"] == batch * 2 * 48 * 5
+    assert "flops" not in save(tmp_path / "m.pt", Bidirectional(), [Input((1, 9), "int64")])
+
+
 def test_generator_is_the_one_go_has() -> None:
     # The literals of TestGenerate in pkg/model/known_answer_test.go.
     inputs = [
