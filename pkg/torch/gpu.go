@@ -1,0 +1,28 @@
+package torch
+
+// #cgo LDFLAGS: -ldl
+// #include "gpu.h"
+import "C"
+
+import "fmt"
+
+// GPU describes a GPU as its driver does.
+type GPU struct {
+	Name   string
+	Memory int64 // bytes
+	InUse  int64 // bytes, by all programs, when it was asked; libtorch gives nothing back that it once took
+}
+
+// GPU asks the driver about d. It fails with ErrDevice where d is no GPU or the driver
+// doesn't answer.
+func (d Device) GPU() (GPU, error) {
+	if !d.IsCUDA() {
+		return GPU{}, fmt.Errorf("%w: %v is no GPU", ErrDevice, d)
+	}
+	var name [256]C.char
+	var total, free C.size_t
+	if failed := C.gpu_look(C.int(d.code()), &name[0], C.int(len(name)), &total, &free); failed != nil {
+		return GPU{}, fmt.Errorf("%w: %v: %s", ErrDevice, d, C.GoString(failed))
+	}
+	return GPU{Name: C.GoString(&name[0]), Memory: int64(total), InUse: int64(total - free)}, nil
+}
