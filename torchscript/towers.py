@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import archive
 import checkpoint
 from archive import Weights
 from clip import CONTEXT, VOCABULARY, Pair
 from published import OPENAI
+from transformer import ImageTransformer, TextTransformer, fits
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # open_clip 2.24 imports timm by its old path
@@ -21,43 +22,29 @@ with warnings.catch_warnings():
 OPENAI_KEYS = ("input_resolution", "context_length", "vocab_size")
 
 
-class TextTower(nn.Module):
+def text_tower(model: nn.Module) -> TextTransformer:
     """The text half of an open_clip model, which its CLIP class keeps among its own members.
 
-    The same steps as CLIP.encode_text, but: columns may be cut off after the last end of text, which causal attention
-    never sees; only the row that is read is normalised; and the index is made on the tokens' device.
+    Raises ValueError when it is none that CLIP's tokens can be fed to.
     """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        half = getattr(model, "text", model)
-        pool = getattr(half, "text_pool_type", getattr(half, "pool_type", "none"))
-        if pool != "argmax" or half.attn_mask is None or getattr(half, "cls_emb", None) is not None:
-            raise ValueError("its text tower is not CLIP's: that one is causal and read at the end of the text")
-        taken = half.context_length, half.vocab_size
-        if taken != (CONTEXT, VOCABULARY):
-            raise ValueError(f"its text tower takes (length, vocabulary) {taken}, not CLIP's {CONTEXT, VOCABULARY}")
-        if isinstance(half.text_projection, nn.Linear):
-            raise ValueError("its text projection is a layer with a bias; CLIP's is a matrix")
-        self.token_embedding = half.token_embedding
-        self.positional_embedding = half.positional_embedding
-        self.transformer = half.transformer
-        self.ln_final = half.ln_final
-        self.text_projection = half.text_projection
-        self.register_buffer("attn_mask", half.attn_mask)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        length = tokens.shape[1]
-        x = self.token_embedding(tokens) + self.positional_embedding[:length]
-        x = self.transformer(x.transpose(0, 1), self.attn_mask[:length, :length])
-        x = x[tokens.argmax(1), torch.arange(tokens.shape[0], device=tokens.device)]
-        return self.ln_final(x) @ self.text_projection
+    half = getattr(model, "text", model)
+    pool = getattr(half, "text_pool_type", getattr(half, "pool_type", "none"))
+    mask = half.attn_mask
+    causal = mask is not None and torch.equal(mask, torch.full_like(mask, -torch.inf).triu(1))
+    if pool != "argmax" or not causal or getattr(half, "cls_emb", None) is not None:
+        raise ValueError("its text tower is not CLIP's: that one is causal and read at the end of the text")
+    taken = half.context_length, half.vocab_size
+    if taken != (CONTEXT, VOCABULARY):
+        raise ValueError(f"its text tower takes (length, vocabulary) {taken}, not CLIP's {CONTEXT, VOCABULARY}")
+    if isinstance(half.text_projection, nn.Linear):
+        raise ValueError("its text projection is a layer with a bias; CLIP's is a matrix")
+    return TextTransformer(half)
 
 
 def pair(name: str, model: nn.Module) -> Pair:
     """Takes an open_clip model apart. Raises ValueError, which names it, when it is no CLIP that clipdet can feed."""
     try:
-        text = TextTower(model)
+        text = text_tower(model)
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{name}: {error}") from error
     if getattr(model, "logit_bias", None) is not None:
@@ -69,7 +56,7 @@ def pair(name: str, model: nn.Module) -> Pair:
         raise ValueError(f"{name}: its pictures are not square but {model.visual.image_size}")
     described = model.visual.preprocess_cfg
     return Pair(
-        image=model.visual,
+        image=ImageTransformer(model.visual) if fits(model.visual) else model.visual,
         text=text,
         architecture=name,
         size=sizes.pop(),
