@@ -1,0 +1,326 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"runtime"
+	"time"
+
+	"github.com/clipdet/clipdet/pkg/clip"
+	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/pixels"
+	"github.com/clipdet/clipdet/pkg/prompt"
+	"github.com/clipdet/clipdet/pkg/torch"
+)
+
+// bench is one run of the command.
+type bench struct {
+	flags    *benchFlags
+	plan     plan
+	device   torch.Device
+	scratch  string // directory of made and drawn pictures
+	progress progress
+	inputs   []input // of a round
+	report   benchReport
+}
+
+func (b *bench) measure(ctx context.Context) error {
+	for _, part := range []struct {
+		does string
+		run  func(context.Context) error
+	}{
+		{"rounds, as detect runs", b.measureRounds},
+		{"rounds, stage by stage", b.measureStages},
+		{"CLIP by batch size, and the peak", b.measureEncoder},
+	} {
+		b.progress.say("%s", part.does)
+		if err := part.run(ctx); err != nil {
+			return err
+		}
+	}
+	b.report.utilise()
+	return nil
+}
+
+// measureRounds takes all pictures through detection with everything overlapped, several times.
+func (b *bench) measureRounds(ctx context.Context) error {
+	r := &b.report
+	before := gpuInUse(b.device)
+	start := time.Now()
+	detector, err := detect.Open(ctx, b.plan.options)
+	if err != nil {
+		return setupFailure(ctx, err)
+	}
+	defer detector.Close()
+	r.LoadMS = ms(time.Since(start))
+	r.models(detector.Info())
+	queries, err := detector.Queries(ctx, b.plan.queries...)
+	if err != nil {
+		return setupFailure(ctx, err)
+	}
+	if b.flags.warmUp > 0 {
+		if _, err := b.round(ctx, detector, queries, b.first(b.flags.warmUp)); err != nil {
+			return err
+		}
+	}
+	warm := hostMemory()
+	var images, crops []float64
+	proposals := 0
+	for range b.flags.rounds {
+		start := time.Now()
+		found, err := b.round(ctx, detector, queries, b.inputs)
+		if err != nil {
+			return err
+		}
+		took := time.Since(start).Seconds()
+		images, crops = append(images, float64(len(b.inputs))/took), append(crops, float64(found)/took)
+		proposals += found
+		r.wall += took
+	}
+	end := hostMemory()
+	r.Memory.Host = hostUse{Peak: end.peak, Growth: end.now - warm.now}
+	if b.device.IsCUDA() {
+		r.Memory.Device = &deviceUse{Peak: gpuInUse(b.device) - before}
+	}
+	r.Throughput.Images, r.Throughput.Crops = spreadOf(images), spreadOf(crops)
+	r.Workload.Proposals = float64(proposals) / float64(b.flags.rounds*len(b.inputs))
+	return nil
+}
+
+// first are n inputs, over again where there are fewer.
+func (b *bench) first(n int) []input {
+	var some []input
+	for i := range n {
+		some = append(some, b.inputs[i%len(b.inputs)])
+	}
+	return some
+}
+
+// round does what the detect command does with the inputs, but that its results go nowhere. It gives the number of
+// proposals.
+func (b *bench) round(ctx context.Context, detector *detect.Detector, queries *detect.Queries, inputs []input) (proposals int, err error) {
+	results, err := newResultWriter("jsonl", &output{Writer: io.Discard}, true, queries.Names())
+	if err != nil {
+		return 0, err
+	}
+	job := job{inputs: inputs, results: results, progress: progress{w: b.progress.w}}
+	if b.flags.pictures {
+		job.pictures = newPictures(b.scratch, queries.Names())
+	}
+	images := job.keep(decodeAhead(ctx, inputs, pixels.Limits{}, min(4, runtime.GOMAXPROCS(0))))
+	outcomes := detector.DetectAll(ctx, images, queries, b.plan.params)
+	err = job.run(ctx, counting(outcomes, &proposals))
+	return proposals, err
+}
+
+func counting(outcomes iter.Seq2[*detect.Result, error], proposals *int) iter.Seq2[*detect.Result, error] {
+	return func(yield func(*detect.Result, error) bool) {
+		for result, err := range outcomes {
+			if err == nil {
+				*proposals += len(result.Proposals)
+			}
+			if !yield(result, err) {
+				return
+			}
+		}
+	}
+}
+
+// measureStages takes the pictures one at a time, and waits for the device at each stage's end.
+func (b *bench) measureStages(ctx context.Context) error {
+	options := b.plan.options
+	options.Synchronize = true
+	detector, err := detect.Open(ctx, options)
+	if err != nil {
+		return setupFailure(ctx, err)
+	}
+	defer detector.Close()
+	var queries *detect.Queries
+	var texts, rates []float64
+	for i := range b.flags.rounds + 1 { // the first is to warm up, and then serves the pictures
+		again, err := detector.Queries(ctx, b.plan.queries...)
+		if err != nil {
+			return setupFailure(ctx, err)
+		}
+		if i == 0 {
+			queries = again
+			continue
+		}
+		again.Close()
+		texts, rates = append(texts, ms(again.Took())), append(rates, float64(again.Encoded())/again.Took().Seconds())
+		b.report.Workload.Phrases = again.Encoded()
+	}
+	b.report.Workload.Queries = len(queries.Names())
+	b.report.Throughput.Phrases, b.report.Text = spreadOf(rates), spreadOf(texts)
+	if b.report.words, err = b.words(); err != nil {
+		return &failure{exitSetup, err}
+	}
+
+	drawing := newPictures(b.scratch, queries.Names())
+	var samples []stageTimes
+	for _, in := range b.first(b.flags.warmUp) {
+		if _, err := b.stages(ctx, detector, queries, drawing, in); err != nil {
+			return err
+		}
+	}
+	for range b.flags.rounds {
+		for _, in := range b.inputs {
+			times, err := b.stages(ctx, detector, queries, drawing, in)
+			if err != nil {
+				return err
+			}
+			samples = append(samples, times)
+		}
+	}
+	b.report.addStages(samples)
+	return nil
+}
+
+// stageTimes are those of one picture.
+type stageTimes struct {
+	detect.Timings
+	decode, draw, whole time.Duration
+	resized             float64 // pixels that the rpn sees, without padding
+	crops               int
+}
+
+func (b *bench) stages(ctx context.Context, detector *detect.Detector, queries *detect.Queries, drawing *pictures, in input) (t stageTimes, err error) {
+	start := time.Now()
+	picture, err := decode(in, pixels.Limits{})
+	if err != nil {
+		return t, &failure{exitInputs, fmt.Errorf("%s", naming(in.path, err))}
+	}
+	t.decode = time.Since(start)
+	result, err := detector.Detect(ctx, picture, queries, b.plan.params)
+	if err != nil {
+		return t, setupFailure(ctx, err)
+	}
+	t.Timings, t.crops = result.Timings, len(result.Proposals)
+	if b.flags.pictures {
+		drawn := time.Now()
+		if err := drawing.drawNow("alone", picture, result); err != nil {
+			return t, &failure{exitInputs, fmt.Errorf("draw pictures: %w", err)}
+		}
+		t.draw = time.Since(drawn)
+	}
+	t.whole = time.Since(start)
+	rpn := detector.Info().RPN.Manifest
+	t.resized = resizedArea(rpn, result.Height, result.Width)
+	return t, nil
+}
+
+// words counts the tokens of all phrases that the text tower encodes, from the start to the end of each text.
+func (b *bench) words() (tokens int, err error) {
+	tokenizer, err := prompt.NewTokenizer()
+	if err != nil {
+		return 0, err
+	}
+	phrases := map[string]bool{}
+	for _, phrase := range prompt.Background() { // no flag changes it
+		phrases[phrase] = true
+	}
+	for _, query := range b.plan.queries {
+		own, err := query.Phrasings(b.plan.options.Templates)
+		if err != nil {
+			return 0, err
+		}
+		for _, phrase := range own {
+			phrases[phrase] = true
+		}
+	}
+	for phrase := range phrases {
+		ids, err := tokenizer.Encode(phrase)
+		if err != nil {
+			return 0, err
+		}
+		for len(ids) > 0 && ids[len(ids)-1] == 0 {
+			ids = ids[:len(ids)-1]
+		}
+		tokens += len(ids)
+	}
+	return tokens, nil
+}
+
+// A matrix of the peak's product: large enough to keep every core busy, on a CPU small enough to stay in its cache.
+const (
+	matrixCPU = 1024
+	matrixGPU = 8192
+	// atLeast is how long a batch size, and a peak, is measured.
+	atLeast = 500 * time.Millisecond
+)
+
+// measureEncoder measures CLIP's image tower alone by batch size, and the peaks of the types of weights.
+func (b *bench) measureEncoder(ctx context.Context) error {
+	engine, err := torch.Start(b.device, b.plan.options.Threads)
+	if err != nil {
+		return setupFailure(ctx, err)
+	}
+	defer engine.Close()
+	sizes, err := b.flags.batches()
+	if err != nil {
+		return err
+	}
+	var tower *clip.Encoder
+	err = engine.Do(ctx, func(s *torch.Scope) (err error) {
+		tower, err = clip.Load(s, b.report.files.Image)
+		return err
+	})
+	for i := 0; i < len(sizes) && err == nil; i++ {
+		err = engine.Do(ctx, func(s *torch.Scope) error { return b.encode(s, tower, sizes[i]) })
+	}
+	if err == nil {
+		err = engine.Do(ctx, b.findPeaks)
+	}
+	if err != nil {
+		return setupFailure(ctx, err)
+	}
+	return nil
+}
+
+func (b *bench) encode(s *torch.Scope, tower *clip.Encoder, size int) error {
+	side := int64(b.report.files.Image.Manifest.InputSize)
+	values := make([]float32, int64(size)*3*side*side)
+	for i := range values {
+		values[i] = float32(i*2654435761>>8&255) / 255
+	}
+	crops := torch.Upload(s, values, int64(size), 3, side, side)
+	once := func() time.Duration {
+		start := time.Now()
+		s.Within(func() torch.Tensor {
+			tower.Encode(s, crops)
+			return torch.Tensor{}
+		})
+		s.Synchronize()
+		return time.Since(start)
+	}
+	once() // warm-up
+	var rates []float64
+	for start := time.Now(); s.Err() == nil && (len(rates) < b.flags.rounds || time.Since(start) < atLeast); {
+		rates = append(rates, float64(size)/once().Seconds())
+	}
+	if s.Err() == nil {
+		b.report.Batches = append(b.report.Batches, batchRate{Size: size, Crops: spreadOf(rates)})
+	}
+	return s.Err()
+}
+
+var torchTypes = map[string]torch.DType{model.Float32: torch.Float32, model.BFloat16: torch.BFloat16, model.Float16: torch.Float16}
+
+func (b *bench) findPeaks(s *torch.Scope) error {
+	n := int64(matrixCPU)
+	if b.device.IsCUDA() {
+		n = matrixGPU
+	}
+	b.report.Peaks = map[string]peak{}
+	for _, file := range b.report.files.all() {
+		name := file.Manifest.DType
+		if _, done := b.report.Peaks[name]; !done {
+			rate := s.MatmulRate(torchTypes[name], n, atLeast)
+			b.report.Peaks[name] = peak{Rate: rate, Matrix: n}
+		}
+	}
+	return s.Err()
+}
