@@ -85,6 +85,8 @@ directory, and are removed at the end.`,
 	flags.StringVar(&f.plot, "plot", "", "draw crops/s by --batch-sizes into `FILE`, an SVG")
 	f.detectorFlags.add(cmd)
 	flags.Lookup("text-cache").Hidden = true
+	_ = cmd.MarkFlagFilename("json", "json") // fails for an unknown flag only, as the next
+	_ = cmd.MarkFlagFilename("plot", "svg")
 	return cmd
 }
 
@@ -224,6 +226,9 @@ func (b *bench) gather(args []string) (bad int, err error) {
 	}
 	var readable []input
 	for _, in := range all {
+		if n > 0 && len(readable) == n {
+			break
+		}
 		picture, err := decode(in, pixels.Limits{})
 		if err != nil {
 			b.progress.say("%s", naming(in.path, err))

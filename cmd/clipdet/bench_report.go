@@ -40,8 +40,7 @@ type benchReport struct {
 	} `json:"memory"`
 
 	files   modelFiles
-	wall    float64 // seconds of all rounds
-	words   int     // tokens of all phrases
+	words   int // tokens of all phrases
 	samples []stageTimes
 }
 
