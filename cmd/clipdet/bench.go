@@ -59,7 +59,8 @@ Operations: what the models' manifests say that a forward costs in convolutions,
 matrix products and attention, two for a multiply-add, by the time that it takes.
 Padding, of pictures or phrases, is no work. The peak is the best product of two
 large matrices that libtorch does here, in the same type of numbers, on the same
-device and threads. A GPU convolves float32 as TF32, and may then pass that peak.
+device and threads, tried between the other parts. A GPU convolves float32 as TF32,
+and may then pass that peak.
 
 Memory: the process' largest, and how much it grew from the end of the warm-up to
 the end of the rounds; on a GPU what was taken of it since the start, by others too.

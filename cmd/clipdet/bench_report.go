@@ -143,7 +143,7 @@ func (f modelFiles) all() []model.File { return []model.File{f.RPN, f.Image, f.T
 // describe notes what is known before anything is measured.
 func (r *benchReport) describe(cmd *cobra.Command, device torch.Device, p plan) {
 	r.Machine = thisMachine(device, p.options.Threads)
-	r.NotMeasured = []string{}
+	r.NotMeasured, r.Peaks, r.Batches = []string{}, map[string]peak{}, []batchRate{}
 	if !device.IsCUDA() {
 		r.NotMeasured = append(r.NotMeasured, "Nothing was run on a GPU: all figures are of the CPU, and say nothing of GPUs.")
 	}
