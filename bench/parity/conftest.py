@@ -29,49 +29,60 @@ def exports() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def detector(exports: Path) -> Callable[[str], tuple[nn.Module, Path]]:
+def detector(exports: Path, full: bool) -> Callable[[str], tuple[nn.Module, Path]]:
     """Gives one of torchvision's detectors, with random weights, and its exported proposal network, float32 in the
-    memory format that torchvision has."""
+    memory format that torchvision has. Where the run may not take long, the ResNets see pictures at half their size."""
 
     @functools.cache
     def export(name: str) -> tuple[nn.Module, Path]:
-        model, weights = detectors.from_seed(name, 1)
+        half = not full and "resnet" in name
+        model, weights = detectors.from_seed(name, 1, **({"min_size": 400, "max_size": 667} if half else {}))
         return model, rpn.export(exports / name, copy.deepcopy(model), name, weights, channels_last=False)
 
     return export
 
 
 @torch.no_grad()
-def varied(model: nn.Module, examples: Tensor) -> None:
-    """Changes an open_clip model so that its embeddings of examples, and of photos, differ, and so that texts lie where
-    they do: convolutions with outputs of standard deviation 1; a ResNet's embeddings less most of what they have in
-    common; texts turned into the four directions in which the embeddings differ most."""
+def vary(model: nn.Module, examples: Tensor) -> None:
+    """Changes an open_clip model so that its embeddings of examples, and of photos, differ: convolutions with outputs
+    of standard deviation 1, and a ResNet's embeddings less most of what they have in common."""
     detectors.spread(model.visual, examples)
     if hasattr(model.visual, "attnpool"):
         model.visual.attnpool.c_proj.bias -= 0.65 * model.visual(examples).mean(0)
+
+
+@torch.no_grad()
+def turn_texts(model: nn.Module, examples: Tensor) -> None:
+    """Puts texts into the four directions in which the embeddings of examples differ most, so that their cosines with
+    pictures differ too. In half precision little would be left of the texts."""
     embeddings = model.encode_image(examples, normalize=True)
     directions = torch.linalg.svd(embeddings - embeddings.mean(0), full_matrices=False)[2][:4]
     model.text_projection.copy_(model.text_projection @ directions.T @ directions)
 
 
 @pytest.fixture(scope="session")
-def clip_model(exports: Path) -> Callable[[str], tuple[nn.Module, Path]]:
-    """Gives an open_clip model, with random weights, and the folder with its exported towers, in float32 and bfloat16.
+def clip_model(exports: Path) -> Callable[..., tuple[nn.Module, Path]]:
+    """Gives an open_clip model by its name, with random weights, and the folder with its exported towers, of the types
+    that are asked for; turned is whether texts are made to differ in what pictures differ in.
 
-    Left alone, random networks take all crops for much the same. varied() makes their cosines vary as trained ones' do.
+    Left alone, random networks take all crops for much the same.
     """
 
     @functools.cache
-    def export(name: str) -> tuple[nn.Module, Path]:
+    def export(name: str, *dtypes: str, turned: bool = False) -> tuple[nn.Module, Path]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
             model = open_clip.create_model(name, pretrained_hf=False).eval().requires_grad_(False)
             detectors.randomise_norms(model.visual)
             size, noise = model.visual.image_size, torch.randn(16, 3, 7, 7) + torch.randn(16, 3, 1, 1)
-        varied(model, 1.4 * functional.interpolate(noise, size=size, mode="bicubic"))
+        examples = 1.4 * functional.interpolate(noise, size=size, mode="bicubic")
+        vary(model, examples)
+        if turned:
+            turn_texts(model, examples)
+        folder = exports / (f"{name}-turned" if turned else name)
         weights = archive.Weights("random", archive.digest(model.state_dict()), "none: random", "torch.manual_seed")
-        for dtype in ("float32", "bfloat16"):
-            clip.export(exports / name, towers.pair(name, model), weights, dtype)
-        return model, exports / name
+        for dtype in dtypes:
+            clip.export(folder, towers.pair(name, model), weights, dtype)
+        return model, folder
 
     return export

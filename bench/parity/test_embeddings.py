@@ -34,13 +34,13 @@ def crops(photos: list[Path], size: int) -> Tensor:
 @pytest.mark.parametrize("name", ["RN50-quickgelu", "ViT-B-32"])
 def test_embeddings(
     name: str,
-    clip_model: Callable[[str], tuple[nn.Module, Path]],
+    clip_model: Callable[..., tuple[nn.Module, Path]],
     programs: Path,
     photos: list[Path],
     tmp_path: Path,
     report: Callable[[str], None],
 ) -> None:
-    model, folder = clip_model(name)
+    model, folder = clip_model(name, "float32", "bfloat16")
     look = model.visual.preprocess_cfg
     mean, std = torch.tensor(look["mean"])[:, None, None], torch.tensor(look["std"])[:, None, None]
     pictures = crops(photos, look["size"] if isinstance(look["size"], int) else look["size"][0])

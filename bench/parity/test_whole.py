@@ -32,7 +32,7 @@ def arranged(got: np.ndarray, want: np.ndarray) -> list[int]:
 
 def test_whole(
     detector: Callable[[str], tuple[nn.Module, Path]],
-    clip_model: Callable[[str], tuple[nn.Module, Path]],
+    clip_model: Callable[..., tuple[nn.Module, Path]],
     full: bool,
     programs: Path,
     photos: list[Path],
@@ -40,7 +40,7 @@ def test_whole(
     report: Callable[[str], None],
 ) -> None:
     network, archive = detector("fasterrcnn_resnet50_fpn")
-    clip, towers = clip_model("ViT-B-32")
+    clip, towers = clip_model("ViT-B-32", "float32", turned=True)
     for file in (archive, towers / "clip-image.pt", towers / "clip-text.pt"):
         (tmp_path / file.name).symlink_to(file)
     size, look = clip.visual.image_size, clip.visual.preprocess_cfg
