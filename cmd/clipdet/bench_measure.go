@@ -70,7 +70,7 @@ func (b *bench) measureRounds(ctx context.Context) error {
 		}
 	}
 	warm := hostMemory()
-	var images, crops []float64
+	var images, crops, modules, cropping []float64
 	proposals := 0
 	for i := range b.flags.rounds {
 		start := time.Now()
@@ -80,8 +80,9 @@ func (b *bench) measureRounds(ctx context.Context) error {
 		}
 		took := time.Since(start).Seconds()
 		b.progress.say("round %d of %d: %d pictures in %.1f s", i+1, b.flags.rounds, len(b.inputs), took)
-		images, crops = append(images, float64(len(b.inputs))/took), append(crops, float64(found)/took)
-		proposals += found
+		images, crops = append(images, float64(len(b.inputs))/took), append(crops, float64(found.proposals)/took)
+		modules, cropping = append(modules, found.modules.Seconds()/took), append(cropping, found.crop.Seconds()/took)
+		proposals += found.proposals
 	}
 	end := hostMemory()
 	r.Memory.Host = hostUse{Peak: end.peak, Growth: end.now - warm.now}
@@ -89,6 +90,7 @@ func (b *bench) measureRounds(ctx context.Context) error {
 		r.Memory.Device = &deviceUse{Peak: gpuInUse(b.device) - before}
 	}
 	r.Throughput.Images, r.Throughput.Crops = spreadOf(images), spreadOf(crops)
+	r.Rounds.Modules, r.Rounds.Crop = spreadOf(modules), spreadOf(cropping)
 	r.Workload.Proposals = float64(proposals) / float64(b.flags.rounds*len(b.inputs))
 	return nil
 }
@@ -102,12 +104,17 @@ func (b *bench) first(n int) []input {
 	return some
 }
 
-// round does what the detect command does with the inputs, but that its results go nowhere. It gives the number of
-// proposals.
-func (b *bench) round(ctx context.Context, detector *detect.Detector, queries *detect.Queries, inputs []input) (proposals int, err error) {
+// totals are sums over a round's pictures.
+type totals struct {
+	proposals     int
+	modules, crop time.Duration // in the models' forwards, and in cutting crops
+}
+
+// round does what the detect command does with the inputs, but that its results go nowhere.
+func (b *bench) round(ctx context.Context, detector *detect.Detector, queries *detect.Queries, inputs []input) (sum totals, err error) {
 	results, err := newResultWriter("jsonl", &output{Writer: io.Discard}, true, queries.Names())
 	if err != nil {
-		return 0, err
+		return sum, err
 	}
 	job := job{inputs: inputs, results: results, progress: progress{w: b.progress.w}}
 	if b.flags.pictures {
@@ -115,15 +122,17 @@ func (b *bench) round(ctx context.Context, detector *detect.Detector, queries *d
 	}
 	images := job.keep(decodeAhead(ctx, inputs, pixels.Limits{}, min(4, runtime.GOMAXPROCS(0))))
 	outcomes := detector.DetectAll(ctx, images, queries, b.plan.params)
-	err = job.run(ctx, counting(outcomes, &proposals))
-	return proposals, err
+	err = job.run(ctx, counting(outcomes, &sum))
+	return sum, err
 }
 
-func counting(outcomes iter.Seq2[*detect.Result, error], proposals *int) iter.Seq2[*detect.Result, error] {
+func counting(outcomes iter.Seq2[*detect.Result, error], sum *totals) iter.Seq2[*detect.Result, error] {
 	return func(yield func(*detect.Result, error) bool) {
 		for result, err := range outcomes {
 			if err == nil {
-				*proposals += len(result.Proposals)
+				sum.proposals += len(result.Proposals)
+				sum.modules += result.Timings.RPN + result.Timings.Encode
+				sum.crop += result.Timings.Crop
 			}
 			if !yield(result, err) {
 				return
