@@ -1,0 +1,77 @@
+"""The method of reference.py as a good engineer writes it in PyTorch: the second baseline of compare.py.
+
+inference_mode, channels_last, crops as tensors of the device, resized from bytes by torch's vectorised kernel and
+encoded in batches, bfloat16 where the processor multiplies it, the detector's heads left out, queries embedded in a
+batch.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+from torchvision.models.detection.transform import resize_boxes
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import center_crop, pil_to_tensor, resize
+
+import reference
+from reference import Detection, Models, open_clip
+
+
+class Tuned:
+    """Detects with the models of reference.py, whose weights it copies in its own type and layout."""
+
+    def __init__(self, models: Models, dtype: torch.dtype, batch: int = 64) -> None:
+        self.dtype, self.batch = dtype, batch
+        self.detector = copy.deepcopy(models.detector).to(memory_format=torch.channels_last)
+        self.clip = copy.deepcopy(models.clip)
+        look = models.clip.visual.preprocess_cfg
+        self.mean, self.std = (torch.tensor(look[key])[:, None, None] for key in ("mean", "std"))
+        self.size = open_clip.model.to_2tuple(models.clip.visual.image_size)[0]
+        self.visual: nn.Module = self.clip.visual.to(memory_format=torch.channels_last)
+        if dtype == torch.bfloat16:
+            self.visual = self.visual.to(dtype)
+            self.detector.backbone.to(dtype)
+
+    @torch.inference_mode()
+    def detect(
+        self, picture: Image.Image, queries: dict[str, Tensor], proposals: int = 300, top_k: int | None = None
+    ) -> list[Detection]:
+        """As reference.detect."""
+        pixels = pil_to_tensor(picture)
+        boxes = self.propose(pixels, proposals)
+        regions = torch.cat([self.embed(pixels, part) for part in boxes.split(self.batch)])  # [boxes,D]
+        cosines = regions @ torch.stack(list(queries.values())).T  # [boxes,queries]
+        best = cosines.topk(min(top_k or len(boxes), len(boxes)), dim=0)
+        found, corners = [], boxes.tolist()
+        for name, values, places in zip(queries, best.values.T.tolist(), best.indices.T.tolist(), strict=True):
+            found += [Detection(name, corners[i], value) for value, i in zip(values, places, strict=True)]
+        return found
+
+    def propose(self, pixels: Tensor, limit: int) -> Tensor:
+        """Boxes [limit,4]."""
+        resized, _ = self.detector.transform([pixels / 255])
+        tensors = resized.tensors.to(self.dtype, memory_format=torch.channels_last)
+        features = {level: value.float() for level, value in self.detector.backbone(tensors).items()}
+        boxes, _ = self.detector.rpn(resized, features)
+        return resize_boxes(boxes[0], resized.image_sizes[0], pixels.shape[1:])[:limit]
+
+    def embed(self, pixels: Tensor, boxes: Tensor) -> Tensor:
+        """Unit embeddings [boxes,D]."""
+        height, width = pixels.shape[1:]
+        crops = []
+        for box in boxes.tolist():
+            left, top, right, bottom = reference.rectangle(box, width, height)
+            crop = resize(pixels[:, top:bottom, left:right], [self.size], InterpolationMode.BICUBIC, antialias=True)
+            crops.append(center_crop(crop, [self.size, self.size]))
+        batch = ((torch.stack(crops) / 255 - self.mean) / self.std).to(self.dtype)
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        return normalize(self.visual(batch).float(), dim=-1)
+
+    @torch.inference_mode()
+    def embed_query(self, phrasings: list[str]) -> Tensor:
+        """As reference.embed_query, in one batch."""
+        return normalize(self.clip.encode_text(open_clip.tokenize(phrasings), normalize=True).mean(0), dim=0)
