@@ -98,3 +98,51 @@ func TestAnotherWidthIsRefused(t *testing.T) {
 		t.Errorf("got %v, want ErrOutput", err)
 	}
 }
+
+// TestHalvesABatchThatHasNoMemory lets libtorch really ask for more memory than there is,
+// for every batch of more than some inputs.
+func TestHalvesABatchThatHasNoMemory(t *testing.T) {
+	const n = 21
+	file := torchtest.Tiny(t).Image
+	engine, encoder := load(t, file)
+	side := int64(file.Manifest.InputSize)
+	crops := make([]float32, n*3*side*side)
+	for i := range crops {
+		crops[i] = float32(i%251) / 251
+	}
+	encode := func(enough int) (rows []float32, largest int, err error) {
+		err = engine.Do(t.Context(), func(s *torch.Scope) error {
+			all := torch.Upload(s, crops, n, 3, side, side)
+			rows = torch.Download[float32](s, encoder.EncodeAll(s, n, 64, func(low, high int) torch.Tensor {
+				if high-low > enough {
+					return s.Contiguous(s.Expand(torch.Upload(s, []float32{1}, 1), 1<<50))
+				}
+				largest = max(largest, high-low)
+				return s.Slice(all, 0, int64(low), int64(high))
+			}))
+			return nil
+		})
+		return rows, largest, err
+	}
+	want, _, err := encode(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ enough, largest int }{{15, 8}, {5, 4}, {1, 1}} {
+		got, largest, err := encode(test.enough)
+		if err != nil || len(got) != len(want) || largest != test.largest {
+			t.Fatalf("memory for %d: %d values in batches of at most %d, %v; want %d in %d", test.enough, len(got), largest, err, len(want), test.largest)
+		}
+		for i := range got {
+			if math.Abs(float64(got[i]-want[i])) > 1e-5 {
+				t.Errorf("memory for %d: value %d is %v, want %v within 1e-5", test.enough, i, got[i], want[i])
+			}
+		}
+	}
+	if _, _, err := encode(0); !errors.Is(err, torch.ErrOutOfMemory) {
+		t.Errorf("no memory for one: got %v, want ErrOutOfMemory", err)
+	}
+	if _, _, err := encode(n); err != nil {
+		t.Errorf("after that: %v", err)
+	}
+}

@@ -55,6 +55,8 @@ var (
 const (
 	DefaultProposals = 300
 	DefaultBatch     = 64
+	// DefaultPictures is that of a GPU. On a CPU it is 1.
+	DefaultPictures = 4
 )
 
 // Options say how to open a Detector. Only Models is needed.
@@ -79,13 +81,22 @@ type Options struct {
 	// the softmax, so that a box may be none of the queries; nil is
 	// prompt.Background(), and an empty slice none.
 	Background []string
-	// Batch is the largest number of crops, or phrases, that are encoded at once; it
-	// bounds the memory. 0 is DefaultBatch.
+	// Batch is the largest number of crops, or phrases, that a GPU encodes at once; it
+	// bounds the memory. 0 is DefaultBatch. A CPU takes 16 whatever it is, so that an
+	// embedding is the same to the bit whatever is encoded with it.
 	Batch int
+	// Pictures is how many pictures of a stream go together in DetectAll, those of one
+	// size as one batch of the proposal network, and their crops in common batches: each
+	// result then waits for that many. 0 is 1 on a CPU, where more gain nothing and may
+	// change the proposals' last digits, and DefaultPictures on a GPU.
+	Pictures int
 	// TextCache is a directory, made where it is missing, in which the embeddings of
 	// phrases are kept, so that a later run with the same model and phrases needn't
 	// encode them: up to 4 D bytes a phrase, D the embedding's width. "" keeps none.
 	TextCache string
+	// Progress, where it isn't nil, is told how many of the phrases that Queries has to
+	// encode are done, from the engine's thread: it must return soon, and not call d.
+	Progress func(done, phrases int)
 	// Threads is the number of CPU threads of one operation; 0 is GOMAXPROCS. They
 	// wait for each other by spinning, which is very slow where other programs keep
 	// the processors busy: then start your program with GOMP_SPINCOUNT=10000 in its
@@ -99,8 +110,8 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-func (o Options) withDefaults() (Options, error) {
-	for name, value := range map[string]int{"Proposals": o.Proposals, "Batch": o.Batch, "Threads": o.Threads} {
+func (o Options) withDefaults(device torch.Device) (Options, error) {
+	for name, value := range map[string]int{"Proposals": o.Proposals, "Batch": o.Batch, "Pictures": o.Pictures, "Threads": o.Threads} {
 		if value < 0 {
 			return o, fmt.Errorf("detect: %w: %s is %d; it must be positive, or 0 for the default", ErrOption, name, value)
 		}
@@ -113,6 +124,15 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Batch == 0 {
 		o.Batch = DefaultBatch
+	}
+	if o.Pictures == 0 {
+		o.Pictures = 1
+		if device.IsCUDA() {
+			o.Pictures = DefaultPictures
+		}
+	}
+	if o.Progress == nil {
+		o.Progress = func(int, int) {}
 	}
 	if o.DType == "" {
 		o.DType = model.Auto
@@ -143,13 +163,13 @@ type Detector struct {
 
 // Open loads the models onto the device. The caller closes the Detector.
 func Open(ctx context.Context, options Options) (*Detector, error) {
-	options, err := options.withDefaults()
-	if err != nil {
-		return nil, err
-	}
 	device, err := torch.ParseDevice(options.Device)
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
+	}
+	options, err = options.withDefaults(device)
+	if err != nil {
+		return nil, err
 	}
 	files, err := options.Models.Resolve(options.DType, device.FastDTypes()...)
 	if err != nil {

@@ -80,45 +80,30 @@ func TestDetectKeepsItsPromises(t *testing.T) {
 	}
 }
 
-// Results are the same on the way through Regions or DetectAll, and the same within
-// rounding whatever the batch: libtorch's matrix products sum in another order when
-// they have another number of rows.
+// TestEveryWayGivesTheSame holds that what is found is the same to the bit whatever the
+// call, the batch, the queries of the same name embedded before, and the number of callers.
 func TestEveryWayGivesTheSame(t *testing.T) {
-	img := scene(3, 160, 120)
-	var want *Result
-	same := func(way string, got *Result, err error, tolerance float64) {
-		t.Helper()
-		if err != nil {
-			t.Errorf("%s: %v", way, err)
-			return
-		}
-		if !reflect.DeepEqual(got.Proposals, want.Proposals) || len(got.Detections) != len(want.Detections) {
-			t.Errorf("%s has other proposals, or %d detections and not %d", way, len(got.Detections), len(want.Detections))
-			return
-		}
-		for i, g := range got.Detections {
-			w := want.Detections[i]
-			for _, pair := range [][2]float32{{g.Score, w.Score}, {g.Cosine, w.Cosine}, {g.Probability, w.Probability}} {
-				if math.Abs(float64(pair[0]-pair[1])) > tolerance {
-					t.Errorf("%s, detection %d: got %+v, want %+v within %v", way, i, g, w, tolerance)
-				}
-			}
-			g.Score, g.Cosine, g.Probability = w.Score, w.Cosine, w.Probability
-			if g != w {
-				t.Errorf("%s, detection %d: got %+v, want %+v", way, i, g, w)
-			}
-		}
-	}
+	img, others := scene(3, 160, 120), []image.Image{scene(4, 160, 120), scene(5, 90, 120), scene(6, 160, 120)}
 	params := Params{TopK: 4}
 	d := open(t, Options{})
-	q := queries(t, d, "dog", "cat")
-	var err error
-	want, err = d.Detect(t.Context(), img, q, params)
+	q := queries(t, d, "dog", "a rather long name of a cat")
+	want, err := d.Detect(t.Context(), img, q, params)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(want.Detections) == 0 {
 		t.Fatal("there is nothing to compare")
+	}
+	same := func(way string, got *Result, err error) {
+		t.Helper()
+		switch {
+		case err != nil:
+			t.Errorf("%s: %v", way, err)
+		case !reflect.DeepEqual(got.Proposals, want.Proposals):
+			t.Errorf("%s has other proposals", way)
+		case !reflect.DeepEqual(got.Detections, want.Detections):
+			t.Errorf("%s: got %+v, want %+v", way, got.Detections, want.Detections)
+		}
 	}
 	regions, err := d.Regions(t.Context(), img)
 	if err != nil {
@@ -127,15 +112,67 @@ func TestEveryWayGivesTheSame(t *testing.T) {
 	defer regions.Close()
 	for i := range 2 {
 		got, err := regions.Match(t.Context(), q, params)
-		same(fmt.Sprintf("match %d", i), got, err, 0)
+		same(fmt.Sprintf("match %d", i), got, err)
 	}
-	for got, err := range d.DetectAll(t.Context(), stream(img, nil), q, params) {
-		same("DetectAll", got, err, 0)
+	for _, options := range []Options{{Batch: 1}, {Batch: 7}, {Batch: 64}, {Batch: 1000}, {TextCache: t.TempDir()}} {
+		way := fmt.Sprintf("batch %d, text cache %q", options.Batch, options.TextCache)
+		d := open(t, options)
+		queries(t, d, "teapot", "dog") // whose embeddings are then in the cache
+		q := queries(t, d, "dog", "a rather long name of a cat")
+		got, err := d.Detect(t.Context(), img, q, params)
+		same(way, got, err)
+		for got, err := range d.DetectAll(t.Context(), stream(img, nil), q, params) {
+			same("DetectAll with "+way, got, err)
+		}
 	}
-	for _, batch := range []int{1, 7, 1000} {
-		d := open(t, Options{Batch: batch})
-		got, err := d.Detect(t.Context(), img, queries(t, d, "dog", "cat"), params)
-		same(fmt.Sprintf("batch %d", batch), got, err, 1e-4)
+	var callers sync.WaitGroup
+	for caller := range 16 {
+		callers.Go(func() {
+			got, err := d.Detect(t.Context(), img, q, params)
+			same(fmt.Sprintf("caller %d of 16", caller), got, err)
+		})
+		callers.Go(func() {
+			if _, err := d.Detect(t.Context(), others[caller%len(others)], q, params); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	callers.Wait()
+}
+
+// TestPicturesThatGoTogether holds that a picture's result isn't mixed up with those of the
+// pictures in its group. The network adds up in another order there, so that the last
+// digits may differ.
+func TestPicturesThatGoTogether(t *testing.T) {
+	d := open(t, Options{Pictures: 3})
+	q := queries(t, d, "dog", "cat")
+	broken := errors.New("broken file")
+	images := []image.Image{scene(1, 80, 60), scene(2, 80, 60), nil, scene(3, 60, 80), scene(4, 80, 60), scene(5, 80, 60), scene(6, 60, 80)}
+	i := 0
+	for got, err := range d.DetectAll(t.Context(), stream(images[0], broken, images[1:]...), q, Params{TopK: 1}) {
+		if images[i] == nil {
+			if !errors.Is(err, broken) {
+				t.Errorf("picture %d: got %v, want the stream's error", i, err)
+			}
+			i++
+			continue
+		}
+		want, wrong := d.Detect(t.Context(), images[i], q, Params{TopK: 1})
+		if err != nil || wrong != nil {
+			t.Fatalf("picture %d: %v in its group, %v alone", i, err, wrong)
+		}
+		if got.Width != want.Width || len(got.Proposals) != len(want.Proposals) {
+			t.Errorf("picture %d: %d proposals, alone %d", i, len(got.Proposals), len(want.Proposals))
+		}
+		for k, g := range got.Detections {
+			if w := want.Detections[k]; g.Query != w.Query || math.Abs(float64(g.Cosine-w.Cosine)) > 1e-4 || g.Box.IoU(w.Box) < 0.999 {
+				t.Errorf("picture %d, detection %d: got %+v, alone %+v", i, k, g, w)
+			}
+		}
+		i++
+	}
+	if i != len(images) {
+		t.Errorf("%d results of %d pictures", i, len(images))
 	}
 }
 

@@ -125,16 +125,17 @@ func compare(t *testing.T, query string, detections, want []Detection) {
 
 func embed(t *testing.T, d *Detector, texts []string) (rows [][]float64) {
 	t.Helper()
-	var tokens [][]int64
+	var tokens []int64
 	for _, text := range texts {
 		ids, err := d.tokenizer.Encode(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		tokens = append(tokens, ids)
+		tokens = append(tokens, ids...)
 	}
 	if err := d.engine.Do(t.Context(), func(s *torch.Scope) error {
-		rows = matrix(torch.Download[float32](s, d.text.Encode(s, uploadTokens(s, tokens))), len(texts))
+		whole := torch.Upload(s, tokens, int64(len(texts)), int64(len(tokens)/len(texts)))
+		rows = matrix(torch.Download[float32](s, d.text.Encode(s, whole)), len(texts))
 		return nil
 	}); err != nil {
 		t.Fatal(err)

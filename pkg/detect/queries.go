@@ -3,6 +3,8 @@ package detect
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/prompt"
@@ -145,21 +147,12 @@ func (d *Detector) recall(book *phrasebook, lists [][]string) *texts {
 
 // embed gives all embeddings [P,D], and encodes the missing ones for that.
 func (t *texts) embed(s *torch.Scope) torch.Tensor {
-	d, width := t.detector, int64(t.detector.files.Text.Manifest.EmbeddingWidth)
-	encode := func() torch.Tensor {
-		return d.text.EncodeAll(s, len(t.missing), d.options.Batch, func(low, high int) torch.Tensor {
-			tokens := make([][]int64, 0, high-low)
-			for _, row := range t.missing[low:high] {
-				tokens = append(tokens, t.book.tokens[row])
-			}
-			return uploadTokens(s, tokens)
-		})
-	}
+	width := int64(t.detector.files.Text.Manifest.EmbeddingWidth)
 	if t.values == nil {
-		return encode()
+		return t.encode(s)
 	}
 	if len(t.missing) > 0 {
-		fresh := torch.Download[float32](s, encode())
+		fresh := torch.Download[float32](s, t.encode(s))
 		for i, row := range t.missing {
 			if s.Err() == nil {
 				copy(t.values[row*width:], fresh[int64(i)*width:int64(i+1)*width])
@@ -167,6 +160,49 @@ func (t *texts) embed(s *torch.Scope) torch.Tensor {
 		}
 	}
 	return torch.Upload(s, t.values, int64(len(t.book.tokens)), width)
+}
+
+// encode embeds the missing phrases, in their order. Those with as many columns of tokens
+// are encoded together, so that none is the longer, or another to the last digit, for the
+// others' length.
+func (t *texts) encode(s *torch.Scope) torch.Tensor {
+	d, done := t.detector, 0
+	byLength := make(map[int][]int) // places in missing
+	for i, row := range t.missing {
+		n := columns(t.book.tokens[row])
+		byLength[n] = append(byLength[n], i)
+	}
+	var parts []torch.Tensor
+	place := make([]int64, len(t.missing)) // of each in the parts
+	for _, length := range slices.Sorted(maps.Keys(byLength)) {
+		same := byLength[length]
+		for i, at := range same {
+			place[at] = int64(done + i)
+		}
+		parts = append(parts, d.text.EncodeAll(s, len(same), d.options.Batch, func(low, high int) torch.Tensor {
+			d.options.Progress(done+low, len(t.missing))
+			tokens := make([]int64, 0, (high-low)*length)
+			for _, at := range same[low:high] {
+				tokens = append(tokens, t.book.tokens[t.missing[at]][:length]...)
+			}
+			return torch.Upload(s, tokens, int64(high-low), int64(length))
+		}))
+		done += len(same)
+	}
+	d.options.Progress(done, len(t.missing))
+	return s.IndexSelect(s.Cat(0, parts...), 0, torch.Upload(s, place, int64(len(place))))
+}
+
+// columns is how many of a row's tokens, most of the 77, the text tower is given: a
+// multiple of 8 up to the end of the text, since it doesn't look at what comes after that.
+// torchscript/CONTRACT.md wants 8 at least.
+func columns(row []int64) int {
+	const step = 8
+	used := len(row)
+	for used > 1 && row[used-1] == 0 {
+		used--
+	}
+	return min((used+step-1)/step*step, len(row))
 }
 
 // keep gives the cache what it lacked.
@@ -238,24 +274,4 @@ func (b *phrasebook) layout(phrases [][]string, longest int) (rows []int64, weig
 		}
 	}
 	return rows, weights
-}
-
-// uploadTokens puts rows of tokens on the device: int64 [N,T]. The columns after the
-// last row's end, most of the 77, are left out, since the text tower doesn't look at
-// them; but torchscript/CONTRACT.md wants shortest at least.
-func uploadTokens(s *torch.Scope, tokens [][]int64) torch.Tensor {
-	const shortest = 8
-	columns := shortest
-	for _, row := range tokens {
-		used := len(row)
-		for used > columns && row[used-1] == 0 {
-			used--
-		}
-		columns = max(columns, used)
-	}
-	flat := make([]int64, 0, len(tokens)*columns)
-	for _, row := range tokens {
-		flat = append(flat, row[:columns]...)
-	}
-	return torch.Upload(s, flat, int64(len(tokens)), int64(columns))
 }

@@ -30,43 +30,88 @@ func (d *Detector) Regions(ctx context.Context, img image.Image) (*Regions, erro
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
-	r := &Regions{detector: d, width: picture.Width, height: picture.Height}
-	err = d.engine.Do(ctx, func(s *torch.Scope) error { return r.find(s, picture) })
+	regions, err := d.regions(ctx, picture)
 	if err != nil {
-		return nil, fmt.Errorf("detect: %w", err)
+		return nil, err
 	}
-	return r, nil
+	return regions[0], nil
 }
 
-func (r *Regions) find(s *torch.Scope, picture *pixels.RGB) error {
-	d, since := r.detector, time.Now()
-	uploaded := pixels.Upload(s, picture) // [1,3,H,W]
-	since = d.lap(s, since, &r.timings.Upload)
+// regions is Regions for pictures of one size: one batch of them for the network, and
+// the crops of all in CLIP's batches.
+func (d *Detector) regions(ctx context.Context, pictures ...*pixels.RGB) ([]*Regions, error) {
+	all := make([]*Regions, len(pictures))
+	for i, picture := range pictures {
+		all[i] = &Regions{detector: d, width: picture.Width, height: picture.Height}
+	}
+	err := d.engine.Do(ctx, func(s *torch.Scope) error { return d.find(s, pictures, all) })
+	if err != nil {
+		for _, r := range all {
+			r.Close() // what was kept before it failed
+		}
+		return nil, fmt.Errorf("detect: %w", err)
+	}
+	return all, nil
+}
 
-	proposals, err := d.network.Propose(s, uploaded, []rpn.Size{{Height: r.height, Width: r.width}}, d.options.Proposals)
+// find fills all, an entry for each picture.
+func (d *Detector) find(s *torch.Scope, pictures []*pixels.RGB, all []*Regions) error {
+	var timings Timings
+	since := time.Now()
+	uploaded := make([]torch.Tensor, len(pictures)) // [1,3,H,W] each
+	sizes := make([]rpn.Size, len(pictures))
+	for i, picture := range pictures {
+		uploaded[i] = pixels.Upload(s, picture)
+		sizes[i] = rpn.Size{Height: picture.Height, Width: picture.Width}
+	}
+	batch := uploaded[0]
+	if len(uploaded) > 1 {
+		batch = s.Cat(0, uploaded...)
+	}
+	since = d.lap(s, since, &timings.Upload)
+
+	proposals, err := d.network.Propose(s, batch, sizes, d.options.Proposals)
 	if err != nil {
 		return err
 	}
-	r.proposals = proposals[0]
-	since = d.lap(s, since, &r.timings.RPN)
-	if len(r.proposals) == 0 {
-		return nil
-	}
+	since = d.lap(s, since, &timings.RPN)
 
-	rects := make([]image.Rectangle, len(r.proposals))
-	for i, p := range r.proposals {
-		rects[i] = d.options.Crop.Rect(p.Box, r.width, r.height)
+	var cuts cuts
+	for i, r := range all {
+		r.proposals = proposals[i]
+		for _, p := range r.proposals {
+			cuts.add(i, d.options.Crop.Rect(p.Box, r.width, r.height))
+		}
 	}
-	size, mean := d.files.Image.Manifest.InputSize, d.files.Image.Manifest.Mean
-	embeddings := d.image.EncodeAll(s, len(rects), d.options.Batch, func(low, high int) torch.Tensor {
-		// What ran since then encoded the batch before.
-		since = d.lap(s, since, &r.timings.Encode)
-		crops := pixels.Crops(s, uploaded, rects[low:high], d.options.Crop, size, mean) // [N,3,S,S]
-		since = d.lap(s, since, &r.timings.Crop)
-		return crops
-	})
-	r.embeddings = s.Keep(embeddings)
-	d.lap(s, since, &r.timings.Encode)
+	if len(cuts.rows) > 0 {
+		size, mean := d.files.Image.Manifest.InputSize, d.files.Image.Manifest.Mean
+		embeddings := d.image.EncodeAll(s, len(cuts.different), d.options.Batch, func(low, high int) torch.Tensor {
+			// What ran since then encoded the batch before.
+			since = d.lap(s, since, &timings.Encode)
+			var parts []torch.Tensor // [N,3,S,S] of each picture
+			for picture, rects := range cuts.between(low, high) {
+				parts = append(parts, pixels.Crops(s, uploaded[picture], rects, d.options.Crop, size, mean))
+			}
+			crops := parts[0]
+			if len(parts) > 1 {
+				crops = s.Cat(0, parts...)
+			}
+			since = d.lap(s, since, &timings.Crop)
+			return crops
+		})
+		rows := cuts.rows
+		for _, r := range all {
+			own := rows[:len(r.proposals)]
+			rows = rows[len(own):]
+			if len(own) > 0 {
+				r.embeddings = s.Keep(s.IndexSelect(embeddings, 0, torch.Upload(s, own, int64(len(own)))))
+			}
+		}
+		d.lap(s, since, &timings.Encode)
+	}
+	for _, r := range all {
+		r.timings = timings.share(len(all))
+	}
 	return nil
 }
 

@@ -34,7 +34,8 @@ type Result struct {
 
 // Timings say how long the stages of one picture took. On a GPU, work goes on behind
 // a stage's end, and a stage that waits for it (RPN, Download) is charged with it;
-// with Options.Synchronize each stage is charged with its own work alone.
+// with Options.Synchronize each stage is charged with its own work alone. Pictures that
+// went together (Options.Pictures) have equal shares of what they took.
 type Timings struct {
 	Upload   time.Duration // picture to the device
 	RPN      time.Duration // proposals, to the host
@@ -42,6 +43,12 @@ type Timings struct {
 	Encode   time.Duration // embedding the crops
 	Rank     time.Duration // cosine, scores, top-k and NMS
 	Download time.Duration // scores to the host
+}
+
+// share is the part of one of n pictures that went together.
+func (t Timings) share(n int) Timings {
+	of := func(d time.Duration) time.Duration { return d / time.Duration(n) }
+	return Timings{of(t.Upload), of(t.RPN), of(t.Crop), of(t.Encode), of(t.Rank), of(t.Download)}
 }
 
 // MarshalJSON gives the stages in milliseconds.

@@ -91,6 +91,24 @@ func (s *Scope) Within(work func() Tensor) Tensor {
 	return result
 }
 
+// Try is Within for work that may fail and be done in another way: it frees everything
+// after an error too, which it gives instead of leaving it with the scope. The end of the
+// scope's context stays an error of the scope.
+func (s *Scope) Try(work func() Tensor) (Tensor, error) {
+	if s.Err() != nil {
+		return Tensor{}, s.err
+	}
+	result := s.Within(func() Tensor {
+		if t := work(); s.err == nil {
+			return t
+		}
+		return Tensor{}
+	})
+	err := s.err
+	s.err = nil
+	return result, err
+}
+
 // Kept is a tensor that outlives its scope. The engine owns it: it is freed by
 // Drop or, at the latest, by the engine's Close.
 type Kept struct {
