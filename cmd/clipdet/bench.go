@@ -168,7 +168,7 @@ func (f *benchFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
 
-	b := bench{flags: f, plan: p, device: device, scratch: scratch, progress: newProgress(cmd.ErrOrStderr(), 1)}
+	b := bench{flags: f, plan: p, device: device, scratch: scratch, progress: newProgress(cmd.ErrOrStderr(), "", 1)}
 	bad, err := b.gather(args)
 	if err != nil {
 		return err

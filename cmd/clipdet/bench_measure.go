@@ -116,11 +116,14 @@ func (b *bench) round(ctx context.Context, detector *detect.Detector, queries *d
 	if err != nil {
 		return sum, err
 	}
-	job := job{inputs: inputs, results: results, progress: progress{w: b.progress.w}}
+	job := job{
+		inputs: inputs, results: results, progress: progress{w: b.progress.w},
+		room: newRoom(defaultMemory, max(b.plan.options.Pictures, detect.DefaultPictures)),
+	}
 	if b.flags.pictures {
 		job.pictures = newPictures(b.scratch, queries.Names())
 	}
-	images := job.keep(decodeAhead(ctx, inputs, pixels.Limits{}, min(4, runtime.GOMAXPROCS(0))))
+	images := job.keep(decodeAhead(ctx, inputs, pixels.Limits{}, min(4, runtime.GOMAXPROCS(0)), job.room))
 	outcomes := detector.DetectAll(ctx, images, queries, b.plan.params)
 	err = job.run(ctx, counting(outcomes, &sum))
 	return sum, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
@@ -18,7 +19,11 @@ type detectFlags struct {
 	out        string
 	pictures   bool
 	megapixels int
+	memory     int // MiB
 }
+
+// defaultMemory has room for hundreds of usual photos, and for some of the largest that are taken.
+const defaultMemory = 2048
 
 func detectCommand() *cobra.Command {
 	var f detectFlags
@@ -71,6 +76,7 @@ Where two files share a NAME, the later becomes NAME-2.`,
 	_ = cmd.MarkFlagDirname("out") // fails for an unknown flag only
 	cmd.Flags().BoolVar(&f.pictures, "pictures", false, "draw three pictures of each into --out")
 	cmd.Flags().IntVar(&f.megapixels, "max-megapixels", 100, "refuse pictures of more than `N` million pixels")
+	cmd.Flags().IntVar(&f.memory, "memory", defaultMemory, "keep at most `N` MiB of decoded pictures waiting; the models' memory comes on top")
 	return cmd
 }
 
@@ -83,6 +89,8 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return errors.New("--pictures needs --out DIR to draw into")
 	case f.megapixels < 1:
 		return fmt.Errorf("--max-megapixels %d: want 1 or more", f.megapixels)
+	case f.memory < 1:
+		return fmt.Errorf("--memory %d: want 1 or more", f.memory)
 	}
 	if f.out != "" {
 		if err := os.MkdirAll(f.out, 0o755); err != nil {
@@ -110,11 +118,14 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 	inputs := expand(args)
-	job := job{inputs: inputs, results: results, progress: newProgress(cmd.ErrOrStderr(), len(inputs))}
+	job := job{
+		inputs: inputs, results: results, progress: newProgress(cmd.ErrOrStderr(), "detecting", len(inputs)),
+		room: newRoom(f.memory, max(p.options.Pictures, detect.DefaultPictures)),
+	}
 	if f.pictures {
 		job.pictures = newPictures(f.out, labels)
 	}
 	limits := pixels.Limits{Pixels: int64(f.megapixels) * 1e6}
-	images := job.keep(decodeAhead(ctx, inputs, limits, min(4, runtime.GOMAXPROCS(0))))
+	images := job.keep(decodeAhead(ctx, inputs, limits, min(4, runtime.GOMAXPROCS(0)), job.room))
 	return job.run(ctx, detector.DetectAll(ctx, images, queries, p.params))
 }

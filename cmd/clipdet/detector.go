@@ -56,6 +56,9 @@ func (f *modelFlags) set() model.Set {
 	return model.Dir(f.models)
 }
 
+// maxTogether bounds what waits for its batch.
+const maxTogether = 64
+
 // detectorFlags are the flags of every command that detects: what to look for, with which models, and what to keep.
 type detectorFlags struct {
 	modelFlags
@@ -65,6 +68,8 @@ type detectorFlags struct {
 	context   float64
 	proposals int
 	threads   int
+	batch     int
+	together  int
 	textCache string
 	topK      int
 	threshold float64
@@ -88,6 +93,8 @@ func (f *detectorFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.templates, "templates", "", "`FILE` of phrasings, one a line with {} for the name, # for comments (default: seven of CLIP's)")
 	f.modelFlags.add(cmd)
 	flags.IntVar(&f.threads, "threads", 0, "CPU threads of one operation, `N`; 0 is one for each processor, and fewer are faster where others use them")
+	flags.IntVar(&f.batch, "batch", detect.DefaultBatch, "encode `N` crops or phrases at once, which bounds a GPU's memory; a CPU always takes 16")
+	flags.IntVar(&f.together, "batch-pictures", 0, fmt.Sprintf("take `N` pictures through the models together; 0 is 1 on a CPU, where more gain nothing, and %d on a GPU", detect.DefaultPictures))
 	flags.StringVar(&f.textCache, "text-cache", defaultTextCache(), "keep the queries' embeddings in `DIR` for later runs; \"\" keeps none")
 	_ = cmd.MarkFlagDirname("text-cache") // fails for an unknown flag only
 	flags.IntVar(&f.proposals, "proposals", detect.DefaultProposals, "at most `N` candidate boxes of a picture")
@@ -117,6 +124,9 @@ func (f *detectorFlags) plan(cmd *cobra.Command) (plan, error) {
 			DType:     f.dtype.value,
 			Proposals: f.proposals,
 			Threads:   f.threads,
+			Batch:     f.batch,
+			Pictures:  f.together,
+			Progress:  phraseProgress(cmd.ErrOrStderr()),
 			TextCache: f.textCache,
 			Crop:      pixels.Crop{Mode: pixels.CropMode(f.crop.value), Context: f.context},
 			Logger:    logger(cmd),
@@ -133,6 +143,10 @@ func (f *detectorFlags) plan(cmd *cobra.Command) (plan, error) {
 		return p, fmt.Errorf("--proposals %d: want 1 or more", f.proposals)
 	case f.threads < 0:
 		return p, fmt.Errorf("--threads %d: want 0 (one for each processor) or more", f.threads)
+	case f.batch < 1:
+		return p, fmt.Errorf("--batch %d: want 1 or more", f.batch)
+	case f.together < 0 || f.together > maxTogether:
+		return p, fmt.Errorf("--batch-pictures %d: want 0 (as the device likes) to %d", f.together, maxTogether)
 	case f.topK < 0:
 		return p, fmt.Errorf("--top-k %d: want 0 (all) or more", f.topK)
 	case !(f.threshold >= -1 && f.threshold <= 1):

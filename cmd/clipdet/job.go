@@ -17,15 +17,13 @@ type job struct {
 	results  resultWriter
 	pictures *pictures // nil: none are drawn
 	progress progress
+	room     *room // of the decoded pictures
 
-	decoded chan image.Image // of each input, from keep to run; nil where no pictures are drawn
+	decoded chan image.Image // of each input, from keep to run
 }
 
 // keep passes images on and keeps each until its result comes.
 func (j *job) keep(images iter.Seq2[image.Image, error]) iter.Seq2[image.Image, error] {
-	if j.pictures == nil {
-		return images
-	}
 	j.decoded = make(chan image.Image, len(j.inputs)) // never blocks
 	return func(yield func(image.Image, error) bool) {
 		for picture, err := range images {
@@ -50,16 +48,15 @@ func (j *job) run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 		if err := j.results.write(outcome{in.path, ids[done], result, err}); err != nil {
 			return &failure{exitInputs, fmt.Errorf("write the results: %w", err)}
 		}
-		var picture image.Image
-		if j.decoded != nil {
-			picture = <-j.decoded
-		}
-		switch {
-		case err != nil:
+		picture := <-j.decoded
+		if err != nil {
 			failed++
 			j.progress.say("%s", naming(in.path, err))
-		case j.pictures != nil:
-			j.pictures.draw(names[done], picture, result)
+		}
+		if err == nil && j.pictures != nil {
+			j.pictures.draw(names[done], picture, result, func() { j.room.give(picture) })
+		} else {
+			j.room.give(picture)
 		}
 		done++
 		j.progress.step()

@@ -31,11 +31,12 @@ func newPictures(dir string, labels []string) *pictures {
 }
 
 // draw starts the three pictures of one input. It waits while as many inputs as there are processors are being drawn,
-// which bounds the memory. picture must not change any more.
-func (p *pictures) draw(name string, picture image.Image, result *detect.Result) {
+// which bounds the memory. picture must not change until done is called.
+func (p *pictures) draw(name string, picture image.Image, result *detect.Result, done func()) {
 	p.slots <- struct{}{}
 	p.work.Go(func() {
 		defer func() { <-p.slots }()
+		defer done()
 		if err := p.drawNow(name, picture, result); err != nil {
 			p.mu.Lock()
 			defer p.mu.Unlock()

@@ -10,19 +10,20 @@ import (
 	"golang.org/x/term"
 )
 
-// progress is what people see on stderr meanwhile: a bar, where stderr is a terminal and there is more than one picture
+// progress is what people see on stderr meanwhile: a bar, where stderr is a terminal and there is more than one thing
 // to wait for, and messages above it.
 type progress struct {
 	w   io.Writer
 	bar *progressbar.ProgressBar // nil: no bar
 }
 
-func newProgress(w io.Writer, pictures int) progress {
+// newProgress starts a bar for so many steps of what is being done.
+func newProgress(w io.Writer, doing string, steps int) progress {
 	p := progress{w: w}
-	if file, ok := w.(*os.File); ok && pictures > 1 && term.IsTerminal(int(file.Fd())) {
-		p.bar = progressbar.NewOptions(pictures,
+	if file, ok := w.(*os.File); ok && steps > 1 && term.IsTerminal(int(file.Fd())) {
+		p.bar = progressbar.NewOptions(steps,
 			progressbar.OptionSetWriter(w),
-			progressbar.OptionSetDescription("detecting"),
+			progressbar.OptionSetDescription(doing),
 			progressbar.OptionSetWidth(30),
 			progressbar.OptionShowCount(),
 			progressbar.OptionSetPredictTime(true),
@@ -31,6 +32,25 @@ func newProgress(w io.Writer, pictures int) progress {
 		)
 	}
 	return p
+}
+
+// manyPhrases take seconds to embed on a CPU.
+const manyPhrases = 500
+
+// phraseProgress is for detect.Options.Progress: a bar while many phrases are embedded.
+func phraseProgress(w io.Writer) func(done, phrases int) {
+	var p progress
+	return func(done, phrases int) {
+		switch {
+		case phrases < manyPhrases:
+		case done == 0:
+			p = newProgress(w, "embedding phrases", phrases)
+		case done == phrases:
+			p.finish()
+		case p.bar != nil:
+			_ = p.bar.Set(done) // fails for more than there are only
+		}
+	}
 }
 
 // say prints a line. Failing to write to stderr leaves nobody to tell.
