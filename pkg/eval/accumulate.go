@@ -55,7 +55,7 @@ func (g *gathered) accumulate(limits []int) *accumulated {
 		var precision [thresholdCount][recallCount]float64
 		for t := range thresholdCount {
 			found = precisions(sorted, t, found[:0])
-			interpolate(found, g.truths[area], &precision[t])
+			interpolate(found, g.truths[area], recallThresholds, precision[t][:])
 		}
 		sum := 0.0
 		for t := range thresholdCount {
@@ -116,9 +116,9 @@ func precisions(sorted []verdicts, t int, found []float64) []float64 {
 
 // interpolate takes, at each threshold of recall, the precision of the first true positive that
 // reaches it, and 0 where none does.
-func interpolate(found []float64, truths int, precision *[recallCount]float64) {
+func interpolate(found []float64, truths int, recalls, precision []float64) {
 	i := 0
-	for r, recall := range recallThresholds {
+	for r, recall := range recalls {
 		for i < len(found) && float64(i+1)/float64(truths) < recall {
 			i++
 		}

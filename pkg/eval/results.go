@@ -66,14 +66,18 @@ func WriteResults(w io.Writer, results []Result) error {
 		if err != nil {
 			return fmt.Errorf("result %d: %w", i, err)
 		}
-		out.WriteString(before) // Flush says what failed
-		out.Write(line)
+		if _, err := fmt.Fprintf(out, "%s%s", before, line); err != nil {
+			return err
+		}
 		before = ",\n"
 	}
+	end := "\n]\n"
 	if len(results) == 0 {
-		out.WriteString("[")
+		end = "[]\n"
 	}
-	out.WriteString("\n]\n")
+	if _, err := out.WriteString(end); err != nil {
+		return err
+	}
 	return out.Flush()
 }
 
