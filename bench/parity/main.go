@@ -39,6 +39,8 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return answer(ctx, in, out, proposals)
 	case "embeddings":
 		return answer(ctx, in, out, embeddings)
+	case "evaluation":
+		return answer(ctx, in, out, evaluation)
 	}
 	return fmt.Errorf("no stage %q", args[0])
 }

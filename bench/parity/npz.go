@@ -17,7 +17,7 @@ type arrays struct {
 func newArrays(w io.Writer) *arrays { return &arrays{zip: zip.NewWriter(w)} }
 
 // add writes the next array: values in row-major order, of a shape that they fill.
-func add[T uint8 | int64 | float32](a *arrays, values []T, shape ...int) error {
+func add[T uint8 | int64 | float32 | float64](a *arrays, values []T, shape ...int) error {
 	size := 1
 	var sides strings.Builder
 	for _, n := range shape {
@@ -27,7 +27,7 @@ func add[T uint8 | int64 | float32](a *arrays, values []T, shape ...int) error {
 	if size != len(values) {
 		return fmt.Errorf("array %d: %d values don't fill the shape %v", a.count, len(values), shape)
 	}
-	kind := map[any]string{uint8(0): "|u1", int64(0): "<i8", float32(0): "<f4"}[any(*new(T))]
+	kind := map[any]string{uint8(0): "|u1", int64(0): "<i8", float32(0): "<f4", float64(0): "<f8"}[any(*new(T))]
 	header := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }\n", kind, sides.String())
 	w, err := a.zip.CreateHeader(&zip.FileHeader{Name: fmt.Sprintf("%d.npy", a.count), Method: zip.Store})
 	if err != nil {

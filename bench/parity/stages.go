@@ -9,9 +9,11 @@ import (
 	"image"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/clip"
+	"github.com/clipdet/clipdet/pkg/eval"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
@@ -185,6 +187,60 @@ func embeddings(ctx context.Context, r embeddingsRequest, to *arrays) error {
 		}
 		return add(to, values, int(n), file.Manifest.EmbeddingWidth)
 	})
+}
+
+type evaluationRequest struct {
+	Dataset, Results string // paths of COCO's JSON
+	Limits           []int  // of proposals per image
+}
+
+// evaluation answers the summary of all categories and of each, by id, float64 [1+C,12], the mean curves at IoU 0.50
+// and over all thresholds, float64 [2,101], the recall of the results as proposals, float64 [L,5], and what federated
+// data sets have besides, float64 [4] or [0].
+func evaluation(_ context.Context, r evaluationRequest, to *arrays) error {
+	dataset, err := eval.ReadDatasetFile(r.Dataset, eval.Limits{})
+	if err != nil {
+		return err
+	}
+	results, err := eval.ReadResultsFile(r.Results, eval.Limits{})
+	if err != nil {
+		return err
+	}
+	e, err := eval.Evaluate(dataset, results)
+	if err != nil {
+		return err
+	}
+	summaries := []eval.Summary{e.Summary}
+	for _, c := range e.Categories {
+		summaries = append(summaries, c.Summary)
+	}
+	var numbers []float64
+	for _, s := range summaries {
+		numbers = append(numbers, s.AP, s.AP50, s.AP75, s.APs, s.APm, s.APl, s.AR1, s.AR10, s.AR100, s.ARs, s.ARm, s.ARl)
+	}
+	if err := add(to, numbers, len(summaries), 12); err != nil {
+		return err
+	}
+	curves := append(slices.Clone(e.Curve.Precision50), e.Curve.Precision...)
+	if err := add(to, curves, 2, len(curves)/2); err != nil {
+		return err
+	}
+	recalls, err := eval.EvaluateProposals(dataset, results, r.Limits...)
+	if err != nil {
+		return err
+	}
+	var covered []float64
+	for _, p := range recalls {
+		covered = append(covered, p.AR, p.ARs, p.ARm, p.ARl, p.Recall50)
+	}
+	if err := add(to, covered, len(recalls), 5); err != nil {
+		return err
+	}
+	var federated []float64
+	if f := e.Summary.FederatedSummary; f != nil {
+		federated = []float64{f.APr, f.APc, f.APf, f.AR300}
+	}
+	return add(to, federated, len(federated))
 }
 
 // upload puts little-endian data on the device as rows of a shape.

@@ -1,0 +1,84 @@
+package eval
+
+import (
+	"fmt"
+	"math"
+)
+
+// Accuracy is how well boxes that are known to hold an object are classified.
+type Accuracy struct {
+	Boxes int `json:"boxes"`
+	// Top1 and Top5 are the shares of boxes whose true class has the highest
+	// score or one of the five highest, MeanTop1 the mean of Top1 over the classes. Each is -1 if there are no boxes.
+	Top1     float64 `json:"top1"`
+	Top5     float64 `json:"top5"`
+	MeanTop1 float64 `json:"mean_top1"`
+	// Classes has each class's own, [C].
+	Classes []ClassAccuracy `json:"classes"`
+	// Predicted is the class with the highest score for each box, [N].
+	Predicted []int `json:"-"`
+}
+
+// ClassAccuracy is that of the boxes of one class.
+type ClassAccuracy struct {
+	Boxes int     `json:"boxes"`
+	Top1  float64 `json:"top1"`
+	Top5  float64 `json:"top5"`
+}
+
+// BoxAccuracy takes the scores of N boxes for C classes, [N,C] row by row, and the
+// index of each box's true class, [N]. Of equal scores the one of the lower index
+// is the higher. It fails with ErrNumber for a score that is NaN, a class that isn't
+// below C, or a matrix that doesn't fit.
+func BoxAccuracy[T float32 | float64](scores []T, classes int, truth []int) (*Accuracy, error) {
+	if classes < 0 || len(scores) != len(truth)*classes {
+		return nil, fmt.Errorf("%w: %d scores are no matrix of %d boxes x %d classes", ErrNumber, len(scores), len(truth), classes)
+	}
+	a := &Accuracy{Boxes: len(truth), Classes: make([]ClassAccuracy, classes), Predicted: make([]int, len(truth))}
+	var top1, top5 int
+	hits1, hits5 := make([]int, classes), make([]int, classes)
+	for n, right := range truth {
+		if right < 0 || right >= classes {
+			return nil, fmt.Errorf("%w: box %d is of class %d, want 0 to %d", ErrNumber, n, right, classes-1)
+		}
+		row := scores[n*classes:][:classes]
+		better, best := 0, 0
+		for c, score := range row {
+			if math.IsNaN(float64(score)) {
+				return nil, fmt.Errorf("%w: the score of box %d for class %d is NaN", ErrNumber, n, c)
+			}
+			if score > row[right] || score == row[right] && c < right {
+				better++
+			}
+			if score > row[best] {
+				best = c
+			}
+		}
+		a.Predicted[n] = best
+		a.Classes[right].Boxes++
+		if better < 1 {
+			top1++
+			hits1[right]++
+		}
+		if better < 5 {
+			top5++
+			hits5[right]++
+		}
+	}
+	var over mean
+	for c := range a.Classes {
+		a.Classes[c].Top1 = share(hits1[c], a.Classes[c].Boxes)
+		a.Classes[c].Top5 = share(hits5[c], a.Classes[c].Boxes)
+		over.add(a.Classes[c].Top1)
+	}
+	a.Top1, a.Top5, a.MeanTop1 = share(top1, a.Boxes), share(top5, a.Boxes), over.value()
+	return a, nil
+}
+
+// share is part/whole, -1 of nothing.
+func share(part, whole int) float64 {
+	if whole == 0 {
+		return -1
+	}
+	return float64(part) / float64(whole)
+}

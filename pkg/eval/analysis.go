@@ -1,0 +1,198 @@
+package eval
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Kind is what became of a detection or of an annotation: right, or one of the
+// kinds of error of TIDE (Bolya, Foley, Hays, Hoffman: A General Toolbox for
+// Identifying Object Detection Errors, ECCV 2020).
+type Kind string
+
+const (
+	// Correct is a detection that matches an annotation of its category at
+	// IoU 0.5, and that annotation.
+	Correct Kind = "correct"
+	// Classification is a detection that overlaps an annotation of another
+	// category at IoU 0.5 or more.
+	Classification Kind = "classification"
+	// Localisation is a detection that overlaps an annotation of its category
+	// at IoU 0.1 to 0.5.
+	Localisation Kind = "localisation"
+	// Both is a detection that overlaps annotations only badly, and of other
+	// categories: wrong in both respects.
+	Both Kind = "both"
+	// Duplicate is a detection of an object that a better one has found.
+	Duplicate Kind = "duplicate"
+	// Background is a detection that overlaps no annotation at IoU above 0.1.
+	Background Kind = "background"
+	// Missed is an annotation that no detection matches, nor would if its
+	// category or place were corrected.
+	Missed Kind = "missed"
+	// Ignored is a crowd, and a detection that counts neither for nor against: in a
+	// crowd of its category, or of a category that isn't fully annotated in its image.
+	Ignored Kind = "ignored"
+)
+
+// TIDE's thresholds of IoU, and its limit of detections per image of all categories together.
+const (
+	foreground    = 0.5
+	background    = 0.1
+	analysisLimit = 100
+)
+
+// Analysis says what went wrong and what it costs.
+type Analysis struct {
+	// AP50 is in TIDE's way: at most 100 detections per image of all categories together
+	// (federated: 300), and categories without ground truth count as 0 if anything is
+	// detected of them. Hence it isn't Evaluate's AP50. It is -1 if there is nothing at all.
+	AP50 float64 `json:"AP50"`
+	// Errors are TIDE's six kinds, in its order.
+	Errors []ErrorKind `json:"errors"`
+	// FalsePositives and FalseNegatives are the AP50 that would be gained without any false
+	// positive, or if no annotation were left unmatched.
+	FalsePositives float64 `json:"false_positives"`
+	FalseNegatives float64 `json:"false_negatives"`
+	// Confusions are the classification errors by their categories, the most
+	// frequent first, then by ids.
+	Confusions []Confusion `json:"confusions"`
+	// Misses tells why annotations are unmatched; nil if no proposals were given.
+	Misses *Misses `json:"misses,omitempty"`
+	// Images has the verdicts on each image, in the order of the data set.
+	Images []ImageVerdicts `json:"images"`
+}
+
+// ErrorKind is how often a kind of error occurs, and the AP50 that is gained if
+// these errors alone are fixed.
+type ErrorKind struct {
+	Kind  Kind    `json:"kind"`
+	Count int     `json:"count"`
+	DAP   float64 `json:"dAP"`
+}
+
+// Confusion is how often objects of one category were taken for another.
+type Confusion struct {
+	Predicted int64 `json:"predicted"` // category ids
+	True      int64 `json:"true"`
+	Count     int   `json:"count"`
+}
+
+// ImageVerdicts are the verdicts on one image.
+type ImageVerdicts struct {
+	ImageID int64 `json:"image_id"`
+	// Detections has the best 100 (federated: 300), best first.
+	Detections []DetectionVerdict `json:"detections"`
+	// Annotations has all, in the order of the data set.
+	Annotations []AnnotationVerdict `json:"annotations"`
+}
+
+// DetectionVerdict is what became of a detection.
+type DetectionVerdict struct {
+	Result int  `json:"result"` // its index among the results
+	Kind   Kind `json:"kind"`
+	// Annotation is the index of the annotation that the verdict is about: the
+	// one it matches, would match, or overlaps most; -1 if it overlaps none.
+	Annotation int     `json:"annotation"`
+	IoU        float64 `json:"iou"` // with that annotation
+}
+
+// AnnotationVerdict is what became of an annotation: Correct if a detection
+// matches it, Classification or Localisation if one would if that were
+// corrected, otherwise Missed; and Ignored for crowds.
+type AnnotationVerdict struct {
+	Annotation int  `json:"annotation"` // its index in the data set
+	Kind       Kind `json:"kind"`
+	// Result is the index of the detection that matches or, of those that would, has
+	// the highest score; -1 if there is none.
+	Result int `json:"result"`
+	// Cause says why it is unmatched; empty if it is matched or ignored, or if
+	// no proposals were given.
+	Cause Cause `json:"cause,omitempty"`
+}
+
+// Analyse sorts detections and annotations into TIDE's kinds, and equals tidecv
+// 1.0.1 in counts and gains. proposals are what the detections were chosen from, of
+// any category; nil if they aren't known.
+//
+// In a federated data set, unmatched detections of categories that aren't known to be
+// absent, or not annotated exhaustively, are ignored.
+//
+// It fails with Check's errors, ErrUnknown, ErrBBox and ErrNumber.
+func Analyse(d *Dataset, results, proposals []Result) (*Analysis, error) {
+	e, err := newEvaluator(d, results, "result")
+	if err != nil {
+		return nil, err
+	}
+	cover, err := newCoverage(d, proposals)
+	if err != nil {
+		return nil, err
+	}
+	limit := analysisLimit
+	ignored := func(position) bool { return false }
+	if d.Federated {
+		limit = federatedLimit
+		judged, excused := e.judgements()
+		ignored = func(at position) bool { return !judged[at] || excused[at] }
+	}
+	truths, found := e.byImage()
+	a := &analyser{evaluator: e, base: newLedger(len(d.Categories)), lost: make(map[int32]int)}
+	to := &Analysis{Images: make([]ImageVerdicts, len(d.Images))}
+	for i := range d.Images {
+		rank := e.images.rank[d.Images[i].ID]
+		here := &scene{analyser: a, truths: truths[rank], ranked: found[rank][:min(len(found[rank]), limit)]}
+		here.match()
+		here.ignore(ignored)
+		here.judge()
+		to.Images[i] = here.verdicts(d.Images[i].ID, cover)
+	}
+	to.AP50 = a.base.ap()
+	to.Errors, to.FalsePositives, to.FalseNegatives = a.gains(to.AP50)
+	to.Confusions = a.confusions()
+	if cover != nil {
+		to.Misses = misses(to.Images)
+	}
+	return to, nil
+}
+
+// byImage gives the annotations of each image, by rank, in their order, and the results, best first.
+func (e *evaluator) byImage() (truths, results [][]int32) {
+	truths, results = make([][]int32, len(e.d.Images)), make([][]int32, len(e.d.Images))
+	for i, at := range e.truthAt {
+		truths[at.image] = append(truths[at.image], int32(i))
+	}
+	for i, at := range e.resultAt {
+		results[at.image] = append(results[at.image], int32(i))
+	}
+	for _, here := range results {
+		slices.SortStableFunc(here, func(a, b int32) int { return cmp.Compare(e.results[b].Score, e.results[a].Score) })
+	}
+	return truths, results
+}
+
+// analyser collects what all images add.
+type analyser struct {
+	*evaluator
+	base   *ledger
+	faults []fault
+	// lost counts the annotations without a match, by rank of category.
+	lost map[int32]int
+}
+
+// confusions counts the classification errors.
+func (a *analyser) confusions() []Confusion {
+	counts := make(map[[2]int64]int)
+	for _, f := range a.faults {
+		if f.kind == Classification && !f.ignored {
+			counts[[2]int64{a.results[f.result].CategoryID, a.d.Annotations[f.truth].CategoryID}]++
+		}
+	}
+	list := []Confusion{}
+	for pair, n := range counts {
+		list = append(list, Confusion{pair[0], pair[1], n})
+	}
+	slices.SortFunc(list, func(x, y Confusion) int {
+		return cmp.Or(cmp.Compare(y.Count, x.Count), cmp.Compare(x.Predicted, y.Predicted), cmp.Compare(x.True, y.True))
+	})
+	return list
+}

@@ -1,0 +1,69 @@
+package eval
+
+import (
+	"fmt"
+
+	"github.com/clipdet/clipdet/pkg/box"
+)
+
+// BBox is a box as COCO has it: x and y of the top left corner, width and
+// height, in pixels.
+type BBox [4]float64
+
+// FromBox converts the edges that a detector gives; the sides are subtracted in
+// float64.
+func FromBox(b box.Box) BBox {
+	x, y := float64(b.X0), float64(b.Y0)
+	return BBox{x, y, float64(b.X1) - x, float64(b.Y1) - y}
+}
+
+// Box converts to edges, each rounded to the nearest float32.
+func (b BBox) Box() box.Box {
+	return box.Box{X0: float32(b[0]), Y0: float32(b[1]), X1: float32(b[0] + b[2]), Y1: float32(b[1] + b[3])}
+}
+
+// Area is width times height, in square pixels.
+func (b BBox) Area() float64 { return b[2] * b[3] }
+
+// IoU is the area that b and c share divided by the area that they cover
+// together, and 0 if they share none.
+func (b BBox) IoU(c BBox) float64 { return b.overlap(c, false) }
+
+// overlap is the IoU of a detection with a truth. With a crowd region it is the
+// share of the detection that lies in the region (bbIou in pycocotools'
+// maskApi.c). Products get names because Go may otherwise fuse them with the
+// sum on some processors, which changes the last bit.
+func (b BBox) overlap(truth BBox, crowd bool) float64 {
+	w := min(b[2]+b[0], truth[2]+truth[0]) - max(b[0], truth[0])
+	if w <= 0 {
+		return 0
+	}
+	h := min(b[3]+b[1], truth[3]+truth[1]) - max(b[1], truth[1])
+	if h <= 0 {
+		return 0
+	}
+	shared, own, its := float64(w*h), float64(b[2]*b[3]), float64(truth[2]*truth[3])
+	if crowd {
+		return shared / own
+	}
+	return shared / (own + its - shared)
+}
+
+// check says what keeps b from being measured with.
+func (b BBox) check() error {
+	for _, v := range b {
+		if !finite(v) {
+			return fmt.Errorf("%w: %v holds a number that isn't finite", ErrBBox, b)
+		}
+	}
+	if b[2] < 0 || b[3] < 0 {
+		return fmt.Errorf("%w: %v has a negative width or height; write [x,y,width,height]", ErrBBox, b)
+	}
+	if !finite(b[0]+b[2]) || !finite(b[1]+b[3]) || !finite(b.Area()) {
+		return fmt.Errorf("%w: %v is too large to compute its area", ErrBBox, b)
+	}
+	return nil
+}
+
+// finite says whether v is neither infinite nor NaN.
+func finite(v float64) bool { return v-v == 0 }

@@ -1,0 +1,227 @@
+package eval
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+var (
+	// ErrFormat is returned for what isn't COCO's JSON, or lacks a field.
+	ErrFormat = errors.New("not in COCO's format")
+	// ErrTooLarge is returned for what goes beyond a limit of Limits.
+	ErrTooLarge = errors.New("file is too large")
+	// ErrDuplicate is returned for an id that two images, annotations or
+	// categories have.
+	ErrDuplicate = errors.New("id occurs twice")
+	// ErrUnknown is returned for an image_id or category_id that isn't in the
+	// data set.
+	ErrUnknown = errors.New("unknown id")
+	// ErrBBox is returned for a bbox that isn't four finite numbers, or whose
+	// width or height is negative.
+	ErrBBox = errors.New("unusable bbox")
+	// ErrNumber is returned for an area, a size, a score or a limit that no
+	// metric can be computed with.
+	ErrNumber = errors.New("unusable number")
+)
+
+// Dataset is ground truth. Read one with [ReadDataset], or fill one in.
+type Dataset struct {
+	Images      []Image
+	Annotations []Annotation
+	Categories  []Category
+	// Federated says that not every category was annotated in every image, as
+	// in LVIS: Evaluate then counts only what is known. ReadDataset sets it if
+	// an image has neg_category_ids or not_exhaustive_category_ids; clear it to evaluate in
+	// COCO's way.
+	Federated bool
+}
+
+// Image is one image of a data set.
+type Image struct {
+	ID int64
+	// FileName is the file_name, or the last part of the coco_url where that
+	// is all there is, as in LVIS. It may be empty.
+	FileName string
+	// Width and Height are in pixels, 0 if unknown. No metric needs them.
+	Width, Height int
+	// Negative are the categories that are known not to be in the image, and
+	// NotExhaustive those of which not every instance is annotated. They count
+	// in federated data sets only.
+	Negative, NotExhaustive []int64
+}
+
+// Annotation is one object that is in an image.
+type Annotation struct {
+	ID, ImageID, CategoryID int64
+	BBox                    BBox
+	// Area sorts the object into small, medium and large. In COCO it is the area of the
+	// segment, not of the box.
+	Area float64
+	// Crowd marks a region with many objects: detections in it count neither for nor against. LVIS's metrics don't know it.
+	Crowd bool
+}
+
+// Category is one kind of object.
+type Category struct {
+	ID   int64
+	Name string
+	// Frequency is "r", "c" or "f" (rare, common, frequent: in how many images
+	// of LVIS's training set it is), or empty.
+	Frequency string
+}
+
+// Check says what is wrong first, if anything: ErrDuplicate, ErrUnknown,
+// ErrBBox, ErrNumber, or ErrFormat for an unknown frequency. All functions that
+// take a Dataset check it.
+func (d *Dataset) Check() error {
+	_, _, err := d.ranks()
+	return err
+}
+
+// Warnings says what makes metrics differ from what one would expect, though it
+// is no error.
+func (d *Dataset) Warnings() []string {
+	for i, a := range d.Annotations {
+		if a.ID == 0 {
+			return []string{fmt.Sprintf("annotation %d has the id 0, of which COCO's metrics count no match: number annotations from 1", i)}
+		}
+	}
+	return nil
+}
+
+// Subset is the part of d that is about the images with the given ids. It fails
+// with ErrUnknown. Categories stay as they are, and so does the order.
+func (d *Dataset) Subset(imageIDs []int64) (*Dataset, error) {
+	wanted := make(map[int64]bool, len(imageIDs))
+	for _, id := range imageIDs {
+		wanted[id] = true
+	}
+	part := &Dataset{Categories: d.Categories, Federated: d.Federated}
+	have := make(map[int64]bool, len(imageIDs))
+	for _, image := range d.Images {
+		if wanted[image.ID] {
+			part.Images = append(part.Images, image)
+			have[image.ID] = true
+		}
+	}
+	for _, id := range imageIDs {
+		if !have[id] {
+			return nil, fmt.Errorf("%w: no image has the id %d", ErrUnknown, id)
+		}
+	}
+	for _, a := range d.Annotations {
+		if wanted[a.ImageID] {
+			part.Annotations = append(part.Annotations, a)
+		}
+	}
+	return part, nil
+}
+
+// ranking numbers ids in ascending order, which is the order of evaluation.
+type ranking struct {
+	rank  map[int64]int32
+	order []int // indices of the list that the ids are from
+}
+
+func ranked[T any](what string, list []T, id func(*T) int64) (ranking, error) {
+	r := ranking{make(map[int64]int32, len(list)), make([]int, len(list))}
+	for i := range list {
+		r.order[i] = i
+	}
+	slices.SortStableFunc(r.order, func(a, b int) int {
+		switch x, y := id(&list[a]), id(&list[b]); {
+		case x < y:
+			return -1
+		case x > y:
+			return 1
+		}
+		return 0
+	})
+	for k, i := range r.order {
+		if k > 0 && id(&list[i]) == id(&list[r.order[k-1]]) {
+			return ranking{}, fmt.Errorf("%w: %s %d and %d both have the id %d", ErrDuplicate, what, r.order[k-1], i, id(&list[i]))
+		}
+		r.rank[id(&list[i])] = int32(k)
+	}
+	return r, nil
+}
+
+// ranks checks d and numbers its images and categories.
+func (d *Dataset) ranks() (images, categories ranking, err error) {
+	if images, err = ranked("images", d.Images, func(i *Image) int64 { return i.ID }); err != nil {
+		return images, categories, err
+	}
+	if categories, err = ranked("categories", d.Categories, func(c *Category) int64 { return c.ID }); err != nil {
+		return images, categories, err
+	}
+	if _, err = ranked("annotations", d.Annotations, func(a *Annotation) int64 { return a.ID }); err != nil {
+		return images, categories, err
+	}
+	for i := range d.Categories {
+		if err := d.Categories[i].check(); err != nil {
+			return images, categories, fmt.Errorf("category %d (id %d): %w", i, d.Categories[i].ID, err)
+		}
+	}
+	for i := range d.Images {
+		if err := d.Images[i].check(categories); err != nil {
+			return images, categories, fmt.Errorf("image %d (id %d): %w", i, d.Images[i].ID, err)
+		}
+	}
+	for i := range d.Annotations {
+		a := &d.Annotations[i]
+		if err := a.check(images, categories); err != nil {
+			return images, categories, fmt.Errorf("annotation %d (id %d): %w", i, a.ID, err)
+		}
+	}
+	return images, categories, nil
+}
+
+func (c *Category) check() error {
+	switch c.Frequency {
+	case "", "r", "c", "f":
+		return nil
+	}
+	return fmt.Errorf("%w: the frequency %q is none of r, c and f", ErrFormat, c.Frequency)
+}
+
+func (i *Image) check(categories ranking) error {
+	if i.Width < 0 || i.Height < 0 {
+		return fmt.Errorf("%w: the size is %d x %d", ErrNumber, i.Width, i.Height)
+	}
+	for _, list := range [][]int64{i.Negative, i.NotExhaustive} {
+		for _, id := range list {
+			if _, ok := categories.rank[id]; !ok {
+				return fmt.Errorf("%w: no category has the id %d of its list", ErrUnknown, id)
+			}
+		}
+	}
+	return nil
+}
+
+func (a *Annotation) check(images, categories ranking) error {
+	if err := knownImage(images, a.ImageID); err != nil {
+		return err
+	}
+	if err := knownCategory(categories, a.CategoryID); err != nil {
+		return err
+	}
+	if !finite(a.Area) || a.Area < 0 {
+		return fmt.Errorf("%w: the area is %v", ErrNumber, a.Area)
+	}
+	return a.BBox.check()
+}
+
+func knownImage(images ranking, id int64) error {
+	if _, ok := images.rank[id]; !ok {
+		return fmt.Errorf("%w: no image has the image_id %d", ErrUnknown, id)
+	}
+	return nil
+}
+
+func knownCategory(categories ranking, id int64) error {
+	if _, ok := categories.rank[id]; !ok {
+		return fmt.Errorf("%w: no category has the category_id %d", ErrUnknown, id)
+	}
+	return nil
+}

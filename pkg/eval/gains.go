@@ -1,0 +1,119 @@
+package eval
+
+import (
+	"cmp"
+	"slices"
+)
+
+// ledger is what AP50 is computed from, by rank of category. It follows tidecv's ap.py.
+type ledger struct {
+	points    [][]point
+	positives []int // annotations that count
+}
+
+// point is a detection that counts.
+type point struct {
+	score   float64
+	correct bool
+}
+
+func newLedger(categories int) *ledger {
+	return &ledger{make([][]point, categories), make([]int, categories)}
+}
+
+func (l *ledger) add(category int32, p point) { l.points[category] = append(l.points[category], p) }
+
+// ap is the mean AP of all categories that have annotations or detections, -1 if none has.
+func (l *ledger) ap() float64 {
+	var m mean
+	for c, points := range l.points {
+		if len(points) > 0 || l.positives[c] > 0 {
+			m.add(averagePrecision(points, l.positives[c]))
+		}
+	}
+	return m.value()
+}
+
+func averagePrecision(points []point, positives int) float64 {
+	if positives == 0 {
+		return 0
+	}
+	points = slices.Clone(points)
+	slices.SortStableFunc(points, func(a, b point) int { return cmp.Compare(b.score, a.score) })
+	correct := 0
+	var found []float64
+	for k, p := range points {
+		if p.correct {
+			correct++
+			found = append(found, float64(correct)/float64(k+1))
+		}
+	}
+	for i := len(found) - 1; i > 0; i-- {
+		found[i-1] = max(found[i-1], found[i])
+	}
+	var recalls, precision [recallCount]float64
+	for r := range recalls {
+		recalls[r] = float64(r) / (recallCount - 1)
+	}
+	interpolate(found, positives, recalls[:], precision[:])
+	return total(precision[:]) / recallCount
+}
+
+// gains counts the errors of each kind and says by how much AP50 rises if they are fixed: if a
+// fixable detection becomes correct and the others of the kind go away, and a
+// missed annotation no longer counts. A fall is taken for 0, as in TIDE.
+func (a *analyser) gains(ap float64) (list []ErrorKind, falsePositives, falseNegatives float64) {
+	for _, kind := range []Kind{Classification, Localisation, Both, Duplicate, Background, Missed} {
+		count := 0
+		for _, f := range a.faults {
+			if f.kind == kind && !f.ignored {
+				count++
+			}
+		}
+		list = append(list, ErrorKind{kind, count, max(0, a.fixed(kind).ap()-ap)})
+	}
+	perfect := newLedger(len(a.base.points))
+	perfect.positives = a.base.positives
+	reached := newLedger(len(a.base.points))
+	for c, points := range a.fixed("").points {
+		for _, p := range points {
+			score := 0.0
+			if p.correct {
+				score = 1
+			}
+			perfect.add(int32(c), point{score, p.correct})
+			reached.add(int32(c), p)
+		}
+		reached.positives[c] = a.base.positives[c] - a.lost[int32(c)]
+	}
+	return list, max(0, perfect.ap()-ap), max(0, reached.ap()-ap)
+}
+
+// fixed is the ledger with one kind of error fixed. Errors come before correct detections, which
+// decides among equal scores, as in tidecv.
+func (a *analyser) fixed(kind Kind) *ledger {
+	l := newLedger(len(a.base.points))
+	copy(l.positives, a.base.positives)
+	for _, f := range a.faults {
+		switch {
+		case f.kind == Missed:
+			if kind == Missed {
+				l.positives[a.truthAt[f.truth].category]--
+			}
+		case f.kind != kind:
+			if !f.ignored {
+				l.add(a.resultAt[f.result].category, point{a.results[f.result].Score, false})
+			}
+		case f.fixable: // a classification or localisation error, whose right category is the annotation's
+			l.add(a.truthAt[f.truth].category, point{a.results[f.result].Score, true})
+		}
+	}
+	for c, points := range a.base.points {
+		for _, p := range points {
+			if p.correct {
+				l.add(int32(c), p)
+			}
+		}
+	}
+	return l
+}

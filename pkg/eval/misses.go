@@ -1,0 +1,82 @@
+package eval
+
+// Cause is why no detection matches an annotation, seen from the proposals that
+// detections are chosen from.
+type Cause string
+
+const (
+	// ByProposal means that no proposal covers the annotation at IoU 0.5 or more.
+	ByProposal Cause = "proposal"
+	// ByLocalisation means that a proposal covers it, but the detection that was
+	// reported of it overlaps it less.
+	ByLocalisation Cause = "localisation"
+	// ByClassification means that a proposal covers it, but was reported as another category.
+	ByClassification Cause = "classification"
+	// ByRank means that a proposal covers it, but isn't among what was reported.
+	ByRank Cause = "rank"
+)
+
+// Misses counts the annotations without a match by their cause.
+type Misses struct {
+	ByProposal       int `json:"proposal"`
+	ByRank           int `json:"rank"`
+	ByLocalisation   int `json:"localisation"`
+	ByClassification int `json:"classification"`
+}
+
+func misses(images []ImageVerdicts) *Misses {
+	m := new(Misses)
+	for i := range images {
+		for _, v := range images[i].Annotations {
+			switch v.Cause {
+			case ByProposal:
+				m.ByProposal++
+			case ByRank:
+				m.ByRank++
+			case ByLocalisation:
+				m.ByLocalisation++
+			case ByClassification:
+				m.ByClassification++
+			}
+		}
+	}
+	return m
+}
+
+// coverage are the proposals by image id; nil if there are none to ask.
+type coverage map[int64][]BBox
+
+func newCoverage(d *Dataset, proposals []Result) (coverage, error) {
+	if proposals == nil {
+		return nil, nil
+	}
+	if _, err := newEvaluator(d, proposals, proposal); err != nil {
+		return nil, err
+	}
+	c := make(coverage)
+	for i := range proposals {
+		c[proposals[i].ImageID] = append(c[proposals[i].ImageID], proposals[i].BBox)
+	}
+	return c, nil
+}
+
+// cause says why an annotation of some kind has no match. Without a proposal
+// nothing later could have found it, so that comes first.
+func (c coverage) cause(kind Kind, imageID int64, b BBox) Cause {
+	if c == nil || kind == Correct || kind == Ignored {
+		return ""
+	}
+	covered := false
+	for _, p := range c[imageID] {
+		covered = covered || p.IoU(b) >= foreground
+	}
+	switch {
+	case !covered:
+		return ByProposal
+	case kind == Localisation:
+		return ByLocalisation
+	case kind == Classification:
+		return ByClassification
+	}
+	return ByRank
+}

@@ -1,0 +1,321 @@
+package eval
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path"
+	"strconv"
+)
+
+// Limits bounds what the readers take on. The zero Limits are the defaults,
+// which fit COCO, LVIS and Objects365's validation set.
+type Limits struct {
+	// Bytes is the most that the JSON may be, 4 GiB if 0 or less. It is read as
+	// a stream: segments and other fields that no metric needs aren't kept.
+	Bytes int64
+	// Images, Annotations, Categories and Results are the most of each, 2, 10,
+	// 0.1 and 50 million if 0 or less. Each takes about 100 bytes of memory.
+	Images, Annotations, Categories, Results int
+}
+
+func (l Limits) orDefault() Limits {
+	if l.Bytes <= 0 {
+		l.Bytes = 4 << 30
+	}
+	for _, count := range []struct {
+		value    *int
+		standard int
+	}{{&l.Images, 2e6}, {&l.Annotations, 10e6}, {&l.Categories, 1e5}, {&l.Results, 50e6}} {
+		if *count.value <= 0 {
+			*count.value = count.standard
+		}
+	}
+	l.Bytes = min(l.Bytes, math.MaxInt64-1) // so that one more can be asked for
+	return l
+}
+
+// ReadDataset reads COCO's instances JSON, or LVIS's: an object with images,
+// annotations and categories. A missing area is that of the box, a missing
+// iscrowd 0; fields that aren't needed are ignored.
+//
+// The data set is whole and passes [Dataset.Check], or there is an error, one of
+// Check's, ErrFormat, ErrTooLarge or what r fails with.
+func ReadDataset(r io.Reader, limits Limits) (*Dataset, error) {
+	limits = limits.orDefault()
+	in := newStream(r, limits.Bytes)
+	d := new(Dataset)
+	seen := make(map[string]bool)
+	err := in.object(func(key string) error {
+		if key != "images" && key != "annotations" && key != "categories" {
+			return in.skip()
+		}
+		if seen[key] {
+			return fmt.Errorf("%w: %q occurs twice", ErrFormat, key)
+		}
+		seen[key] = true
+		switch key {
+		case "images":
+			return list(in, "image", limits.Images, d.addImage)
+		case "annotations":
+			return list(in, "annotation", limits.Annotations, d.addAnnotation)
+		}
+		return list(in, "category", limits.Categories, d.addCategory)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range []string{"images", "annotations", "categories"} {
+		if !seen[key] {
+			return nil, fmt.Errorf("%w: there is no list %q", ErrFormat, key)
+		}
+	}
+	return d, d.Check()
+}
+
+// ReadDatasetFile is ReadDataset of a file; errors begin with its path.
+func ReadDatasetFile(path string, limits Limits) (*Dataset, error) {
+	return fromFile(path, func(r io.Reader) (*Dataset, error) { return ReadDataset(r, limits) })
+}
+
+func fromFile[T any](path string, read func(io.Reader) (T, error)) (T, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return *new(T), err
+	}
+	defer f.Close()
+	read1, err := read(f)
+	if err != nil {
+		return *new(T), fmt.Errorf("%s: %w", path, err)
+	}
+	return read1, nil
+}
+
+// Pointers tell what is missing or null.
+type imageJSON struct {
+	ID            *int64  `json:"id"`
+	FileName      string  `json:"file_name"`
+	URL           string  `json:"coco_url"`
+	Width         float64 `json:"width"` // some files write 640.0
+	Height        float64 `json:"height"`
+	Negative      []int64 `json:"neg_category_ids"`
+	NotExhaustive []int64 `json:"not_exhaustive_category_ids"`
+}
+
+func (d *Dataset) addImage(from *imageJSON) error {
+	if from.ID == nil {
+		return missing("id")
+	}
+	name := from.FileName
+	if name == "" && from.URL != "" {
+		name = path.Base(from.URL)
+	}
+	for _, side := range []float64{from.Width, from.Height} {
+		if side != math.Trunc(side) || side < 0 || side > math.MaxInt32 {
+			return fmt.Errorf("%w: the size is %v x %v", ErrNumber, from.Width, from.Height)
+		}
+	}
+	d.Federated = d.Federated || from.Negative != nil || from.NotExhaustive != nil
+	d.Images = append(d.Images, Image{*from.ID, name, int(from.Width), int(from.Height), from.Negative, from.NotExhaustive})
+	return nil
+}
+
+type annotationJSON struct {
+	ID         *int64     `json:"id"`
+	ImageID    *int64     `json:"image_id"`
+	CategoryID *int64     `json:"category_id"`
+	BBox       []*float64 `json:"bbox"` // a fixed array would take any length, plain numbers would take null
+	Area       *float64   `json:"area"`
+	Crowd      flag       `json:"iscrowd"`
+}
+
+func (d *Dataset) addAnnotation(from *annotationJSON) error {
+	if from.ID == nil {
+		return missing("id")
+	}
+	box, err := references(from.ImageID, from.CategoryID, from.BBox)
+	if err != nil {
+		return fmt.Errorf("id %d: %w", *from.ID, err)
+	}
+	a := Annotation{*from.ID, *from.ImageID, *from.CategoryID, box, box.Area(), bool(from.Crowd)}
+	if from.Area != nil {
+		a.Area = *from.Area
+	}
+	d.Annotations = append(d.Annotations, a)
+	return nil
+}
+
+type categoryJSON struct {
+	ID        *int64 `json:"id"`
+	Name      string `json:"name"`
+	Frequency string `json:"frequency"`
+}
+
+func (d *Dataset) addCategory(from *categoryJSON) error {
+	if from.ID == nil {
+		return missing("id")
+	}
+	d.Categories = append(d.Categories, Category{*from.ID, from.Name, from.Frequency})
+	return nil
+}
+
+// references checks what annotations and results have in common.
+func references(imageID, categoryID *int64, numbers []*float64) (BBox, error) {
+	switch {
+	case imageID == nil:
+		return BBox{}, missing("image_id")
+	case categoryID == nil:
+		return BBox{}, missing("category_id")
+	case numbers == nil:
+		return BBox{}, missing("bbox")
+	case len(numbers) != 4:
+		return BBox{}, fmt.Errorf("%w: it has %d numbers, want [x,y,width,height]", ErrBBox, len(numbers))
+	}
+	var b BBox
+	for i, v := range numbers {
+		if v == nil {
+			return BBox{}, fmt.Errorf("%w: number %d is null", ErrBBox, i)
+		}
+		b[i] = *v
+	}
+	return b, nil
+}
+
+func missing(field string) error { return fmt.Errorf("%w: it has no %s", ErrFormat, field) }
+
+// flag is true or false, or as a number not 0 or 0.
+type flag bool
+
+func (f *flag) UnmarshalJSON(data []byte) error {
+	switch s := string(data); s {
+	case "null":
+	case "true", "false":
+		*f = s == "true"
+	default:
+		number, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			return fmt.Errorf("%s is neither 0 nor 1", s)
+		}
+		*f = number != 0
+	}
+	return nil
+}
+
+// stream reads JSON value by value.
+type stream struct{ json *json.Decoder }
+
+func newStream(r io.Reader, most int64) *stream {
+	return &stream{json.NewDecoder(&bounded{r: r, left: most, most: most})}
+}
+
+// bounded fails, rather than end, after so many bytes.
+type bounded struct {
+	r          io.Reader
+	left, most int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	p = p[:min(int64(len(p)), b.left+1)]
+	n, err := b.r.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, fmt.Errorf("%w: it has more than %d bytes; raise the limit", ErrTooLarge, b.most)
+	}
+	return n, err
+}
+
+// wrong gives an error of the decoder its sentinel. What reading failed with
+// stays as it is.
+func (s *stream) wrong(err error) error {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: the JSON ends early, at byte %d", ErrFormat, s.json.InputOffset())
+	case errors.As(err, &syntax):
+		return fmt.Errorf("%w: at byte %d: %w", ErrFormat, syntax.Offset, err)
+	case errors.As(err, &kind):
+		return fmt.Errorf("%w: %s is a %s, want a %s", ErrFormat, kind.Field, kind.Value, kind.Type)
+	}
+	return err
+}
+
+// open reads [ or {.
+func (s *stream) open(want json.Delim, what string) error {
+	token, err := s.json.Token()
+	if err != nil {
+		return s.wrong(err)
+	}
+	if token != want {
+		return fmt.Errorf("%w: %s begins with %v, want %v", ErrFormat, what, token, want)
+	}
+	return nil
+}
+
+// object reads the only value, an object; field reads the value of each key.
+func (s *stream) object(field func(key string) error) error {
+	if err := s.open('{', "the JSON"); err != nil {
+		return err
+	}
+	for s.json.More() {
+		key, err := s.json.Token()
+		if err != nil {
+			return s.wrong(err)
+		}
+		if err := field(fmt.Sprint(key)); err != nil {
+			return err
+		}
+	}
+	if _, err := s.json.Token(); err != nil {
+		return s.wrong(err)
+	}
+	return s.end()
+}
+
+// end makes sure that nothing follows.
+func (s *stream) end() error {
+	token, err := s.json.Token()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err != nil {
+		return s.wrong(err)
+	}
+	return fmt.Errorf("%w: the JSON goes on with %v after its end", ErrFormat, token)
+}
+
+func (s *stream) skip() error {
+	var value json.RawMessage
+	if err := s.json.Decode(&value); err != nil {
+		return s.wrong(err)
+	}
+	return nil
+}
+
+// list reads an array, at most so many of what.
+func list[T any](s *stream, what string, most int, add func(*T) error) error {
+	if err := s.open('[', "the list of each "+what); err != nil {
+		return err
+	}
+	for i := 0; s.json.More(); i++ {
+		if i == most {
+			return fmt.Errorf("%w: there are more than %d of %s; raise the limit", ErrTooLarge, most, what)
+		}
+		var value *T
+		if err := s.json.Decode(&value); err != nil {
+			return fmt.Errorf("%s %d: %w", what, i, s.wrong(err))
+		}
+		if value == nil {
+			return fmt.Errorf("%s %d: %w: it is null", what, i, ErrFormat)
+		}
+		if err := add(value); err != nil {
+			return fmt.Errorf("%s %d: %w", what, i, err)
+		}
+	}
+	if _, err := s.json.Token(); err != nil {
+		return s.wrong(err)
+	}
+	return nil
+}

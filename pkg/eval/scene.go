@@ -1,0 +1,186 @@
+package eval
+
+// scene is one image under analysis. It follows TIDEExample and TIDERun of
+// tidecv's quantify.py.
+type scene struct {
+	*analyser
+	truths  []int32 // annotations, in their order
+	ranked  []int32 // results, best first
+	overlap [][]float64
+	used    []int  // by truth: the place of the result that matches it, -1
+	matches []int  // by result: the place of its truth, -1
+	excused []bool // by result: it counts neither for nor against
+	best    []int  // by truth without match: the place of the best result that would match it if corrected, -1
+	kinds   []fault // by result
+}
+
+// fault is one error: a detection's, or a missed annotation.
+type fault struct {
+	kind    Kind
+	result  int32 // -1: missed
+	truth   int32 // annotation that it is about, -1
+	iou     float64
+	ignored bool
+	fixable bool // the detection is the one that fixing this kind makes correct
+}
+
+func (s *scene) crowd(i int) bool { return s.d.Annotations[s.truths[i]].Crowd && !s.d.Federated }
+
+func (s *scene) sameCategory(r, i int) bool {
+	return s.resultAt[s.ranked[r]].category == s.truthAt[s.truths[i]].category
+}
+
+// match gives each detection, best first, the free annotation of its category that it
+// overlaps most. Unlike COCO's matching it takes the first of equal ones.
+func (s *scene) match() {
+	s.used, s.matches = filled(len(s.truths)), filled(len(s.ranked))
+	s.best = filled(len(s.truths))
+	for r, result := range s.ranked {
+		row := make([]float64, len(s.truths))
+		for i, truth := range s.truths {
+			row[i] = s.results[result].BBox.overlap(s.d.Annotations[truth].BBox, s.crowd(i))
+		}
+		s.overlap = append(s.overlap, row)
+		i, iou := s.most(r, func(i int) bool { return s.sameCategory(r, i) && s.used[i] < 0 })
+		if i >= 0 && iou >= foreground {
+			s.used[i], s.matches[r] = r, i
+		}
+	}
+}
+
+func filled(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = -1
+	}
+	return list
+}
+
+// most is the annotation that result r overlaps most of those that are no crowd and fit, -1
+// if there is none.
+func (s *scene) most(r int, fits func(i int) bool) (found int, iou float64) {
+	found = -1
+	for i, overlap := range s.overlap[r] {
+		if overlap > iou && !s.crowd(i) && fits(i) {
+			found, iou = i, overlap
+		}
+	}
+	return found, iou
+}
+
+// ignore excuses detections without a match that lie in a crowd of their
+// category, or are of a category that is ignored in this image.
+func (s *scene) ignore(ignored func(position) bool) {
+	s.excused = make([]bool, len(s.ranked))
+	for r, result := range s.ranked {
+		if s.matches[r] >= 0 {
+			continue
+		}
+		s.excused[r] = ignored(s.resultAt[result])
+		for i := range s.truths {
+			if s.crowd(i) && s.sameCategory(r, i) && s.overlap[r][i] > foreground {
+				s.excused[r] = true
+			}
+		}
+	}
+}
+
+// judge finds the kind of each detection and adds all to the analyser.
+func (s *scene) judge() {
+	s.kinds = make([]fault, len(s.ranked))
+	for r, result := range s.ranked {
+		at, score := s.resultAt[result], s.results[result].Score
+		if i := s.matches[r]; i >= 0 {
+			s.kinds[r] = fault{kind: Correct, result: result, truth: s.truths[i], iou: s.overlap[r][i]}
+		} else {
+			s.kinds[r] = s.fault(r)
+		}
+		if !s.excused[r] {
+			s.base.add(at.category, point{score, s.matches[r] >= 0})
+		}
+	}
+	for _, r := range s.best {
+		if r >= 0 {
+			s.kinds[r].fixable = true
+		}
+	}
+	for r := range s.kinds {
+		if s.kinds[r].kind != Correct {
+			s.faults = append(s.faults, s.kinds[r])
+		}
+	}
+	for i, truth := range s.truths {
+		if s.crowd(i) {
+			continue
+		}
+		category := s.truthAt[truth].category
+		s.base.positives[category]++
+		if s.used[i] < 0 {
+			s.lost[category]++
+			if s.best[i] < 0 {
+				s.faults = append(s.faults, fault{kind: Missed, result: -1, truth: truth})
+			}
+		}
+	}
+}
+
+// fault says what is wrong with detection r, in the order of tests that TIDE has.
+func (s *scene) fault(r int) fault {
+	f := fault{result: s.ranked[r], truth: -1, ignored: s.excused[r]}
+	about := func(kind Kind, i int, iou float64) fault {
+		f.kind, f.iou = kind, iou
+		if i >= 0 {
+			f.truth = s.truths[i]
+		}
+		return f
+	}
+	if i, iou := s.most(r, func(i int) bool { return s.sameCategory(r, i) }); iou >= background && iou <= foreground {
+		s.claim(r, i)
+		return about(Localisation, i, iou)
+	}
+	if i, iou := s.most(r, func(i int) bool { return !s.sameCategory(r, i) }); iou >= foreground {
+		s.claim(r, i)
+		return about(Classification, i, iou)
+	}
+	if i, iou := s.most(r, func(i int) bool { return s.sameCategory(r, i) && s.used[i] >= 0 }); iou >= foreground {
+		return about(Duplicate, i, iou)
+	}
+	i, iou := s.most(r, func(int) bool { return true })
+	if iou <= background {
+		return about(Background, i, iou)
+	}
+	return about(Both, i, iou)
+}
+
+// claim notes that detection r would match an annotation if it was corrected. Only the
+// best of those that claim one can be fixed, whatever their kinds.
+func (s *scene) claim(r, i int) {
+	if s.used[i] < 0 && s.best[i] < 0 {
+		s.best[i] = r // results come best first
+	}
+}
+
+func (s *scene) verdicts(imageID int64, cover coverage) ImageVerdicts {
+	to := ImageVerdicts{imageID, make([]DetectionVerdict, len(s.ranked)), make([]AnnotationVerdict, len(s.truths))}
+	for r, f := range s.kinds {
+		kind := f.kind
+		if f.ignored {
+			kind = Ignored
+		}
+		to.Detections[r] = DetectionVerdict{int(f.result), kind, int(f.truth), f.iou}
+	}
+	for i, truth := range s.truths {
+		v := AnnotationVerdict{Annotation: int(truth), Kind: Missed, Result: -1}
+		switch {
+		case s.crowd(i):
+			v.Kind = Ignored
+		case s.used[i] >= 0:
+			v.Kind, v.Result = Correct, int(s.ranked[s.used[i]])
+		case s.best[i] >= 0:
+			v.Kind, v.Result = s.kinds[s.best[i]].kind, int(s.ranked[s.best[i]])
+		}
+		v.Cause = cover.cause(v.Kind, imageID, s.d.Annotations[truth].BBox)
+		to.Annotations[i] = v
+	}
+	return to
+}
