@@ -13,6 +13,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
+	"github.com/clipdet/clipdet/pkg/results"
 	"github.com/clipdet/clipdet/pkg/torch"
 )
 
@@ -112,12 +113,8 @@ type totals struct {
 
 // round does what the detect command does with the inputs, but that its results go nowhere.
 func (b *bench) round(ctx context.Context, detector *detect.Detector, queries *detect.Queries, inputs []input) (sum totals, err error) {
-	results, err := newResultWriter("jsonl", &output{Writer: io.Discard}, true, queries.Names())
-	if err != nil {
-		return sum, err
-	}
 	job := job{
-		inputs: inputs, results: results, progress: progress{w: b.progress.w},
+		inputs: inputs, results: results.NewJSONLWriter(io.Discard), progress: progress{w: b.progress.w},
 		room: newRoom(defaultMemory, max(b.plan.options.Pictures, detect.DefaultPictures)),
 	}
 	if b.flags.pictures {

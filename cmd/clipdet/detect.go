@@ -51,12 +51,16 @@ Results go to stdout, and with --out also to DIR/detections.FORMAT:
          names are like COCO's (000000000139.jpg), or else the picture's place
          from 1; category_id is the query's place from 1
   csv    a row for each detection, under a row of names
-A box is [x0, y0, x1, y1] in pixels of the upright picture. Scores are in [0, 1],
-but for the cosine, which is in [-1, 1].
+  yolo   no stdout, but files in --out: DIR/classes.txt, a query a line, and for
+         each NAME.jpg DIR/labels/NAME.txt, a line for each detection: class cx
+         cy width height score, in shares of the picture's width and height
+'clipdet schema' prints the JSON Schema of json and jsonl. A box is
+[x0, y0, x1, y1] in pixels of the upright picture. Scores are in [0, 1], but for
+the cosine, which is in [-1, 1].
 
 --pictures draws for each NAME.jpg into --out: NAME.original.png, upright;
 NAME.proposals.png, the candidate boxes; NAME.detections.png, what was found.
-Where two files share a NAME, the later becomes NAME-2.`,
+Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
 		Example: `  clipdet detect -q dog photo.jpg
   clipdet detect -q "traffic light" -q "bike=a bicycle|a mountain bike" -o found --pictures photos
   clipdet detect -q dog --format jsonl 'photos/*.jpg' | jq -c .detections[]
@@ -71,7 +75,7 @@ Where two files share a NAME, the later becomes NAME-2.`,
 	}
 	cmd.Flags().SortFlags = false
 	f.detectorFlags.add(cmd)
-	f.format = addChoice(cmd, "format", "of the results", "json", "jsonl", "coco", "csv")
+	f.format = addChoice(cmd, "format", "of the results", formatNames...)
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "also write the results, and the pictures, into `DIR`, made where it is missing")
 	_ = cmd.MarkFlagDirname("out") // fails for an unknown flag only
 	cmd.Flags().BoolVar(&f.pictures, "pictures", false, "draw three pictures of each into --out")
@@ -87,6 +91,8 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	case f.pictures && f.out == "":
 		return errors.New("--pictures needs --out DIR to draw into")
+	case f.format.value == "yolo" && f.out == "":
+		return errors.New("--format yolo needs --out DIR to write the labels into")
 	case f.megapixels < 1:
 		return fmt.Errorf("--max-megapixels %d: want 1 or more", f.megapixels)
 	case f.memory < 1:
@@ -103,23 +109,19 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 	defer detector.Close()
-	out, err := openOutput(cmd.OutOrStdout(), f.out, resultFile(f.format.value))
-	if err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
-	defer func() { err = errors.Join(err, out.close()) }()
-
 	var labels []string
 	for _, q := range p.queries {
 		labels = append(labels, q.Name)
 	}
-	results, err := newResultWriter(f.format.value, out, several(args), labels)
+	w, err := f.openResults(cmd.OutOrStdout(), several(args), labels)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, w.end()) }()
+
 	inputs := expand(args)
 	job := job{
-		inputs: inputs, results: results, progress: newProgress(cmd.ErrOrStderr(), "detecting", len(inputs)),
+		inputs: inputs, results: w, progress: newProgress(cmd.ErrOrStderr(), "detecting", len(inputs)),
 		room: newRoom(f.memory, max(p.options.Pictures, detect.DefaultPictures)),
 	}
 	if f.pictures {

@@ -8,11 +8,15 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/pixels"
+	"github.com/clipdet/clipdet/pkg/results"
 )
 
 // The tiny models are real archives with random weights: fast, and their answers mean nothing.
@@ -167,7 +171,7 @@ func TestOutputs(t *testing.T) {
 				rows += len(parse[picture](t, line).Detections)
 			}
 		case "coco":
-			rows = len(parse[[]cocoResult](t, stdout))
+			rows = len(parse[[]map[string]any](t, stdout))
 		case "csv":
 			table, err := csv.NewReader(strings.NewReader(stdout)).ReadAll()
 			if err != nil {
@@ -257,5 +261,103 @@ func TestInterruptionLeavesAWholeDocument(t *testing.T) {
 	}
 	if written, err := os.ReadFile(filepath.Join(out, "detections.json")); err != nil || string(written) != stdout.String() {
 		t.Errorf("detections.json does not hold what stdout has (%v)", err)
+	}
+}
+
+// TestYOLO holds that the labels are the boxes of json, and that stdout has nothing.
+func TestYOLO(t *testing.T) {
+	args := []string{"detect", "-q", "dog", "-q", "cat", "--models", tinyModels, "--proposals", "5", "--threshold", "0", "--nms", "1"}
+	inputs := []string{filepath.Join(formats, "420.jpg"), filepath.Join(formats, "none.png"), filepath.Join(formats, "rgba.png"), formats}
+	_, stdout, _ := clipdet(t, append(slices.Concat(args, []string{"--format", "json"}), inputs...)...)
+	var want []results.Record
+	var paths []string
+	for record, err := range results.ReadJSON(strings.NewReader(stdout), results.Limits{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, record)
+		paths = append(paths, record.Image)
+	}
+	out := filepath.Join(t.TempDir(), "found")
+	code, stdout, stderr := clipdet(t, append(slices.Concat(args, []string{"--format", "yolo", "--out", out}), inputs...)...)
+	if code != exitInputs || stdout != "" || !strings.Contains(stderr, "none.png") {
+		t.Errorf("exit code %d, stdout %q, stderr %q; want %d, nothing, and what failed", code, stdout, stderr, exitInputs)
+	}
+	var names results.Names
+	pictures := map[string]results.Picture{}
+	for i, path := range paths {
+		pictures[names.Of(path)] = results.Picture{Image: path, Width: want[i].Width, Height: want[i].Height}
+	}
+	got, err := results.ReadYOLO(out, pictures, results.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]results.Record{}
+	for _, record := range got {
+		found[record.Image] = record
+	}
+	if len(want) < 10 || len(found) != len(want)-1 {
+		t.Errorf("%d label files for %d pictures of which one failed", len(found), len(want))
+	}
+	for _, record := range want {
+		if record.Error != "" {
+			continue
+		}
+		labels := found[record.Image].Detections
+		if len(labels) != len(record.Detections) || len(labels) == 0 {
+			t.Errorf("%s: %d labels, want %d and some", record.Image, len(labels), len(record.Detections))
+			continue
+		}
+		for i, d := range record.Detections {
+			if labels[i].Query != d.Query || labels[i].Score != d.Score || labels[i].Box.IoU(d.Box) < 0.99999 {
+				t.Errorf("%s: label %d is %s %v at %v, want %s %v at %v", record.Image, i+1, labels[i].Query, labels[i].Score, labels[i].Box, d.Query, d.Score, d.Box)
+			}
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(out, "*"))
+	if err != nil || len(files) != 2 {
+		t.Errorf("--out has %q (%v), want classes.txt and labels alone", files, err)
+	}
+}
+
+// TestSchema holds that the schema is printed, and that what detect writes fits it.
+func TestSchema(t *testing.T) {
+	code, stdout, stderr := clipdet(t, "schema")
+	if code != exitDone || stdout != results.Schema() || stderr != "" {
+		t.Fatalf("exit code %d, %d bytes on stdout, stderr %q; want 0, the schema and nothing", code, len(stdout), stderr)
+	}
+	document, err := jsonschema.UnmarshalJSON(strings.NewReader(stdout))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource("schema.json", document); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := compiler.Compile("schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"--format", "json", filepath.Join(formats, "420.jpg")},
+		{"--format", "json", "none.png"},
+		{"--format", "json", "--threshold", "0", formats, "none.png"},
+		{"--format", "jsonl", "--threshold", "0", formats, "none.png"},
+		{"--format", "json", "--rank", "cosine", formats},
+	} {
+		_, stdout, stderr := clipdet(t, append([]string{"detect", "-q", "dog", "-q", "cat", "--models", tinyModels, "--proposals", "5"}, args...)...)
+		documents := []string{stdout}
+		if args[1] == "jsonl" {
+			documents = strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
+		}
+		for _, text := range documents {
+			value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+			if err != nil {
+				t.Fatalf("%q: not JSON: %v; stderr is %s", args, err, stderr)
+			}
+			if err := schema.Validate(value); err != nil {
+				t.Errorf("%q: %v\n%s", args, err, text)
+			}
+		}
 	}
 }

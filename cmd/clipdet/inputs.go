@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/clipdet/clipdet/pkg/pixels"
+	"github.com/clipdet/clipdet/pkg/results"
 )
 
 // input is one picture to do, or one argument that gave none and why.
@@ -141,19 +141,12 @@ func decode(in input, limits pixels.Limits) (image.Image, error) {
 	return picture, nil
 }
 
-// names gives each input a name for its pictures that no other has: the file's without extension, and where several
-// files have that, the later ones with -2, -3 and so on.
+// names gives each input a name for its pictures that no other has.
 func names(inputs []input) []string {
 	unique := make([]string, len(inputs))
-	taken := map[string]bool{}
+	var names results.Names
 	for i, in := range inputs {
-		base := filepath.Base(in.path)
-		stem := cmp.Or(strings.TrimSuffix(base, filepath.Ext(base)), base)
-		unique[i] = stem
-		for n := 2; taken[strings.ToLower(unique[i])]; n++ { // some file systems don't tell A from a
-			unique[i] = stem + "-" + strconv.Itoa(n)
-		}
-		taken[strings.ToLower(unique[i])] = true
+		unique[i] = names.Of(in.path)
 	}
 	return unique
 }

@@ -76,18 +76,6 @@ func TestSeveral(t *testing.T) {
 	}
 }
 
-func TestNamesDiffer(t *testing.T) {
-	var inputs []input
-	for _, path := range []string{"a.png", "d/a.png", "a.jpg", "A.png", "a-2.png", "b.c.png", ".png"} {
-		inputs = append(inputs, input{path: path})
-	}
-	got := names(inputs)
-	want := []string{"a", "a-2", "a-3", "A-4", "a-2-2", "b.c", ".png"}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
 func TestImageIDs(t *testing.T) {
 	tests := []struct {
 		paths string

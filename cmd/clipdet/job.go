@@ -9,12 +9,13 @@ import (
 	"strings"
 
 	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/results"
 )
 
 // job takes the inputs of one run through to their results, in order.
 type job struct {
 	inputs   []input
-	results  resultWriter
+	results  results.Writer
 	pictures *pictures // nil: none are drawn
 	progress progress
 	room     *room // of the decoded pictures
@@ -45,7 +46,7 @@ func (j *job) run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 			break
 		}
 		in := j.inputs[done]
-		if err := j.results.write(outcome{in.path, ids[done], result, err}); err != nil {
+		if err := j.results.Write(results.Of(in.path, ids[done], result, err)); err != nil {
 			return &failure{exitInputs, fmt.Errorf("write the results: %w", err)}
 		}
 		picture := <-j.decoded
@@ -62,7 +63,7 @@ func (j *job) run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 		j.progress.step()
 	}
 	j.progress.finish()
-	if err := j.results.close(); err != nil {
+	if err := j.results.Close(); err != nil {
 		return &failure{exitInputs, fmt.Errorf("write the results: %w", err)}
 	}
 	if j.pictures != nil {

@@ -47,7 +47,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"detect", "-q", "dog=", "a.png"}, "phrase 1 is empty"},
 		{[]string{"detect", "-q", "dog", "-q", "dog=a dog", "a.png"}, `"dog" is given twice`},
 		{[]string{"detect", "-q", "x=" + long, "a.png"}, "--query"},
-		{[]string{"detect", "-q", "dog", "--format", "xml", "a.png"}, "json, jsonl, coco, csv"},
+		{[]string{"detect", "-q", "dog", "--format", "xml", "a.png"}, "json, jsonl, coco, csv, yolo"},
 		{[]string{"detect", "-q", "dog", "--rank", "best", "a.png"}, "fused, probability, cosine"},
 		{[]string{"detect", "-q", "dog", "--crop", "round", "a.png"}, "clip, squash, pad"},
 		{[]string{"detect", "-q", "dog", "--dtype", "int8", "a.png"}, "auto, float32, bfloat16, float16"},
@@ -67,12 +67,14 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"detect", "-q", "dog", "--templates", "bad.txt", "a.png"}, "line 2"},
 		{[]string{"detect", "-q", "dog", "--pictures", "a.png"}, "--out"},
 		{[]string{"detect", "-q", "dog", "--out", "file/x", "a.png"}, "--out"},
+		{[]string{"detect", "-q", "dog", "--format", "yolo", "a.png"}, "--out"},
 		{[]string{"models"}, "list, inspect or verify"},
 		{[]string{"models", "delete"}, `unknown command "delete"`},
 		{[]string{"models", "inspect"}, "want one FILE"},
 		{[]string{"models", "verify", "a", "b"}, "one at a time"},
 		{[]string{"models", "verify", "--device", "tpu"}, "cuda:N"},
 		{[]string{"doctor", "now"}, `"now"`},
+		{[]string{"schema", "json"}, `"json"`},
 	}
 	for _, test := range tests {
 		code, stdout, stderr := clipdet(t, test.args...)
@@ -121,7 +123,7 @@ func TestModelsThatDoNotWork(t *testing.T) {
 
 func TestHelpAndVersion(t *testing.T) {
 	for _, args := range []string{"--help", "detect --help", "models --help", "models list --help", "models inspect --help",
-		"models verify --help", "doctor --help", "--version", "completion bash", "completion zsh", "completion fish"} {
+		"models verify --help", "doctor --help", "schema --help", "--version", "completion bash", "completion zsh", "completion fish"} {
 		code, stdout, stderr := clipdet(t, strings.Fields(args)...)
 		if code != exitDone || stdout == "" || stderr != "" {
 			t.Errorf("%s: exit code %d, %d bytes on stdout, stderr %q; want 0, some and none", args, code, len(stdout), stderr)
@@ -137,7 +139,7 @@ func TestHelpAndVersion(t *testing.T) {
 // Cobra's completion asks the program itself, by the hidden command __complete.
 func TestCompletion(t *testing.T) {
 	tests := []struct{ args, want string }{
-		{"detect --format ", "json jsonl coco csv"},
+		{"detect --format ", "json jsonl coco csv yolo"},
 		{"detect --device ", "auto cpu cuda:0"},
 		{"detect --rank ", "fused probability cosine"},
 		{"detect --crop ", "clip squash pad"},

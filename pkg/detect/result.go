@@ -3,6 +3,7 @@ package detect
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/box"
@@ -62,6 +63,25 @@ func (t Timings) MarshalJSON() ([]byte, error) {
 		Rank     float64 `json:"rank"`
 		Download float64 `json:"download"`
 	}{ms(t.Upload), ms(t.RPN), ms(t.Crop), ms(t.Encode), ms(t.Rank), ms(t.Download)})
+}
+
+// UnmarshalJSON reads milliseconds, to the microsecond. A stage that is missing is 0; one
+// that is negative or more than a year is an error.
+func (t *Timings) UnmarshalJSON(data []byte) error {
+	var ms struct {
+		Upload, RPN, Crop, Encode, Rank, Download float64
+	}
+	if err := json.Unmarshal(data, &ms); err != nil {
+		return fmt.Errorf("timings: %w", err)
+	}
+	for i, v := range []float64{ms.Upload, ms.RPN, ms.Crop, ms.Encode, ms.Rank, ms.Download} {
+		if !(v >= 0 && v <= 366*24*3600e3) {
+			return fmt.Errorf("timings: stage %d took %v ms; it must be 0 to a year", i+1, v)
+		}
+	}
+	span := func(ms float64) time.Duration { return time.Duration(math.Round(ms*1000)) * time.Microsecond }
+	*t = Timings{span(ms.Upload), span(ms.RPN), span(ms.Crop), span(ms.Encode), span(ms.Rank), span(ms.Download)}
+	return nil
 }
 
 // Rank says what the boxes of a query are ordered by: the Score of a Detection.

@@ -1,0 +1,30 @@
+package results
+
+import (
+	"cmp"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Names gives pictures names for the files that are made of them, each another. The
+// zero Names is ready to use.
+type Names struct{ taken map[string]bool }
+
+// Of is the name of the next picture: its file's without the extension, and where
+// another has that, with -2, -3 and so on. The case of letters makes no other name,
+// since some file systems don't tell A from a. A name has no slash in it, but where
+// path is the root.
+func (n *Names) Of(path string) string {
+	if n.taken == nil {
+		n.taken = map[string]bool{}
+	}
+	base := filepath.Base(path)
+	stem := cmp.Or(strings.TrimSuffix(base, filepath.Ext(base)), base)
+	name := stem
+	for i := 2; n.taken[strings.ToLower(name)]; i++ {
+		name = stem + "-" + strconv.Itoa(i)
+	}
+	n.taken[strings.ToLower(name)] = true
+	return name
+}

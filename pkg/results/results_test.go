@@ -1,0 +1,614 @@
+package results
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/detect"
+)
+
+// three are a picture with two detections, one that failed, and one with none.
+func three() []Record {
+	found := &detect.Result{
+		Width: 640, Height: 480, Proposals: make([]detect.Proposal, 300),
+		Detections: []detect.Detection{
+			{Query: "dog", Box: box.Box{X0: 1, Y0: 2.5, X1: 11, Y1: 22.5}, Score: 0.75, Cosine: 0.25, Probability: 0.5, Objectness: 0.125, Phrase: "a <dog> & \"cat\", or so", RunnerUp: "bike"},
+			{Query: "bike", Box: box.Box{X0: 0, Y0: 0, X1: 640, Y1: 480}, Score: 0.5, Cosine: -0.5, Probability: 1, Objectness: 1, Phrase: "a bike"},
+		},
+		Timings: detect.Timings{RPN: 1500 * time.Microsecond},
+	}
+	return []Record{
+		Of("a & b.png", 139, found, nil),
+		Of("broken.png", 7, nil, errors.New("it is <broken>")),
+		Of("none.png", 9, &detect.Result{Width: 2, Height: 1}, nil),
+	}
+}
+
+// hard are records whose texts and numbers are easily lost.
+func hard() []Record {
+	var records []Record
+	for i, name := range []string{
+		"line\nbreak.png", "carriage\rreturn.png", "both\r\n\r\r\n.png", "\r", "quote\".png", `back\slash.png`, "comma, semi; tab\t.png",
+		" space .png", "<&>'.png", "=1+1.png", "\u2028 \u00e9 \u00df \U0001f415.png", "\ufeff.png", `\.`, "", "[1]{2}.png", "nul\x00.png", `,"detections":[`,
+	} {
+		step := float32(i) / 7
+		records = append(records, Record{
+			Image: name, ID: int64(i) + 1000, Width: 1234, Height: 777, Proposals: i,
+			Detections: []detect.Detection{
+				{Query: "dog", Box: box.Box{X0: 0.1, Y0: 1e-7, X1: 639.99994, Y1: 480 + step}, Score: 1.0 / 3, Cosine: -step / 9, Probability: math.SmallestNonzeroFloat32, Objectness: 0.99999994, Phrase: name, RunnerUp: name},
+				{Query: "bike", Box: box.Box{X0: step, Y0: step, X1: 1234, Y1: 777}, Score: step / 8, Cosine: 0.1, Probability: 16777217, Objectness: math.MaxFloat32},
+			},
+			Timings: detect.Timings{Upload: time.Microsecond, RPN: time.Duration(i) * 1234567 * time.Microsecond, Crop: 3 * time.Hour, Encode: 7 * time.Millisecond, Rank: 999 * time.Microsecond, },
+		})
+	}
+	return append(records, Record{Image: "x\n\"y\".png", ID: 2000, Error: "line\r\nand \"quote\" \\ \x1b"}, Record{Image: "none.png", ID: 2001, Width: 1, Height: 1})
+}
+
+const (
+	goldenFound = `{"image":"a & b.png","width":640,"height":480,"proposals":300,"detections":[LEAD` +
+		`{"query":"dog","box":[1,2.5,11,22.5],"score":0.75,"cosine":0.25,"probability":0.5,"objectness":0.125,"phrase":"a <dog> & \"cat\", or so","runner_up":"bike"},LEAD` +
+		`{"query":"bike","box":[0,0,640,480],"score":0.5,"cosine":-0.5,"probability":1,"objectness":1,"phrase":"a bike","runner_up":""}` +
+		`],"timings_ms":{"upload":0,"rpn":1.5,"crop":0,"encode":0,"rank":0,"download":0}}`
+	goldenError = `{"image":"broken.png","error":"it is <broken>"}`
+	goldenNone  = `{"image":"none.png","width":2,"height":1,"proposals":0,"detections":[],"timings_ms":{"upload":0,"rpn":0,"crop":0,"encode":0,"rank":0,"download":0}}`
+)
+
+// newWriter makes a writer of a stream's format for the queries dog and bike.
+func newWriter(format string, w io.Writer) (Writer, error) {
+	switch format {
+	case "json":
+		return NewJSONWriter(w, false), nil
+	case "json list":
+		return NewJSONWriter(w, true), nil
+	case "jsonl":
+		return NewJSONLWriter(w), nil
+	case "coco":
+		return NewCOCOWriter(w, Categories("dog", "bike"))
+	}
+	return NewCSVWriter(w)
+}
+
+// written is what a format makes of records.
+func written(t testing.TB, format string, records []Record) string {
+	t.Helper()
+	var got bytes.Buffer
+	w, err := newWriter(format, &got)
+	if err != nil {
+		t.Fatalf("%s: %v", format, err)
+	}
+	for _, r := range records {
+		err = errors.Join(err, w.Write(r))
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatalf("%s: %v", format, err)
+	}
+	return got.String()
+}
+
+func TestFormats(t *testing.T) {
+	lead := func(s, lead string) string { return strings.ReplaceAll(s, "LEAD", lead) }
+	all := three()
+	tests := []struct {
+		format  string
+		records []Record
+		want    string
+	}{
+		{"json", all[:1], lead(goldenFound, "\n  ") + "\n"},
+		{"json", all[1:2], goldenError + "\n"},
+		{"json list", all, "[\n" + lead(goldenFound, "\n  ") + ",\n" + goldenError + ",\n" + goldenNone + "\n]\n"},
+		{"json list", all[:0], "[]\n"},
+		{"jsonl", all, lead(goldenFound, "") + "\n" + goldenError + "\n" + goldenNone + "\n"},
+		{"coco", all, `[
+{"image_id":139,"category_id":1,"bbox":[1,2.5,10,20],"score":0.75},
+{"image_id":139,"category_id":2,"bbox":[0,0,640,480],"score":0.5}
+]
+`},
+		{"coco", all[1:], "[]\n"},
+		{"csv", all, `image,query,x0,y0,x1,y1,score,cosine,probability,objectness,phrase,runner_up
+a & b.png,dog,1,2.5,11,22.5,0.75,0.25,0.5,0.125,"a <dog> & ""cat"", or so",bike
+a & b.png,bike,0,0,640,480,0.5,-0.5,1,1,a bike,
+`},
+	}
+	for _, test := range tests {
+		got := written(t, test.format, test.records)
+		if got != test.want {
+			t.Errorf("%s of %d records: got\n%s\nwant\n%s", test.format, len(test.records), got, test.want)
+		}
+		if (strings.HasPrefix(test.format, "json") && test.format != "jsonl" || test.format == "coco") && !json.Valid([]byte(got)) {
+			t.Errorf("%s: not JSON:\n%s", test.format, got)
+		}
+	}
+	if got, err := json.Marshal(all[2]); err != nil || string(got) != goldenNone {
+		t.Errorf("json.Marshal of a record: got %s, %v; want %s", got, err, goldenNone)
+	}
+}
+
+type brokenPipe struct{}
+
+var errPipe = errors.New("broken pipe")
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, errPipe }
+func (brokenPipe) Read([]byte) (int, error)  { return 0, errPipe }
+
+func TestWritersAndReadersReportTheErrorsOfFiles(t *testing.T) {
+	for _, format := range []string{"json", "json list", "jsonl", "coco", "csv"} {
+		w, err := newWriter(format, brokenPipe{})
+		if err == nil {
+			err = w.Write(three()[0])
+		}
+		if !errors.Is(err, errPipe) {
+			t.Errorf("%s: got %v when writing fails, want %v", format, err, errPipe)
+		}
+		start := written(t, format, three()[:1])
+		for _, before := range []string{"", start[:len(start)/2]} {
+			if _, err := read(format, io.MultiReader(strings.NewReader(before), brokenPipe{}), Limits{}); !errors.Is(err, errPipe) || errors.Is(err, ErrFormat) {
+				t.Errorf("%s: got %v when reading fails after %d bytes, want %v and not ErrFormat", format, err, len(before), errPipe)
+			}
+		}
+	}
+	if _, err := NewYOLOWriter(filepath.Join(t.TempDir(), "none\x00"), nil); err == nil {
+		t.Error("yolo: no error for a folder that can't be made")
+	}
+	if _, err := ReadYOLO(filepath.Join(t.TempDir(), "none"), nil, Limits{}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("yolo: got %v for a folder that isn't there, want os.ErrNotExist", err)
+	}
+}
+
+// ids are those of the records.
+func ids(records []Record) COCOIDs {
+	c := COCOIDs{map[int64]Picture{}, Categories("dog", "bike")}
+	for _, r := range records {
+		c.Images[r.ID] = Picture{r.Image, r.Width, r.Height}
+	}
+	return c
+}
+
+// read reads a stream's format; coco's ids are those of three and hard.
+func read(format string, r io.Reader, limits Limits) ([]Record, error) {
+	var records []Record
+	switch format {
+	case "json", "json list":
+		for record, err := range ReadJSON(r, limits) {
+			if err != nil {
+				return records, err
+			}
+			records = append(records, record)
+		}
+	case "jsonl":
+		for line, err := range ReadJSONL(r, limits) {
+			if err != nil {
+				return records, err
+			}
+			records = append(records, line.Record)
+		}
+	case "coco":
+		return ReadCOCO(r, ids(append(hard(), three()...)), limits)
+	case "csv":
+		return ReadCSV(r, limits)
+	}
+	return records, nil
+}
+
+// kept is what of the records a format keeps.
+func kept(format string, records []Record) []Record {
+	var left []Record
+	for _, r := range records {
+		r.Detections = slices.Clone(r.Detections)
+		switch format {
+		case "json", "json list", "jsonl":
+			r.ID = 0
+		case "coco", "csv":
+			if len(r.Detections) == 0 {
+				continue
+			}
+			if format == "coco" {
+				r.Proposals, r.Timings = 0, detect.Timings{}
+				for i, d := range r.Detections {
+					r.Detections[i] = detect.Detection{Query: d.Query, Box: d.Box, Score: d.Score}
+				}
+			} else {
+				r = Record{Image: r.Image, Detections: r.Detections}
+			}
+		}
+		left = append(left, r)
+	}
+	return left
+}
+
+// nearly compares records; the right and lower edges may be off by one step of a float32.
+func nearly(a, b []Record) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	step := func(x, y float32) bool {
+		return x == y || math.Nextafter32(x, y) == y
+	}
+	for i := range a {
+		x, y := a[i], b[i]
+		if len(x.Detections) != len(y.Detections) {
+			return false
+		}
+		x.Detections = slices.Clone(x.Detections)
+		for k := range x.Detections {
+			p, q := &x.Detections[k].Box, y.Detections[k].Box
+			if step(p.X1, q.X1) && step(p.Y1, q.Y1) {
+				p.X1, p.Y1 = q.X1, q.Y1
+			}
+		}
+		if !reflect.DeepEqual(x, y) {
+			return false
+		}
+	}
+	return true
+}
+
+func TestRoundTrips(t *testing.T) {
+	sets := map[string][]Record{"three": three(), "hard": hard(), "none": nil}
+	for _, r := range hard() {
+		sets["one: "+r.Image] = []Record{r}
+	}
+	for name, records := range sets {
+		for _, format := range []string{"json", "json list", "jsonl", "coco", "csv"} {
+			if format == "json" && len(records) != 1 {
+				continue
+			}
+			text := written(t, format, records)
+			got, err := read(format, strings.NewReader(text), Limits{})
+			want := kept(format, records)
+			same := reflect.DeepEqual(got, want)
+			if format == "coco" {
+				same = nearly(got, want)
+			}
+			if err != nil || !same {
+				t.Errorf("%s, %q: got %v\n%+v\nwant\n%+v\nof\n%s", format, name, err, got, want, text)
+			}
+		}
+	}
+}
+
+func TestCOCOIDs(t *testing.T) {
+	want := ids(hard())
+	text, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got COCOIDs
+	if err := json.Unmarshal(text, &got); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v and %v, want %v", got, err, want)
+	}
+	again, err := json.Marshal(COCOIDs{map[int64]Picture{2: {"b", 3, 4}, 1: {"a", 1, 2}}, Categories("dog")})
+	if golden := `{"images":[{"id":1,"file_name":"a","width":1,"height":2},{"id":2,"file_name":"b","width":3,"height":4}],"categories":[{"id":1,"name":"dog"}]}`; err != nil || string(again) != golden {
+		t.Errorf("got %s, %v; want %s", again, err, golden)
+	}
+	data, err := os.ReadFile("../../testdata/images/instances.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sample COCOIDs
+	if err := json.Unmarshal(data, &sample); err != nil || len(sample.Images) < 2 || len(sample.Categories) < 2 || slices.Contains(slices.Collect(maps.Values(sample.Categories)), "") {
+		t.Errorf("annotations of the sample scenes: got %v and %v, want their images and named categories", sample, err)
+	}
+	for _, bad := range []string{`{"images":[{"id":1},{"id":1}]}`, `{"categories":[{"id":1},{"id":1}]}`, `{"images":1}`, `[]`} {
+		before := COCOIDs{Categories: Categories("dog")}
+		if err := before.UnmarshalJSON([]byte(bad)); !errors.Is(err, ErrFormat) || len(before.Categories) != 1 {
+			t.Errorf("%s: got %v, want ErrFormat and the ids as they were", bad, err)
+		}
+	}
+}
+
+func TestRecordsThatCannotBeWritten(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	bad := func(change func(*Record)) Record {
+		r := three()[0]
+		r.Detections = slices.Clone(r.Detections)
+		change(&r)
+		return r
+	}
+	everywhere := []string{"json", "json list", "jsonl", "coco", "csv", "yolo"}
+	tests := []struct {
+		name    string
+		record  Record
+		formats []string
+	}{
+		{"NaN score", bad(func(r *Record) { r.Detections[1].Score = nan }), everywhere},
+		{"infinite cosine", bad(func(r *Record) { r.Detections[1].Cosine = inf }), everywhere},
+		{"NaN edge", bad(func(r *Record) { r.Detections[1].Box.X0 = nan }), everywhere},
+		{"reversed box", bad(func(r *Record) { r.Detections[1].Box.X0 = 641 }), everywhere},
+		{"negative width", bad(func(r *Record) { r.Width = -1 }), everywhere},
+		{"negative proposals", bad(func(r *Record) { r.Proposals = -1 }), everywhere},
+		{"unknown query", bad(func(r *Record) { r.Detections[1].Query = "cat" }), []string{"coco", "yolo"}},
+		{"no size", bad(func(r *Record) { r.Width = 0 }), []string{"yolo"}},
+		{"box outside", bad(func(r *Record) { r.Detections[1].Box.X1 = 640.5 }), []string{"yolo"}},
+		{"no file name", bad(func(r *Record) { r.Image = "/" }), []string{"yolo"}},
+	}
+	for _, test := range tests {
+		for _, format := range test.formats {
+			var got bytes.Buffer
+			var w Writer
+			var err error
+			dir := t.TempDir()
+			if format == "yolo" {
+				w, err = NewYOLOWriter(dir, []string{"dog", "bike"})
+			} else {
+				w, err = newWriter(format, &got)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := got.Len()
+			if err := w.Write(test.record); !errors.Is(err, ErrRecord) || !strings.Contains(err.Error(), test.record.Image) {
+				t.Errorf("%s, %s: got %v, want ErrRecord that names the picture", format, test.name, err)
+			}
+			if files, err := os.ReadDir(filepath.Join(dir, "labels")); got.Len() != before || len(files) > 0 {
+				t.Errorf("%s, %s: it left %q and %v (%v), want nothing", format, test.name, got.String()[before:], files, err)
+			}
+			if err := w.Write(three()[0]); err != nil {
+				t.Errorf("%s, %s: the next record fails with %v", format, test.name, err)
+			}
+		}
+	}
+	one := NewJSONWriter(io.Discard, false)
+	if err := errors.Join(one.Write(three()[0])); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Write(three()[1]); !errors.Is(err, ErrRecord) {
+		t.Errorf("json, two pictures in an object: got %v, want ErrRecord", err)
+	}
+	if _, err := NewCOCOWriter(io.Discard, map[int64]string{1: "dog", 2: "dog"}); !errors.Is(err, ErrRecord) {
+		t.Errorf("coco, two categories of one name: got %v, want ErrRecord", err)
+	}
+	for _, classes := range [][]string{{"dog", "dog"}, {""}, {"a\nb"}, {"a\r"}} {
+		if _, err := NewYOLOWriter(t.TempDir(), classes); !errors.Is(err, ErrRecord) {
+			t.Errorf("yolo, classes %q: got %v, want ErrRecord", classes, err)
+		}
+	}
+}
+
+func TestReadersRefuse(t *testing.T) {
+	object := strings.ReplaceAll(goldenFound, "LEAD", "")
+	with := func(old, replacement string) string {
+		if !strings.Contains(object, old) {
+			t.Fatalf("the object has no %s", old)
+		}
+		return strings.Replace(object, old, replacement, 1)
+	}
+	header := strings.Join(columns, ",") + "\n"
+	tests := []struct {
+		format, text string
+		says         string
+	}{
+		{"json", "", "unexpected EOF"},
+		{"json", " \n", "unexpected EOF"},
+		{"json", "7", `'7'`},
+		{"json", "null", `'n'`},
+		{"json", object + object, "more after the end"},
+		{"json", "[]]", "after the end"},
+		{"json", object[:len(object)-1], "EOF"},
+		{"json", "[" + goldenError + ",\n" + goldenNone, "EOF"},
+		{"json", "[" + goldenError + ",null]", "picture 2"},
+		{"json", "[" + goldenError + goldenNone + "]", "picture 2"},
+		{"json", "[{}]", "no image"},
+		{"json", `{"image":"a"}`, "no width"},
+		{"json", `{"image":"a","error":""}`, "without a text"},
+		{"json", `{"image":"a","error":"e","width":1}`, "or with results"},
+		{"json", "{\"image\":\"\xff\",\"error\":\"e\"}", "UTF-8"},
+		{"json", with(`"width":640`, `"width":-640`), "-640"},
+		{"json", with(`"width":640`, `"width":6.5`), "width"},
+		{"json", with(`"height":480,`, ``), "no height"},
+		{"json", with(`"proposals":300,`, ``), "no proposals"},
+		{"json", with(`,"timings_ms":{"upload":0,"rpn":1.5,"crop":0,"encode":0,"rank":0,"download":0}`, ``), "no timings_ms"},
+		{"json", with(`"rpn":1.5`, `"rpn":-1.5`), "-1.5"},
+		{"json", with(`"rpn":1.5`, `"rpn":1e300`), "year"},
+		{"json", strings.Replace(goldenNone, `[]`, `null`, 1), "no detections"},
+		{"json", with(`"score":0.75,`, ``), "detection 1"},
+		{"json", with(`"score":0.75`, `"score":null`), "detection 1"},
+		{"json", with(`"score":0.5`, `"score":1e39`), "detection 2"},
+		{"json", with(`[1,2.5,11,22.5]`, `[1,2.5,11]`), "four"},
+		{"json", with(`[1,2.5,11,22.5]`, `[12,2.5,11,22.5]`), "x0 <= x1"},
+		{"jsonl", goldenNone + "\n\n" + goldenError + "\n", "line 2"},
+		{"jsonl", goldenNone + "\n" + goldenError[:20] + "\n", "line 2"},
+		{"jsonl", goldenNone + "\n" + goldenError[:20] + "\n" + goldenError + "\n", "line 2"},
+		{"jsonl", goldenNone + goldenError + "\n", "line 1"},
+		{"coco", "", "EOF"},
+		{"coco", `{"image_id":139,"category_id":1,"bbox":[1,2.5,10,20],"score":0.75}`, "list"},
+		{"coco", `[{"image_id":139,"category_id":1,"bbox":[1,2.5,10,20]}]`, "result 1"},
+		{"coco", `[{"image_id":139,"category_id":1,"bbox":[1,2.5,10],"score":1}]`, "lacks"},
+		{"coco", `[{"image_id":139,"category_id":1,"bbox":[1,2.5,10,null],"score":1}]`, "lacks"},
+		{"coco", `[{"image_id":1390,"category_id":1,"bbox":[1,2.5,10,20],"score":1}]`, "image_id 1390"},
+		{"coco", `[{"image_id":139,"category_id":3,"bbox":[1,2.5,10,20],"score":1}]`, "category_id 3"},
+		{"coco", `[{"image_id":139,"category_id":1,"bbox":[1,2.5,-10,20],"score":1}]`, "x0 <= x1"},
+		{"coco", `[{"image_id":139,"category_id":1,"bbox":[3e38,2.5,3e38,20],"score":1}]`, "x0 <= x1"},
+		{"coco", `[{"image_id":139,"category_id":1,"bbox":[1,2.5,10,20],"score":1},]`, "result 2"},
+		{"csv", "", "EOF"},
+		{"csv", "image,query\n", `"x0"`},
+		{"csv", "image," + header, `"image"`},
+		{"csv", header + "a.png,dog,1,2\n", "row 2"},
+		{"csv", header + "a.png,dog,1,2,3,4,5,6,7,8,,\na.png,dog,x,2,3,4,5,6,7,8,,\n", "row 3: not results in this format: column x0"},
+		{"csv", header + "a.png,dog,1,2,3,4,NaN,6,7,8,,\n", "score is NaN"},
+		{"csv", header + "a.png,dog,1,2,3,4,1e39,6,7,8,,\n", "column score"},
+		{"csv", header + "a.png,dog,5,2,3,4,5,6,7,8,,\n", "x0 <= x1"},
+		{"csv", header + "a.png,dog,1,2,3,4,5,6,7,8,\"a,\n", "row 2"},
+		{"csv", header + "a\rb.png,dog,1,2,3,4,5,6,7,8,,\n", "carriage return"},
+	}
+	for _, test := range tests {
+		_, err := read(test.format, strings.NewReader(test.text), Limits{})
+		if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: got %v, want ErrFormat that says %q of\n%s", test.format, err, test.says, test.text)
+		}
+	}
+}
+
+// What other programs write differently.
+func TestReadersTake(t *testing.T) {
+	object := strings.ReplaceAll(goldenFound, "LEAD", "")
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, []byte("["+object+","+goldenError+"]"), "", "\t"); err != nil {
+		t.Fatal(err)
+	}
+	found := kept("csv", three())
+	tests := []struct {
+		name, format, text string
+		want               []Record
+	}{
+		{"white space", "json", " \r\n\t" + indented.String() + "\n ", kept("json", three()[:2])},
+		{"an object with space", "json", "\n\n " + goldenNone + " \n", kept("json", three()[2:])},
+		{"fields of a later version", "json", strings.Replace(goldenNone, "{", `{"later":[{"image":1}],`, 1), kept("json", three()[2:])},
+		{"CRLF", "jsonl", goldenError + "\r\n" + goldenNone + "\r\n", kept("jsonl", three()[1:])},
+		{"no last line end", "jsonl", goldenError + "\n" + goldenNone, kept("jsonl", three()[1:])},
+		{"a mark and CRLF", "csv", "\ufeff" + strings.ReplaceAll(written(t, "csv", three()), "\n", "\r\n"), found},
+		{"no last line end", "csv", strings.TrimSuffix(written(t, "csv", three()), "\n"), found},
+		{"other columns, another order", "csv", "n,runner_up,image,query,y0,x0,x1,y1,score,cosine,probability,objectness,phrase\n" +
+			"1,,b.png,dog,2,1,3,4,.5,6,7,8e0,p\n2,r,a.png,dog,2,1,3,4,5,6,7,8,\n3,,b.png,bike,2,1,3,4,5,6,7,8,\n", []Record{
+			{Image: "b.png", Detections: []detect.Detection{
+				{Query: "dog", Box: box.Box{X0: 1, Y0: 2, X1: 3, Y1: 4}, Score: 0.5, Cosine: 6, Probability: 7, Objectness: 8, Phrase: "p"},
+				{Query: "bike", Box: box.Box{X0: 1, Y0: 2, X1: 3, Y1: 4}, Score: 5, Cosine: 6, Probability: 7, Objectness: 8}}},
+			{Image: "a.png", Detections: []detect.Detection{
+				{Query: "dog", Box: box.Box{X0: 1, Y0: 2, X1: 3, Y1: 4}, Score: 5, Cosine: 6, Probability: 7, Objectness: 8, RunnerUp: "r"}}},
+		}},
+		{"in any order", "coco", ` [ {"score":0.5,"bbox":[0,0,1,2],"category_id":2,"image_id":9,"segmentation":[]},
+			{"score":1,"bbox":[0,0,3,3],"category_id":1,"image_id":139},{"score":0.25,"bbox":[0,0,1,1],"category_id":1,"image_id":9} ] `, []Record{
+			{Image: "none.png", ID: 9, Width: 2, Height: 1, Detections: []detect.Detection{
+				{Query: "bike", Box: box.Box{X1: 1, Y1: 2}, Score: 0.5}, {Query: "dog", Box: box.Box{X1: 1, Y1: 1}, Score: 0.25}}},
+			{Image: "a & b.png", ID: 139, Width: 640, Height: 480, Detections: []detect.Detection{{Query: "dog", Box: box.Box{X1: 3, Y1: 3}, Score: 1}}},
+		}},
+	}
+	for _, test := range tests {
+		got, err := read(test.format, strings.NewReader(test.text), Limits{})
+		if err != nil || !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s, %s: got %v and\n%+v\nwant\n%+v", test.format, test.name, err, got, test.want)
+		}
+	}
+}
+
+// TestLimits holds that each limit is the largest that passes, and that no reader asks for much more than it may.
+func TestLimits(t *testing.T) {
+	all := three()
+	for _, format := range []string{"json", "json list", "jsonl", "coco", "csv"} {
+		records := all
+		if format == "json" {
+			records = all[:1]
+		}
+		text := written(t, format, records)
+		longest := 0
+		for line := range strings.Lines(text) {
+			longest = max(longest, len(strings.TrimSuffix(line, "\n")))
+		}
+		if strings.HasPrefix(format, "json") {
+			longest = len(strings.ReplaceAll(goldenFound, "LEAD", "\n  ")) + 2
+		}
+		tests := []struct {
+			limits Limits
+			passes bool
+			says   string
+		}{
+			{Limits{Bytes: int64(len(text))}, true, ""},
+			{Limits{Bytes: int64(len(text)) - 1}, false, "Limits.Bytes"},
+			{Limits{Detections: 2}, true, ""},
+			{Limits{Detections: 1}, false, "Limits.Detections"},
+			{Limits{Line: int64(longest)}, true, ""},
+			{Limits{Line: 60}, false, "Limits.Line"},
+			{Limits{-1, -1, -1}, true, ""},
+			{Limits{math.MaxInt, math.MaxInt64, math.MaxInt64}, true, ""},
+		}
+		for _, test := range tests {
+			_, err := read(format, strings.NewReader(text), test.limits)
+			if test.passes && err != nil || !test.passes && (!errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), test.says)) {
+				t.Errorf("%s, %+v: got %v, want ErrLimit %v", format, test.limits, err, !test.passes)
+			}
+		}
+		// A picture that goes on for ever.
+		endless := &endless{start: strings.NewReader(text[:len(text)/2] + `"`)}
+		if _, err := read(format, endless, Limits{Line: 1000}); err == nil || endless.given > 20000 {
+			t.Errorf("%s: a line without an end gives %v after %d bytes, want an error within 20,000", format, err, endless.given)
+		}
+	}
+}
+
+type endless struct {
+	start io.Reader
+	given int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	n, _ := e.start.Read(p)
+	if n == 0 {
+		for i := range p {
+			p[i] = ' '
+		}
+		n = len(p)
+	}
+	e.given += n
+	return n, nil
+}
+
+// TestResume cuts JSON Lines at every byte, goes on there, and wants what a whole run gives.
+func TestResume(t *testing.T) {
+	whole := written(t, "jsonl", three())
+	want := kept("jsonl", three())
+	path := filepath.Join(t.TempDir(), "detections.jsonl")
+	for cut := range len(whole) + 1 {
+		if err := os.WriteFile(path, []byte(whole[:cut]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var last Line
+		for line, err := range ReadJSONL(file, Limits{}) {
+			if err != nil {
+				t.Fatalf("cut at %d: %v", cut, err)
+			}
+			last = line
+		}
+		// A line whose end alone is missing counts.
+		if done := strings.Count(whole[:min(cut+1, len(whole))], "\n"); last.Number != done {
+			t.Errorf("cut at %d: %d lines are done, want %d", cut, last.Number, done)
+		}
+		w, err := AppendJSONL(file, last.End)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range three()[last.Number:] {
+			if err := w.Write(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := file.Close(); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := read("jsonl", bytes.NewReader(data), Limits{})
+		if err != nil || !reflect.DeepEqual(got, want) || cut < len(whole)-1 && string(data) != whole {
+			t.Errorf("cut at %d: got %v and\n%s\nwant\n%s", cut, err, data, whole)
+		}
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, end := range []int64{-1, 1 << 20} {
+		if _, err := AppendJSONL(file, end); !errors.Is(err, ErrFormat) {
+			t.Errorf("going on at byte %d: got %v, want ErrFormat", end, err)
+		}
+	}
+	if _, err := AppendJSONL(file, 0); err == nil {
+		t.Error("going on in a file that is open for reading alone: no error")
+	}
+}
