@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
@@ -138,6 +139,48 @@ func TestEveryWayGivesTheSame(t *testing.T) {
 		})
 	}
 	callers.Wait()
+}
+
+// TestRegionsAtOwnBoxes holds that boxes of the caller's are embedded as proposals are.
+func TestRegionsAtOwnBoxes(t *testing.T) {
+	d := open(t, Options{})
+	q, img := queries(t, d, "dog", "cat"), scene(3, 160, 120)
+	want, err := d.Detect(t.Context(), img, q, Params{NMS: 1, Rank: RankCosine})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var boxes []box.Box
+	for _, p := range want.Proposals {
+		boxes = append(boxes, p.Box)
+	}
+	regions, err := d.RegionsAt(t.Context(), img, boxes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer regions.Close()
+	got, err := regions.Match(t.Context(), q, Params{NMS: 1, Rank: RankCosine})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want.Detections {
+		want.Detections[i].Objectness = 1
+	}
+	if !reflect.DeepEqual(got.Detections, want.Detections) {
+		t.Errorf("got %v, want %v", got.Detections, want.Detections)
+	}
+	for _, bad := range []box.Box{{X0: 5, X1: 4, Y1: 3}, {X1: float32(math.NaN()), Y1: 3}} {
+		if _, err := d.RegionsAt(t.Context(), img, []box.Box{boxes[0], bad}); !errors.Is(err, ErrOption) {
+			t.Errorf("box %v: got %v, want ErrOption", bad, err)
+		}
+	}
+	none, err := d.RegionsAt(t.Context(), img, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer none.Close()
+	if got, err := none.Match(t.Context(), q, Params{}); err != nil || len(got.Detections) != 0 {
+		t.Errorf("without boxes: %v, %v; want nothing", got, err)
+	}
 }
 
 // TestPicturesThatGoTogether holds that a picture's result isn't mixed up with those of the

@@ -6,6 +6,7 @@ import (
 	"image"
 	"time"
 
+	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/rpn"
 	"github.com/clipdet/clipdet/pkg/torch"
@@ -30,21 +31,62 @@ func (d *Detector) Regions(ctx context.Context, img image.Image) (*Regions, erro
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
-	regions, err := d.regions(ctx, picture)
+	regions, err := d.regions(ctx, []*pixels.RGB{picture}, d.propose)
 	if err != nil {
 		return nil, err
 	}
 	return regions[0], nil
 }
 
-// regions is Regions for pictures of one size: one batch of them for the network, and
-// the crops of all in CLIP's batches.
-func (d *Detector) regions(ctx context.Context, pictures ...*pixels.RGB) ([]*Regions, error) {
+// RegionsAt is Regions with boxes of the caller's, in pixels of the picture, in the place
+// of proposals, say to see what CLIP makes of the right boxes. They keep their order, and
+// their objectness is 1. A box that isn't finite, or whose right or lower edge comes before
+// the other, is ErrOption.
+func (d *Detector) RegionsAt(ctx context.Context, img image.Image, boxes []box.Box) (*Regions, error) {
+	picture, err := pixels.FromImage(img)
+	if err != nil {
+		return nil, fmt.Errorf("detect: %w", err)
+	}
+	proposals := make([]Proposal, len(boxes))
+	for i, b := range boxes {
+		if !b.Valid() {
+			return nil, fmt.Errorf("detect: %w: box %d is %v", ErrOption, i, b)
+		}
+		proposals[i] = Proposal{Box: b, Objectness: 1}
+	}
+	given := func(*torch.Scope, []torch.Tensor, []*Regions) ([][]Proposal, error) {
+		return [][]Proposal{proposals}, nil
+	}
+	regions, err := d.regions(ctx, []*pixels.RGB{picture}, given)
+	if err != nil {
+		return nil, err
+	}
+	return regions[0], nil
+}
+
+// proposer gives the boxes of pictures uint8 [1,3,H,W] of one size.
+type proposer func(s *torch.Scope, uploaded []torch.Tensor, all []*Regions) ([][]Proposal, error)
+
+// propose takes the pictures through the proposal network in one batch.
+func (d *Detector) propose(s *torch.Scope, uploaded []torch.Tensor, all []*Regions) ([][]Proposal, error) {
+	sizes := make([]rpn.Size, len(all))
+	for i, r := range all {
+		sizes[i] = rpn.Size{Height: r.height, Width: r.width}
+	}
+	batch := uploaded[0]
+	if len(uploaded) > 1 {
+		batch = s.Cat(0, uploaded...)
+	}
+	return d.network.Propose(s, batch, sizes, d.options.Proposals)
+}
+
+// regions embeds the boxes of pictures of one size, the crops of all in CLIP's batches.
+func (d *Detector) regions(ctx context.Context, pictures []*pixels.RGB, propose proposer) ([]*Regions, error) {
 	all := make([]*Regions, len(pictures))
 	for i, picture := range pictures {
 		all[i] = &Regions{detector: d, width: picture.Width, height: picture.Height}
 	}
-	err := d.engine.Do(ctx, func(s *torch.Scope) error { return d.find(s, pictures, all) })
+	err := d.engine.Do(ctx, func(s *torch.Scope) error { return d.find(s, pictures, all, propose) })
 	if err != nil {
 		for _, r := range all {
 			r.Close() // what was kept before it failed
@@ -55,22 +97,16 @@ func (d *Detector) regions(ctx context.Context, pictures ...*pixels.RGB) ([]*Reg
 }
 
 // find fills all, an entry for each picture.
-func (d *Detector) find(s *torch.Scope, pictures []*pixels.RGB, all []*Regions) error {
+func (d *Detector) find(s *torch.Scope, pictures []*pixels.RGB, all []*Regions, propose proposer) error {
 	var timings Timings
 	since := time.Now()
 	uploaded := make([]torch.Tensor, len(pictures)) // [1,3,H,W] each
-	sizes := make([]rpn.Size, len(pictures))
 	for i, picture := range pictures {
 		uploaded[i] = pixels.Upload(s, picture)
-		sizes[i] = rpn.Size{Height: picture.Height, Width: picture.Width}
-	}
-	batch := uploaded[0]
-	if len(uploaded) > 1 {
-		batch = s.Cat(0, uploaded...)
 	}
 	since = d.lap(s, since, &timings.Upload)
 
-	proposals, err := d.network.Propose(s, batch, sizes, d.options.Proposals)
+	proposals, err := propose(s, uploaded, all)
 	if err != nil {
 		return err
 	}

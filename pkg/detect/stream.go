@@ -122,7 +122,7 @@ func (d *Detector) detectGroup(ctx context.Context, group []picture, queries *Qu
 		for i, place := range places {
 			together[i] = group[place].rgb
 		}
-		regions, err := d.regions(ctx, together...)
+		regions, err := d.regions(ctx, together, d.propose)
 		for i, place := range places {
 			o := &outcomes[place]
 			switch {
