@@ -206,10 +206,13 @@ func (a *Annotation) check(images, categories ranking) error {
 	if err := knownCategory(categories, a.CategoryID); err != nil {
 		return err
 	}
+	if err := a.BBox.check(); err != nil {
+		return err
+	}
 	if !finite(a.Area) || a.Area < 0 {
 		return fmt.Errorf("%w: the area is %v", ErrNumber, a.Area)
 	}
-	return a.BBox.check()
+	return nil
 }
 
 func knownImage(images ranking, id int64) error {

@@ -7,10 +7,10 @@ type scene struct {
 	truths  []int32 // annotations, in their order
 	ranked  []int32 // results, best first
 	overlap [][]float64
-	used    []int  // by truth: the place of the result that matches it, -1
-	matches []int  // by result: the place of its truth, -1
-	excused []bool // by result: it counts neither for nor against
-	best    []int  // by truth without match: the place of the best result that would match it if corrected, -1
+	used    []int   // by truth: the place of the result that matches it, -1
+	matches []int   // by result: the place of its truth, -1
+	excused []bool  // by result: it counts neither for nor against
+	best    []int   // by truth without match: the place of the best result that would match it if corrected, -1
 	kinds   []fault // by result
 }
 
