@@ -124,7 +124,8 @@ def proposal_recalls(dataset: Data, results: Results) -> list[list[float]]:
 
 class LVISEval(COCOeval):
     """LVIS's rules (lvis-api's eval.py), written as changes to COCO's: unmatched detections of categories that aren't
-    annotated exhaustively are ignored. The lvis package itself needs numpy before 1.24; pkg/eval/testdata has its values."""
+    annotated exhaustively are ignored. The lvis package itself needs numpy before 1.24; pkg/eval/testdata has values of
+    it."""
 
     def evaluateImg(self, image: int, category: int, *others: Any) -> Any:  # noqa: N802
         found = super().evaluateImg(image, category, *others)
@@ -149,8 +150,8 @@ def federate(draw: random.Random, dataset: Data) -> None:
 
 
 def counted(dataset: Data, results: Results) -> tuple[Data, Results]:
-    """What LVIS's API counts: annotations and results that have an area, and of the best 300 results of each image those
-    of categories of which something is known there."""
+    """What LVIS's API counts: annotations and results that have an area, and of the best 300 results of each image
+    those of categories of which something is known there."""
     annotations = [annotation for annotation in dataset["annotations"] if annotation["area"] > 0]
     known = {image["id"]: set(image["neg_category_ids"]) for image in dataset["images"]}
     for annotation in annotations:

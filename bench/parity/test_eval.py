@@ -70,6 +70,24 @@ def test_coco(
     assert max(worst.values()) <= TOLERANCE, worst
 
 
+def test_annotation_zero(programs: Path, tmp_path: Path) -> None:
+    """pycocotools counts no match with the annotation whose id is 0."""
+    box = {"image_id": 1, "category_id": 1, "bbox": [5, 5, 10, 10]}
+    other = {"image_id": 1, "category_id": 1, "bbox": [50, 50, 10, 10]}
+    dataset = {
+        "images": [{"id": 1}],
+        "annotations": [
+            {**box, "id": 0, "area": 100, "iscrowd": 0},
+            {**other, "id": 1, "area": 100, "iscrowd": 0},
+        ],
+        "categories": [{"id": 1, "name": "kind 1"}],
+    }
+    results = [{**box, "score": 0.5}, {**other, "score": 0.5}]
+    want = coco_eval(dataset, results).stats
+    assert want[0] < 0.5
+    assert difference(ours(programs, tmp_path, dataset, results)[0][0], want) <= TOLERANCE
+
+
 @pytest.mark.parametrize(("seed", "images", "categories", "detections"), SETS[:5])
 def test_federated(
     programs: Path,

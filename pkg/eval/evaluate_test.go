@@ -18,7 +18,9 @@ func oneImage(boxes ...BBox) *Dataset {
 	return d
 }
 
-func found(score float64, b BBox) Result { return Result{ImageID: 1, CategoryID: 1, BBox: b, Score: score} }
+func found(score float64, b BBox) Result {
+	return Result{ImageID: 1, CategoryID: 1, BBox: b, Score: score}
+}
 
 // at moves a square of 10 pixels so that it has the IoU 10*(10-x)/(10*(10+x)) with that at 0.
 func at(x float64) BBox { return BBox{x, 0, 10, 10} }
