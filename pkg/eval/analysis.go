@@ -44,15 +44,17 @@ const (
 
 // Analysis says what went wrong and what it costs.
 type Analysis struct {
-	// AP50 is in TIDE's way: at most 100 detections per image of all categories together
-	// (federated: 300), and categories without ground truth count as 0 if anything is
-	// detected of them. Hence it isn't Evaluate's AP50. It is -1 if there is nothing at all.
+	// AP50 is in TIDE's way: at most 100 detections per image of all categories
+	// together (federated: 300), and categories without ground truth count as 0
+	// if anything is detected of them. Hence it isn't Evaluate's AP50. It is -1
+	// if there is nothing at all.
 	AP50 float64 `json:"AP50"`
 	// Errors are TIDE's six kinds, in its order.
 	Errors []ErrorKind `json:"errors"`
-	// FalsePositives and FalseNegatives are the AP50 that would be gained without any false
-	// positive, or if annotations without a match didn't count. Only the second may be negative:
-	// a category of which nothing else is left counts as 0.
+	// FalsePositives and FalseNegatives are the AP50 that would be gained
+	// without any false positive, or if annotations without a match didn't
+	// count. Only the second may be negative: a category of which nothing else
+	// is left counts as 0.
 	FalsePositives float64 `json:"false_positives"`
 	FalseNegatives float64 `json:"false_negatives"`
 	// Confusions are the classification errors by their categories, the most

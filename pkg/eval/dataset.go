@@ -32,8 +32,8 @@ type Dataset struct {
 	Categories  []Category
 	// Federated says that not every category was annotated in every image, as
 	// in LVIS: Evaluate then counts only what is known. ReadDataset sets it if
-	// an image has neg_category_ids or not_exhaustive_category_ids; clear it to evaluate in
-	// COCO's way.
+	// an image has neg_category_ids or not_exhaustive_category_ids; clear it to
+	// evaluate in COCO's way.
 	Federated bool
 }
 

@@ -68,9 +68,10 @@ func averagePrecision(points []point, positives int) float64 {
 	return total(precision[:]) / recallCount
 }
 
-// gains counts the errors of each kind and says by how much AP50 rises if they are fixed: if a
-// fixable detection becomes correct and the others of the kind go away, and a
-// missed annotation no longer counts. A fall is taken for 0, as in TIDE.
+// gains counts the errors of each kind and says by how much AP50 rises if they
+// are fixed: if a fixable detection becomes correct and the others of the kind
+// go away, and a missed annotation no longer counts. A fall is taken for 0, as
+// in TIDE.
 func (a *analyser) gains(ap float64) (list []ErrorKind, falsePositives, falseNegatives float64) {
 	for _, kind := range []Kind{Classification, Localisation, Both, Duplicate, Background, Missed} {
 		count := 0
@@ -98,8 +99,8 @@ func (a *analyser) gains(ap float64) (list []ErrorKind, falsePositives, falseNeg
 	return list, perfect.gain(ap), reached.gain(ap)
 }
 
-// fixed is the ledger with one kind of error fixed. Errors come before correct detections, which
-// decides among equal scores, as in tidecv.
+// fixed is the ledger with one kind of error fixed. Errors come before correct
+// detections, which decides among equal scores, as in tidecv.
 func (a *analyser) fixed(kind Kind) *ledger {
 	l := newLedger(len(a.base.points))
 	copy(l.positives, a.base.positives)

@@ -56,8 +56,8 @@ func filled(n int) []int {
 	return list
 }
 
-// most is the annotation that result r overlaps most of those that are no crowd and fit, -1
-// if there is none.
+// most is the annotation that result r overlaps most of those that are no crowd
+// and fit, -1 if there is none.
 func (s *scene) most(r int, fits func(i int) bool) (found int, iou float64) {
 	found = -1
 	for i, overlap := range s.overlap[r] {
