@@ -27,13 +27,13 @@ func NewDecay(boxes []Box, sigma float64) *Decay {
 }
 
 // NMS keeps the box of the greatest score, lowers the scores of the others by it, and
-// so on: no box goes, but each whose score falls under least. It returns the indices of
-// the kept boxes and their lowered scores, best first; equal scores stay in their order.
+// so on. No box goes. It returns their indices and lowered scores, best first; equal
+// scores stay in their order.
 //
 // order holds the indices of the boxes that take part, best first, and scores their
-// scores, in the same order and none negative. limit ends the walk after that many kept
-// boxes; 0 is no limit.
-func (d *Decay) NMS(order []int, scores []float32, least float32, limit int) (kept []int, lowered []float32) {
+// scores, in the same order and none negative. limit ends the walk after that many boxes; 0
+// is no limit.
+func (d *Decay) NMS(order []int, scores []float32, limit int) (kept []int, lowered []float32) {
 	rest := append([]int(nil), order...)
 	left := append([]float32(nil), scores...)
 	for len(rest) > 0 && (limit <= 0 || len(kept) < limit) {
@@ -43,11 +43,8 @@ func (d *Decay) NMS(order []int, scores []float32, least float32, limit int) (ke
 				best = i
 			}
 		}
-		box, score := rest[best], left[best]
-		if score < least {
-			break
-		}
-		kept, lowered = append(kept, box), append(lowered, score)
+		box := rest[best]
+		kept, lowered = append(kept, box), append(lowered, left[best])
 		rest = append(rest[:best], rest[best+1:]...)
 		left = append(left[:best], left[best+1:]...)
 		for i, other := range rest {

@@ -14,23 +14,21 @@ func TestSoftNMS(t *testing.T) {
 		name   string
 		order  []int
 		scores []float32
-		least  float32
 		limit  int
 		kept   []int
 		want   []float64
 	}{
-		{"a neighbour falls behind", []int{0, 1, 2}, []float32{0.9, 0.8, 0.7}, 0, 0, []int{0, 2, 1}, []float64{0.9, 0.7, 0.8 * half}},
-		{"two neighbours", []int{0, 3, 1}, []float32{0.9, 0.8, 0.1}, 0, 0, []int{0, 3, 1}, []float64{0.9, 0.8 * whole, 0.1 * half * half}},
-		{"under the least", []int{0, 1, 2}, []float32{0.9, 0.8, 0.7}, 0.6, 0, []int{0, 2}, []float64{0.9, 0.7}},
-		{"a limit", []int{0, 1, 2}, []float32{0.9, 0.8, 0.7}, 0, 2, []int{0, 2}, []float64{0.9, 0.7}},
-		{"an empty box stays", []int{0, 4}, []float32{0.9, 0.8}, 0, 0, []int{0, 4}, []float64{0.9, 0.8}},
-		{"equal scores stay in order", []int{2, 0}, []float32{0.5, 0.5}, 0, 0, []int{2, 0}, []float64{0.5, 0.5}},
-		{"none", nil, nil, 0, 0, nil, nil},
+		{"a neighbour falls behind", []int{0, 1, 2}, []float32{0.9, 0.8, 0.7}, 0, []int{0, 2, 1}, []float64{0.9, 0.7, 0.8 * half}},
+		{"two neighbours", []int{0, 3, 1}, []float32{0.9, 0.8, 0.1}, 0, []int{0, 3, 1}, []float64{0.9, 0.8 * whole, 0.1 * half * half}},
+		{"a limit", []int{0, 1, 2}, []float32{0.9, 0.8, 0.7}, 2, []int{0, 2}, []float64{0.9, 0.7}},
+		{"an empty box stays", []int{0, 4}, []float32{0.9, 0.8}, 0, []int{0, 4}, []float64{0.9, 0.8}},
+		{"equal scores stay in order", []int{2, 0}, []float32{0.5, 0.5}, 0, []int{2, 0}, []float64{0.5, 0.5}},
+		{"none", nil, nil, 0, nil, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			order, scores := slices.Clone(test.order), slices.Clone(test.scores)
-			kept, got := NewDecay(boxes, 0.5).NMS(order, scores, test.least, test.limit)
+			kept, got := NewDecay(boxes, 0.5).NMS(order, scores, test.limit)
 			if !slices.Equal(kept, test.kept) {
 				t.Fatalf("kept %v, want %v", kept, test.kept)
 			}

@@ -6,6 +6,7 @@ import (
 	"image"
 	"time"
 
+	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/rpn"
 	"github.com/clipdet/clipdet/pkg/torch"
@@ -14,7 +15,7 @@ import (
 // Regions are a picture's proposals with their embeddings: encode once, query many
 // times. Close frees their memory on the device; the Detector's Close does so too.
 //
-// Shape letters: K proposals, S the side of CLIP's input, D the width of an embedding.
+// Shape letters: K proposals, V views of each, S the side of CLIP's input, D the width of an embedding.
 type Regions struct {
 	detector      *Detector
 	width, height int
@@ -48,26 +49,49 @@ func (r *Regions) find(s *torch.Scope, picture *pixels.RGB) error {
 		return err
 	}
 	r.proposals = proposals[0]
-	since = d.lap(s, since, &r.timings.RPN)
+	d.lap(s, since, &r.timings.RPN)
 	if len(r.proposals) == 0 {
 		return nil
 	}
 
-	rects := make([]image.Rectangle, len(r.proposals))
-	for i, p := range r.proposals {
-		rects[i] = d.options.Crop.Rect(p.Box, r.width, r.height)
-	}
-	size, mean := d.files.Image.Manifest.InputSize, d.files.Image.Manifest.Mean
-	embeddings := d.image.EncodeAll(s, len(rects), d.options.Batch, func(low, high int) torch.Tensor {
-		// What ran since then encoded the batch before.
-		since = d.lap(s, since, &r.timings.Encode)
-		crops := pixels.Crops(s, uploaded, rects[low:high], d.options.Crop, size, mean) // [N,3,S,S]
-		since = d.lap(s, since, &r.timings.Crop)
-		return crops
-	})
-	r.embeddings = s.Keep(embeddings)
-	d.lap(s, since, &r.timings.Encode)
+	r.embeddings = s.Keep(d.embed(s, uploaded, r.boxes(), r.width, r.height, &r.timings))
 	return nil
+}
+
+// embed gives what CLIP sees of each box of an uploaded picture of width x height
+// pixels: unit [K,D].
+func (d *Detector) embed(s *torch.Scope, uploaded torch.Tensor, boxes []box.Box, width, height int, timings *Timings) torch.Tensor {
+	since := time.Now()
+	size, mean := d.files.Image.Manifest.InputSize, d.files.Image.Manifest.Mean
+	var views []torch.Tensor // [K,D] each
+	for _, crop := range d.options.Crops {
+		rects := make([]image.Rectangle, len(boxes))
+		for i, b := range boxes {
+			rects[i] = crop.Rect(b, width, height)
+		}
+		views = append(views, d.image.EncodeAll(s, len(rects), d.options.Batch, func(low, high int) torch.Tensor {
+			// What ran since then encoded the batch before.
+			since = d.lap(s, since, &timings.Encode)
+			crops := pixels.Crops(s, uploaded, rects[low:high], crop, size, mean) // [N,3,S,S]
+			since = d.lap(s, since, &timings.Crop)
+			return crops
+		}))
+	}
+	embeddings := views[0]
+	if v := int64(len(views)); v > 1 {
+		embeddings = s.Reshape(s.Cat(0, views...), v, int64(len(boxes)), -1) // [V,K,D]
+		embeddings = s.Unit(s.DivBy(s.Sum(embeddings, 0), float64(v)))
+	}
+	d.lap(s, since, &timings.Encode)
+	return embeddings
+}
+
+func (r *Regions) boxes() []box.Box {
+	boxes := make([]box.Box, len(r.proposals))
+	for i, p := range r.proposals {
+		boxes[i] = p.Box
+	}
+	return boxes
 }
 
 // Size is the picture's width and height in pixels.
