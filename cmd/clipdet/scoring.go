@@ -55,6 +55,7 @@ func (f *scoringFlags) add(cmd *cobra.Command) {
 	f.crop = addChoice(cmd, "crop", "how a box becomes CLIP's square, by its centre, its whole in another shape, or its whole with a margin",
 		string(pixels.CropCLIP), string(pixels.CropSquash), string(pixels.CropPad))
 	flags.Float64SliceVar(&f.contexts, "crop-context", []float64{1}, "scale each box by `FACTOR,...` about its centre before cutting it out; the views of several are averaged")
+	flags.Lookup("crop-context").DefValue = "1" // in the help, in place of [1.000000]
 	var ranks []string
 	for _, rank := range detect.Ranks() {
 		ranks = append(ranks, string(rank))

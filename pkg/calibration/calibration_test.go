@@ -146,7 +146,7 @@ func TestRead(t *testing.T) {
 		"no thresholds":       {text, `{"version":1,"quantile":1,"scoring":{"queries":[{"name":"x"}]}}`, "0 thresholds"},
 		"a query twice":       {`"mug"`, `"dog"`, "twice"},
 	} {
-		changed := strings.Replace(text, test.old, test.new, -1)
+		changed := strings.ReplaceAll(text, test.old, test.new)
 		if changed == text {
 			t.Errorf("%s: nothing was changed", name)
 		}

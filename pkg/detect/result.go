@@ -97,7 +97,8 @@ type Params struct {
 	// Threshold is the least Score that is reported; 0 reports all.
 	Threshold float32
 	// Thresholds are those of single queries by their names, in place of Threshold.
-	// Match fails with ErrQuery where one is of no query.
+	// calibration.Calibration.For gives them from pictures without the queries. Match
+	// fails with ErrQuery where one is of no query.
 	Thresholds map[string]float32
 	// NMS is the IoU above which the weaker of two boxes of one query goes; 0 is
 	// DefaultNMS, and 1 or more keeps all.
