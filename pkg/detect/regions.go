@@ -15,7 +15,7 @@ import (
 // Regions are a picture's proposals with their embeddings: encode once, query many
 // times. Close frees their memory on the device; the Detector's Close does so too.
 //
-// Shape letters: K proposals, S the side of CLIP's input, D the width of an embedding.
+// Shape letters: K proposals, V views of each, S the side of CLIP's input, D the width of an embedding.
 type Regions struct {
 	detector      *Detector
 	width, height int
@@ -110,45 +110,92 @@ func (d *Detector) find(s *torch.Scope, pictures []*pixels.RGB, all []*Regions, 
 	if err != nil {
 		return err
 	}
-	since = d.lap(s, since, &timings.RPN)
-
-	var cuts cuts
+	views := make([]views, len(all))
+	boxes := 0
 	for i, r := range all {
 		r.proposals = proposals[i]
-		for _, p := range r.proposals {
-			cuts.add(i, d.options.Crop.Rect(p.Box, r.width, r.height))
-		}
+		views[i] = d.views(uploaded[i], r.width, r.height, r.boxes())
+		boxes += len(r.proposals)
 	}
-	if len(cuts.rows) > 0 {
-		size, mean := d.files.Image.Manifest.InputSize, d.files.Image.Manifest.Mean
-		embeddings := d.image.EncodeAll(s, len(cuts.different), d.options.Batch, func(low, high int) torch.Tensor {
-			// What ran since then encoded the batch before.
-			since = d.lap(s, since, &timings.Encode)
-			var parts []torch.Tensor // [N,3,S,S] of each picture
-			for picture, rects := range cuts.between(low, high) {
-				parts = append(parts, pixels.Crops(s, uploaded[picture], rects, d.options.Crop, size, mean))
-			}
-			crops := parts[0]
-			if len(parts) > 1 {
-				crops = s.Cat(0, parts...)
-			}
-			since = d.lap(s, since, &timings.Crop)
-			return crops
-		})
-		rows := cuts.rows
+	d.lap(s, since, &timings.RPN)
+	if boxes > 0 {
+		embeddings := d.embed(s, views, &timings)
+		at := int64(0)
 		for _, r := range all {
-			own := rows[:len(r.proposals)]
-			rows = rows[len(own):]
-			if len(own) > 0 {
-				r.embeddings = s.Keep(s.IndexSelect(embeddings, 0, torch.Upload(s, own, int64(len(own)))))
+			if k := int64(len(r.proposals)); k > 0 {
+				r.embeddings = s.Keep(s.Slice(embeddings, 0, at, at+k))
+				at += k
 			}
 		}
-		d.lap(s, since, &timings.Encode)
 	}
 	for _, r := range all {
 		r.timings = timings.share(len(all))
 	}
 	return nil
+}
+
+// views are what CLIP is to see of a picture: a list of rectangles for each of
+// Options.Crops, all of one length.
+type views struct {
+	uploaded torch.Tensor // uint8 [1,3,H,W]
+	rects    [][]image.Rectangle
+}
+
+func (d *Detector) views(uploaded torch.Tensor, width, height int, boxes []box.Box) views {
+	v := views{uploaded: uploaded}
+	for _, crop := range d.options.Crops {
+		rects := make([]image.Rectangle, len(boxes))
+		for i, b := range boxes {
+			rects[i] = crop.Rect(b, width, height)
+		}
+		v.rects = append(v.rects, rects)
+	}
+	return v
+}
+
+// embed gives what CLIP sees of the boxes of several pictures, one after the other: unit
+// [K,D]. There is at least one.
+func (d *Detector) embed(s *torch.Scope, pictures []views, timings *Timings) torch.Tensor {
+	since := time.Now()
+	size, mean := d.files.Image.Manifest.InputSize, d.files.Image.Manifest.Mean
+	var all []torch.Tensor // [K,D] of each view
+	for view, crop := range d.options.Crops {
+		var cuts cuts
+		for i, picture := range pictures {
+			for _, rect := range picture.rects[view] {
+				cuts.add(i, rect)
+			}
+		}
+		embeddings := d.image.EncodeAll(s, len(cuts.different), d.options.Batch, func(low, high int) torch.Tensor {
+			// What ran since then encoded the batch before.
+			since = d.lap(s, since, &timings.Encode)
+			var parts []torch.Tensor // [N,3,S,S] of each picture
+			for i, rects := range cuts.between(low, high) {
+				parts = append(parts, pixels.Crops(s, pictures[i].uploaded, rects, crop, size, mean))
+			}
+			crops := s.Cat(0, parts...)
+			since = d.lap(s, since, &timings.Crop)
+			return crops
+		})
+		rows := torch.Upload(s, cuts.rows, int64(len(cuts.rows)))
+		all = append(all, s.IndexSelect(embeddings, 0, rows))
+	}
+	embeddings := all[0]
+	if v := int64(len(all)); v > 1 {
+		shape := s.Shape(embeddings)
+		mean := s.DivBy(s.Sum(s.Reshape(s.Cat(0, all...), append([]int64{v}, shape...)...), 0), float64(v))
+		embeddings = s.Unit(mean)
+	}
+	d.lap(s, since, &timings.Encode)
+	return embeddings
+}
+
+func (r *Regions) boxes() []box.Box {
+	boxes := make([]box.Box, len(r.proposals))
+	for i, p := range r.proposals {
+		boxes[i] = p.Box
+	}
+	return boxes
 }
 
 // Size is the picture's width and height in pixels.
