@@ -138,7 +138,7 @@ func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	for _, t := range found.Thresholds {
 		if needed := int(math.Ceil(1/(1-f.quantile) - 1e-9)); f.quantile < 1 && t.Pictures < needed {
-			progress.say("%q: %d pictures are few for a quantile of %v, which needs %d: the threshold is above all their scores",
+			progress.say("%q: too few pictures, %d, for a quantile of %v, which needs %d: the threshold is above all their scores",
 				t.Query, t.Pictures, f.quantile, needed)
 		}
 	}
