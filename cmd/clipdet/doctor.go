@@ -195,6 +195,8 @@ func modelFix(err error) string {
 		return "free memory, or use smaller models"
 	case errors.Is(err, model.ErrAnswer):
 		return "try --dtype float32; if that is right, this device is not exact enough in the other type, or else the file is damaged"
+	case errors.Is(err, model.ErrLock), errors.Is(err, model.ErrNotLocked):
+		return "put back the models that were locked, or, where you trust what is there, write the lock file again with 'clipdet models lock'"
 	case errors.Is(err, model.ErrMissing):
 		return "take --models and --dtype that are there, or leave both out for the built-in ones; the exports in torchscript/ make more"
 	case errors.Is(err, model.ErrMismatch), errors.Is(err, model.ErrNotArchive), errors.Is(err, model.ErrDamaged),

@@ -67,7 +67,11 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"detect", "-q", "dog", "--templates", "bad.txt", "a.png"}, "line 2"},
 		{[]string{"detect", "-q", "dog", "--pictures", "a.png"}, "--out"},
 		{[]string{"detect", "-q", "dog", "--out", "file/x", "a.png"}, "--out"},
-		{[]string{"models"}, "list, inspect or verify"},
+		{[]string{"models"}, "list, inspect, verify or lock"},
+		{[]string{"models", "lock"}, "want one DIR"},
+		{[]string{"models", "lock", "torn", "--out", "x.pt"}, "*.json"},
+		{[]string{"detect", "-q", "dog", "--lock", "lock.json", "a.png"}, "--models"},
+		{[]string{"doctor", "--models", "lock.json", "--lock", "lock.json"}, "--models"},
 		{[]string{"models", "delete"}, `unknown command "delete"`},
 		{[]string{"models", "inspect"}, "want one FILE"},
 		{[]string{"models", "verify", "a", "b"}, "one at a time"},
@@ -98,6 +102,9 @@ func TestModelsThatDoNotWork(t *testing.T) {
 		{[]string{"detect", "-q", "dog", "--models", "empty", "a.png"}, "no rpn"},
 		{[]string{"detect", "-q", "dog", "--models", "torn", "a.png"}, "rpn.pt"},
 		{[]string{"detect", "-q", "dog", "--device", "cuda:99", "a.png"}, "cuda:99"},
+		{[]string{"detect", "-q", "dog", "--models", "none/lock.json", "a.png"}, "unusable lock file"},
+		{[]string{"models", "lock", "empty"}, "no rpn"},
+		{[]string{"models", "lock", "torn"}, "rpn.pt"},
 		{[]string{"models", "list", "none"}, "none"},
 		{[]string{"models", "list", "empty"}, "no *.pt"},
 		{[]string{"models", "list", "torn"}, "rpn.pt"},
@@ -121,7 +128,7 @@ func TestModelsThatDoNotWork(t *testing.T) {
 
 func TestHelpAndVersion(t *testing.T) {
 	for _, args := range []string{"--help", "detect --help", "models --help", "models list --help", "models inspect --help",
-		"models verify --help", "doctor --help", "--version", "completion bash", "completion zsh", "completion fish"} {
+		"models verify --help", "models lock --help", "doctor --help", "--version", "completion bash", "completion zsh", "completion fish"} {
 		code, stdout, stderr := clipdet(t, strings.Fields(args)...)
 		if code != exitDone || stdout == "" || stderr != "" {
 			t.Errorf("%s: exit code %d, %d bytes on stdout, stderr %q; want 0, some and none", args, code, len(stdout), stderr)
