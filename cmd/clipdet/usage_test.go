@@ -11,7 +11,13 @@ import (
 	"github.com/clipdet/clipdet/pkg/torch"
 )
 
+// asCommand in the environment makes the test program the command, for tests that need a process of its own.
+const asCommand = "CLIPDET_TEST_AS_COMMAND"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
 	code := m.Run()
 	if n := torch.Live(); n != 0 {
 		fmt.Fprintf(os.Stderr, "%d tensors are alive after all tests, want 0\n", n)
