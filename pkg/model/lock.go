@@ -187,7 +187,7 @@ func (s Set) listLocked() ([]Entry, error) {
 		entries[i].locked = file
 		switch e := &entries[i]; {
 		case errors.Is(e.Err, ErrNoManifest): // no reason to pass it over, as it is elsewhere
-			e.Err = fmt.Errorf("%w: %v", ErrNotLocked, e.Err)
+			e.Err = fmt.Errorf("%w: %s", ErrNotLocked, e.Err.Error())
 		case e.Err != nil:
 			e.Err = fmt.Errorf("%w: %w", ErrNotLocked, e.Err)
 		case e.Size != file.Size:
