@@ -20,13 +20,15 @@ const defaultThreshold = 0.75
 // modelFlags say which models run where.
 type modelFlags struct {
 	models string
+	lock   string
 	device string
 	dtype  *choice
 }
 
 func (f *modelFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.models, "models", "", "`DIR` of the three models (default: the built-in ones)")
-	_ = cmd.MarkFlagDirname("models") // fails for an unknown flag only
+	cmd.Flags().StringVar(&f.models, "models", "", "`DIR` of the three models, or a lock file (*.json) beside them (default: the built-in ones)")
+	cmd.Flags().StringVar(&f.lock, "lock", "", "lock `FILE` of --models that lies elsewhere; 'clipdet models lock' writes one")
+	_ = cmd.MarkFlagFilename("lock", "json") // fails for an unknown flag only
 	f.addDevice(cmd)
 	f.dtype = addChoice(cmd, "dtype", "the models' type of weights; auto is bfloat16 where there are such and the CPU multiplies it itself, else float32", model.Auto, model.Float32, model.BFloat16, model.Float16)
 }
@@ -42,14 +44,20 @@ func (f *modelFlags) check() error {
 	if !deviceName.MatchString(f.device) {
 		return fmt.Errorf("--device %q: want auto, cpu or cuda:N", f.device)
 	}
+	if f.lock != "" && (f.models == "" || isLock(f.models)) {
+		return fmt.Errorf("--lock %s: say with --models which directory it is for", f.lock)
+	}
 	return nil
 }
 
 func (f *modelFlags) set() model.Set {
-	if f.models == "" {
+	switch {
+	case f.models == "":
 		return builtin.Models()
+	case f.lock != "":
+		return model.Locked(f.lock, f.models)
 	}
-	return model.Dir(f.models)
+	return modelSet(f.models)
 }
 
 // maxTogether bounds what waits for its batch.

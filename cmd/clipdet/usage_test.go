@@ -11,7 +11,13 @@ import (
 	"github.com/clipdet/clipdet/pkg/torch"
 )
 
+// asCommand in the environment makes the test program the command, for tests that need a process of its own.
+const asCommand = "CLIPDET_TEST_AS_COMMAND"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
 	code := m.Run()
 	if n := torch.Live(); n != 0 {
 		fmt.Fprintf(os.Stderr, "%d tensors are alive after all tests, want 0\n", n)
@@ -94,7 +100,11 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"calibrate", "-q", "dog", "--out", "none/x.json", "a.png"}, "no such directory"},
 		{[]string{"calibrate", "-q", "dog", "--annotations", "none.json", "a.png"}, "none.json"},
 		{[]string{"calibrate", "-q", "dog", "--annotations", "bad.txt", "a.png"}, "bad.txt"},
-		{[]string{"models"}, "list, inspect or verify"},
+		{[]string{"models"}, "list, inspect, verify or lock"},
+		{[]string{"models", "lock"}, "want one DIR"},
+		{[]string{"models", "lock", "torn", "--out", "x.pt"}, "*.json"},
+		{[]string{"detect", "-q", "dog", "--lock", "lock.json", "a.png"}, "--models"},
+		{[]string{"doctor", "--models", "lock.json", "--lock", "lock.json"}, "--models"},
 		{[]string{"models", "delete"}, `unknown command "delete"`},
 		{[]string{"models", "inspect"}, "want one FILE"},
 		{[]string{"models", "verify", "a", "b"}, "one at a time"},
@@ -126,6 +136,9 @@ func TestModelsThatDoNotWork(t *testing.T) {
 		{[]string{"detect", "-q", "dog", "--models", "empty", "a.png"}, "no rpn"},
 		{[]string{"detect", "-q", "dog", "--models", "torn", "a.png"}, "rpn.pt"},
 		{[]string{"detect", "-q", "dog", "--device", "cuda:99", "a.png"}, "cuda:99"},
+		{[]string{"detect", "-q", "dog", "--models", "none/lock.json", "a.png"}, "unusable lock file"},
+		{[]string{"models", "lock", "empty"}, "no rpn"},
+		{[]string{"models", "lock", "torn"}, "rpn.pt"},
 		{[]string{"models", "list", "none"}, "none"},
 		{[]string{"models", "list", "empty"}, "no *.pt"},
 		{[]string{"models", "list", "torn"}, "rpn.pt"},
@@ -149,7 +162,7 @@ func TestModelsThatDoNotWork(t *testing.T) {
 
 func TestHelpAndVersion(t *testing.T) {
 	for _, args := range []string{"--help", "detect --help", "calibrate --help", "models --help", "models list --help", "models inspect --help",
-		"models verify --help", "doctor --help", "schema --help", "--version", "completion bash", "completion zsh", "completion fish"} {
+		"models verify --help", "models lock --help", "doctor --help", "schema --help", "--version", "completion bash", "completion zsh", "completion fish"} {
 		code, stdout, stderr := clipdet(t, strings.Fields(args)...)
 		if code != exitDone || stdout == "" || stderr != "" {
 			t.Errorf("%s: exit code %d, %d bytes on stdout, stderr %q; want 0, some and none", args, code, len(stdout), stderr)

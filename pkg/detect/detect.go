@@ -76,7 +76,7 @@ const (
 
 // Options say how to open a Detector. Only Models is needed.
 type Options struct {
-	// Models are the three archives: builtin.Models() or model.Dir(path).
+	// Models are the three archives: builtin.Models(), model.Dir(path) or model.Locked(lock, path).
 	Models model.Set
 	// Device is "auto" (the default: the first GPU, else the CPU), "cpu" or "cuda:N".
 	Device string
@@ -231,8 +231,15 @@ func (d *Detector) load(s *torch.Scope) (err error) {
 	if d.image, err = clip.Load(s, d.files.Image); err != nil {
 		return err
 	}
-	d.text, err = clip.Load(s, d.files.Text)
-	return err
+	if d.text, err = clip.Load(s, d.files.Text); err != nil {
+		return err
+	}
+	for _, file := range []model.File{d.files.RPN, d.files.Image, d.files.Text} {
+		if err := file.Unchanged(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close waits for the running call, refuses what waits with ErrClosed, and frees the
