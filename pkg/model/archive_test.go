@@ -154,7 +154,7 @@ func TestInspectRefuses(t *testing.T) {
 		{"a record twice", pack(t, pkl, pkl, manifest), ErrNotArchive, "twice"},
 		{"zip of something else", pack(t, entry{"a/b.txt", nil}), ErrNotArchive, "data.pkl"},
 		{"checkpoint of torch.save", pack(t, pkl, entry{"net/version", []byte("3")}), ErrNoManifest, "torchscript/"},
-		{"two folders", pack(t, pkl, manifest, entry{"b/extra/manifest.json", nil}), ErrNotArchive, "b/extra/manifest.json outside net/"},
+		{"two folders", pack(t, pkl, manifest, entry{"b/extra/manifest.json", nil}), ErrNotArchive, `"b/extra/manifest.json" outside "net/"`},
 		{"huge manifest", pack(t, pkl, entry{manifest.name, bytes.Repeat([]byte(" "), manifestLimit+1)}), ErrManifest, "more than"},
 		{"not JSON", pack(t, pkl, entry{manifest.name, []byte("{")}), ErrManifest, "JSON"},
 	}

@@ -105,25 +105,20 @@ func (s Set) List() ([]Entry, error) {
 	var entries []Entry
 	for _, f := range found {
 		if strings.HasSuffix(f.Name(), ".pt") && !f.IsDir() {
-			entries = append(entries, inspectEntry(fsys, f.Name()))
+			entries = append(entries, s.inspect(f.Name()))
 		}
 	}
 	return entries, nil
 }
 
-func inspectEntry(fsys fs.FS, name string) Entry {
-	entry := Entry{Name: name}
-	file, err := fsys.Open(name)
+func (s Set) inspect(name string) (entry Entry) {
+	entry.Name = name
+	file, r, size, err := s.open(name)
 	if err != nil {
 		entry.Err = err
 		return entry
 	}
 	defer file.Close()
-	r, size, err := readerAt(file)
-	if err != nil {
-		entry.Err = err
-		return entry
-	}
 	entry.Size = size
 	if entry.directory, err = openArchive(r, size); err != nil {
 		entry.Err = err
@@ -133,17 +128,23 @@ func inspectEntry(fsys fs.FS, name string) Entry {
 	return entry
 }
 
-// readerAt reads a file in place where it can, as those of os and embed can.
-func readerAt(file fs.File) (io.ReaderAt, int64, error) {
-	info, err := file.Stat()
+// open opens a file of the set, to be read in place where it can, as those of os and embed can.
+func (s Set) open(name string) (io.Closer, io.ReaderAt, int64, error) {
+	if s.fsys == nil {
+		file, size, err := openRegular(filepath.Join(s.dir, name))
+		return file, file, size, err
+	}
+	file, err := s.fsys.Open(name)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
 	if r, ok := file.(io.ReaderAt); ok {
-		return r, info.Size(), nil
+		if info, err := file.Stat(); err == nil {
+			return file, r, info.Size(), nil
+		}
 	}
 	data, err := io.ReadAll(file)
-	return bytes.NewReader(data), int64(len(data)), err
+	return file, bytes.NewReader(data), int64(len(data)), err
 }
 
 // Resolve picks one archive of each kind and returns their paths. dtype is [Float32], [BFloat16] or [Float16], which
@@ -151,7 +152,9 @@ func readerAt(file fs.File) (io.ReaderAt, int64, error) {
 // there is, for each kind by itself.
 //
 // Errors wrap [ErrMissing], [ErrMismatch], or what [Inspect] returns for a file that is broken: a broken file is never
-// passed over for another. An embedded set is also written to the cache where it is not there yet.
+// passed over for another. The picked files are read whole, as by [Check], because libtorch compares no checksums and
+// may end the process over a file that changed on its way. An embedded set is also written to the cache where it is not
+// there yet.
 func (s Set) Resolve(dtype string, prefer ...string) (Files, error) {
 	if dtype == "" {
 		dtype = Auto
@@ -185,6 +188,12 @@ func (s Set) Resolve(dtype string, prefer ...string) (Files, error) {
 	for i, entry := range picked {
 		if files[i], err = s.place(entry, entries); err != nil {
 			return Files{}, err
+		}
+		if s.fsys != nil {
+			continue // compared with what is embedded
+		}
+		if err := Check(files[i].Path); err != nil {
+			return Files{}, fmt.Errorf("%v: %w", s, err)
 		}
 	}
 	return Files{RPN: files[0], Image: files[1], Text: files[2]}, nil
