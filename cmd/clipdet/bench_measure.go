@@ -112,7 +112,7 @@ type totals struct {
 
 // round does what the detect command does with the inputs, but that its results go nowhere.
 func (b *bench) round(ctx context.Context, detector *detect.Detector, queries *detect.Queries, inputs []input) (sum totals, err error) {
-	results, err := newResultWriter("jsonl", &output{Writer: io.Discard}, true, queries.Names())
+	results, err := newResultWriter("jsonl", &output{stdout: io.Discard}, true, queries.Names())
 	if err != nil {
 		return sum, err
 	}

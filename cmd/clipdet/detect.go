@@ -18,10 +18,12 @@ type detectFlags struct {
 	out        string
 	pictures   bool
 	megapixels int
+	megabytes  int
 }
 
-func detectCommand() *cobra.Command {
-	var f detectFlags
+func detectCommand() *cobra.Command { return new(detectFlags).command() }
+
+func (f *detectFlags) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "detect -q QUERY... [flags] IMAGE|DIR|GLOB...",
 		Short: "Find the queries in pictures",
@@ -71,6 +73,7 @@ Where two files share a NAME, the later becomes NAME-2.`,
 	_ = cmd.MarkFlagDirname("out") // fails for an unknown flag only
 	cmd.Flags().BoolVar(&f.pictures, "pictures", false, "draw three pictures of each into --out")
 	cmd.Flags().IntVar(&f.megapixels, "max-megapixels", 100, "refuse pictures of more than `N` million pixels")
+	cmd.Flags().IntVar(&f.megabytes, "max-megabytes", 512, "refuse files of pictures of more than `N` times 2^20 bytes")
 	return cmd
 }
 
@@ -83,6 +86,8 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return errors.New("--pictures needs --out DIR to draw into")
 	case f.megapixels < 1:
 		return fmt.Errorf("--max-megapixels %d: want 1 or more", f.megapixels)
+	case f.megabytes < 1:
+		return fmt.Errorf("--max-megabytes %d: want 1 or more", f.megabytes)
 	}
 	if f.out != "" {
 		if err := os.MkdirAll(f.out, 0o755); err != nil {
@@ -107,14 +112,14 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	results, err := newResultWriter(f.format.value, out, several(args), labels)
 	if err != nil {
-		return err
+		return &failure{exitInputs, fmt.Errorf("write the results: %w", err)}
 	}
 	inputs := expand(args)
 	job := job{inputs: inputs, results: results, progress: newProgress(cmd.ErrOrStderr(), len(inputs))}
 	if f.pictures {
 		job.pictures = newPictures(f.out, labels)
 	}
-	limits := pixels.Limits{Pixels: int64(f.megapixels) * 1e6}
+	limits := pixels.Limits{Pixels: int64(f.megapixels) * 1e6, Bytes: int64(f.megabytes) << 20}
 	images := job.keep(decodeAhead(ctx, inputs, limits, min(4, runtime.GOMAXPROCS(0))))
 	return job.run(ctx, detector.DetectAll(ctx, images, queries, p.params))
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -70,6 +71,7 @@ type detectorFlags struct {
 	threshold float64
 	nms       float64
 	rank      *choice
+	limits    limitFlags
 }
 
 // defaultTextCache lies beside the models' cache.
@@ -98,6 +100,7 @@ func (f *detectorFlags) add(cmd *cobra.Command) {
 		string(detect.RankFused), string(detect.RankProbability), string(detect.RankCosine))
 	flags.Float64Var(&f.threshold, "threshold", defaultThreshold, "least `SCORE` of a detection; 0 keeps all, and -1 with --rank cosine, where it is the default")
 	flags.IntVar(&f.topK, "top-k", 0, "at most `N` boxes of each query, the best; 0 is all")
+	f.limits.add(flags)
 	flags.Float64Var(&f.nms, "nms", detect.DefaultNMS, "drop the weaker of two boxes of a query whose overlap is more than `IOU`; 1 keeps all")
 }
 
@@ -120,6 +123,7 @@ func (f *detectorFlags) plan(cmd *cobra.Command) (plan, error) {
 			TextCache: f.textCache,
 			Crop:      pixels.Crop{Mode: pixels.CropMode(f.crop.value), Context: f.context},
 			Logger:    logger(cmd),
+			Limits:    f.limits.text(),
 		},
 		params: detect.Params{TopK: f.topK, Threshold: float32(f.threshold), NMS: f.nms, Rank: detect.Rank(f.rank.value)},
 	}
@@ -139,6 +143,8 @@ func (f *detectorFlags) plan(cmd *cobra.Command) (plan, error) {
 		return p, fmt.Errorf("--threshold %v: want -1 to 1", f.threshold)
 	case !(f.nms > 0 && f.nms <= 1):
 		return p, fmt.Errorf("--nms %v: want an IoU above 0, up to 1, which keeps all", f.nms)
+	case f.limits.check() != nil:
+		return p, f.limits.check()
 	case !(f.context > 0):
 		return p, fmt.Errorf("--crop-context %v: want a factor above 0", f.context)
 	}
@@ -149,23 +155,24 @@ func (f *detectorFlags) plan(cmd *cobra.Command) (plan, error) {
 		return p, err
 	}
 	var err error
-	if p.options.Templates, err = readTemplates(f.templates); err != nil {
+	if p.options.Templates, err = readTemplates(f.templates, p.options.Limits); err != nil {
 		return p, err
 	}
-	p.queries, err = parseQueries(f.queries, p.options.Templates)
+	p.params.MaxDetections = f.limits.detections
+	p.queries, err = parseQueries(f.queries, p.options.Templates, p.options.Limits)
 	return p, err
 }
 
-func readTemplates(path string) ([]string, error) {
+func readTemplates(path string, limits prompt.Limits) ([]string, error) {
 	if path == "" {
 		return prompt.Templates(), nil
 	}
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe without a writer is empty, then
 	if err != nil {
 		return nil, fmt.Errorf("--templates: %w", err)
 	}
 	defer file.Close()
-	templates, err := prompt.ParseTemplates(file)
+	templates, err := limits.ParseTemplates(file)
 	if err != nil {
 		return nil, fmt.Errorf("--templates %s: %w", path, err)
 	}
@@ -173,7 +180,10 @@ func readTemplates(path string) ([]string, error) {
 }
 
 // parseQueries reads the queries and tries each on the tokenizer, so that one that is too long is found at once.
-func parseQueries(args, templates []string) ([]detect.Query, error) {
+func parseQueries(args, templates []string, limits prompt.Limits) ([]detect.Query, error) {
+	if len(args) > limits.Queries {
+		return nil, fmt.Errorf("--query: %w: %d of them, and --max-queries is %d", prompt.ErrLimit, len(args), limits.Queries)
+	}
 	tokenizer, err := prompt.NewTokenizer()
 	if err != nil {
 		return nil, &failure{exitSetup, err}
@@ -200,6 +210,9 @@ func parseQueries(args, templates []string) ([]detect.Query, error) {
 		}
 		queries = append(queries, query)
 	}
+	if err := limits.Check(templates, queries...); err != nil {
+		return nil, fmt.Errorf("--query: %w", err)
+	}
 	return queries, nil
 }
 
@@ -222,5 +235,5 @@ func setupFailure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return &failure{exitInputs, errors.New("interrupted before the first picture")}
 	}
-	return &failure{exitSetup, fmt.Errorf("%w\nRun 'clipdet doctor' to see what works here", err)}
+	return &failure{exitSetup, errors.Join(err, errors.New("Run 'clipdet doctor' to see what works here"))}
 }

@@ -139,14 +139,20 @@ func decode(in input, limits pixels.Limits) (image.Image, error) {
 	return picture, nil
 }
 
-// names gives each input a name for its pictures that no other has: the file's without extension, and where several
-// files have that, the later ones with -2, -3 and so on.
+// stemLimit leaves room in a file name of 255 bytes, which is what most file systems take, for what names adds.
+const stemLimit = 200
+
+// names gives each input a name for its pictures that no other has: the file's without extension, of which a very long
+// one is cut, and where several files have that, the later ones with -2, -3 and so on. It has no slash in it.
 func names(inputs []input) []string {
 	unique := make([]string, len(inputs))
 	taken := map[string]bool{}
 	for i, in := range inputs {
 		base := filepath.Base(in.path)
 		stem := cmp.Or(strings.TrimSuffix(base, filepath.Ext(base)), base)
+		if len(stem) > stemLimit {
+			stem = strings.ToValidUTF8(stem[:stemLimit], "") // not half a letter
+		}
 		unique[i] = stem
 		for n := 2; taken[strings.ToLower(unique[i])]; n++ { // some file systems don't tell A from a
 			unique[i] = stem + "-" + strconv.Itoa(n)

@@ -47,6 +47,9 @@ var (
 	// ErrQuery says that the queries can't be used: none, a name twice, or those of
 	// another detector.
 	ErrQuery = errors.New("unusable queries")
+	// ErrLimit says that there are more queries, phrases or detections than the limits
+	// allow: Options.Limits and Params.MaxDetections.
+	ErrLimit = prompt.ErrLimit
 	// ErrOutput says that a model gave something that is no number.
 	ErrOutput = errors.New("unusable output of a model")
 )
@@ -79,6 +82,8 @@ type Options struct {
 	// the softmax, so that a box may be none of the queries; nil is
 	// prompt.Background(), and an empty slice none.
 	Background []string
+	// Limits bound the queries and their phrases; the zero Limits are the defaults.
+	Limits prompt.Limits
 	// Batch is the largest number of crops, or phrases, that are encoded at once; it
 	// bounds the memory. 0 is DefaultBatch.
 	Batch int

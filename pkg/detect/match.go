@@ -25,6 +25,10 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (*
 	if len(r.proposals) == 0 {
 		return result, nil
 	}
+	if n := len(r.proposals) * len(queries.names); n > maxCandidates {
+		return nil, fmt.Errorf("detect: match: %w: %d boxes times %d queries are %d candidates, and %d are taken; ask in several runs or for fewer proposals",
+			ErrLimit, len(r.proposals), len(queries.names), n, maxCandidates)
+	}
 	var top ranking
 	err = r.detector.engine.Do(ctx, func(s *torch.Scope) error {
 		top = r.rank(s, queries, params, &result.Timings)
@@ -40,7 +44,9 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (*
 		if err != nil {
 			return nil, fmt.Errorf("detect: match %q: %w", queries.names[q], err)
 		}
-		result.Detections = append(result.Detections, found...)
+		if result.Detections = append(result.Detections, found...); len(result.Detections) > params.MaxDetections {
+			return nil, fmt.Errorf("detect: match: %w: more than %d detections; raise the threshold, lower top-k, or raise the limit", ErrLimit, params.MaxDetections)
+		}
 	}
 	slices.SortStableFunc(result.Detections, func(a, b Detection) int { return cmp.Compare(b.Score, a.Score) })
 	result.Timings.Rank += time.Since(since)

@@ -32,9 +32,12 @@ type Queries struct {
 // averaged, and the mean is scaled to unit length again, as CLIP's zero-shot
 // classifiers are made (openai/CLIP, Prompt_Engineering_for_ImageNet.ipynb).
 //
-// It fails with ErrQuery when there is none or two have one name, with
-// prompt.ErrTooLong when a phrasing has more than CLIP's 77 tokens.
+// It fails with ErrQuery when there is none or two have one name, with ErrLimit when
+// there are too many, and with prompt.ErrTooLong when a phrasing has more than CLIP's 77 tokens.
 func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, error) {
+	if err := d.options.Limits.Check(d.options.Templates, queries...); err != nil {
+		return nil, fmt.Errorf("detect: queries: %w", err)
+	}
 	q, since := &Queries{detector: d}, time.Now()
 	var book phrasebook
 	longest := 0

@@ -233,15 +233,37 @@ func FuzzInspect(f *testing.F) {
 	}
 	f.Add([]byte{})
 	f.Add(pack(f))
+	real, err := filepath.Glob("../../testdata/models/tiny/*.pt")
+	if err != nil || len(real) == 0 {
+		f.Fatalf("no seeds: %v", err)
+	}
+	for _, path := range real {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		found, err := openArchive(bytes.NewReader(data), int64(len(data)))
 		if err != nil {
+			if !errors.Is(err, ErrNotArchive) {
+				t.Errorf("opened: %v, want ErrNotArchive", err)
+			}
 			return
 		}
-		if m, err := found.manifest(); err == nil {
+		m, err := found.manifest()
+		if err == nil {
 			if err := m.Validate(); err != nil {
 				t.Errorf("accepted a manifest that is not valid: %v", err)
 			}
+			err = found.check()
 		}
+		for _, known := range []error{nil, ErrNotArchive, ErrNoManifest, ErrManifest, ErrDamaged} {
+			if errors.Is(err, known) {
+				return
+			}
+		}
+		t.Errorf("error without a sentinel: %v", err)
 	})
 }

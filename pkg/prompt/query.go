@@ -25,13 +25,14 @@ type Query struct {
 // neither can be escaped, but a Query literal may have both. Space around a name or
 // phrase is removed, and a run of space within becomes one space.
 //
-// It fails with ErrUTF8, and with ErrQuery if the name or a phrase is empty, has
+// It fails with ErrUTF8, with ErrTooLong for a name or phrase of more than 4,096
+// bytes, and with ErrQuery if the name or a phrase is empty, has
 // a control character or a {} (only templates have those), or if there is a |
 // but no name before it.
 func ParseQuery(s string) (Query, error) {
 	name, list, described := strings.Cut(s, "=")
 	if !described && strings.Contains(name, "|") {
-		return Query{}, fmt.Errorf("%w: %q has phrases but no name; put NAME= before them", ErrQuery, s)
+		return Query{}, fmt.Errorf("%w: %.80q has phrases but no name; put NAME= before them", ErrQuery, s)
 	}
 	q := Query{Name: oneSpaced(name)}
 	if described {
@@ -40,7 +41,7 @@ func ParseQuery(s string) (Query, error) {
 		}
 	}
 	if err := q.check(); err != nil {
-		return Query{}, fmt.Errorf("%w (in %q)", err, s)
+		return Query{}, fmt.Errorf("%w (in %.80q)", err, s)
 	}
 	return q, nil
 }
@@ -73,6 +74,9 @@ func (q Query) check() error {
 // checkText fails for text that would silently become another text, or none, on
 // its way to the tokens.
 func checkText(what, text string) error {
+	if len(text) > maxBytes { // before cleaning, whose time grows with the square of nested &amp;amp;
+		return fmt.Errorf("%w: %s has %d bytes, starting with %.40q", ErrTooLong, what, len(text), text)
+	}
 	if err := checkUTF8(what, text); err != nil {
 		return err
 	}

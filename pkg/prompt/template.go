@@ -77,10 +77,16 @@ func Fill(name string, templates []string) ([]string, error) {
 // ParseTemplates reads a template file: one template a line, with the space
 // around it removed. Empty lines and lines that start with # are skipped, and
 // so is a byte order mark. A line that is no template is ErrTemplate or ErrUTF8
-// and the error names its number; so is a file without any template.
-func ParseTemplates(r io.Reader) ([]string, error) {
+// and the error names its number; so is a file without any template. It holds the
+// default [Limits], and fails with ErrLimit beyond them, and with ErrTooLong.
+func ParseTemplates(r io.Reader) ([]string, error) { return Limits{}.ParseTemplates(r) }
+
+// ParseTemplates is the function of that name with limits of the caller's own. It
+// reads no further than one byte beyond FileBytes.
+func (l Limits) ParseTemplates(r io.Reader) ([]string, error) {
+	l = l.orDefault()
 	var templates []string
-	lines := bufio.NewScanner(r)
+	lines := bufio.NewScanner(&bounded{r, l.FileBytes, l.FileBytes})
 	number := 0
 	for lines.Scan() {
 		number++
@@ -95,9 +101,13 @@ func ParseTemplates(r io.Reader) ([]string, error) {
 		if err := checkTemplate(line); err != nil {
 			return nil, fmt.Errorf("line %d: %w", number, err)
 		}
-		templates = append(templates, line)
+		if templates = append(templates, line); len(templates) > l.Phrases {
+			return nil, fmt.Errorf("line %d: %w: more than %d templates", number, ErrLimit, l.Phrases)
+		}
 	}
-	if err := lines.Err(); err != nil {
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return nil, fmt.Errorf("line %d: %w: more than %d bytes", number+1, ErrTooLong, bufio.MaxScanTokenSize)
+	} else if err != nil {
 		return nil, fmt.Errorf("line %d: %w", number+1, err)
 	}
 	if len(templates) == 0 {
@@ -107,6 +117,9 @@ func ParseTemplates(r io.Reader) ([]string, error) {
 }
 
 func checkTemplate(template string) error {
+	if len(template) > maxBytes {
+		return fmt.Errorf("%w: a template of %d bytes, starting with %.40q", ErrTooLong, len(template), template)
+	}
 	if err := checkUTF8("template", template); err != nil {
 		return err
 	}
