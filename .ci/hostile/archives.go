@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 var models = []string{"rpn.pt", "clip-image.pt", "clip-text.pt"}
@@ -309,7 +310,7 @@ func (b *bench) useArchive(dir, name, kind string, forged bool) {
 		if p.code != 0 && p.crashed() == "" && !strings.Contains(p.stdout+p.stderr, name) && !strings.Contains(p.stderr, dir) && !forged {
 			b.problem("%s: exit code %d, and nothing names the file: %.500s", where, p.code, p.stderr)
 		}
-		if strings.ContainsAny(p.stdout+p.stderr, "\x1b\xff") {
+		if strings.Contains(p.stdout+p.stderr, "\x1b") || !utf8.ValidString(p.stdout+p.stderr) {
 			b.problem("%s: a terminal's commands went out as they are: %.500q", where, p.stdout+p.stderr)
 		}
 	}

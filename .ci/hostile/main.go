@@ -92,30 +92,12 @@ func main() {
 	keep := flag.String("keep", "", "keep the mutated files in this folder")
 	flag.Parse()
 
-	work := *keep
-	if work == "" {
-		dir, err := os.MkdirTemp("", "hostile-*")
-		if err != nil {
-			fmt.Println(err)
-			os.Exit(2)
-		}
-		defer os.RemoveAll(dir)
-		work = dir
+	b := bench{clipdet: *clipdet, work: *keep, seed: *seed, workers: *workers, report: report{rows: map[string]*row{}}}
+	if err := b.all(*images, *archives, *forged); err != nil {
+		fmt.Println(err)
+		os.Exit(2)
 	}
-	b := bench{clipdet: *clipdet, work: work, seed: *seed, workers: *workers, report: report{rows: map[string]*row{}}}
-	for _, part := range []func() error{
-		func() error { return b.images(*images) },
-		func() error { return b.archives(*archives, false) },
-		func() error { return b.archives(*forged, true) },
-		b.disk,
-	} {
-		if err := part(); err != nil {
-			fmt.Println(err)
-			os.Exit(2)
-		}
-	}
-	b.print()
-	if b.problems > 0 {
+	if b.print(); b.problems > 0 {
 		os.Exit(1)
 	}
 }
@@ -127,6 +109,28 @@ type bench struct {
 	seed          uint64
 	workers       int
 	crashes       int // of forged archives
+}
+
+func (b *bench) all(images, archives, forged int) error {
+	if b.work == "" {
+		dir, err := os.MkdirTemp("", "hostile-*")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		b.work = dir
+	}
+	for _, part := range []func() error{
+		func() error { return b.images(images) },
+		func() error { return b.archives(archives, false) },
+		func() error { return b.archives(forged, true) },
+		b.disk,
+	} {
+		if err := part(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *bench) print() {

@@ -41,7 +41,7 @@ func writeError(stderr io.Writer, err error) {
 	if errors.As(err, &f) {
 		err = f.err
 	}
-	//nolint:errorlint // the outermost is asked alone, whether errors.Join made it
+	// The outermost alone is asked whether errors.Join made it.
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		parts := joined.Unwrap()
 		texts := make([]string, len(parts))

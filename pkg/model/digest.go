@@ -35,7 +35,8 @@ func (d directory) digest(manifest []byte, claimed string) string {
 }
 
 // Check reads all of the archive at path and compares every byte with the checksums that Inspect's digest is made of.
-// It takes as long as reading the file, some 0.2 s a GB from the page cache, and libtorch takes far longer to load it. Errors start with path and wrap those of [Inspect] or [ErrDamaged].
+// It takes as long as reading the file, some 0.3 s a GB from the page cache; libtorch takes longer to load it. Errors start
+// with path and wrap those of [Inspect] or [ErrDamaged].
 func Check(path string) error {
 	file, size, err := openRegular(path)
 	if err != nil {
