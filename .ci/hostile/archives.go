@@ -255,7 +255,7 @@ func (b *bench) archives(n int, forged bool) error {
 	if forged {
 		mutations, stream = forgedMutations, 1<<33
 	}
-	each(n, b.workers, func(i int) {
+	b.each(n, func(i int) {
 		r := rand.New(rand.NewPCG(b.seed, stream+uint64(i)))
 		kind, name := mutations[i%len(mutations)], models[r.IntN(len(models))]
 		dir := filepath.Join(b.work, fmt.Sprintf("archives-%t-%04d", forged, i))

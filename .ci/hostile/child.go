@@ -35,6 +35,7 @@ func (b *bench) run(name string, args ...string) process {
 	cmd := exec.CommandContext(ctx, b.clipdet, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's interrupt is for this program alone
 	start := time.Now()
 	err := cmd.Run()
 	p := process{stdout: stdout.String(), stderr: stderr.String(), took: time.Since(start)}

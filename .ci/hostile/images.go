@@ -77,7 +77,7 @@ func (b *bench) images(n int) error {
 	if err != nil || alone.code != 0 || len(want) != len(good) {
 		return fmt.Errorf("the good pictures alone: exit code %d, %w\n%s", alone.code, err, alone.stderr)
 	}
-	each((n+perProcess-1)/perProcess, b.workers, func(batch int) {
+	b.each((n+perProcess-1)/perProcess, func(batch int) {
 		dir := filepath.Join(b.work, fmt.Sprintf("images-%04d", batch))
 		kinds, err := b.mutatedImages(dir, sources, batch, min(perProcess, n-batch*perProcess))
 		if err != nil {

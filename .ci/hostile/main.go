@@ -6,9 +6,11 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
 	"sync"
 )
@@ -64,11 +66,11 @@ func (r *report) used(p process) {
 	r.slowest = max(r.slowest, p.took.Seconds())
 }
 
-// each does the jobs 0 to n-1 on a few goroutines.
-func each(n, workers int, do func(int)) {
+// each does the jobs 0 to n-1 on a few goroutines. An interrupt leaves out those that have not begun.
+func (b *bench) each(n int, do func(int)) {
 	jobs := make(chan int)
 	var group sync.WaitGroup
-	for range workers {
+	for range b.workers {
 		group.Go(func() {
 			for i := range jobs {
 				do(i)
@@ -76,6 +78,9 @@ func each(n, workers int, do func(int)) {
 		})
 	}
 	for i := range n {
+		if b.interrupted.Err() != nil {
+			break
+		}
 		jobs <- i
 	}
 	close(jobs)
@@ -85,7 +90,7 @@ func each(n, workers int, do func(int)) {
 func main() {
 	clipdet := flag.String("clipdet", "./clipdet", "the built command")
 	images := flag.Int("images", 300, "mutated pictures")
-	archives := flag.Int("archives", 40, "mutated archives")
+	archives := flag.Int("archives", 36, "mutated archives")
 	forged := flag.Int("forged", 0, "archives whose code or weights are mutated and whose digest is made anew, counted apart: they are programs of a stranger, and their crashes are no failure")
 	seed := flag.Uint64("seed", 1, "of the mutations")
 	workers := flag.Int("workers", 2, "processes at once")
@@ -109,9 +114,13 @@ type bench struct {
 	seed          uint64
 	workers       int
 	crashes       int // of forged archives
+	interrupted   context.Context
 }
 
 func (b *bench) all(images, archives, forged int) error {
+	var stop func()
+	b.interrupted, stop = signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	if b.work == "" {
 		dir, err := os.MkdirTemp("", "hostile-*")
 		if err != nil {

@@ -235,5 +235,5 @@ func setupFailure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return &failure{exitInputs, errors.New("interrupted before the first picture")}
 	}
-	return &failure{exitSetup, errors.Join(err, errors.New("'clipdet doctor' tells what works here"))}
+	return &failure{exitSetup, errors.Join(err, errors.New("run 'clipdet doctor' to see what works here"))}
 }
