@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// memoryBound is on the peak resident memory of a process, and follows from --max-megapixels 5 below: up to seven
+	// memoryBound is on the peak resident memory of a process, and follows from --max-megapixels 5 below: some eight
 	// pictures of up to 16 bytes a pixel in work, 0.3 GB of libtorch and models, and what Go's collector has not yet freed.
 	memoryBound = 1536 << 20
 	timeBound   = 120 * time.Second
