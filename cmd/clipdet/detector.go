@@ -120,6 +120,7 @@ func (f *detectorFlags) plan(cmd *cobra.Command) (plan, error) {
 	p.params = detect.Params{
 		TopK: f.topK, Threshold: float32(f.threshold), Rank: p.params.Rank,
 		NMS: f.nms, Agnostic: f.agnostic, SoftNMS: f.softNMS, BoxVoting: f.boxVoting, Contained: f.contained,
+		MaxDetections: f.limits.detections,
 	}
 	if p.params.Rank == detect.RankCosine && !cmd.Flags().Changed("threshold") {
 		p.params.Threshold = -1
@@ -158,5 +159,5 @@ func setupFailure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return &failure{exitInputs, errors.New("interrupted before the first picture")}
 	}
-	return &failure{exitSetup, fmt.Errorf("%w\nRun 'clipdet doctor' to see what works here", err)}
+	return &failure{exitSetup, errors.Join(err, errors.New("run 'clipdet doctor' to see what works here"))}
 }

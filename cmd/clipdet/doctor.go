@@ -66,9 +66,10 @@ type finding struct {
 }
 
 func (f finding) String() string {
-	line := fmt.Sprintf("%-8s %-9s %s", "ok", f.name, f.detail)
+	detail, fix := printable(f.detail), printable(f.fix) // names of files are in both
+	line := fmt.Sprintf("%-8s %-9s %s", "ok", f.name, detail)
 	if f.fix != "" {
-		line = fmt.Sprintf("%-8s %-9s %s\n%18s fix: %s", "problem", f.name, f.detail, "", f.fix)
+		line = fmt.Sprintf("%-8s %-9s %s\n%18s fix: %s", "problem", f.name, detail, "", fix)
 	}
 	return strings.TrimRight(line, " ")
 }

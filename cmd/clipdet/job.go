@@ -85,10 +85,10 @@ func (j *job) run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 	return nil
 }
 
-// naming is the error's text with the input's path in it.
+// naming is the error's text with the input's path in it, which may be anything that a file system takes.
 func naming(path string, err error) string {
 	if text := err.Error(); strings.Contains(text, path) {
-		return text
+		return strings.ReplaceAll(text, path, quotedPath(path))
 	}
-	return fmt.Sprintf("%s: %v", path, err)
+	return fmt.Sprintf("%s: %v", quotedPath(path), err)
 }

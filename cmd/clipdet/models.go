@@ -84,11 +84,12 @@ func modelsListCommand() *cobra.Command {
 				problems = append(problems, err)
 				for _, e := range entries {
 					if e.Err != nil {
-						problems = append(problems, fmt.Errorf("%v: %s: %w", set, e.Name, e.Err))
+						problems = append(problems, fmt.Errorf("%v: %s: %w", set, quotedPath(e.Name), e.Err))
 						continue
 					}
 					m := e.Manifest
-					fmt.Fprintf(table, "%s\t%s\t%s\t%.1f\t%s\t%s\t%s\n", e.Name, m.Kind, m.DType, float64(e.Size)/1e6, m.Architecture, m.Weights.Name, m.Weights.Licence)
+					fmt.Fprintf(table, "%s\t%s\t%s\t%.1f\t%s\t%s\t%s\n", quotedPath(e.Name), m.Kind, m.DType, float64(e.Size)/1e6,
+						printable(m.Architecture), printable(m.Weights.Name), printable(m.Weights.Licence))
 				}
 			}
 			return setupProblem(errors.Join(append(problems, table.Flush())...))
@@ -146,7 +147,7 @@ the weights (float16 on a CPU), so that only the file was checked.`,
 			}
 			width := 0
 			for _, e := range entries {
-				width = max(width, len(e.Name))
+				width = max(width, len(quotedPath(e.Name)))
 			}
 			var failed []string
 			whole := true // each file can be read, so that it can be seen whether they fit together
@@ -159,12 +160,12 @@ the weights (float16 on a CPU), so that only the file was checked.`,
 					word, detail = "not run", fmt.Sprintf("%s in %s: %v; its file is whole", e.Manifest.Kind, e.Manifest.DType, detect.ErrNotHere)
 				case err != nil:
 					word, detail = "problem", err.Error()
-					failed = append(failed, e.Name)
+					failed = append(failed, quotedPath(e.Name))
 					whole = whole && e.Err == nil
 				default:
 					detail = note
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%-8s %-*s  %s\n", word, width, e.Name, detail)
+				fmt.Fprintf(cmd.OutOrStdout(), "%-8s %-*s  %s\n", word, width, quotedPath(e.Name), printable(detail))
 			}
 			var problems []error
 			if len(failed) > 0 {

@@ -62,6 +62,9 @@ var (
 	// ErrQuery says that the queries can't be used: none, a name twice, or those of
 	// another detector.
 	ErrQuery = errors.New("unusable queries")
+	// ErrLimit says that there are more queries, phrases or detections than the limits
+	// allow: Options.Limits and Params.MaxDetections.
+	ErrLimit = prompt.ErrLimit
 	// ErrOutput says that a model gave something that is no number.
 	ErrOutput = errors.New("unusable output of a model")
 )
@@ -98,6 +101,8 @@ type Options struct {
 	// the softmax, so that a box may be none of the queries; nil is
 	// prompt.Background(), and an empty slice none.
 	Background []string
+	// Limits bound the queries and their phrases; the zero Limits are the defaults.
+	Limits prompt.Limits
 	// SubtractEmpty takes from the mean of each query's phrasings the mean of the
 	// templates filled with nothing ("a photo of a ."), and scales what is left to unit
 	// length: what all phrasings share says nothing about a thing. So it is for each

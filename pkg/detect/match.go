@@ -31,6 +31,10 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (*
 	if len(r.proposals) == 0 {
 		return result, nil
 	}
+	if n := len(r.proposals) * len(queries.names); n > maxCandidates {
+		return nil, fmt.Errorf("detect: match: %w: %d boxes times %d queries are %d candidates, and %d are taken; ask in several runs or for fewer proposals",
+			ErrLimit, len(r.proposals), len(queries.names), n, maxCandidates)
+	}
 	var top ranking
 	err = r.detector.engine.Do(ctx, func(s *torch.Scope) error {
 		top = r.rank(s, queries, params, &result.Timings)
@@ -47,7 +51,12 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (*
 		}
 		result.Presence[q].Score = top.score[q*top.m]
 	}
-	for _, c := range r.suppress(lists, thresholds, params) {
+	kept := r.suppress(lists, thresholds, params)
+	if len(kept) > params.MaxDetections {
+		return nil, fmt.Errorf("detect: match: %w: %d detections, and %d are taken; raise the threshold, lower top-k, or raise the limit",
+			ErrLimit, len(kept), params.MaxDetections)
+	}
+	for _, c := range kept {
 		result.Presence[c.query].Present = true
 		result.Detections = append(result.Detections, r.report(top, queries, c))
 	}

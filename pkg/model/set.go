@@ -128,8 +128,8 @@ func list(fsys fs.FS) ([]Entry, error) {
 	return entries, nil
 }
 
-func inspectEntry(fsys fs.FS, name string) Entry {
-	entry := Entry{Name: name}
+func inspectEntry(fsys fs.FS, name string) (entry Entry) {
+	entry.Name = name
 	info, err := fs.Stat(fsys, name)
 	if err == nil && !info.Mode().IsRegular() { // opening a pipe would wait for its writer
 		err = fmt.Errorf("%w: not a regular file", ErrNotArchive)
@@ -138,17 +138,12 @@ func inspectEntry(fsys fs.FS, name string) Entry {
 		entry.Err = err
 		return entry
 	}
-	file, err := fsys.Open(name)
+	file, r, size, err := openEntry(fsys, name)
 	if err != nil {
 		entry.Err = err
 		return entry
 	}
 	defer file.Close()
-	r, size, err := readerAt(file)
-	if err != nil {
-		entry.Err = err
-		return entry
-	}
 	entry.Size = size
 	if entry.directory, err = openArchive(r, size); err != nil {
 		entry.Err = err
@@ -158,26 +153,29 @@ func inspectEntry(fsys fs.FS, name string) Entry {
 	return entry
 }
 
-// readerAt reads a file in place where it can, as those of os and embed can.
-func readerAt(file fs.File) (io.ReaderAt, int64, error) {
-	info, err := file.Stat()
+// openEntry opens a file, to be read in place where it can, as those of os and embed can.
+func openEntry(fsys fs.FS, name string) (io.Closer, io.ReaderAt, int64, error) {
+	file, err := fsys.Open(name)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
 	if r, ok := file.(io.ReaderAt); ok {
-		return r, info.Size(), nil
+		if info, err := file.Stat(); err == nil {
+			return file, r, info.Size(), nil
+		}
 	}
 	data, err := io.ReadAll(file)
-	return bytes.NewReader(data), int64(len(data)), err
+	return file, bytes.NewReader(data), int64(len(data)), err
 }
 
 // Resolve picks one archive of each kind and returns their paths. dtype is [Float32], [BFloat16] or [Float16], which
 // every kind must then have, or [Auto] (also ""), which takes the first of prefer that is there, else float32, else what
 // there is, for each kind by itself.
 //
-// Errors wrap [ErrMissing], [ErrMismatch], for a locked set [ErrLock] or [ErrNotLocked], or what [Inspect] returns for a
-// file that is broken: a broken file is never passed over for another. An embedded set is also written to the cache where
-// it is not there yet.
+// Errors wrap [ErrMissing], [ErrMismatch], for a locked set [ErrLock] or [ErrNotLocked], or what [Inspect] returns for a file that is broken: a broken file is never
+// passed over for another. The picked files are read whole, as by [Check], because libtorch compares no checksums and
+// may end the process over a file that changed on its way. An embedded set is also written to the cache where it is not
+// there yet.
 func (s Set) Resolve(dtype string, prefer ...string) (Files, error) {
 	if dtype == "" {
 		dtype = Auto
@@ -211,6 +209,12 @@ func (s Set) Resolve(dtype string, prefer ...string) (Files, error) {
 	for i, entry := range picked {
 		if files[i], err = s.place(entry, entries); err != nil {
 			return Files{}, err
+		}
+		if s.fsys != nil {
+			continue // compared with what is embedded
+		}
+		if err := Check(files[i].Path); err != nil {
+			return Files{}, fmt.Errorf("%v: %w", s, err)
 		}
 	}
 	return Files{RPN: files[0], Image: files[1], Text: files[2]}, nil
