@@ -17,6 +17,7 @@
     element.append(...children);
     return element;
   }
+  const number = (v, digits = 3) => v.toFixed(digits);
   const plural = (n, one, many) => `${n} ${n === 1 ? one : many}`;
 
   // Curves.
@@ -160,11 +161,11 @@
     const fragment = location.hash.slice(1);
     if (!fragment.includes("=")) return false; // a part of the page
     const given = new URLSearchParams(fragment);
-    const number = (key, otherwise) => (given.has(key) && isFinite(given.get(key)) ? Number(given.get(key)) : otherwise);
+    const numeric = (key, otherwise) => (given.has(key) && isFinite(given.get(key)) ? Number(given.get(key)) : otherwise);
     state.query = given.get("query") ?? "";
     state.kind = given.get("kind") ?? "";
-    state.score = number("score", data.threshold);
-    state.page = number("page", 1);
+    state.score = numeric("score", data.threshold);
+    state.page = numeric("page", 1);
     state.truth = given.get("truth") !== "0";
     return true;
   }
@@ -272,8 +273,6 @@
       for (const event of ["pointerenter", "focus", "click"]) element.addEventListener(event, () => pick(element, box));
       return element;
     }
-
-    const number = (v, digits = 3) => v.toFixed(digits);
 
     function truthBox(a) {
       const label = `${a.name}${a.kind ? ", " + a.kind : ""}`;
