@@ -271,19 +271,19 @@ func TestPageInABrowser(t *testing.T) {
 	b.check()
 
 	// The fragment has the filters, and the filters make the fragment.
-	b.open(dir, "#kind=missed&score=0.5&truth=1&page=99")
-	var missed struct {
+	b.open(dir, "#kind=classification&score=0.5&truth=1&page=99")
+	var wrong struct {
 		Place, Score, Kind string
-		Boxes, Missed      int
+		Boxes, Wrong       int
 	}
 	b.eval(`({ Place: document.getElementById("place").textContent, Score: document.getElementById("score").value, Kind: document.getElementById("kind").value,
-		Boxes: document.querySelectorAll("#cards .box:not(.proposal)").length, Missed: document.querySelectorAll("#cards .box[data-kind=missed]").length })`, &missed)
-	if missed.Kind != "missed" || missed.Score != "0.5" || missed.Boxes == 0 || missed.Boxes != missed.Missed || !strings.Contains(missed.Place, "page") {
-		t.Errorf("filtered by what is missed: %+v; want those boxes alone", missed)
+		Boxes: document.querySelectorAll("#cards .box:not(.proposal)").length, Wrong: document.querySelectorAll("#cards .box[data-kind=classification]").length })`, &wrong)
+	if wrong.Kind != "classification" || wrong.Score != "0.5" || wrong.Boxes == 0 || wrong.Boxes != wrong.Wrong || !strings.Contains(wrong.Place, "page") {
+		t.Errorf("filtered by a kind: %+v; want those boxes alone", wrong)
 	}
 	var fragment string
 	b.eval(`(() => { const q = document.getElementById("query"); q.value = q.options[3].value; q.dispatchEvent(new Event("change")); return location.hash })()`, &fragment)
-	if !strings.Contains(fragment, "query=") || !strings.Contains(fragment, "kind=missed") || !strings.Contains(fragment, "score=0.5") {
+	if !strings.Contains(fragment, "query=") || !strings.Contains(fragment, "kind=classification") || !strings.Contains(fragment, "score=0.5") {
 		t.Errorf("the fragment is %q, want query, kind and score in it", fragment)
 	}
 	b.check()
@@ -302,6 +302,11 @@ func TestPageInABrowser(t *testing.T) {
 		t.Errorf("on a phone of 390 pixels the page is %v wide in a window of %v", width.Page, width.Window)
 	}
 	b.picture("phone-top")
+	var cut bool
+	b.eval(`[...document.querySelectorAll("#plot text")].some((e) => e.getBoundingClientRect().right > innerWidth)`, &cut)
+	if cut {
+		t.Error("a text of the curves doesn't fit on a phone")
+	}
 	for _, id := range []string{"curves", "errors", "categories", "gallery", "cards"} {
 		b.eval(fmt.Sprintf("document.getElementById(%q).scrollIntoView()", id), nil)
 		b.picture("phone-" + id)
