@@ -114,8 +114,8 @@ func precisions(sorted []verdicts, t int, found []float64) []float64 {
 	return found
 }
 
-// interpolate takes, at each threshold of recall, the precision of the first true positive that
-// reaches it, and 0 where none does.
+// interpolate takes, at each threshold of recall, the precision of the first
+// true positive that reaches it, and 0 where none does.
 func interpolate(found []float64, truths int, recalls, precision []float64) {
 	i := 0
 	for r, recall := range recalls {

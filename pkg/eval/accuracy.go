@@ -10,7 +10,8 @@ import (
 type Accuracy struct {
 	Boxes int `json:"boxes"`
 	// Top1 and Top5 are the shares of boxes whose true class has the highest
-	// score or one of the five highest, MeanTop1 the mean of Top1 over the classes. Each is -1 if there are no boxes.
+	// score or one of the five highest, MeanTop1 the mean of Top1 over the
+	// classes. Each is -1 if there are no boxes.
 	Top1     float64 `json:"top1"`
 	Top5     float64 `json:"top5"`
 	MeanTop1 float64 `json:"mean_top1"`

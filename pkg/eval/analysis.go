@@ -44,14 +44,17 @@ const (
 
 // Analysis says what went wrong and what it costs.
 type Analysis struct {
-	// AP50 is in TIDE's way: at most 100 detections per image of all categories together
-	// (federated: 300), and categories without ground truth count as 0 if anything is
-	// detected of them. Hence it isn't Evaluate's AP50. It is -1 if there is nothing at all.
+	// AP50 is in TIDE's way: at most 100 detections per image of all categories
+	// together (federated: 300), and categories without ground truth count as 0
+	// if anything is detected of them. Hence it isn't Evaluate's AP50. It is -1
+	// if there is nothing at all.
 	AP50 float64 `json:"AP50"`
 	// Errors are TIDE's six kinds, in its order.
 	Errors []ErrorKind `json:"errors"`
-	// FalsePositives and FalseNegatives are the AP50 that would be gained without any false
-	// positive, or if no annotation were left unmatched.
+	// FalsePositives and FalseNegatives are the AP50 that would be gained
+	// without any false positive, or if annotations without a match didn't
+	// count. Only the second may be negative: a category of which nothing else
+	// is left counts as 0.
 	FalsePositives float64 `json:"false_positives"`
 	FalseNegatives float64 `json:"false_negatives"`
 	// Confusions are the classification errors by their categories, the most
@@ -115,8 +118,9 @@ type AnnotationVerdict struct {
 // 1.0.1 in counts and gains. proposals are what the detections were chosen from, of
 // any category; nil if they aren't known.
 //
-// In a federated data set, unmatched detections of categories that aren't known to be
-// absent, or not annotated exhaustively, are ignored.
+// In a federated data set, unmatched detections are ignored if their category
+// is neither annotated in the image nor known to be absent, or isn't annotated
+// exhaustively.
 //
 // It fails with Check's errors, ErrUnknown, ErrBBox and ErrNumber.
 func Analyse(d *Dataset, results, proposals []Result) (*Analysis, error) {
@@ -132,7 +136,10 @@ func Analyse(d *Dataset, results, proposals []Result) (*Analysis, error) {
 	ignored := func(position) bool { return false }
 	if d.Federated {
 		limit = federatedLimit
-		judged, excused := e.judgements()
+		judged, excused := e.federated()
+		for _, at := range e.truthAt {
+			judged[at] = true
+		}
 		ignored = func(at position) bool { return !judged[at] || excused[at] }
 	}
 	truths, found := e.byImage()

@@ -32,8 +32,8 @@ type Dataset struct {
 	Categories  []Category
 	// Federated says that not every category was annotated in every image, as
 	// in LVIS: Evaluate then counts only what is known. ReadDataset sets it if
-	// an image has neg_category_ids or not_exhaustive_category_ids; clear it to evaluate in
-	// COCO's way.
+	// an image has neg_category_ids or not_exhaustive_category_ids; clear it to
+	// evaluate in COCO's way.
 	Federated bool
 }
 
@@ -206,10 +206,13 @@ func (a *Annotation) check(images, categories ranking) error {
 	if err := knownCategory(categories, a.CategoryID); err != nil {
 		return err
 	}
+	if err := a.BBox.check(); err != nil {
+		return err
+	}
 	if !finite(a.Area) || a.Area < 0 {
 		return fmt.Errorf("%w: the area is %v", ErrNumber, a.Area)
 	}
-	return a.BBox.check()
+	return nil
 }
 
 func knownImage(images ranking, id int64) error {

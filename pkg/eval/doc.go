@@ -17,16 +17,16 @@
 //
 // # Equal to pycocotools
 //
-// Evaluate follows pycocotools 2.0.11 (cocoeval.py) in every choice that shows in the
-// numbers: float64 throughout, stable order among equal scores (images by id,
-// then the order of the results), at most 100 detections per image and
+// Evaluate follows pycocotools 2.0.11 (cocoeval.py) in every choice that shows
+// in the numbers: float64 throughout, stable order among equal scores (images
+// by id, then the order of the results), at most 100 detections per image and
 // category, areas at a border counted on both sides of it, crowd regions
 // matched by the share of the detection that they cover. Categories without
-// ground truth don't count. It even agrees in that a match with the
-// annotation whose id is 0 counts as none, because pycocotools marks "unmatched"
-// with 0: number annotations from 1, see [Dataset.Warnings]. It differs only in what it refuses: ids
-// that occur twice or are unknown, and boxes or scores that aren't numbers are errors, where pycocotools
-// ignores or miscounts them.
+// ground truth don't count. It even agrees in that a match with the annotation
+// whose id is 0 counts as none, because pycocotools marks "unmatched" with 0:
+// number annotations from 1, see [Dataset.Warnings]. It differs only in what it
+// refuses: ids that occur twice or are unknown, and boxes or scores that aren't
+// numbers are errors, where pycocotools ignores or miscounts them.
 //
 // # Concurrency and order
 //

@@ -50,13 +50,13 @@ func Evaluate(d *Dataset, results []Result) (*Evaluation, error) {
 		return nil, err
 	}
 	e.limits = []int{1, 10, 100}
-	kept := all(len(results))
+	truths, kept := all(len(d.Annotations)), all(len(results))
 	if d.Federated {
 		e.limits = append(e.limits, federatedLimit)
 		e.crowds = false
-		kept = e.federate()
+		truths, kept = e.federate()
 	}
-	return e.evaluation(e.each(e.byCategory(kept))), nil
+	return e.evaluation(e.each(e.byCategory(truths, kept))), nil
 }
 
 func all(n int) []int32 {
@@ -121,15 +121,16 @@ func (e *evaluator) position(imageID, categoryID int64) position {
 // group is what is evaluated together: indices of annotations and of results.
 type group struct{ truths, results []int32 }
 
-// byCategory groups all annotations and those results that are kept.
-func (e *evaluator) byCategory(kept []int32) []group {
+// byCategory groups the annotations and results that count.
+func (e *evaluator) byCategory(truths, results []int32) []group {
 	groups := make([]group, len(e.d.Categories))
-	for i, at := range e.truthAt {
-		groups[at.category].truths = append(groups[at.category].truths, int32(i))
+	for _, i := range truths {
+		g := &groups[e.truthAt[i].category]
+		g.truths = append(g.truths, i)
 	}
-	for _, i := range kept {
-		at := e.resultAt[i]
-		groups[at.category].results = append(groups[at.category].results, i)
+	for _, i := range results {
+		g := &groups[e.resultAt[i].category]
+		g.results = append(g.results, i)
 	}
 	return groups
 }

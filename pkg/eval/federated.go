@@ -8,49 +8,52 @@ import (
 // federatedLimit is how many detections per image LVIS allows.
 const federatedLimit = 300
 
-// judgements gives where a category is known to be or known not to be, and where
-// not every instance of it is annotated.
-func (e *evaluator) judgements() (judged, excused map[position]bool) {
-	judged, excused = make(map[position]bool), make(map[position]bool)
+// federated gives where a category is known not to be, and where not every
+// instance of it is annotated.
+func (e *evaluator) federated() (absent, excused map[position]bool) {
+	absent, excused = make(map[position]bool), make(map[position]bool)
 	for i := range e.d.Images {
 		image := &e.d.Images[i]
 		for _, id := range image.Negative {
-			judged[e.position(image.ID, id)] = true
+			absent[e.position(image.ID, id)] = true
 		}
 		for _, id := range image.NotExhaustive {
 			excused[e.position(image.ID, id)] = true
 		}
 	}
-	for _, at := range e.truthAt {
-		judged[at] = true
-	}
-	return judged, excused
+	return absent, excused
 }
 
-// federate applies what LVIS's API (eval.py and results.py of lvis 0.5.3) adds
-// to COCO's rules. It gives the results that count, in their order: the best
-// 300 of each image, and of those the ones whose category is known to be in the
-// image or known not to be. Where a category isn't annotated exhaustively,
-// unmatched detections of it are excused.
-func (e *evaluator) federate() []int32 {
-	judged, excused := e.judgements()
+// federate applies what LVIS's API (lvis 0.5.3: eval.py, results.py and
+// lvis.py) adds to COCO's rules. It gives the annotations and the results that
+// count, in their order: those with an area, and of the best 300 results of
+// each image the ones whose category is known to be in the image or known not
+// to be. Where a category isn't annotated exhaustively, unmatched detections of
+// it are excused.
+func (e *evaluator) federate() (truths, kept []int32) {
+	judged, excused := e.federated()
 	e.excused = excused
+	for i, at := range e.truthAt {
+		if e.d.Annotations[i].Area > 0 {
+			truths = append(truths, int32(i))
+			judged[at] = true
+		}
+	}
 	ranked := all(len(e.results))
 	slices.SortFunc(ranked, func(a, b int32) int {
 		return cmp.Or(cmp.Compare(e.resultAt[a].image, e.resultAt[b].image),
 			cmp.Compare(e.results[b].Score, e.results[a].Score), cmp.Compare(a, b))
 	})
-	var kept []int32
 	place := 0
 	for k, i := range ranked {
 		if k > 0 && e.resultAt[i].image != e.resultAt[ranked[k-1]].image {
 			place = 0
 		}
-		if place < federatedLimit && judged[e.resultAt[i]] {
+		if place < federatedLimit && judged[e.resultAt[i]] && e.results[i].BBox.Area() > 0 {
 			kept = append(kept, i)
 		}
 		place++
 	}
 	slices.Sort(kept)
-	return kept
+	return truths, kept
 }

@@ -34,6 +34,15 @@ func (l *ledger) ap() float64 {
 	return m.value()
 }
 
+// gain is how much more l's AP is than another, 0 where l has nothing left to measure.
+func (l *ledger) gain(other float64) float64 {
+	ap := l.ap()
+	if ap < 0 {
+		return 0
+	}
+	return ap - other
+}
+
 func averagePrecision(points []point, positives int) float64 {
 	if positives == 0 {
 		return 0
@@ -59,9 +68,10 @@ func averagePrecision(points []point, positives int) float64 {
 	return total(precision[:]) / recallCount
 }
 
-// gains counts the errors of each kind and says by how much AP50 rises if they are fixed: if a
-// fixable detection becomes correct and the others of the kind go away, and a
-// missed annotation no longer counts. A fall is taken for 0, as in TIDE.
+// gains counts the errors of each kind and says by how much AP50 rises if they
+// are fixed: if a fixable detection becomes correct and the others of the kind
+// go away, and a missed annotation no longer counts. A fall is taken for 0, as
+// in TIDE.
 func (a *analyser) gains(ap float64) (list []ErrorKind, falsePositives, falseNegatives float64) {
 	for _, kind := range []Kind{Classification, Localisation, Both, Duplicate, Background, Missed} {
 		count := 0
@@ -70,7 +80,7 @@ func (a *analyser) gains(ap float64) (list []ErrorKind, falsePositives, falseNeg
 				count++
 			}
 		}
-		list = append(list, ErrorKind{kind, count, max(0, a.fixed(kind).ap()-ap)})
+		list = append(list, ErrorKind{kind, count, max(0, a.fixed(kind).gain(ap))})
 	}
 	perfect := newLedger(len(a.base.points))
 	perfect.positives = a.base.positives
@@ -86,11 +96,11 @@ func (a *analyser) gains(ap float64) (list []ErrorKind, falsePositives, falseNeg
 		}
 		reached.positives[c] = a.base.positives[c] - a.lost[int32(c)]
 	}
-	return list, max(0, perfect.ap()-ap), max(0, reached.ap()-ap)
+	return list, perfect.gain(ap), reached.gain(ap)
 }
 
-// fixed is the ledger with one kind of error fixed. Errors come before correct detections, which
-// decides among equal scores, as in tidecv.
+// fixed is the ledger with one kind of error fixed. Errors come before correct
+// detections, which decides among equal scores, as in tidecv.
 func (a *analyser) fixed(kind Kind) *ledger {
 	l := newLedger(len(a.base.points))
 	copy(l.positives, a.base.positives)

@@ -10,8 +10,9 @@ import (
 type ProposalRecall struct {
 	// Limit is how many proposals per image were allowed, the best by score.
 	Limit int `json:"limit"`
-	// AR is the recall's mean over IoUThresholds, ARs, ARm and ARl that of small, medium
-	// and large objects, Recall50 that at IoU 0.50. Each is -1 where there is no ground truth.
+	// AR is the recall's mean over IoUThresholds, ARs, ARm and ARl that of
+	// small, medium and large objects, Recall50 that at IoU 0.50. Each is -1
+	// where there is no ground truth.
 	AR       float64 `json:"AR"`
 	ARs      float64 `json:"ARs"`
 	ARm      float64 `json:"ARm"`
@@ -20,8 +21,8 @@ type ProposalRecall struct {
 }
 
 // EvaluateProposals is the recall of pycocotools' COCOeval with useCats=0, for
-// each limit of proposals per image in ascending order; without limits, 100, 300 and 1000. It
-// doesn't tell federated data sets from others.
+// each limit of proposals per image in ascending order; without limits, 100,
+// 300 and 1000. It doesn't tell federated data sets from others.
 //
 // The proposals' CategoryID is of no account, except that pycocotools sorts
 // equal scores by it; it needn't be of the data set. The errors are those of

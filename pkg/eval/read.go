@@ -73,7 +73,10 @@ func ReadDataset(r io.Reader, limits Limits) (*Dataset, error) {
 			return nil, fmt.Errorf("%w: there is no list %q", ErrFormat, key)
 		}
 	}
-	return d, d.Check()
+	if err := d.Check(); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // ReadDatasetFile is ReadDataset of a file; errors begin with its path.
@@ -87,11 +90,11 @@ func fromFile[T any](path string, read func(io.Reader) (T, error)) (T, error) {
 		return *new(T), err
 	}
 	defer f.Close()
-	read1, err := read(f)
+	value, err := read(f)
 	if err != nil {
 		return *new(T), fmt.Errorf("%s: %w", path, err)
 	}
-	return read1, nil
+	return value, nil
 }
 
 // Pointers tell what is missing or null.
@@ -197,7 +200,7 @@ func (f *flag) UnmarshalJSON(data []byte) error {
 	default:
 		number, err := strconv.ParseFloat(s, 64)
 		if err != nil {
-			return fmt.Errorf("%s is neither 0 nor 1", s)
+			return fmt.Errorf("%w: %s is no flag such as iscrowd: write 0 or 1", ErrFormat, s)
 		}
 		*f = number != 0
 	}

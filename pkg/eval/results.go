@@ -34,10 +34,13 @@ func ReadResults(r io.Reader, limits Limits) ([]Result, error) {
 		results = append(results, Result{*from.ImageID, *from.CategoryID, b, *from.Score})
 		return b.check()
 	})
+	if err == nil {
+		err = in.end()
+	}
 	if err != nil {
 		return nil, err
 	}
-	return results, in.end()
+	return results, nil
 }
 
 // ReadResultsFile is ReadResults of a file; errors begin with its path.

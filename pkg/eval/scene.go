@@ -7,10 +7,10 @@ type scene struct {
 	truths  []int32 // annotations, in their order
 	ranked  []int32 // results, best first
 	overlap [][]float64
-	used    []int  // by truth: the place of the result that matches it, -1
-	matches []int  // by result: the place of its truth, -1
-	excused []bool // by result: it counts neither for nor against
-	best    []int  // by truth without match: the place of the best result that would match it if corrected, -1
+	used    []int   // by truth: the place of the result that matches it, -1
+	matches []int   // by result: the place of its truth, -1
+	excused []bool  // by result: it counts neither for nor against
+	best    []int   // by truth without match: the place of the best result that would match it if corrected, -1
 	kinds   []fault // by result
 }
 
@@ -56,8 +56,8 @@ func filled(n int) []int {
 	return list
 }
 
-// most is the annotation that result r overlaps most of those that are no crowd and fit, -1
-// if there is none.
+// most is the annotation that result r overlaps most of those that are no crowd
+// and fit, -1 if there is none.
 func (s *scene) most(r int, fits func(i int) bool) (found int, iou float64) {
 	found = -1
 	for i, overlap := range s.overlap[r] {

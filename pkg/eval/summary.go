@@ -1,9 +1,10 @@
 package eval
 
-// Summary are pycocotools' 12 numbers: AP is the mean over IoUThresholds,
-// AP50 and AP75 that at one, s, m and l are for objects of up to 32*32, up to
-// 96*96 and more square pixels, and AR1, AR10 and AR100 are the mean recall with so
-// many detections per image and category. Each is in [0,1], or -1 where there is no ground truth.
+// Summary are pycocotools' 12 numbers: AP is the mean over IoUThresholds, AP50
+// and AP75 that at one, s, m and l are for objects of up to 32*32, up to 96*96
+// and more square pixels, and AR1, AR10 and AR100 are the mean recall with so
+// many detections per image and category. Each is in [0,1], or -1 where there
+// is no ground truth.
 //
 // In federated evaluation AP and the AR of an area allow 300 detections per
 // image, AR1 to AR100 the best so many per category of those. In JSON, the fields of
@@ -26,8 +27,8 @@ type Summary struct {
 }
 
 // FederatedSummary are the numbers that LVIS has beside those of COCO: the AP
-// of rare, common and frequent categories, -1 where no category has such a frequency, and the recall
-// with 300 detections per image.
+// of rare, common and frequent categories, -1 where no category has such a
+// frequency, and the recall with 300 detections per image.
 type FederatedSummary struct {
 	APr   float64 `json:"APr"`
 	APc   float64 `json:"APc"`

@@ -1,0 +1,148 @@
+package eval
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+)
+
+// result is one of another category than found gives.
+func result(category int64, score float64, b BBox) Result {
+	return Result{ImageID: 1, CategoryID: category, BBox: b, Score: score}
+}
+
+// pair has an object of category 1 at 0 and one of category 2 far away.
+func pair() *Dataset {
+	d := oneImage(at(0), at(100))
+	d.Annotations[1].CategoryID = 2
+	return d
+}
+
+func TestKindsByHand(t *testing.T) {
+	crowd := pair()
+	crowd.Annotations[1] = Annotation{ID: 2, ImageID: 1, CategoryID: 1, BBox: BBox{100, 0, 50, 50}, Area: 2500, Crowd: true}
+	half := BBox{0, 0, 4, 10} // of the object at 0: IoU 0.4
+	tests := []struct {
+		name       string
+		d          *Dataset
+		results    []Result
+		detections []DetectionVerdict
+		first      AnnotationVerdict // on the object at 0
+	}{
+		{"correct", pair(), []Result{result(1, 1, at(0))},
+			[]DetectionVerdict{{0, Correct, 0, 1}}, AnnotationVerdict{0, Correct, 0, ""}},
+		{"wrong category", pair(), []Result{result(2, 1, at(0))},
+			[]DetectionVerdict{{0, Classification, 0, 1}}, AnnotationVerdict{0, Classification, 0, ""}},
+		{"wrong place", pair(), []Result{result(1, 1, half)},
+			[]DetectionVerdict{{0, Localisation, 0, 0.4}}, AnnotationVerdict{0, Localisation, 0, ""}},
+		{"both wrong", pair(), []Result{result(2, 1, half)},
+			[]DetectionVerdict{{0, Both, 0, 0.4}}, AnnotationVerdict{0, Missed, -1, ""}},
+		{"duplicate", pair(), []Result{result(1, 0.5, at(0)), result(1, 1, at(0))},
+			[]DetectionVerdict{{1, Correct, 0, 1}, {0, Duplicate, 0, 1}}, AnnotationVerdict{0, Correct, 1, ""}},
+		{"background", pair(), []Result{result(1, 1, at(400))},
+			[]DetectionVerdict{{0, Background, -1, 0}}, AnnotationVerdict{0, Missed, -1, ""}},
+		{"nearly background", pair(), []Result{result(2, 1, BBox{0, 0, 1, 10})},
+			[]DetectionVerdict{{0, Background, 0, 0.1}}, AnnotationVerdict{0, Missed, -1, ""}},
+		{"nothing", pair(), nil, []DetectionVerdict{}, AnnotationVerdict{0, Missed, -1, ""}},
+		{"in a crowd", crowd, []Result{result(1, 1, at(110))},
+			[]DetectionVerdict{{0, Ignored, -1, 0}}, AnnotationVerdict{0, Missed, -1, ""}},
+		{"in a crowd of another category", crowd, []Result{result(2, 1, at(110))},
+			[]DetectionVerdict{{0, Background, -1, 0}}, AnnotationVerdict{0, Missed, -1, ""}},
+		{"the better of two claims", pair(), []Result{result(1, 0.5, half), result(2, 1, at(0))},
+			[]DetectionVerdict{{1, Classification, 0, 1}, {0, Localisation, 0, 0.4}}, AnnotationVerdict{0, Classification, 1, ""}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			a, err := Analyse(test.d, test.results, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a.Misses != nil {
+				t.Errorf("misses %+v without proposals", a.Misses)
+			}
+			if got := a.Images[0].Detections; !reflect.DeepEqual(got, test.detections) {
+				t.Errorf("detections are %+v, want %+v", got, test.detections)
+			}
+			if got := a.Images[0].Annotations[0]; got != test.first {
+				t.Errorf("the object is %+v, want %+v", got, test.first)
+			}
+		})
+	}
+}
+
+func TestGainsByHand(t *testing.T) {
+	// Category 1: a false positive before the match, AP 1/2. Category 2: its object was
+	// taken for category 1, AP 0.
+	results := []Result{result(1, 0.9, at(100)), result(1, 0.5, at(0))}
+	a, err := Analyse(pair(), results, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "AP50", a.AP50, 0.25)
+	near(t, "gain of classification", a.Errors[0].DAP, 0.75)
+	near(t, "gain without false positives", a.FalsePositives, 0.25)
+	// Category 2 has nothing left, so the mean is category 1's alone.
+	near(t, "gain without false negatives", a.FalseNegatives, 0.25)
+	if want := []Confusion{{Predicted: 1, True: 2, Count: 1}}; !reflect.DeepEqual(a.Confusions, want) {
+		t.Errorf("confusions are %+v, want %+v", a.Confusions, want)
+	}
+	empty, err := Analyse(oneImage(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if empty.AP50 != -1 || empty.FalsePositives != 0 || len(empty.Errors) != 6 {
+		t.Errorf("the analysis of nothing is %+v", empty)
+	}
+}
+
+func TestMissesByHand(t *testing.T) {
+	half, covering := BBox{0, 0, 4, 10}, BBox{0, 0, 9, 10}
+	tests := []struct {
+		name      string
+		results   []Result
+		proposals []Result
+		want      Cause
+	}{
+		{"found", []Result{result(1, 1, at(0))}, []Result{}, ""},
+		{"no proposal", nil, []Result{}, ByProposal},
+		{"no proposal covers it", nil, []Result{result(0, 1, half)}, ByProposal},
+		{"no proposal, whatever was reported", []Result{result(1, 1, half)}, []Result{result(0, 1, half)}, ByProposal},
+		{"nothing reported", nil, []Result{result(0, 1, half), result(0, 0, covering)}, ByRank},
+		{"a worse one reported", []Result{result(1, 1, half)}, []Result{result(0, 1, half), result(0, 0, covering)}, ByLocalisation},
+		{"another category reported", []Result{result(2, 1, covering)}, []Result{result(0, 0, covering)}, ByClassification},
+	}
+	for _, test := range tests {
+		a, err := Analyse(pair(), test.results, test.proposals)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := a.Images[0].Annotations[0].Cause; got != test.want {
+			t.Errorf("%s: cause %q, want %q", test.name, got, test.want)
+		}
+		// The far object is never covered.
+		count := map[Cause]int{ByProposal: a.Misses.ByProposal - 1, ByRank: a.Misses.ByRank, ByLocalisation: a.Misses.ByLocalisation, ByClassification: a.Misses.ByClassification}
+		for cause, n := range count {
+			if want := map[bool]int{true: 1}[cause == test.want]; n != want {
+				t.Errorf("%s: %d missed by %s, want %d", test.name, n, cause, want)
+			}
+		}
+	}
+	if _, err := Analyse(pair(), nil, []Result{{ImageID: 9}}); !errors.Is(err, ErrUnknown) {
+		t.Errorf("a proposal of an unknown image: %v", err)
+	}
+}
+
+func TestFederatedAnalysis(t *testing.T) {
+	d := pair()
+	d.Federated = true
+	d.Images[1].Negative = []int64{1}
+	results := []Result{{ImageID: 2, CategoryID: 1, BBox: at(0), Score: 1}, {ImageID: 2, CategoryID: 2, BBox: at(0), Score: 0.5}}
+	a, err := Analyse(d, results, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []DetectionVerdict{{0, Background, -1, 0}, {1, Ignored, -1, 0}}
+	if got := a.Images[1].Detections; !reflect.DeepEqual(got, want) {
+		t.Errorf("detections are %+v, want %+v", got, want)
+	}
+}
