@@ -81,7 +81,7 @@ func (b *bench) measureRounds(ctx context.Context) error {
 		}
 		took := time.Since(start).Seconds()
 		b.progress.say("round %d of %d: %d pictures in %.1f s", i+1, b.flags.rounds, len(b.inputs), took)
-		images, crops = append(images, float64(len(b.inputs))/took), append(crops, float64(found.proposals)/took)
+		images, crops = append(images, float64(len(b.inputs))/took), append(crops, float64(found.proposals*b.views())/took)
 		modules, cropping = append(modules, found.modules.Seconds()/took), append(cropping, found.crop.Seconds()/took)
 		proposals += found.proposals
 	}
@@ -210,7 +210,7 @@ func (b *bench) stages(ctx context.Context, detector *detect.Detector, queries *
 	if err != nil {
 		return t, setupFailure(ctx, err)
 	}
-	t.Timings, t.crops = result.Timings, len(result.Proposals)
+	t.Timings, t.crops = result.Timings, len(result.Proposals)*b.views()
 	if b.flags.pictures {
 		drawn := time.Now()
 		if err := drawing.drawNow("alone", picture, result); err != nil {
@@ -224,6 +224,9 @@ func (b *bench) stages(ctx context.Context, detector *detect.Detector, queries *
 	return t, nil
 }
 
+// views is how many crops CLIP sees of each proposal.
+func (b *bench) views() int { return max(1, len(b.plan.options.Crops)) }
+
 // words counts the tokens of all phrases that the text tower encodes, from the start to the end of each text.
 func (b *bench) words() (tokens int, err error) {
 	tokenizer, err := prompt.NewTokenizer()
@@ -231,17 +234,27 @@ func (b *bench) words() (tokens int, err error) {
 		return 0, err
 	}
 	phrases := map[string]bool{}
-	for _, phrase := range prompt.Background() { // no flag changes it
-		phrases[phrase] = true
+	add := func(list []string) {
+		for _, phrase := range list {
+			phrases[phrase] = true
+		}
 	}
-	for _, query := range b.plan.queries {
-		own, err := query.Phrasings(b.plan.options.Templates)
+	options := b.plan.options
+	add(options.Background)
+	if options.SubtractEmpty {
+		empty, err := prompt.Fill("", options.Templates)
 		if err != nil {
 			return 0, err
 		}
-		for _, phrase := range own {
-			phrases[phrase] = true
+		add(empty)
+	}
+	for _, query := range b.plan.queries {
+		own, err := query.Phrasings(options.Templates)
+		if err != nil {
+			return 0, err
 		}
+		add(own)
+		add(query.Negatives)
 	}
 	for phrase := range phrases {
 		ids, err := tokenizer.Encode(phrase)

@@ -20,6 +20,8 @@ type detectFlags struct {
 	pictures   bool
 	megapixels int
 	memory     int // MiB
+
+	calibration string
 }
 
 // defaultMemory has room for hundreds of usual photos, and for some of the largest that are taken.
@@ -33,8 +35,16 @@ func detectCommand() *cobra.Command {
 		Long: `Finds each query in each picture and writes the boxes.
 
 A query is NAME, which is filled into phrasing templates ("a photo of the large
-dog."), or NAME=PHRASE|PHRASE, whose phrases are taken as they are. CLIP's view
-of a query is the mean of its phrasings.
+dog."), or NAME=PART|PART, whose parts are taken as they are. CLIP's view of a
+query is the mean of its phrasings and examples. A part is
+  a mug                 a phrase; "a mug::2" has twice the weight of others
+  @mug.png              an example, the picture in a file, or a box of it in pixels:
+                        @mug.png#10,20,90,99 (left, top, right, bottom edge)
+  -a glass              what it is not: where that fits a box better, the query's
+                        probability there falls
+  \-5 degrees           a phrase that begins with -; likewise \@ and \\
+Pictures are far nearer to each other than to words, so show all queries or none,
+or rank by cosine.
 
 A directory stands for the pictures in it, without those of its own directories.
 Pictures are JPEG, PNG, WebP, GIF (its first frame) and BMP. One that can't be
@@ -56,7 +66,15 @@ Results go to stdout, and with --out also to DIR/detections.FORMAT:
          cy width height score, in shares of the picture's width and height
 'clipdet schema' prints the JSON Schema of json and jsonl. A box is
 [x0, y0, x1, y1] in pixels of the upright picture. Scores are in [0, 1], but for
-the cosine, which is in [-1, 1].
+the cosine, which is in [-1, 1]:
+  cosine       of the box's and the query's embedding; of several views of a box
+               (--crop-context 1,1.5) the mean is taken
+  probability  softmax of the cosines, at CLIP's scale, over the queries, the
+               background's phrasings and the query's own negative ones
+  score        by --rank: fused, sqrt(probability x objectness), or mean,
+               (probability + objectness) / 2, or one of the above alone
+
+Thresholds of single queries come from "clipdet calibrate", with --calibration.
 
 --pictures draws for each NAME.jpg into --out: NAME.original.png, upright;
 NAME.proposals.png, the candidate boxes; NAME.detections.png, what was found.
@@ -64,6 +82,8 @@ Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
 		Example: `  clipdet detect -q dog photo.jpg
   clipdet detect -q "traffic light" -q "bike=a bicycle|a mountain bike" -o found --pictures photos
   clipdet detect -q dog --format jsonl 'photos/*.jpg' | jq -c .detections[]
+  clipdet detect -q "orange=an orange|-the colour orange" photos
+  clipdet detect -q "mug=@mug.png|@shelf.jpg#40,60,180,200" photos
   clipdet detect -q dog --models models/vit-b-32 --device cuda:0 --threshold 0.3 --top-k 5 photo.jpg`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -75,6 +95,8 @@ Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
 	}
 	cmd.Flags().SortFlags = false
 	f.detectorFlags.add(cmd)
+	cmd.Flags().StringVar(&f.calibration, "calibration", "", "take each query's threshold from `FILE`, which calibrate wrote, in place of --threshold")
+	_ = cmd.MarkFlagFilename("calibration", "json") // fails for an unknown flag only
 	f.format = addChoice(cmd, "format", "of the results", formatNames...)
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "also write the results, and the pictures, into `DIR`, made where it is missing")
 	_ = cmd.MarkFlagDirname("out") // fails for an unknown flag only
@@ -97,6 +119,13 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return fmt.Errorf("--max-megapixels %d: want 1 or more", f.megapixels)
 	case f.memory < 1:
 		return fmt.Errorf("--memory %d: want 1 or more", f.memory)
+	case f.calibration != "" && cmd.Flags().Changed("threshold"):
+		return errors.New("--threshold: --calibration has one for each query; leave one of the flags out")
+	}
+	if f.calibration != "" {
+		if p.calibration, err = readCalibration(f.calibration); err != nil {
+			return err
+		}
 	}
 	if f.out != "" {
 		if err := os.MkdirAll(f.out, 0o755); err != nil {

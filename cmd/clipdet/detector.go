@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 
 	"github.com/spf13/cobra"
@@ -13,8 +11,6 @@ import (
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/model/builtin"
-	"github.com/clipdet/clipdet/pkg/pixels"
-	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
 // defaultThreshold is on the fused score and on the probability; a cosine has another scale, and no default. It is where
@@ -59,166 +55,73 @@ func (f *modelFlags) set() model.Set {
 // maxTogether bounds what waits for its batch.
 const maxTogether = 64
 
-// detectorFlags are the flags of every command that detects: what to look for, with which models, and what to keep.
+// detectorFlags are the flags of every command that detects: what to look for, how it scores, and what to keep.
 type detectorFlags struct {
-	modelFlags
-	queries   []string
-	templates string
-	crop      *choice
-	context   float64
-	proposals int
-	threads   int
-	batch     int
-	together  int
-	textCache string
+	scoringFlags
 	topK      int
 	threshold float64
 	nms       float64
-	rank      *choice
-}
-
-// defaultTextCache lies beside the models' cache.
-func defaultTextCache() string {
-	models, err := model.CacheDir()
-	if err != nil {
-		return "" // there is no cache, then
-	}
-	return filepath.Join(filepath.Dir(models), "text")
+	agnostic  bool
+	softNMS   float64
+	boxVoting float64
+	contained float64
 }
 
 func (f *detectorFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVarP(&f.queries, "query", "q", nil, "what to find: `NAME`, or NAME=PHRASE|PHRASE; give it once for each thing")
-	complete(cmd, "query")
-	flags.StringVar(&f.templates, "templates", "", "`FILE` of phrasings, one a line with {} for the name, # for comments (default: seven of CLIP's)")
-	f.modelFlags.add(cmd)
-	flags.IntVar(&f.threads, "threads", 0, "CPU threads of one operation, `N`; 0 is one for each processor, and fewer are faster where others use them")
-	flags.IntVar(&f.batch, "batch", detect.DefaultBatch, "encode `N` crops or phrases at once, which bounds a GPU's memory; a CPU always takes 16")
-	flags.IntVar(&f.together, "batch-pictures", 0, fmt.Sprintf("take `N` pictures through the models together; 0 is 1 on a CPU, where more gain nothing, and %d on a GPU", detect.DefaultPictures))
-	flags.StringVar(&f.textCache, "text-cache", defaultTextCache(), "keep the queries' embeddings in `DIR` for later runs; \"\" keeps none")
-	_ = cmd.MarkFlagDirname("text-cache") // fails for an unknown flag only
-	flags.IntVar(&f.proposals, "proposals", detect.DefaultProposals, "at most `N` candidate boxes of a picture")
-	f.crop = addChoice(cmd, "crop", "how a box becomes CLIP's square, by its centre, its whole in another shape, or its whole with a margin",
-		string(pixels.CropCLIP), string(pixels.CropSquash), string(pixels.CropPad))
-	flags.Float64Var(&f.context, "crop-context", 1, "scale each box by `FACTOR` about its centre before cutting it out")
-	f.rank = addChoice(cmd, "rank", "what the score is, the geometric mean of probability and objectness, or one alone",
-		string(detect.RankFused), string(detect.RankProbability), string(detect.RankCosine))
+	f.scoringFlags.add(cmd)
 	flags.Float64Var(&f.threshold, "threshold", defaultThreshold, "least `SCORE` of a detection; 0 keeps all, and -1 with --rank cosine, where it is the default")
 	flags.IntVar(&f.topK, "top-k", 0, "at most `N` boxes of each query, the best; 0 is all")
 	flags.Float64Var(&f.nms, "nms", detect.DefaultNMS, "drop the weaker of two boxes of a query whose overlap is more than `IOU`; 1 keeps all")
+	flags.BoolVar(&f.agnostic, "nms-agnostic", false, "suppress across the queries too: a box goes to its best query")
+	flags.Float64Var(&f.softNMS, "soft-nms", 0, "lower the scores of overlapping boxes by exp(-IoU²/`SIGMA`), 0.5 for example, in place of --nms; 0 is off")
+	flags.Float64Var(&f.boxVoting, "box-voting", 0, "move each box to the mean of its query's boxes that overlap it by more than `IOU`, 0.5 for example; 0 is off")
+	flags.Float64Var(&f.contained, "contained", 0, "drop a box of which more than `SHARE` lies inside a stronger box of the query, 0.9 for example; 0 is off")
 }
 
 // plan is what the flags ask for, read and checked before any model is loaded.
 type plan struct {
-	options detect.Options
-	queries []detect.Query
-	params  detect.Params
+	options     detect.Options
+	queries     []detect.Query
+	params      detect.Params
+	calibration *calibrationFile // nil: none
 }
 
 // plan checks everything that can be wrong in the flags; its errors are wrong usage.
 func (f *detectorFlags) plan(cmd *cobra.Command) (plan, error) {
-	p := plan{
-		options: detect.Options{
-			Models:    f.set(),
-			Device:    f.device,
-			DType:     f.dtype.value,
-			Proposals: f.proposals,
-			Threads:   f.threads,
-			Batch:     f.batch,
-			Pictures:  f.together,
-			Progress:  phraseProgress(cmd.ErrOrStderr()),
-			TextCache: f.textCache,
-			Crop:      pixels.Crop{Mode: pixels.CropMode(f.crop.value), Context: f.context},
-			Logger:    logger(cmd),
-		},
-		params: detect.Params{TopK: f.topK, Threshold: float32(f.threshold), NMS: f.nms, Rank: detect.Rank(f.rank.value)},
+	switch {
+	case f.topK < 0:
+		return plan{}, fmt.Errorf("--top-k %d: want 0 (all) or more", f.topK)
+	case !(f.threshold >= -1 && f.threshold <= 1):
+		return plan{}, fmt.Errorf("--threshold %v: want -1 to 1", f.threshold)
+	case !(f.nms > 0 && f.nms <= 1):
+		return plan{}, fmt.Errorf("--nms %v: want an IoU above 0, up to 1, which keeps all", f.nms)
+	case !(f.softNMS >= 0):
+		return plan{}, fmt.Errorf("--soft-nms %v: want a sigma above 0, or 0 for none", f.softNMS)
+	case f.softNMS > 0 && detect.Rank(f.rank.value) == detect.RankCosine:
+		return plan{}, errors.New("--soft-nms lowers scores that aren't negative, and a cosine may be: take another --rank")
+	case !(f.boxVoting >= 0 && f.boxVoting < 1):
+		return plan{}, fmt.Errorf("--box-voting %v: want an IoU above 0 and below 1, or 0 for none", f.boxVoting)
+	case !(f.contained >= 0 && f.contained <= 1):
+		return plan{}, fmt.Errorf("--contained %v: want a share between 0 and 1, which are off", f.contained)
+	}
+	p, err := f.scoringFlags.plan(cmd)
+	if err != nil {
+		return p, err
+	}
+	p.params = detect.Params{
+		TopK: f.topK, Threshold: float32(f.threshold), Rank: p.params.Rank,
+		NMS: f.nms, Agnostic: f.agnostic, SoftNMS: f.softNMS, BoxVoting: f.boxVoting, Contained: f.contained,
 	}
 	if p.params.Rank == detect.RankCosine && !cmd.Flags().Changed("threshold") {
 		p.params.Threshold = -1
 	}
-	switch {
-	case len(f.queries) == 0:
-		return p, errors.New("nothing to find: name it with --query, as in: clipdet detect -q dog photo.jpg")
-	case f.proposals < 1:
-		return p, fmt.Errorf("--proposals %d: want 1 or more", f.proposals)
-	case f.threads < 0:
-		return p, fmt.Errorf("--threads %d: want 0 (one for each processor) or more", f.threads)
-	case f.batch < 1:
-		return p, fmt.Errorf("--batch %d: want 1 or more", f.batch)
-	case f.together < 0 || f.together > maxTogether:
-		return p, fmt.Errorf("--batch-pictures %d: want 0 (as the device likes) to %d", f.together, maxTogether)
-	case f.topK < 0:
-		return p, fmt.Errorf("--top-k %d: want 0 (all) or more", f.topK)
-	case !(f.threshold >= -1 && f.threshold <= 1):
-		return p, fmt.Errorf("--threshold %v: want -1 to 1", f.threshold)
-	case !(f.nms > 0 && f.nms <= 1):
-		return p, fmt.Errorf("--nms %v: want an IoU above 0, up to 1, which keeps all", f.nms)
-	case !(f.context > 0):
-		return p, fmt.Errorf("--crop-context %v: want a factor above 0", f.context)
-	}
-	if err := p.options.Crop.Check(); err != nil {
-		return p, fmt.Errorf("--crop-context: %w", err)
-	}
-	if err := f.check(); err != nil {
-		return p, err
-	}
-	var err error
-	if p.options.Templates, err = readTemplates(f.templates); err != nil {
-		return p, err
-	}
-	p.queries, err = parseQueries(f.queries, p.options.Templates)
-	return p, err
+	return p, nil
 }
 
-func readTemplates(path string) ([]string, error) {
-	if path == "" {
-		return prompt.Templates(), nil
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("--templates: %w", err)
-	}
-	defer file.Close()
-	templates, err := prompt.ParseTemplates(file)
-	if err != nil {
-		return nil, fmt.Errorf("--templates %s: %w", path, err)
-	}
-	return templates, nil
-}
-
-// parseQueries reads the queries and tries each on the tokenizer, so that one that is too long is found at once.
-func parseQueries(args, templates []string) ([]detect.Query, error) {
-	tokenizer, err := prompt.NewTokenizer()
-	if err != nil {
-		return nil, &failure{exitSetup, err}
-	}
-	var queries []detect.Query
-	seen := map[string]bool{}
-	for _, arg := range args {
-		query, err := prompt.ParseQuery(arg)
-		if err != nil {
-			return nil, fmt.Errorf("--query: %w", err)
-		}
-		if seen[query.Name] {
-			return nil, fmt.Errorf("--query: %q is given twice; put its phrases in one, as in NAME=PHRASE|PHRASE", query.Name)
-		}
-		seen[query.Name] = true
-		phrases, err := query.Phrasings(templates)
-		if err != nil {
-			return nil, fmt.Errorf("--query %q: %w", arg, err)
-		}
-		for _, phrase := range phrases {
-			if _, err := tokenizer.Encode(phrase); err != nil {
-				return nil, fmt.Errorf("--query %q: %w", query.Name, err)
-			}
-		}
-		queries = append(queries, query)
-	}
-	return queries, nil
-}
-
-// open loads the models and embeds the queries. The caller closes the Detector, which frees the Queries too.
-func (p plan) open(ctx context.Context) (*detect.Detector, *detect.Queries, error) {
+// open loads the models and embeds the queries, and takes the thresholds from the calibration. The caller closes the
+// Detector, which frees the Queries too.
+func (p *plan) open(ctx context.Context) (*detect.Detector, *detect.Queries, error) {
 	detector, err := detect.Open(ctx, p.options)
 	if err != nil {
 		return nil, nil, setupFailure(ctx, err)
@@ -227,6 +130,17 @@ func (p plan) open(ctx context.Context) (*detect.Detector, *detect.Queries, erro
 	if err != nil {
 		detector.Close()
 		return nil, nil, setupFailure(ctx, err)
+	}
+	if p.calibration == nil {
+		return detector, queries, nil
+	}
+	scoring, err := detector.Scoring(queries, p.params)
+	if err == nil {
+		p.params.Thresholds, err = p.calibration.For(scoring)
+	}
+	if err != nil {
+		detector.Close()
+		return nil, nil, fmt.Errorf("--calibration %s: %w", p.calibration.path, err)
 	}
 	return detector, queries, nil
 }

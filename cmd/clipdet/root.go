@@ -74,7 +74,7 @@ Exit codes:
 	}
 	root.SetVersionTemplate("clipdet {{.Version}}\n")
 	root.PersistentFlags().BoolP("verbose", "v", false, "log what happens, in detail, to stderr")
-	root.AddCommand(detectCommand(), benchCommand(), modelsCommand(), doctorCommand(), schemaCommand())
+	root.AddCommand(detectCommand(), calibrateCommand(), benchCommand(), modelsCommand(), doctorCommand(), schemaCommand())
 	return root
 }
 

@@ -34,6 +34,9 @@ func TestWrongUsage(t *testing.T) {
 		t.Fatal(err)
 	}
 	long := strings.Repeat("very ", 100) + "long"
+	if err := os.WriteFile("long.txt", []byte(long), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		args []string
 		says string
@@ -48,7 +51,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"detect", "-q", "dog", "-q", "dog=a dog", "a.png"}, `"dog" is given twice`},
 		{[]string{"detect", "-q", "x=" + long, "a.png"}, "--query"},
 		{[]string{"detect", "-q", "dog", "--format", "xml", "a.png"}, "json, jsonl, coco, csv, yolo"},
-		{[]string{"detect", "-q", "dog", "--rank", "best", "a.png"}, "fused, probability, cosine"},
+		{[]string{"detect", "-q", "dog", "--rank", "best", "a.png"}, "fused, mean, probability, cosine"},
 		{[]string{"detect", "-q", "dog", "--crop", "round", "a.png"}, "clip, squash, pad"},
 		{[]string{"detect", "-q", "dog", "--dtype", "int8", "a.png"}, "auto, float32, bfloat16, float16"},
 		{[]string{"detect", "-q", "dog", "--device", "gpu", "a.png"}, "cuda:N"},
@@ -68,6 +71,29 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"detect", "-q", "dog", "--pictures", "a.png"}, "--out"},
 		{[]string{"detect", "-q", "dog", "--out", "file/x", "a.png"}, "--out"},
 		{[]string{"detect", "-q", "dog", "--format", "yolo", "a.png"}, "--out"},
+		{[]string{"detect", "-q", "dog", "--crop-context", "1,0", "a.png"}, "--crop-context 0"},
+		{[]string{"detect", "-q", "dog", "--crop-context", "1,wide", "a.png"}, "--crop-context"},
+		{[]string{"detect", "-q", "dog", "--background", "none.txt", "a.png"}, "none.txt"},
+		{[]string{"detect", "-q", "dog", "--background", "templates.txt", "a.png"}, "templates.txt"},
+		{[]string{"detect", "-q", "dog", "--background", "long.txt", "a.png"}, "long.txt"},
+		{[]string{"detect", "-q", "dog", "--soft-nms", "-1", "a.png"}, "--soft-nms -1"},
+		{[]string{"detect", "-q", "dog", "--soft-nms", "0.5", "--rank", "cosine", "a.png"}, "--rank"},
+		{[]string{"detect", "-q", "dog", "--box-voting", "1", "a.png"}, "--box-voting 1"},
+		{[]string{"detect", "-q", "dog", "--contained", "NaN", "a.png"}, "--contained NaN"},
+		{[]string{"detect", "-q", "dog=@none.png", "a.png"}, "none.png"},
+		{[]string{"detect", "-q", "dog=@a.png", "a.png"}, "a.png"},
+		{[]string{"detect", "-q", "@a.png", "a.png"}, "put NAME= before"},
+		{[]string{"detect", "-q", "dog=a dog::heavy", "a.png"}, `"heavy"`},
+		{[]string{"detect", "-q", "dog=-" + long, "a.png"}, "--query"},
+		{[]string{"detect", "-q", "dog", "--calibration", "none.json", "a.png"}, "none.json"},
+		{[]string{"detect", "-q", "dog", "--calibration", "bad.txt", "a.png"}, "unusable calibration"},
+		{[]string{"detect", "-q", "dog", "--calibration", "bad.txt", "--threshold", "0.5", "a.png"}, "leave one"},
+		{[]string{"calibrate", "-q", "dog"}, "no picture"},
+		{[]string{"calibrate", "a.png"}, "--query"},
+		{[]string{"calibrate", "-q", "dog", "--quantile", "0", "a.png"}, "--quantile 0"},
+		{[]string{"calibrate", "-q", "dog", "--out", "none/x.json", "a.png"}, "no such directory"},
+		{[]string{"calibrate", "-q", "dog", "--annotations", "none.json", "a.png"}, "none.json"},
+		{[]string{"calibrate", "-q", "dog", "--annotations", "bad.txt", "a.png"}, "bad.txt"},
 		{[]string{"models"}, "list, inspect or verify"},
 		{[]string{"models", "delete"}, `unknown command "delete"`},
 		{[]string{"models", "inspect"}, "want one FILE"},
@@ -122,7 +148,7 @@ func TestModelsThatDoNotWork(t *testing.T) {
 }
 
 func TestHelpAndVersion(t *testing.T) {
-	for _, args := range []string{"--help", "detect --help", "models --help", "models list --help", "models inspect --help",
+	for _, args := range []string{"--help", "detect --help", "calibrate --help", "models --help", "models list --help", "models inspect --help",
 		"models verify --help", "doctor --help", "schema --help", "--version", "completion bash", "completion zsh", "completion fish"} {
 		code, stdout, stderr := clipdet(t, strings.Fields(args)...)
 		if code != exitDone || stdout == "" || stderr != "" {
@@ -141,7 +167,7 @@ func TestCompletion(t *testing.T) {
 	tests := []struct{ args, want string }{
 		{"detect --format ", "json jsonl coco csv yolo"},
 		{"detect --device ", "auto cpu cuda:0"},
-		{"detect --rank ", "fused probability cosine"},
+		{"detect --rank ", "fused mean probability cosine"},
 		{"detect --crop ", "clip squash pad"},
 		{"detect --dtype ", "auto float32 bfloat16 float16"},
 		{"models i", "inspect"},

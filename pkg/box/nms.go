@@ -1,37 +1,63 @@
 package box
 
-// Overlaps says which of some boxes overlap with an IoU greater than a threshold, for
-// suppressing the same boxes in many orders.
+// Overlaps says which of some boxes suppress which others, for suppressing the same
+// boxes in many orders.
 type Overlaps struct {
-	rows [][]uint64 // a bit for each pair of boxes
+	rows [][]uint64 // of each box, a bit for each that it suppresses
 }
 
-// NewOverlaps compares every two of the boxes. With an iou of 1 or more no pair
+// NewOverlaps compares every two of the boxes: those suppress each other whose IoU is
+// greater than iou. With an iou of 1 or more no pair
 // overlaps, and for iou >= 0 an empty box overlaps none.
 //
 // The overlap is computed in float32 with the operations of torchvision's CPU
 // kernel (torchvision/csrc/ops/cpu/nms_kernel.cpp), not through [Box.IoU], so
 // that a pair right at the threshold falls to the same side.
 func NewOverlaps(boxes []Box, iou float64) *Overlaps {
-	words := (len(boxes) + 63) / 64
-	bits := make([]uint64, len(boxes)*words)
-	o := &Overlaps{rows: make([][]uint64, len(boxes))}
+	o := noOverlaps(len(boxes))
 	areas := make([]float32, len(boxes))
 	for i, b := range boxes {
-		o.rows[i] = bits[i*words:][:words]
 		areas[i] = (b.X1 - b.X0) * (b.Y1 - b.Y0)
 		for k := range i {
 			if overlap(boxes[k], b, areas[k], areas[i]) > iou {
-				o.rows[i][k/64] |= 1 << (k % 64)
-				o.rows[k][i/64] |= 1 << (i % 64)
+				o.set(i, k)
+				o.set(k, i)
 			}
 		}
 	}
 	return o
 }
 
+// NewContained compares every two of the boxes: one suppresses each other of whose area
+// more than share, in [0,1), lies inside it, so that parts of a thing go where the whole
+// is stronger. An empty box lies in none.
+func NewContained(boxes []Box, share float64) *Overlaps {
+	o := noOverlaps(len(boxes))
+	for i, b := range boxes {
+		for k, c := range boxes {
+			if i != k && b.Intersect(c).Area() > share*c.Area() {
+				o.set(i, k)
+			}
+		}
+	}
+	return o
+}
+
+func noOverlaps(boxes int) *Overlaps {
+	words := (boxes + 63) / 64
+	bits := make([]uint64, boxes*words)
+	o := &Overlaps{rows: make([][]uint64, boxes)}
+	for i := range o.rows {
+		o.rows[i] = bits[i*words:][:words]
+	}
+	return o
+}
+
+// set notes that box i suppresses box k.
+func (o *Overlaps) set(i, k int) { o.rows[i][k/64] |= 1 << (k % 64) }
+
 // NMS is greedy non-maximum suppression: it walks the boxes best first, keeps
-// each that no kept box overlaps, and returns the indices of the kept ones, best
+// each that no kept box suppresses, and returns the indices of the kept ones, best
 // first.
 //
 // order holds the indices of the boxes that take part, best first. limit ends the

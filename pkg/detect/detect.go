@@ -11,6 +11,21 @@
 //	defer queries.Close()
 //	result, err := det.Detect(ctx, img, queries, detect.Params{TopK: 5})
 //
+// # Scores
+//
+// Let e be the unit embedding of a box (of several views, their mean, scaled to unit
+// length again), and c_q the class of query q: the mean of the unit embeddings of its
+// phrasings and examples, by their weights, scaled to unit length. Then
+//
+//	cosine_q      = e · c_q
+//	probability_q = exp(s cosine_q) / (Σ exp(s e·c) over all queries and the background
+//	                                   + Σ exp(s e·n) over q's own negative phrasings n)
+//	fused_q       = sqrt(probability_q objectness)
+//	mean_q        = (probability_q + objectness) / 2
+//
+// where s is the logit scale that the CLIP was trained with, and each phrase of the
+// background is a class of its own.
+//
 // Boxes are in pixels of the picture that was given, as edges: the box of a whole
 // picture of 640x480 is [0,0,640,480]. Probabilities and objectness are in [0,1].
 //
@@ -72,8 +87,10 @@ type Options struct {
 	DType string
 	// Proposals is the largest number of candidate boxes of a picture; 0 is DefaultProposals.
 	Proposals int
-	// Crop says what CLIP sees of each box.
-	Crop pixels.Crop
+	// Crops say what CLIP sees of each box, one view each. The embeddings of several
+	// views are averaged, and the mean is scaled to unit length again. nil is one zero
+	// Crop, which is CLIP's own way on the box alone.
+	Crops []pixels.Crop
 	// Templates are filled with the name of each query that has no phrases of its
 	// own; nil is prompt.Templates().
 	Templates []string
@@ -81,6 +98,14 @@ type Options struct {
 	// the softmax, so that a box may be none of the queries; nil is
 	// prompt.Background(), and an empty slice none.
 	Background []string
+	// SubtractEmpty takes from the mean of each query's phrasings the mean of the
+	// templates filled with nothing ("a photo of a ."), and scales what is left to unit
+	// length: what all phrasings share says nothing about a thing. So it is for each
+	// phrase of the background and each negative one; examples stay as they are. CLIP
+	// Surgery (Li et al., arXiv:2304.05653) takes an empty text's embedding from a lone
+	// query's in this way, without the new length. It makes cosines much smaller and
+	// probabilities less sure, so thresholds have to be found anew.
+	SubtractEmpty bool
 	// Batch is the largest number of crops, or phrases, that a GPU encodes at once; it
 	// bounds the memory. 0 is DefaultBatch. A CPU takes 16 whatever it is, so that an
 	// embedding is the same to the bit whatever is encoded with it.
@@ -116,8 +141,13 @@ func (o Options) withDefaults(device torch.Device) (Options, error) {
 			return o, fmt.Errorf("detect: %w: %s is %d; it must be positive, or 0 for the default", ErrOption, name, value)
 		}
 	}
-	if err := o.Crop.Check(); err != nil {
-		return o, fmt.Errorf("detect: %w", err)
+	for _, crop := range o.Crops {
+		if err := crop.Check(); err != nil {
+			return o, fmt.Errorf("detect: %w", err)
+		}
+	}
+	if len(o.Crops) == 0 {
+		o.Crops = []pixels.Crop{{}}
 	}
 	if o.Proposals == 0 {
 		o.Proposals = DefaultProposals

@@ -254,7 +254,7 @@ func TestOpenErrors(t *testing.T) {
 		{"a dtype that isn't there", Options{Models: tiny(), DType: "float16"}, model.ErrMissing},
 		{"negative proposals", Options{Models: tiny(), Proposals: -1}, ErrOption},
 		{"negative batch", Options{Models: tiny(), Batch: -1}, ErrOption},
-		{"an unknown crop", Options{Models: tiny(), Crop: pixels.Crop{Mode: "x"}}, pixels.ErrCrop},
+		{"an unknown crop", Options{Models: tiny(), Crops: []pixels.Crop{{}, {Mode: "x"}}}, pixels.ErrCrop},
 	} {
 		d, err := Open(t.Context(), test.options)
 		if !errors.Is(err, test.want) {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/torch"
 )
 
@@ -21,7 +20,14 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (*
 	if queries == nil || queries.detector != r.detector {
 		return nil, fmt.Errorf("detect: %w: they are of another detector", ErrQuery)
 	}
+	thresholds, err := params.thresholds(queries.names)
+	if err != nil {
+		return nil, fmt.Errorf("detect: %w", err)
+	}
 	result := &Result{Width: r.width, Height: r.height, Proposals: r.Proposals(), Timings: r.timings}
+	for q, name := range queries.names {
+		result.Presence = append(result.Presence, Presence{Query: name, Threshold: thresholds[q]})
+	}
 	if len(r.proposals) == 0 {
 		return result, nil
 	}
@@ -34,13 +40,16 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (*
 		return nil, fmt.Errorf("detect: match: %w", err)
 	}
 	since := time.Now()
-	overlaps := r.overlaps(params)
-	for q := range queries.names {
-		found, err := r.pick(top, queries, q, overlaps, params)
-		if err != nil {
-			return nil, fmt.Errorf("detect: match %q: %w", queries.names[q], err)
+	lists := make([][]candidate, len(queries.names))
+	for q, name := range queries.names {
+		if lists[q], err = top.candidates(q, thresholds[q]); err != nil {
+			return nil, fmt.Errorf("detect: match %q: %w", name, err)
 		}
-		result.Detections = append(result.Detections, found...)
+		result.Presence[q].Score = top.score[q*top.m]
+	}
+	for _, c := range r.suppress(lists, thresholds, params) {
+		result.Presence[c.query].Present = true
+		result.Detections = append(result.Detections, r.report(top, queries, c))
 	}
 	slices.SortStableFunc(result.Detections, func(a, b Detection) int { return cmp.Compare(b.Score, a.Score) })
 	result.Timings.Rank += time.Since(since)
@@ -78,17 +87,22 @@ func (r *Regions) rank(s *torch.Scope, queries *Queries, params Params, timings 
 	all := s.Matmul(boxes, s.Permute(classes, 1, 0))                        // [K,Q+G]
 	cosine := s.Slice(all, 1, 0, q)                                         // [K,Q]
 	probability := s.Slice(s.Softmax(s.Scale(all, logitScale), 1), 1, 0, q) // [K,Q]
+	if queries.negatives != nil {
+		probability = s.Mul(probability, queries.kept(s, boxes, all, logitScale))
+	}
 	score := cosine
 	switch params.Rank {
 	case RankProbability:
 		score = probability
 	case RankFused:
 		score = s.Sqrt(s.Mul(probability, torch.Upload(s, r.objectness(), k, 1)))
+	case RankMean:
+		score = s.Scale(s.Add(probability, torch.Upload(s, r.objectness(), k, 1)), 0.5)
 	}
 
-	// NMS takes from the candidates, so that it needs all of them.
+	// Suppression takes from the candidates, so that it needs all of them.
 	m := k
-	if params.NMS >= 1 && params.TopK > 0 {
+	if !params.suppresses() && params.TopK > 0 {
 		m = min(m, int64(params.TopK))
 	}
 	best, index := s.TopK(s.Permute(score, 1, 0), m, 1) // [Q,M] each
@@ -120,6 +134,23 @@ func (r *Regions) rank(s *torch.Scope, queries *Queries, params Params, timings 
 	}
 }
 
+// kept is the share that a query's own negative phrasings leave of its probability,
+// exp(c) / (exp(c) + Σ exp(n)), where c is the logarithm of the sum of exp over all
+// classes, whose cosines are given [K,Q+G], and n are the negatives' logits: [K,Q]. So
+// the product with the softmax over the classes is the one over both.
+func (q *Queries) kept(s *torch.Scope, boxes, cosines torch.Tensor, logitScale float64) torch.Tensor {
+	negatives := s.Use(q.negatives) // [Q,N,D]
+	shape := s.Shape(negatives)
+	if s.Err() != nil {
+		return torch.Tensor{}
+	}
+	n, d := shape[1], shape[2]
+	logits := s.Scale(s.Matmul(boxes, s.Permute(s.Reshape(negatives, -1, d), 1, 0)), logitScale)            // [K,Q*N]
+	logits = s.Add(s.Reshape(logits, -1, shape[0], n), torch.Upload(s, q.absent, shape[0], n))              // [K,Q,N]
+	classes := s.Expand(s.Reshape(s.LogSumExp(s.Scale(cosines, logitScale), 1), -1, 1, 1), -1, shape[0], 1) // [K,Q,1]
+	return s.Reshape(s.Slice(s.Softmax(s.Cat(2, classes, logits), 2), 2, 0, 1), -1, shape[0])               // [K,Q]
+}
+
 // nearestPhrases gives, for each box and query, which of the query's phrasings has
 // the greatest cosine: int64 [K,Q]. It works through the queries in parts, since
 // [K,Q*T] may be large.
@@ -149,53 +180,34 @@ func (r *Regions) objectness() []float32 {
 	return values
 }
 
-// overlaps says which boxes suppress each other, nil where none do.
-func (r *Regions) overlaps(params Params) *box.Overlaps {
-	if params.NMS >= 1 {
-		return nil
-	}
-	boxes := make([]box.Box, len(r.proposals))
-	for i, p := range r.proposals {
-		boxes[i] = p.Box
-	}
-	return box.NewOverlaps(boxes, params.NMS)
-}
-
-// pick reports the best boxes of query number q.
-func (r *Regions) pick(top ranking, queries *Queries, q int, overlaps *box.Overlaps, params Params) ([]Detection, error) {
-	at := q * top.m
-	var order []int // of proposals
-	for i := at; i < at+top.m; i++ {
-		if math.IsNaN(float64(top.score[i])) {
+// candidates are the boxes of query number q that reach its threshold, best first.
+func (t ranking) candidates(q int, threshold float32) ([]candidate, error) {
+	var found []candidate
+	for i := q * t.m; i < (q+1)*t.m; i++ {
+		if math.IsNaN(float64(t.score[i])) {
 			return nil, fmt.Errorf("%w: a score is not a number; try models of dtype float32", ErrOutput)
 		}
-		if params.Threshold != 0 && top.score[i] < params.Threshold {
+		if threshold != 0 && t.score[i] < threshold {
 			break
 		}
-		order = append(order, int(top.box[i]))
-	}
-	kept := order
-	if overlaps != nil {
-		kept = overlaps.NMS(order, params.TopK)
-	}
-	found := make([]Detection, 0, len(kept))
-	for i, which := range order {
-		if len(found) == len(kept) {
-			break
-		}
-		if which != kept[len(found)] {
-			continue
-		}
-		c := at + i
-		found = append(found, Detection{
-			Query: queries.names[q], Box: r.proposals[which].Box,
-			Score: top.score[c], Cosine: top.cosine[c], Probability: top.probability[c],
-			Objectness: r.proposals[which].Objectness,
-			Phrase:     queries.phrases[q][int(top.phrase[c])],
-			RunnerUp:   runnerUp(top.runners[which*top.perBox:][:top.perBox], queries.names, q),
-		})
+		found = append(found, candidate{query: q, at: i, proposal: int(t.box[i]), score: t.score[i]})
 	}
 	return found, nil
+}
+
+// report is the detection of a candidate that stays.
+func (r *Regions) report(top ranking, queries *Queries, c candidate) Detection {
+	phrase := int(top.phrase[c.at])
+	if phrase >= len(queries.phrases[c.query]) {
+		phrase = 0 // a repetition of the first, whose cosine may come out a little greater
+	}
+	return Detection{
+		Query: queries.names[c.query], Box: c.box,
+		Score: c.score, Cosine: top.cosine[c.at], Probability: top.probability[c.at],
+		Objectness: r.proposals[c.proposal].Objectness,
+		Phrase:     queries.phrases[c.query][phrase],
+		RunnerUp:   runnerUp(top.runners[c.proposal*top.perBox:][:top.perBox], queries.names, c.query),
+	}
 }
 
 // runnerUp is the first of a box's nearest queries that isn't q.

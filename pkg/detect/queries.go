@@ -2,44 +2,58 @@ package detect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
+	"github.com/clipdet/clipdet/pkg/calibration"
 	"github.com/clipdet/clipdet/pkg/prompt"
 	"github.com/clipdet/clipdet/pkg/torch"
 )
-
-// Query is what to look for: a name, and optionally the phrases that describe it.
-type Query = prompt.Query
 
 // Queries are embedded queries, ready to be matched with any number of pictures of
 // the Detector that made them. Close frees their memory on the device; the
 // Detector's Close does so too.
 //
-// Shape letters: Q queries, T phrasings of the query with the most, G background
-// phrasings, D the width of an embedding.
+// Shape letters: Q queries, T phrasings and examples of the query with the most, G
+// background phrasings, N negative phrasings of the query with the most, P phrases of
+// all, E examples of all, D the width of an embedding.
 type Queries struct {
-	detector *Detector
-	names    []string
-	phrases  [][]string    // of each query, as the text tower saw them
-	encoded  int           // phrases that were not in the cache
-	took     time.Duration // see Took
-	each     *torch.Kept   // [Q,T,D]: the phrasings, unit; short rows repeat their first
-	classes  *torch.Kept   // [Q+G,D]: the mean of each query's phrasings, unit; then the background, unit
+	detector  *Detector
+	names     []string
+	phrases   [][]string          // of each query, as the text tower saw them; then its examples
+	entries   []calibration.Query // what each is made of
+	encoded   int                 // phrases that were not in the cache
+	took      time.Duration       // see Took
+	each      *torch.Kept         // [Q,T,D]: the phrasings and examples, unit; short rows repeat their first
+	classes   *torch.Kept         // [Q+G,D]: the mean of each query's, unit; then the background, unit
+	negatives *torch.Kept         // [Q,N,D]: the negative phrasings, unit; nil where there are none
+	absent    []float32           // [Q,N]: 0, and -Inf where a query has fewer
 }
 
 // Queries embeds queries. Each query's phrasings are embedded to unit length,
 // averaged, and the mean is scaled to unit length again, as CLIP's zero-shot
-// classifiers are made (openai/CLIP, Prompt_Engineering_for_ImageNet.ipynb).
+// classifiers are made (openai/CLIP, Prompt_Engineering_for_ImageNet.ipynb). Examples
+// take part in the mean; the image tower embeds them, with the views of Options.Crops.
+// Pictures are the caller's and aren't changed.
 //
-// It fails with ErrQuery when there is none or two have one name, with
-// prompt.ErrTooLong when a phrasing has more than CLIP's 77 tokens.
+// It fails with ErrQuery when there is none, two have one name or an example's box lies
+// outside its picture, with prompt.ErrQuery and prompt.ErrUTF8 where a text or weight
+// can't be used, with prompt.ErrTooLong when a phrasing has more than CLIP's 77 tokens.
 func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, error) {
 	q, since := &Queries{detector: d}, time.Now()
 	var book phrasebook
-	longest := 0
+	var lists [][]string // of phrases, as the cache has them
+	note := func(phrases []string) error {
+		if len(phrases) > 0 {
+			lists = append(lists, phrases)
+		}
+		return book.add(d.tokenizer, phrases)
+	}
+	var examples []picturedExample
 	named := make(map[string]bool)
 	for _, query := range queries {
 		if named[query.Name] {
@@ -47,40 +61,44 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, err
 		}
 		named[query.Name] = true
 		phrases, err := query.Phrasings(d.options.Templates)
-		if err != nil {
+		if err == nil {
+			err = errors.Join(note(phrases), note(query.Negatives))
+		}
+		pictures, failed := query.pictures()
+		if err = errors.Join(err, failed); err != nil {
 			return nil, fmt.Errorf("detect: query %q: %w", query.Name, err)
 		}
-		if err := book.add(d.tokenizer, phrases); err != nil {
-			return nil, fmt.Errorf("detect: query %q: %w", query.Name, err)
-		}
+		examples = append(examples, pictures...)
 		q.names = append(q.names, query.Name)
-		q.phrases = append(q.phrases, phrases)
-		longest = max(longest, len(phrases))
+		q.phrases = append(q.phrases, slices.Concat(phrases, query.labels()))
+		q.entries = append(q.entries, query.entry(pictures))
 	}
 	if len(queries) == 0 {
 		return nil, fmt.Errorf("detect: %w: there is none", ErrQuery)
 	}
-	if err := book.add(d.tokenizer, d.options.Background); err != nil {
+	if err := note(d.options.Background); err != nil {
 		return nil, fmt.Errorf("detect: background: %w", err)
 	}
+	var empty []string
+	if d.options.SubtractEmpty {
+		var err error
+		if empty, err = prompt.Fill("", d.options.Templates); err == nil {
+			err = note(empty)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("detect: templates: %w", err)
+		}
+	}
 
-	texts := d.recall(&book, append(q.phrases[:len(q.phrases):len(q.phrases)], d.options.Background))
+	texts := d.recall(&book, lists)
 	q.encoded = len(texts.missing)
-	rows, weights := book.layout(q.phrases, longest)
-	background := book.rows(d.options.Background)
+	plan := book.plan(queries, q.phrases)
+	q.absent = plan.absent
 	q.took = time.Since(since)
 	err := d.engine.Do(ctx, func(s *torch.Scope) error {
 		since := time.Now()
-		all := texts.embed(s)
-		n, t := int64(len(q.names)), int64(longest)
-		each := s.IndexSelect(all, 0, torch.Upload(s, rows, n*t))
-		each = s.Reshape(each, n, t, -1)
-		mean := s.Sum(s.Mul(each, torch.Upload(s, weights, n, t, 1)), 1)
-		classes := s.Unit(mean)
-		if len(background) > 0 {
-			classes = s.Cat(0, classes, s.IndexSelect(all, 0, torch.Upload(s, background, int64(len(background)))))
-		}
-		q.each, q.classes = s.Keep(each), s.Keep(classes)
+		all := d.embedExamples(s, texts.embed(s), examples)
+		q.each, q.classes, q.negatives = plan.classes(s, all, book.rows(d.options.Background), book.rows(empty))
 		d.lap(s, since, &q.took)
 		return nil
 	})
@@ -88,7 +106,8 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, err
 		return nil, fmt.Errorf("detect: queries: %w", err)
 	}
 	texts.keep()
-	d.options.Logger.Debug("queries embedded", "queries", len(queries), "phrases", len(book.tokens), "encoded", q.encoded)
+	d.options.Logger.Debug("queries embedded", "queries", len(queries), "phrases", len(book.tokens),
+		"encoded", q.encoded, "examples", len(examples))
 	return q, nil
 }
 
@@ -107,6 +126,7 @@ func (q *Queries) Names() []string { return append([]string(nil), q.names...) }
 func (q *Queries) Close() {
 	q.each.Drop()
 	q.classes.Drop()
+	q.negatives.Drop()
 }
 
 // texts are the embeddings of a phrasebook [P,D], as far as the cache has them.
@@ -145,9 +165,13 @@ func (d *Detector) recall(book *phrasebook, lists [][]string) *texts {
 	return t
 }
 
-// embed gives all embeddings [P,D], and encodes the missing ones for that.
+// embed gives all embeddings [P,D], and encodes the missing ones for that. Where the
+// book is empty it gives the zero Tensor.
 func (t *texts) embed(s *torch.Scope) torch.Tensor {
 	width := int64(t.detector.files.Text.Manifest.EmbeddingWidth)
+	if len(t.book.tokens) == 0 {
+		return torch.Tensor{}
+	}
 	if t.values == nil {
 		return t.encode(s)
 	}
@@ -260,18 +284,76 @@ func (b *phrasebook) tokensOf(phrases []string) [][]int64 {
 	return tokens
 }
 
-// layout gives the rows [Q,T] of the phrasings and their weights [Q,T] in the mean.
-// A query with fewer than T repeats its first one at weight 0.
-func (b *phrasebook) layout(phrases [][]string, longest int) (rows []int64, weights []float32) {
-	for _, own := range phrases {
-		found := b.rows(own)
-		for i := range longest {
-			if i < len(own) {
-				rows, weights = append(rows, found[i]), append(weights, 1/float32(len(own)))
+// plan says of which rows of all embeddings [P+E,D], the phrasebook's and then the
+// examples', the queries are made.
+type plan struct {
+	queries, longest int       // Q and T
+	rows             []int64   // [Q,T]; a query with fewer than T repeats its first one
+	weights          []float32 // [Q,T] in the mean, 0 where repeated
+	texts            []float32 // [Q]: how much of the mean is phrasings
+	negatives        []int64   // [Q,N], row 0 where there are fewer
+	absent           []float32 // [Q,N]: 0, and -Inf where there are fewer
+}
+
+// plan lays out queries whose phrasings and labels of examples are given.
+func (b *phrasebook) plan(queries []Query, phrases [][]string) plan {
+	p := plan{queries: len(queries)}
+	most := 0 // N
+	for i, query := range queries {
+		p.longest, most = max(p.longest, len(phrases[i])), max(most, len(query.Negatives))
+	}
+	example := int64(len(b.tokens))
+	for i, query := range queries {
+		found := b.rows(phrases[i][:len(phrases[i])-len(query.Examples)])
+		weights, total, texts := query.weights(len(found))
+		for range query.Examples {
+			found = append(found, example)
+			example++
+		}
+		for t := range p.longest {
+			if t < len(found) {
+				p.rows, p.weights = append(p.rows, found[t]), append(p.weights, float32(weights[t]/total))
 			} else {
-				rows, weights = append(rows, found[0]), append(weights, 0)
+				p.rows, p.weights = append(p.rows, found[0]), append(p.weights, 0)
 			}
 		}
+		p.texts = append(p.texts, float32(texts/total))
+		p.negatives = append(p.negatives, b.rows(query.Negatives)...)
+		p.absent = append(p.absent, make([]float32, len(query.Negatives))...)
+		for range most - len(query.Negatives) {
+			p.negatives, p.absent = append(p.negatives, 0), append(p.absent, float32(math.Inf(-1)))
+		}
 	}
-	return rows, weights
+	return p
+}
+
+// classes makes what Queries holds of all embeddings [P+E,D]; empty are the rows of the
+// templates filled with nothing, none where nothing is to be subtracted.
+func (p plan) classes(s *torch.Scope, all torch.Tensor, background, empty []int64) (each, classes, negatives *torch.Kept) {
+	q, t, n := int64(p.queries), int64(p.longest), int64(len(p.negatives)/p.queries)
+	pick := func(rows []int64) torch.Tensor { return s.IndexSelect(all, 0, torch.Upload(s, rows, int64(len(rows)))) }
+	shared := torch.Tensor{} // [D]
+	if len(empty) > 0 {
+		shared = s.DivBy(s.Sum(pick(empty), 0), float64(len(empty)))
+	}
+	alone := func(rows []int64) torch.Tensor { // phrases that are classes of their own
+		if len(empty) == 0 {
+			return pick(rows)
+		}
+		return s.Unit(s.Sub(pick(rows), shared))
+	}
+
+	own := s.Reshape(pick(p.rows), q, t, -1)
+	mean := s.Sum(s.Mul(own, torch.Upload(s, p.weights, q, t, 1)), 1) // [Q,D]
+	if len(empty) > 0 {
+		mean = s.Sub(mean, s.Mul(torch.Upload(s, p.texts, q, 1), shared))
+	}
+	means := s.Unit(mean)
+	if len(background) > 0 {
+		means = s.Cat(0, means, alone(background))
+	}
+	if n > 0 {
+		negatives = s.Keep(s.Reshape(alone(p.negatives), q, n, -1))
+	}
+	return s.Keep(own), s.Keep(means), negatives
 }

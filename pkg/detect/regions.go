@@ -15,7 +15,7 @@ import (
 // Regions are a picture's proposals with their embeddings: encode once, query many
 // times. Close frees their memory on the device; the Detector's Close does so too.
 //
-// Shape letters: K proposals, S the side of CLIP's input, D the width of an embedding.
+// Shape letters: K proposals, V views of each, S the side of CLIP's input, D the width of an embedding.
 type Regions struct {
 	detector      *Detector
 	width, height int
@@ -110,23 +110,61 @@ func (d *Detector) find(s *torch.Scope, pictures []*pixels.RGB, all []*Regions, 
 	if err != nil {
 		return err
 	}
-	since = d.lap(s, since, &timings.RPN)
+	d.lap(s, since, &timings.RPN)
 
-	var cuts cuts
+	sights := make([]sight, len(all))
+	boxes := 0
 	for i, r := range all {
 		r.proposals = proposals[i]
-		for _, p := range r.proposals {
-			cuts.add(i, d.options.Crop.Rect(p.Box, r.width, r.height))
+		sights[i] = sight{uploaded[i], r.width, r.height, r.boxes()}
+		boxes += len(r.proposals)
+	}
+	if boxes > 0 {
+		embeddings := d.embed(s, sights, &timings)
+		low := int64(0)
+		for _, r := range all {
+			if n := int64(len(r.proposals)); n > 0 {
+				r.embeddings = s.Keep(s.Slice(embeddings, 0, low, low+n))
+				low += n
+			}
 		}
 	}
-	if len(cuts.rows) > 0 {
-		size, mean := d.files.Image.Manifest.InputSize, d.files.Image.Manifest.Mean
+	for _, r := range all {
+		r.timings = timings.share(len(all))
+	}
+	return nil
+}
+
+// sight is what CLIP is to see of a picture: boxes of one that is uploaded, uint8 [1,3,H,W].
+type sight struct {
+	uploaded      torch.Tensor
+	width, height int
+	boxes         []box.Box
+}
+
+// embed gives what CLIP sees of the boxes, K of all pictures, one picture after the other: unit [K,D].
+// The crops of all pictures go in CLIP's batches.
+func (d *Detector) embed(s *torch.Scope, sights []sight, timings *Timings) torch.Tensor {
+	since := time.Now()
+	size, mean := d.files.Image.Manifest.InputSize, d.files.Image.Manifest.Mean
+	var views []torch.Tensor // [K,D] each
+	boxes := 0               // K
+	for _, sight := range sights {
+		boxes += len(sight.boxes)
+	}
+	for _, crop := range d.options.Crops {
+		var cuts cuts
+		for i, sight := range sights {
+			for _, b := range sight.boxes {
+				cuts.add(i, crop.Rect(b, sight.width, sight.height))
+			}
+		}
 		embeddings := d.image.EncodeAll(s, len(cuts.different), d.options.Batch, func(low, high int) torch.Tensor {
 			// What ran since then encoded the batch before.
 			since = d.lap(s, since, &timings.Encode)
 			var parts []torch.Tensor // [N,3,S,S] of each picture
 			for picture, rects := range cuts.between(low, high) {
-				parts = append(parts, pixels.Crops(s, uploaded[picture], rects, d.options.Crop, size, mean))
+				parts = append(parts, pixels.Crops(s, sights[picture].uploaded, rects, crop, size, mean))
 			}
 			crops := parts[0]
 			if len(parts) > 1 {
@@ -135,20 +173,23 @@ func (d *Detector) find(s *torch.Scope, pictures []*pixels.RGB, all []*Regions, 
 			since = d.lap(s, since, &timings.Crop)
 			return crops
 		})
-		rows := cuts.rows
-		for _, r := range all {
-			own := rows[:len(r.proposals)]
-			rows = rows[len(own):]
-			if len(own) > 0 {
-				r.embeddings = s.Keep(s.IndexSelect(embeddings, 0, torch.Upload(s, own, int64(len(own)))))
-			}
-		}
-		d.lap(s, since, &timings.Encode)
+		views = append(views, s.IndexSelect(embeddings, 0, torch.Upload(s, cuts.rows, int64(len(cuts.rows)))))
 	}
-	for _, r := range all {
-		r.timings = timings.share(len(all))
+	embeddings := views[0]
+	if v := int64(len(views)); v > 1 {
+		embeddings = s.Reshape(s.Cat(0, views...), v, int64(boxes), -1) // [V,K,D]
+		embeddings = s.Unit(s.DivBy(s.Sum(embeddings, 0), float64(v)))
 	}
-	return nil
+	d.lap(s, since, &timings.Encode)
+	return embeddings
+}
+
+func (r *Regions) boxes() []box.Box {
+	boxes := make([]box.Box, len(r.proposals))
+	for i, p := range r.proposals {
+		boxes[i] = p.Box
+	}
+	return boxes
 }
 
 // Size is the picture's width and height in pixels.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/box"
@@ -18,10 +19,10 @@ type Detection struct {
 	Query       string  `json:"query"`
 	Box         box.Box `json:"box"`         // pixels of the picture: x0, y0, x1, y1
 	Score       float32 `json:"score"`       // as Params.Rank says
-	Cosine      float32 `json:"cosine"`      // of the box and the query's mean phrasing, in [-1,1]
-	Probability float32 `json:"probability"` // softmax over the queries and the background, at CLIP's logit scale
+	Cosine      float32 `json:"cosine"`      // of the box and the query's mean, in [-1,1]
+	Probability float32 `json:"probability"` // softmax over the queries, the background and the query's negatives, at CLIP's logit scale
 	Objectness  float32 `json:"objectness"`  // of the proposal
-	Phrase      string  `json:"phrase"`      // the query's phrasing with the greatest cosine
+	Phrase      string  `json:"phrase"`      // the query's phrasing, or @ and example, with the greatest cosine
 	RunnerUp    string  `json:"runner_up"`   // the other query with the greatest cosine; "" where there is one query
 }
 
@@ -30,7 +31,16 @@ type Result struct {
 	Width, Height int         // of the picture, pixels
 	Proposals     []Proposal  // best first
 	Detections    []Detection // of all queries, greatest score first
+	Presence      []Presence  // one of each query, in their order
 	Timings       Timings
+}
+
+// Presence says whether a query is in a picture.
+type Presence struct {
+	Query     string  `json:"query"`
+	Present   bool    `json:"present"`   // whether there is a Detection of it
+	Score     float32 `json:"score"`     // the best of its boxes, before thresholds and suppression; 0 without proposals
+	Threshold float32 `json:"threshold"` // that was asked of it
 }
 
 // Timings say how long the stages of one picture took. On a GPU, work goes on behind
@@ -92,11 +102,17 @@ const (
 	// RankFused is the geometric mean of Probability and Objectness, the default: a
 	// box that is half an object, or an object of another kind, is low in one of them.
 	RankFused Rank = "fused"
+	// RankMean is the arithmetic mean of Probability and Objectness: a box that is
+	// high in one of them alone isn't low.
+	RankMean Rank = "mean"
 	// RankProbability is Probability alone.
 	RankProbability Rank = "probability"
 	// RankCosine is Cosine alone, as in the method's first description.
 	RankCosine Rank = "cosine"
 )
+
+// Ranks are all ranks, the default first. The slice is the caller's.
+func Ranks() []Rank { return []Rank{RankFused, RankMean, RankProbability, RankCosine} }
 
 // DefaultNMS is the IoU above which the weaker of two boxes of one query goes.
 const DefaultNMS = 0.5
@@ -107,9 +123,30 @@ type Params struct {
 	TopK int
 	// Threshold is the least Score that is reported; 0 reports all.
 	Threshold float32
+	// Thresholds are those of single queries by their names, in place of Threshold.
+	// calibration.Calibration.For gives them from pictures without the queries. Match
+	// fails with ErrQuery where one is of no query.
+	Thresholds map[string]float32
 	// NMS is the IoU above which the weaker of two boxes of one query goes; 0 is
 	// DefaultNMS, and 1 or more keeps all.
 	NMS float64
+	// Agnostic suppresses across the queries: a proposal goes to the query with the
+	// greatest Score of those whose threshold it reaches, and then NMS, or SoftNMS,
+	// sees the boxes of all queries as those of one.
+	Agnostic bool
+	// SoftNMS, where it isn't 0, lowers scores in the place of NMS: each box that is
+	// kept, from the best on, multiplies the Score of every other by exp(-IoU²/SoftNMS)
+	// (Bodla et al., arXiv:1704.04503, who take 0.5). Boxes go whose Score falls under
+	// the threshold. RankCosine is refused, since a cosine may be negative.
+	SoftNMS float64
+	// BoxVoting, where it isn't 0, moves each kept box to the mean of the boxes of its
+	// query that reached the threshold and overlap it with an IoU above this, weighted
+	// by their scores (Gidaris and Komodakis, arXiv:1505.01749, who take 0.5). The parts
+	// of the score stay those of the kept proposal.
+	BoxVoting float64
+	// Contained, where it is between 0 and 1, drops a box of which more than this
+	// share lies inside a stronger box of the same query, before NMS.
+	Contained float64
 	// Rank is what Score is; "" is RankFused.
 	Rank Rank
 }
@@ -128,8 +165,45 @@ func (p Params) withDefaults() (Params, error) {
 		return p, fmt.Errorf("%w: NMS is %v; it is an IoU above 0, and 1 keeps all boxes", ErrOption, p.NMS)
 	case p.Threshold != p.Threshold:
 		return p, fmt.Errorf("%w: Threshold is no number", ErrOption)
-	case p.Rank != RankFused && p.Rank != RankProbability && p.Rank != RankCosine:
-		return p, fmt.Errorf("%w: Rank is %q; write fused, probability or cosine", ErrOption, p.Rank)
+	case !(p.SoftNMS >= 0):
+		return p, fmt.Errorf("%w: SoftNMS is %v; it is a sigma above 0, or 0 for none", ErrOption, p.SoftNMS)
+	case p.SoftNMS > 0 && p.Rank == RankCosine:
+		return p, fmt.Errorf("%w: SoftNMS lowers scores that aren't negative; take another Rank than cosine", ErrOption)
+	case !(p.BoxVoting >= 0):
+		return p, fmt.Errorf("%w: BoxVoting is %v; it is an IoU above 0, or 0 for none", ErrOption, p.BoxVoting)
+	case !(p.Contained >= 0):
+		return p, fmt.Errorf("%w: Contained is %v; it is a share between 0 and 1, or 0 for none", ErrOption, p.Contained)
+	case !slices.Contains(Ranks(), p.Rank):
+		return p, fmt.Errorf("%w: Rank is %q; write fused, mean, probability or cosine", ErrOption, p.Rank)
+	}
+	for query, threshold := range p.Thresholds {
+		if threshold != threshold {
+			return p, fmt.Errorf("%w: the threshold of %q is no number", ErrOption, query)
+		}
 	}
 	return p, nil
+}
+
+// suppresses says whether any box may go or move for another, so that all are needed.
+func (p Params) suppresses() bool {
+	return p.NMS < 1 || p.Agnostic || p.SoftNMS > 0 || p.BoxVoting > 0 || p.contained()
+}
+
+func (p Params) contained() bool { return p.Contained > 0 && p.Contained < 1 }
+
+// thresholds are those of the queries, in their order.
+func (p Params) thresholds(names []string) ([]float32, error) {
+	for name := range p.Thresholds {
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("%w: there is a threshold for %q, which is none of them", ErrQuery, name)
+		}
+	}
+	thresholds := make([]float32, len(names))
+	for i, name := range names {
+		thresholds[i] = p.Threshold
+		if own, ok := p.Thresholds[name]; ok {
+			thresholds[i] = own
+		}
+	}
+	return thresholds, nil
 }

@@ -1,7 +1,7 @@
 // Package prompt turns what a user asks for into what CLIP's text tower reads:
 // a query into phrasings, and a phrasing into token ids.
 //
-//	query "dog"         -> "itap of a dog.", "art of the dog.", ...   (Query.Phrasings, Fill)
+//	query "dog"         -> "itap of a dog.", "art of the dog.", ...   (ParseQuery, Query.Phrasings, Fill)
 //	"art of the dog."   -> 49406 794 539 518 1929 269 49407 0 0 ...   (Tokenizer.Encode)
 //
 // The tokenizer gives the ids of OpenAI's SimpleTokenizer

@@ -37,3 +37,13 @@ func ExampleTokenizer_Encode() {
 	fmt.Println(len(ids), ids[:8], err)
 	// Output: 77 [49406 794 539 518 1929 269 49407 0] <nil>
 }
+
+func ExampleParseQuery_parts() {
+	query, err := prompt.ParseQuery(`mug=a mug::2|a cup|-a glass|@shelf.jpg#10,20,90,99`)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%q by %v, not %q, as in %v\n", query.Phrases, query.Weights, query.Negatives, query.Examples)
+	// Output: ["a mug" "a cup"] by [2 1], not ["a glass"], as in [@shelf.jpg#10,20,90,99]
+}

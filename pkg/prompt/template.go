@@ -2,6 +2,7 @@ package prompt
 
 import (
 	"bufio"
+	_ "embed" // the many templates
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,10 @@ import (
 // ErrTemplate is what a template without exactly one {} fails with, and a list
 // of templates that is empty.
 var ErrTemplate = errors.New("a template is a text with one {} for the name")
+
+// ErrPhrase is what a line of a file of phrases fails with that can't be one, and a
+// file without any.
+var ErrPhrase = errors.New("a phrase is a text without {}")
 
 // slot is where a template takes the name.
 const slot = "{}"
@@ -31,6 +36,22 @@ func Templates() []string {
 		"a photo of the small {}.",
 	}
 }
+
+//go:embed templates.txt
+var manyTemplates string
+
+// ManyTemplates are 80 phrasings in the spirit of those that CLIP's authors wrote for
+// ImageNet (how a photo was taken, its quality, the thing's size and state, other media),
+// in this project's own words; templates.txt beside this file has them. The mean of more
+// phrasings depends less on the wording of each, and costs as many times the encoding.
+// The slice is the caller's.
+func ManyTemplates() []string {
+	templates, _ := ParseTemplates(strings.NewReader(manyTemplates)) // a test holds that the file is good
+	return templates
+}
+
+// BareName is the one template that is the name alone. The slice is the caller's.
+func BareName() []string { return []string{slot} }
 
 // Background are phrasings of "nothing of interest" for a box that holds none
 // of the queried things: no thing at all, a part of one, or several at once. They
@@ -79,7 +100,20 @@ func Fill(name string, templates []string) ([]string, error) {
 // so is a byte order mark. A line that is no template is ErrTemplate or ErrUTF8
 // and the error names its number; so is a file without any template.
 func ParseTemplates(r io.Reader) ([]string, error) {
-	var templates []string
+	return parseLines(r, ErrTemplate, checkTemplate)
+}
+
+// ParsePhrases reads a file of phrases, as of the background, by the same rules as
+// [ParseTemplates]. A line that is no phrase is ErrPhrase or ErrUTF8 and the error names
+// its number; so is a file without any phrase.
+func ParsePhrases(r io.Reader) ([]string, error) {
+	return parseLines(r, ErrPhrase, func(line string) error { return checkText(ErrPhrase, "it", line) })
+}
+
+// parseLines gives the lines of a file that aren't empty or comments, each checked; none
+// at all is the error missing.
+func parseLines(r io.Reader, missing error, check func(line string) error) ([]string, error) {
+	var found []string
 	lines := bufio.NewScanner(r)
 	number := 0
 	for lines.Scan() {
@@ -92,18 +126,18 @@ func ParseTemplates(r io.Reader) ([]string, error) {
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		if err := checkTemplate(line); err != nil {
+		if err := check(line); err != nil {
 			return nil, fmt.Errorf("line %d: %w", number, err)
 		}
-		templates = append(templates, line)
+		found = append(found, line)
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("line %d: %w", number+1, err)
 	}
-	if len(templates) == 0 {
-		return nil, fmt.Errorf("%w: none in %d lines", ErrTemplate, number)
+	if len(found) == 0 {
+		return nil, fmt.Errorf("%w: none in %d lines", missing, number)
 	}
-	return templates, nil
+	return found, nil
 }
 
 func checkTemplate(template string) error {

@@ -44,12 +44,28 @@ func TestDefaults(t *testing.T) {
 	if err != nil || len(filled) != 7 {
 		t.Fatalf("Fill gave %q, %v for the default templates, want 7 phrasings", filled, err)
 	}
-	for _, text := range append(filled, Background()...) {
+	many, err := Fill("dog", ManyTemplates())
+	if err != nil || len(many) != 80 {
+		t.Fatalf("Fill gave %q, %v for the many templates, want 80 phrasings", many, err)
+	}
+	seen := map[string]bool{}
+	for _, text := range many {
+		if seen[text] {
+			t.Errorf("the many templates have %q twice", text)
+		}
+		seen[text] = true
+	}
+	if bare, err := Fill("dog", BareName()); err != nil || !slices.Equal(bare, []string{"dog"}) {
+		t.Errorf("Fill gave %q, %v for the bare name", bare, err)
+	}
+	for _, text := range slices.Concat(filled, many, Background()) {
 		if _, err := tokenizer.Encode(text); err != nil {
 			t.Errorf("Encode(%q) failed: %v", text, err)
 		}
 	}
-	for name, defaults := range map[string]func() []string{"Templates": Templates, "Background": Background} {
+	for name, defaults := range map[string]func() []string{
+		"Templates": Templates, "ManyTemplates": ManyTemplates, "BareName": BareName, "Background": Background,
+	} {
 		defaults()[0] = "changed"
 		if defaults()[0] == "changed" {
 			t.Errorf("%s gives all callers the same slice", name)
@@ -102,6 +118,28 @@ func TestParseTemplatesErrors(t *testing.T) {
 				t.Errorf("ParseTemplates = %q, %v; want %v that says %q", got, err, test.want, test.says)
 			}
 		})
+	}
+}
+
+func TestParsePhrases(t *testing.T) {
+	got, err := ParsePhrases(strings.NewReader("\ufeff# walls\na wall\r\n\n  sky, 50% grey  \n"))
+	if want := []string{"a wall", "sky, 50% grey"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("ParsePhrases gave %q, %v; want %q", got, err, want)
+	}
+	for _, test := range []struct {
+		file string
+		want error
+		says string
+	}{
+		{"", ErrPhrase, "none in 0 lines"},
+		{"a wall\na {} wall\n", ErrPhrase, "line 2: "},
+		{"a wall\n\n&#32;\n", ErrPhrase, "line 3: "},
+		{"a \xff wall", ErrUTF8, "line 1: "},
+	} {
+		got, err := ParsePhrases(strings.NewReader(test.file))
+		if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) || got != nil {
+			t.Errorf("ParsePhrases(%q) = %q, %v; want %v that says %q", test.file, got, err, test.want, test.says)
+		}
 	}
 }
 

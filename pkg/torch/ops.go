@@ -94,6 +94,16 @@ func (s *Scope) Matmul(a, b Tensor) Tensor {
 	return s.op("matmul", func(out *libtch.Ctensor) { libtch.AtgMatmul(out, a.c, b.c) })
 }
 
+// Add is the sum of a and b, element by element, broadcast.
+func (s *Scope) Add(a, b Tensor) Tensor {
+	return s.op("add", func(out *libtch.Ctensor) { libtch.AtgAdd(out, a.c, b.c) })
+}
+
+// Sub is a less b, element by element, broadcast.
+func (s *Scope) Sub(a, b Tensor) Tensor {
+	return s.op("sub", func(out *libtch.Ctensor) { libtch.AtgSub(out, a.c, b.c) })
+}
+
 // Mul is the product of a and b, element by element, broadcast.
 func (s *Scope) Mul(a, b Tensor) Tensor {
 	return s.op("mul", func(out *libtch.Ctensor) { libtch.AtgMul(out, a.c, b.c) })
@@ -126,6 +136,11 @@ func (s *Scope) Sqrt(t Tensor) Tensor {
 // Softmax is exp(t) over its sum along dim.
 func (s *Scope) Softmax(t Tensor, dim int64) Tensor {
 	return s.op("softmax", func(out *libtch.Ctensor) { libtch.AtgSoftmax(out, t.c, dim, int32(Float32)) })
+}
+
+// LogSumExp is the logarithm of the sum of exp(t) along dim, which goes. No exp overflows.
+func (s *Scope) LogSumExp(t Tensor, dim int64) Tensor {
+	return s.op("logsumexp", func(out *libtch.Ctensor) { libtch.AtgLogsumexp(out, t.c, []int64{dim}, 1, 0) })
 }
 
 // Sum adds t up along dim, which goes.

@@ -34,6 +34,12 @@ func TestOps(t *testing.T) {
 		{"matmul", func(s *Scope) Tensor {
 			return s.Matmul(Upload(s, []float32{1, 2}, 1, 2), Upload(s, []float32{3, 4}, 2, 1))
 		}, []int64{1, 1}, []float32{11}},
+		{"add", func(s *Scope) Tensor {
+			return s.Add(Upload(s, []float32{1, 2}, 2), Upload(s, []float32{3}, 1))
+		}, []int64{2}, []float32{4, 5}},
+		{"sub", func(s *Scope) Tensor {
+			return s.Sub(Upload(s, []float32{1, 2}, 2), Upload(s, []float32{3}, 1))
+		}, []int64{2}, []float32{-2, -1}},
 		{"mul", func(s *Scope) Tensor {
 			return s.Mul(Upload(s, []float32{1, 2}, 2), Upload(s, []float32{3}, 1))
 		}, []int64{2}, []float32{3, 6}},
@@ -43,6 +49,9 @@ func TestOps(t *testing.T) {
 		{"scale", func(s *Scope) Tensor { return s.Scale(Upload(s, []float32{1, 2}, 2), 10) }, []int64{2}, []float32{10, 20}},
 		{"div by", func(s *Scope) Tensor { return s.DivBy(Upload(s, []float32{5, 255}, 2), 255) }, []int64{2}, []float32{5. / 255, 1}},
 		{"softmax", func(s *Scope) Tensor { return s.Softmax(Upload(s, []float32{0, 0, 1000, 0}, 2, 2), 1) }, []int64{2, 2}, []float32{0.5, 0.5, 1, 0}},
+		{"log of a sum of exponentials", func(s *Scope) Tensor {
+			return s.LogSumExp(Upload(s, []float32{1000, -1000, 0, 0}, 2, 2), 1)
+		}, []int64{2}, []float32{1000, math.Ln2}},
 		{"sum", func(s *Scope) Tensor { return s.Sum(Upload(s, []float32{1, 2, 3, 4}, 2, 2), 1) }, []int64{2}, []float32{3, 7}},
 		{"unit", func(s *Scope) Tensor { return s.Unit(Upload(s, []float32{3, 4, 0, 2}, 2, 2)) }, []int64{2, 2}, []float32{0.6, 0.8, 0, 1}},
 		{"argmax", func(s *Scope) Tensor {

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/clipdet/clipdet/pkg/calibration"
+	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/pixels"
+)
+
+// calibrationFile is a calibration and where it was read.
+type calibrationFile struct {
+	calibration.Calibration
+	path string
+}
+
+func readCalibration(path string) (*calibrationFile, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("--calibration: %w", err)
+	}
+	defer file.Close()
+	c, err := calibration.Read(file)
+	if err != nil {
+		return nil, fmt.Errorf("--calibration %s: %w", path, err)
+	}
+	return &calibrationFile{c, path}, nil
+}
+
+// calibrateFlags are those of the calibrate command.
+type calibrateFlags struct {
+	scoringFlags
+	out         string
+	quantile    float64
+	annotations string
+}
+
+func calibrateCommand() *cobra.Command {
+	var f calibrateFlags
+	cmd := &cobra.Command{
+		Use:   "calibrate -q QUERY... [flags] IMAGE|DIR|GLOB...",
+		Short: "Find thresholds from pictures in which the queries are not",
+		Long: `Takes pictures in which none of the queries is, and sets the threshold of each
+query so that nothing is found in a share of them, --quantile: the best score of a
+query in each picture counts, and the threshold lies just above the score that
+the share doesn't pass. "clipdet detect --calibration FILE" takes the thresholds.
+
+With --annotations, a file in COCO's format, the queries' names are categories,
+and a picture counts for those queries of whose category it has no annotation.
+Pictures are known by their files' names, without directories.
+
+Thresholds hold for the same models and the same scoring: rank, proposals, crops,
+templates, background and queries; detect refuses others, and names what differs.
+A probability depends on all queries, so all must be asked; with --rank cosine,
+some of them may be.
+
+About 1/(1 - quantile) pictures are needed; with fewer, the threshold is above the
+best score of all.`,
+		Example: `  clipdet calibrate -q mug -q spoon --out mugs.json no-mugs-or-spoons
+  clipdet calibrate -q dog -q cat --annotations instances.json --out pets.json photos
+  clipdet detect -q dog -q cat --calibration pets.json photo.jpg`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("no picture: name files, directories or patterns in which the queries are not")
+			}
+			return nil
+		},
+		RunE: f.run,
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVarP(&f.out, "out", "o", "", "write the thresholds to `FILE` (default: stdout)")
+	flags.Float64Var(&f.quantile, "quantile", calibration.DefaultQuantile, "the `SHARE` of pictures in which nothing is to be found, above 0 and up to 1")
+	flags.StringVar(&f.annotations, "annotations", "", "what is in the pictures: COCO's instances, a JSON `FILE`")
+	_ = cmd.MarkFlagFilename("annotations", "json") // fails for an unknown flag only, as the next
+	_ = cmd.MarkFlagFilename("out", "json")
+	f.scoringFlags.add(cmd)
+	return cmd
+}
+
+func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
+	p, err := f.plan(cmd)
+	if err != nil {
+		return err
+	}
+	if !(f.quantile > 0 && f.quantile <= 1) {
+		return fmt.Errorf("--quantile %v: want a share above 0, up to 1", f.quantile)
+	}
+	if info, err := os.Stat(filepath.Dir(f.out)); f.out != "" && (err != nil || !info.IsDir()) {
+		return fmt.Errorf("--out %s: there is no such directory", f.out)
+	}
+	inputs := expand(args)
+	var known *contents
+	if f.annotations != "" {
+		if known, err = readContents(f.annotations); err != nil {
+			return fmt.Errorf("--annotations %s: %w", f.annotations, err)
+		}
+		for _, query := range p.queries {
+			if !slices.Contains(known.categories, query.Name) {
+				return fmt.Errorf("--annotations %s: no category is named %q", f.annotations, query.Name)
+			}
+		}
+		for i, in := range inputs {
+			if in.err == nil && !known.has(in.path) {
+				inputs[i].err = errors.New("--annotations has no image of this name")
+			}
+		}
+	}
+	ctx := cmd.Context()
+	detector, queries, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer detector.Close()
+	scoring, err := detector.Scoring(queries, p.params)
+	if err != nil {
+		return err
+	}
+
+	progress := newProgress(cmd.ErrOrStderr(), "calibrating", len(inputs))
+	negatives, failed, err := bestScores(ctx, detector, queries, p.params, inputs, known, progress)
+	if err != nil {
+		return err
+	}
+	found, err := calibration.New(scoring, f.quantile, negatives)
+	if err != nil {
+		return &failure{exitInputs, err}
+	}
+	for _, t := range found.Thresholds {
+		if needed := int(math.Ceil(1/(1-f.quantile) - 1e-9)); f.quantile < 1 && t.Pictures < needed {
+			progress.say("%q: %d pictures are few for a quantile of %v, which needs %d: the threshold is above all their scores",
+				t.Query, t.Pictures, f.quantile, needed)
+		}
+	}
+	if err := f.write(cmd.OutOrStdout(), found); err != nil {
+		return &failure{exitInputs, fmt.Errorf("write the thresholds: %w", err)}
+	}
+	if failed > 0 {
+		return &failure{exitInputs, fmt.Errorf("%d of %d pictures failed; the thresholds are of the others", failed, len(inputs))}
+	}
+	return nil
+}
+
+func (f *calibrateFlags) write(stdout io.Writer, found calibration.Calibration) error {
+	if f.out == "" {
+		return found.WriteJSON(stdout)
+	}
+	out, err := openOutput(io.Discard, filepath.Dir(f.out), filepath.Base(f.out))
+	if err != nil {
+		return err
+	}
+	return errors.Join(found.WriteJSON(out), out.close())
+}
+
+// bestScores gives, by the queries' names, the best score in each picture that is negative: in all, or in those that known
+// has without it. A picture that fails is reported and the rest go on.
+func bestScores(ctx context.Context, detector *detect.Detector, queries *detect.Queries, params detect.Params,
+	inputs []input, known *contents, progress progress) (scores map[string][]float32, failed int, err error) {
+	params.NMS, params.TopK = 1, 1 // nothing but the best counts
+	room := newRoom(defaultMemory, maxTogether)
+	stream := job{inputs: inputs}
+	images := stream.keep(decodeAhead(ctx, inputs, pixels.Limits{}, min(4, runtime.GOMAXPROCS(0)), room))
+	scores = map[string][]float32{}
+	done := 0
+	for result, err := range detector.DetectAll(ctx, images, queries, params) {
+		if done == len(inputs) || err != nil && ctx.Err() != nil {
+			break
+		}
+		in := inputs[done]
+		room.give(<-stream.decoded)
+		done++
+		progress.step()
+		if err != nil {
+			failed++
+			progress.say("%s", naming(in.path, err))
+			continue
+		}
+		for _, p := range result.Presence {
+			if known != nil && known.shows(in.path, p.Query) {
+				continue
+			}
+			if len(result.Proposals) == 0 && params.Rank == detect.RankCosine {
+				p.Score = -1 // nothing can be found
+			}
+			scores[p.Query] = append(scores[p.Query], p.Score)
+		}
+	}
+	progress.finish()
+	if done < len(inputs) {
+		return nil, failed, &failure{exitInputs, fmt.Errorf("interrupted: %d of %d pictures are done, and nothing is written", done, len(inputs))}
+	}
+	return scores, failed, nil
+}

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/pixels"
+	"github.com/clipdet/clipdet/pkg/prompt"
+)
+
+// scoringFlags are those that scores depend on: what to look for, with which models, and how boxes and queries compare.
+type scoringFlags struct {
+	modelFlags
+	queries       []string
+	templates     string
+	background    string
+	subtractEmpty bool
+	crop          *choice
+	contexts      []float64
+	proposals     int
+	threads       int
+	batch         int
+	together      int
+	textCache     string
+	rank          *choice
+}
+
+// defaultTextCache lies beside the models' cache.
+func defaultTextCache() string {
+	models, err := model.CacheDir()
+	if err != nil {
+		return "" // there is no cache, then
+	}
+	return filepath.Join(filepath.Dir(models), "text")
+}
+
+func (f *scoringFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVarP(&f.queries, "query", "q", nil, "what to find: `NAME`, or NAME=PHRASE|PHRASE|-PHRASE|@FILE; give it once for each thing")
+	complete(cmd, "query")
+	flags.StringVar(&f.templates, "templates", "default", "phrasings of names: none (the bare name), default (seven of CLIP's), many (80), or a `FILE`, one a line with {} for the name, # for comments")
+	flags.StringVar(&f.background, "background", "default", "phrasings of what is of no interest: none, default, or a `FILE`, one a line, # for comments")
+	flags.BoolVar(&f.subtractEmpty, "subtract-empty", false, "take from each query what templates without a name have in common; scores fall")
+	f.modelFlags.add(cmd)
+	flags.IntVar(&f.threads, "threads", 0, "CPU threads of one operation, `N`; 0 is one for each processor, and fewer are faster where others use them")
+	flags.IntVar(&f.batch, "batch", detect.DefaultBatch, "encode `N` crops or phrases at once, which bounds a GPU's memory; a CPU always takes 16")
+	flags.IntVar(&f.together, "batch-pictures", 0, fmt.Sprintf("take `N` pictures through the models together; 0 is 1 on a CPU, where more gain nothing, and %d on a GPU", detect.DefaultPictures))
+	flags.StringVar(&f.textCache, "text-cache", defaultTextCache(), "keep the queries' embeddings in `DIR` for later runs; \"\" keeps none")
+	_ = cmd.MarkFlagDirname("text-cache") // fails for an unknown flag only
+	flags.IntVar(&f.proposals, "proposals", detect.DefaultProposals, "at most `N` candidate boxes of a picture")
+	f.crop = addChoice(cmd, "crop", "how a box becomes CLIP's square, by its centre, its whole in another shape, or its whole with a margin",
+		string(pixels.CropCLIP), string(pixels.CropSquash), string(pixels.CropPad))
+	flags.Float64SliceVar(&f.contexts, "crop-context", []float64{1}, "scale each box by `FACTOR,...` about its centre before cutting it out; the views of several are averaged")
+	flags.Lookup("crop-context").DefValue = "1" // in the help, in place of [1.000000]
+	var ranks []string
+	for _, rank := range detect.Ranks() {
+		ranks = append(ranks, string(rank))
+	}
+	f.rank = addChoice(cmd, "rank", "what the score is, the geometric or arithmetic mean of probability and objectness, or one alone", ranks...)
+}
+
+// plan checks everything that can be wrong in the flags; its errors are wrong usage.
+func (f *scoringFlags) plan(cmd *cobra.Command) (plan, error) {
+	p := plan{
+		options: detect.Options{
+			Models:        f.set(),
+			Device:        f.device,
+			DType:         f.dtype.value,
+			Proposals:     f.proposals,
+			Threads:       f.threads,
+			Batch:         f.batch,
+			Pictures:      f.together,
+			Progress:      phraseProgress(cmd.ErrOrStderr()),
+			TextCache:     f.textCache,
+			SubtractEmpty: f.subtractEmpty,
+			Logger:        logger(cmd),
+		},
+		params: detect.Params{Rank: detect.Rank(f.rank.value)},
+	}
+	switch {
+	case len(f.queries) == 0:
+		return p, errors.New("nothing to find: name it with --query, as in: clipdet detect -q dog photo.jpg")
+	case f.proposals < 1:
+		return p, fmt.Errorf("--proposals %d: want 1 or more", f.proposals)
+	case f.threads < 0:
+		return p, fmt.Errorf("--threads %d: want 0 (one for each processor) or more", f.threads)
+	case f.batch < 1:
+		return p, fmt.Errorf("--batch %d: want 1 or more", f.batch)
+	case f.together < 0 || f.together > maxTogether:
+		return p, fmt.Errorf("--batch-pictures %d: want 0 (as the device likes) to %d", f.together, maxTogether)
+	}
+	for _, context := range f.contexts {
+		crop := pixels.Crop{Mode: pixels.CropMode(f.crop.value), Context: context}
+		if !(context > 0) {
+			return p, fmt.Errorf("--crop-context %v: want factors above 0, as in 1,1.5", context)
+		}
+		if err := crop.Check(); err != nil {
+			return p, fmt.Errorf("--crop-context: %w", err)
+		}
+		p.options.Crops = append(p.options.Crops, crop)
+	}
+	if err := f.check(); err != nil {
+		return p, err
+	}
+	tokenizer, err := prompt.NewTokenizer()
+	if err != nil {
+		return p, &failure{exitSetup, err}
+	}
+	if p.options.Templates, err = readTemplates(f.templates); err != nil {
+		return p, err
+	}
+	if p.options.Background, err = readBackground(f.background, tokenizer); err != nil {
+		return p, err
+	}
+	p.queries, err = parseQueries(f.queries, p.options.Templates, tokenizer)
+	return p, err
+}
+
+func readTemplates(which string) ([]string, error) {
+	switch which {
+	case "none":
+		return prompt.BareName(), nil
+	case "", "default":
+		return prompt.Templates(), nil
+	case "many":
+		return prompt.ManyTemplates(), nil
+	}
+	file, err := os.Open(which)
+	if err != nil {
+		return nil, fmt.Errorf("--templates: %w (want none, default, many or a file)", err)
+	}
+	defer file.Close()
+	templates, err := prompt.ParseTemplates(file)
+	if err != nil {
+		return nil, fmt.Errorf("--templates %s: %w", which, err)
+	}
+	return templates, nil
+}
+
+func readBackground(which string, tokenizer *prompt.Tokenizer) ([]string, error) {
+	switch which {
+	case "none":
+		return []string{}, nil
+	case "", "default":
+		return prompt.Background(), nil
+	}
+	file, err := os.Open(which)
+	if err != nil {
+		return nil, fmt.Errorf("--background: %w (want none, default or a file)", err)
+	}
+	defer file.Close()
+	phrases, err := prompt.ParsePhrases(file)
+	if err == nil {
+		err = encode(tokenizer, phrases)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--background %s: %w", which, err)
+	}
+	return phrases, nil
+}
+
+// encode tries texts on the tokenizer, so that one that is too long is found at once.
+func encode(tokenizer *prompt.Tokenizer, texts []string) error {
+	for _, text := range texts {
+		if _, err := tokenizer.Encode(text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parseQueries reads the queries, and the pictures that are their examples.
+func parseQueries(args, templates []string, tokenizer *prompt.Tokenizer) ([]detect.Query, error) {
+	var queries []detect.Query
+	seen := map[string]bool{}
+	pictures := map[string]image.Image{}
+	for _, arg := range args {
+		typed, err := prompt.ParseQuery(arg)
+		if err != nil {
+			return nil, fmt.Errorf("--query: %w", err)
+		}
+		if seen[typed.Name] {
+			return nil, fmt.Errorf("--query: %q is given twice; put its phrases in one, as in NAME=PHRASE|PHRASE", typed.Name)
+		}
+		seen[typed.Name] = true
+		query := detect.Query{Name: typed.Name, Phrases: typed.Phrases, Weights: typed.Weights, Negatives: typed.Negatives}
+		for _, e := range typed.Examples {
+			example, err := readExample(e, pictures)
+			if err != nil {
+				return nil, fmt.Errorf("--query %q: %w", typed.Name, err)
+			}
+			query.Examples = append(query.Examples, example)
+		}
+		phrases, err := typed.Phrasings(templates)
+		if err == nil {
+			err = errors.Join(encode(tokenizer, phrases), encode(tokenizer, typed.Negatives))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--query %q: %w", typed.Name, err)
+		}
+		queries = append(queries, query)
+	}
+	return queries, nil
+}
+
+// readExample decodes an example's picture, if it isn't among pictures.
+func readExample(e prompt.Example, pictures map[string]image.Image) (detect.Example, error) {
+	picture := pictures[e.Path]
+	if picture == nil {
+		decoded, err := pixels.DecodeFile(e.Path, pixels.Limits{})
+		if err != nil {
+			return detect.Example{}, err
+		}
+		picture, pictures[e.Path] = decoded, decoded
+	}
+	size := picture.Bounds().Size()
+	if e.Box != nil && e.Box.Clip(size.X, size.Y).Empty() {
+		return detect.Example{}, fmt.Errorf("the box of %s has no part of the picture, which is %d x %d pixels", e, size.X, size.Y)
+	}
+	return detect.Example{Image: picture, Box: e.Box, Weight: e.Weight, Name: strings.TrimPrefix(e.String(), "@")}, nil
+}

@@ -1,0 +1,237 @@
+// Package calibration finds thresholds for the answer "not there", and keeps them.
+//
+// A query's score in pictures in which it is not says how high a score means nothing.
+// Its threshold is set so that a share of those pictures, the quantile, stays under it;
+// of pictures like them, about as many will. That holds for the same models and the
+// same way of scoring alone, so a [Calibration] says what it was made with and gives
+// its thresholds to nothing else.
+//
+// It needs no libtorch. Values may be used concurrently, as long as none is changed.
+package calibration
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+)
+
+// ErrCalibration is wrapped by every error of this package: a file that is none or of
+// another version, numbers out of range, and scores that it isn't about.
+var ErrCalibration = errors.New("unusable calibration")
+
+// Version is that of the format that this package reads and writes.
+const Version = 1
+
+// DefaultQuantile is a customary share of pictures without a thing in which nothing is
+// found: 1 of 100 false alarms.
+const DefaultQuantile = 0.99
+
+// Scoring is all that scores depend on but the picture.
+type Scoring struct {
+	Models        Models   `json:"models"`
+	Rank          string   `json:"rank"`      // what the score is
+	Proposals     int      `json:"proposals"` // candidate boxes, of which the best counts
+	Crops         []Crop   `json:"crops"`
+	Templates     []string `json:"templates"`
+	Background    []string `json:"background"`
+	SubtractEmpty bool     `json:"subtract_empty"`
+	Queries       []Query  `json:"queries"`
+}
+
+// Models are the digests of the three archives.
+type Models struct {
+	RPN   string `json:"rpn"`
+	Image string `json:"image"`
+	Text  string `json:"text"`
+}
+
+// Crop is a view of each box.
+type Crop struct {
+	Mode    string  `json:"mode"`
+	Context float64 `json:"context"`
+}
+
+// Query is a name and what describes or shows it.
+type Query struct {
+	Name  string   `json:"name"`
+	Parts []string `json:"parts"` // none: the templates
+}
+
+// Threshold is the least score of one query that means something.
+type Threshold struct {
+	Query     string  `json:"query"`
+	Threshold float32 `json:"threshold"`
+	Pictures  int     `json:"pictures"` // without the thing, that it was found from
+}
+
+// Calibration is one threshold for each query of a Scoring, in the same order.
+type Calibration struct {
+	Version    int         `json:"version"`
+	Scoring    Scoring     `json:"scoring"`
+	Quantile   float64     `json:"quantile"` // above 0, up to 1
+	Thresholds []Threshold `json:"thresholds"`
+}
+
+// New finds the thresholds. negatives are, by the queries' names, the best score of the
+// query in each picture in which it is not. A threshold is the least float32 above the
+// score at place ⌈quantile n⌉ of n in ascending order: at least that share of the
+// scores lies under it. With n below 1/(1-quantile) that is all of them.
+func New(scoring Scoring, quantile float64, negatives map[string][]float32) (Calibration, error) {
+	c := Calibration{Version: Version, Scoring: scoring, Quantile: quantile}
+	if !(quantile > 0 && quantile <= 1) {
+		return c, fmt.Errorf("%w: the quantile is %v, not above 0 and up to 1", ErrCalibration, quantile)
+	}
+	for _, query := range scoring.Queries {
+		scores := slices.Clone(negatives[query.Name])
+		if len(scores) == 0 {
+			return c, fmt.Errorf("%w: no picture without %q; give some", ErrCalibration, query.Name)
+		}
+		slices.Sort(scores)
+		// The product may come out a little above the whole number that it is.
+		place := max(1, int(math.Ceil(quantile*float64(len(scores))-1e-9)))
+		above := math.Nextafter32(scores[place-1], float32(math.Inf(1)))
+		if above == 0 { // which would ask for nothing
+			above = math.SmallestNonzeroFloat32
+		}
+		c.Thresholds = append(c.Thresholds, Threshold{query.Name, above, len(scores)})
+	}
+	return c, c.check()
+}
+
+// Read reads what WriteJSON wrote. Every error but the reader's own wraps
+// [ErrCalibration]: what is no such JSON or has more or other fields, another version,
+// numbers out of range, and thresholds that aren't one for each query.
+func Read(r io.Reader) (Calibration, error) {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return Calibration{}, err
+	}
+	var version struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(data, &version); err != nil {
+		return Calibration{}, fmt.Errorf("%w: it is not the JSON of one: %w", ErrCalibration, err)
+	}
+	if version.Version != Version {
+		return Calibration{}, fmt.Errorf("%w: it is of version %d, and this program reads %d; calibrate again", ErrCalibration, version.Version, Version)
+	}
+	var c Calibration
+	decoder := json.NewDecoder(strings.NewReader(string(data)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&c); err != nil {
+		return Calibration{}, fmt.Errorf("%w: %w", ErrCalibration, err)
+	}
+	if err := c.check(); err != nil {
+		return Calibration{}, err
+	}
+	return c, nil
+}
+
+// WriteJSON writes c as JSON, after the checks of Read.
+func (c Calibration) WriteJSON(w io.Writer) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(c)
+}
+
+func (c Calibration) check() error {
+	finite := func(v float64) bool { return v-v == 0 }
+	switch {
+	case c.Version != Version:
+		return fmt.Errorf("%w: it is of version %d, not %d", ErrCalibration, c.Version, Version)
+	case !(c.Quantile > 0 && c.Quantile <= 1):
+		return fmt.Errorf("%w: the quantile is %v, not above 0 and up to 1", ErrCalibration, c.Quantile)
+	case len(c.Scoring.Queries) == 0:
+		return fmt.Errorf("%w: it has no query", ErrCalibration)
+	case len(c.Thresholds) != len(c.Scoring.Queries):
+		return fmt.Errorf("%w: %d thresholds for %d queries", ErrCalibration, len(c.Thresholds), len(c.Scoring.Queries))
+	}
+	for _, crop := range c.Scoring.Crops {
+		if !finite(crop.Context) {
+			return fmt.Errorf("%w: a crop's context is %v", ErrCalibration, crop.Context)
+		}
+	}
+	seen := make(map[string]bool)
+	for i, t := range c.Thresholds {
+		switch {
+		case t.Query != c.Scoring.Queries[i].Name:
+			return fmt.Errorf("%w: threshold %d is of %q, and query %d is %q", ErrCalibration, i+1, t.Query, i+1, c.Scoring.Queries[i].Name)
+		case seen[t.Query]:
+			return fmt.Errorf("%w: %q is there twice", ErrCalibration, t.Query)
+		case !finite(float64(t.Threshold)):
+			return fmt.Errorf("%w: the threshold of %q is %v", ErrCalibration, t.Query, t.Threshold)
+		}
+		seen[t.Query] = true
+	}
+	return nil
+}
+
+// For gives the thresholds by the queries' names, for scores that are made as asked. It
+// fails with [ErrCalibration], naming the first difference, where the models, the rank
+// or the scoring are others, and where a query is not among c's or is made of other
+// parts. A cosine depends on its own query alone. The other scores are of a softmax,
+// so for them the queries must be the same, in any order.
+func (c Calibration) For(asked Scoring) (map[string]float32, error) {
+	was := c.Scoring
+	type difference struct {
+		what      string
+		was, asks any
+		same      bool
+	}
+	softmax := asked.Rank != "cosine"
+	for _, d := range []difference{
+		{"the region proposal network", was.Models.RPN, asked.Models.RPN, was.Models.RPN == asked.Models.RPN},
+		{"CLIP's image tower", was.Models.Image, asked.Models.Image, was.Models.Image == asked.Models.Image},
+		{"CLIP's text tower", was.Models.Text, asked.Models.Text, was.Models.Text == asked.Models.Text},
+		{"the rank", was.Rank, asked.Rank, was.Rank == asked.Rank},
+		{"the number of proposals", was.Proposals, asked.Proposals, was.Proposals == asked.Proposals},
+		{"the crops", was.Crops, asked.Crops, slices.Equal(was.Crops, asked.Crops)},
+		{"the templates", was.Templates, asked.Templates, slices.Equal(was.Templates, asked.Templates)},
+		{"the background", was.Background, asked.Background, !softmax || slices.Equal(was.Background, asked.Background)},
+		{"the subtraction of empty templates", was.SubtractEmpty, asked.SubtractEmpty, was.SubtractEmpty == asked.SubtractEmpty},
+	} {
+		if !d.same {
+			return nil, fmt.Errorf("%w: it was made with another value of %s: %s, not %s; calibrate again",
+				ErrCalibration, d.what, short(d.was), short(d.asks))
+		}
+	}
+	thresholds := make(map[string]float32)
+	for _, query := range asked.Queries {
+		at := slices.IndexFunc(was.Queries, func(q Query) bool { return q.Name == query.Name })
+		if at < 0 {
+			return nil, fmt.Errorf("%w: it has no query %q; calibrate again with it", ErrCalibration, query.Name)
+		}
+		if !slices.Equal(query.Parts, was.Queries[at].Parts) {
+			return nil, fmt.Errorf("%w: it was made with another query %q: %s, not %s; calibrate again",
+				ErrCalibration, query.Name, short(was.Queries[at].Parts), short(query.Parts))
+		}
+		thresholds[query.Name] = c.Thresholds[at].Threshold
+	}
+	if softmax {
+		for _, query := range was.Queries {
+			if _, ok := thresholds[query.Name]; !ok {
+				return nil, fmt.Errorf("%w: it was made with the query %q too, and probabilities depend on all; ask for it, or calibrate again without it",
+					ErrCalibration, query.Name)
+			}
+		}
+	}
+	return thresholds, nil
+}
+
+// short is the start of a value's text.
+func short(v any) string {
+	const most = 60
+	text := []rune(fmt.Sprintf("%v", v))
+	if len(text) > most {
+		return string(text[:most]) + "..."
+	}
+	return string(text)
+}

@@ -1,0 +1,44 @@
+package detect
+
+import (
+	"fmt"
+
+	"github.com/clipdet/clipdet/pkg/calibration"
+	"github.com/clipdet/clipdet/pkg/pixels"
+)
+
+// Scoring says what the scores of queries depend on under params, for the thresholds of
+// a calibration: [calibration.New] takes it with the Scores of Result.Presence in
+// pictures without the queries, and Calibration.For gives Params.Thresholds for it.
+// It fails as Match does for queries and params that can't be used.
+func (d *Detector) Scoring(queries *Queries, params Params) (calibration.Scoring, error) {
+	params, err := params.withDefaults()
+	if err != nil {
+		return calibration.Scoring{}, fmt.Errorf("detect: %w", err)
+	}
+	if queries == nil || queries.detector != d {
+		return calibration.Scoring{}, fmt.Errorf("detect: %w: they are of another detector", ErrQuery)
+	}
+	s := calibration.Scoring{
+		Models: calibration.Models{
+			RPN: d.files.RPN.Manifest.Digest, Image: d.files.Image.Manifest.Digest, Text: d.files.Text.Manifest.Digest,
+		},
+		Rank:          string(params.Rank),
+		Proposals:     d.options.Proposals,
+		Templates:     append([]string{}, d.options.Templates...),
+		Background:    append([]string{}, d.options.Background...),
+		SubtractEmpty: d.options.SubtractEmpty,
+		Queries:       append([]calibration.Query{}, queries.entries...),
+	}
+	for _, crop := range d.options.Crops {
+		c := calibration.Crop{Mode: string(crop.Mode), Context: crop.Context}
+		if c.Mode == "" {
+			c.Mode = string(pixels.CropCLIP)
+		}
+		if c.Context == 0 {
+			c.Context = 1
+		}
+		s.Crops = append(s.Crops, c)
+	}
+	return s, nil
+}

@@ -1,0 +1,160 @@
+package detect
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"image"
+	"strconv"
+
+	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/calibration"
+	"github.com/clipdet/clipdet/pkg/pixels"
+	"github.com/clipdet/clipdet/pkg/prompt"
+	"github.com/clipdet/clipdet/pkg/torch"
+)
+
+// Query is what to look for: a name, and optionally what describes or shows it.
+type Query struct {
+	// Name is what detections are labelled with.
+	Name string
+	// Phrases describe the thing, each taken as it is. If there are neither phrases nor
+	// examples, Name is filled into the templates instead.
+	Phrases []string
+	// Weights are those of the phrases in the mean, each above 0, which count by their
+	// ratios; nil is 1 each.
+	Weights []float32
+	// Negatives describe what the thing is not, each taken as it is. They are further
+	// classes in the softmax of this query alone, so that they lower its Probability
+	// where they fit a box better; its Cosine stays.
+	Negatives []string
+	// Examples show the thing. CLIP's cosine of two pictures is far greater than that of
+	// a picture and a phrase, so that a query with examples wins the softmax against one
+	// with phrases alone: show all queries, or none, or rank by cosine.
+	Examples []Example
+}
+
+// Example is a picture of a thing, or a box of it.
+type Example struct {
+	// Image is the caller's and isn't changed.
+	Image image.Image
+	// Box is where the thing is, in pixels of the picture, as edges; nil is all of it.
+	Box *box.Box
+	// Weight is that in the mean of the query, above 0; 0 is 1.
+	Weight float32
+	// Name is what a Detection says as its Phrase, with an @ before it; "" is the
+	// example's place, from 1.
+	Name string
+}
+
+// Phrasings are the texts whose embeddings are averaged for q: its phrases, or its name
+// filled into the templates, or none where there are examples alone. It fails with
+// prompt.ErrQuery and prompt.ErrUTF8 for a text or weight that can't be used.
+func (q Query) Phrasings(templates []string) ([]string, error) {
+	text := prompt.Query{Name: q.Name, Phrases: q.Phrases, Weights: q.Weights, Negatives: q.Negatives}
+	for i, e := range q.Examples {
+		text.Examples = append(text.Examples, prompt.Example{Path: e.label(i)[1:], Box: e.Box, Weight: e.Weight})
+	}
+	return text.Phrasings(templates)
+}
+
+func (e Example) label(i int) string {
+	if e.Name == "" {
+		return "@" + strconv.Itoa(i+1)
+	}
+	return "@" + e.Name
+}
+
+func (q Query) labels() []string {
+	labels := make([]string, len(q.Examples))
+	for i, e := range q.Examples {
+		labels[i] = e.label(i)
+	}
+	return labels
+}
+
+// weights are those of q's phrasings, which may be templates, and then of its examples;
+// their sum, and the sum of the phrasings' alone.
+func (q Query) weights(phrasings int) (weights []float64, total, texts float64) {
+	for i := range phrasings {
+		w := 1.0
+		if len(q.Weights) > 0 {
+			w = float64(q.Weights[i])
+		}
+		weights, texts = append(weights, w), texts+w
+	}
+	total = texts
+	for _, e := range q.Examples {
+		w := float64(e.Weight)
+		if w == 0 {
+			w = 1
+		}
+		weights, total = append(weights, w), total+w
+	}
+	return weights, total, texts
+}
+
+// picturedExample is an example, decoded.
+type picturedExample struct {
+	picture *pixels.RGB
+	box     box.Box
+}
+
+// pictures are q's examples, checked.
+func (q Query) pictures() ([]picturedExample, error) {
+	var found []picturedExample
+	for i, e := range q.Examples {
+		picture, err := pixels.FromImage(e.Image)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.label(i), err)
+		}
+		b := box.Box{X1: float32(picture.Width), Y1: float32(picture.Height)}
+		if e.Box != nil {
+			b = *e.Box
+		}
+		if b.Clip(picture.Width, picture.Height).Empty() {
+			return nil, fmt.Errorf("%w: the box %v of %s has no part of the picture, which is %d x %d pixels",
+				ErrQuery, b, e.label(i), picture.Width, picture.Height)
+		}
+		found = append(found, picturedExample{picture, b})
+	}
+	return found, nil
+}
+
+// entry says what q is made of, for a calibration. The pictures are those of the examples.
+func (q Query) entry(pictures []picturedExample) calibration.Query {
+	made := calibration.Query{Name: q.Name}
+	weights, _, _ := q.weights(len(q.Phrases))
+	add := func(text string, weight float64) {
+		made.Parts = append(made.Parts, text+"::"+strconv.FormatFloat(weight, 'g', -1, 32))
+	}
+	for i, phrase := range q.Phrases {
+		add(phrase, weights[i])
+	}
+	for i, p := range pictures {
+		add(fmt.Sprintf("@sha256:%x#%v,%v,%v,%v", sha256.Sum256(p.picture.Pix), p.box.X0, p.box.Y0, p.box.X1, p.box.Y1),
+			weights[len(q.Phrases)+i])
+	}
+	for _, negative := range q.Negatives {
+		made.Parts = append(made.Parts, "-"+negative)
+	}
+	return made
+}
+
+// embedExamples puts the examples' embeddings after those of texts [P,D], which is the
+// zero Tensor where P is 0: [P+E,D].
+func (d *Detector) embedExamples(s *torch.Scope, texts torch.Tensor, examples []picturedExample) torch.Tensor {
+	if len(examples) == 0 {
+		return texts
+	}
+	var all []torch.Tensor
+	if texts != (torch.Tensor{}) {
+		all = append(all, texts)
+	}
+	for _, e := range examples {
+		all = append(all, s.Within(func() torch.Tensor {
+			var timings Timings // Queries.Took has it
+			return d.embed(s, []sight{{pixels.Upload(s, e.picture), e.picture.Width, e.picture.Height, []box.Box{e.box}}}, &timings)
+		}))
+	}
+	return s.Cat(0, all...)
+}

@@ -1,0 +1,139 @@
+package detect
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/clipdet/clipdet/pkg/box"
+)
+
+// candidate is a proposal that reaches a query's threshold.
+type candidate struct {
+	query    int
+	at       int // its place in the ranking
+	proposal int
+	box      box.Box // of the proposal, and where votes moved it to
+	score    float32 // as ranked, and as soft NMS lowered it
+}
+
+// suppress gives the candidates that stay, of lists that have one query each, best first.
+func (r *Regions) suppress(lists [][]candidate, thresholds []float32, params Params) []candidate {
+	boxes := r.boxes()
+	groups := lists
+	if params.contained() {
+		contained := box.NewContained(boxes, params.Contained)
+		groups = make([][]candidate, len(lists))
+		for q, list := range lists {
+			groups[q] = only(list, contained.NMS(proposals(list), 0))
+		}
+	}
+	limit := params.TopK
+	if params.Agnostic {
+		groups, limit = [][]candidate{bestOfEach(groups, len(boxes))}, 0
+	}
+
+	keep := func(list []candidate) []candidate {
+		if limit > 0 {
+			return list[:min(limit, len(list))]
+		}
+		return list
+	}
+	switch {
+	case params.SoftNMS > 0:
+		decay := box.NewDecay(boxes, params.SoftNMS)
+		keep = func(list []candidate) []candidate { return lowered(list, decay, thresholds, limit) }
+	case params.NMS < 1:
+		overlaps := box.NewOverlaps(boxes, params.NMS)
+		keep = func(list []candidate) []candidate { return only(list, overlaps.NMS(proposals(list), limit)) }
+	}
+
+	var kept []candidate
+	counts := make([]int, len(lists))
+	for _, list := range groups {
+		for _, c := range keep(list) {
+			if counts[c.query]++; params.TopK > 0 && counts[c.query] > params.TopK {
+				continue
+			}
+			c.box = boxes[c.proposal]
+			kept = append(kept, c)
+		}
+	}
+	if params.BoxVoting > 0 {
+		for q, list := range lists {
+			vote(kept, q, list, boxes, params.BoxVoting)
+		}
+	}
+	return kept
+}
+
+func proposals(list []candidate) []int {
+	order := make([]int, len(list))
+	for i, c := range list {
+		order[i] = c.proposal
+	}
+	return order
+}
+
+// only gives the candidates of a list whose proposals were kept, in the same order.
+func only(list []candidate, kept []int) []candidate {
+	found := make([]candidate, 0, len(kept))
+	for _, c := range list {
+		if len(found) < len(kept) && kept[len(found)] == c.proposal {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// lowered does soft NMS. What falls under its query's threshold goes.
+func lowered(list []candidate, decay *box.Decay, thresholds []float32, limit int) []candidate {
+	scores := make([]float32, len(list))
+	of := make(map[int]candidate, len(list)) // proposals are in a list once
+	for i, c := range list {
+		scores[i], of[c.proposal] = c.score, c
+	}
+	var found []candidate
+	kept, scores := decay.NMS(proposals(list), scores, limit)
+	for i, proposal := range kept {
+		c := of[proposal]
+		c.score = scores[i]
+		if threshold := thresholds[c.query]; threshold == 0 || c.score >= threshold {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// bestOfEach gives, of each of n proposals, the candidate with the greatest score, best
+// first. Of equal ones the earlier query has it.
+func bestOfEach(lists [][]candidate, n int) []candidate {
+	best := make([]*candidate, n)
+	for _, list := range lists {
+		for i, c := range list {
+			if has := best[c.proposal]; has == nil || c.score > has.score {
+				best[c.proposal] = &list[i]
+			}
+		}
+	}
+	var found []candidate
+	for _, c := range best {
+		if c != nil {
+			found = append(found, *c)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(b.score, a.score) })
+	return found
+}
+
+// vote moves the kept boxes of query number q to the mean of its candidates around them.
+func vote(kept []candidate, q int, list []candidate, boxes []box.Box, iou float64) {
+	voters, scores := make([]box.Box, len(list)), make([]float32, len(list))
+	for i, c := range list {
+		voters[i], scores[i] = boxes[c.proposal], c.score
+	}
+	for i, c := range kept {
+		if c.query == q {
+			kept[i].box = box.Vote(c.box, voters, scores, iou)
+		}
+	}
+}
