@@ -3,10 +3,11 @@
     ./setup-libtorch.sh python bench/compare.py [--json FILE] [--images DIR] [--quick]
 
 Three do the same work in turn, several rounds, each round on other pictures: reference.py ("notebook": float32, one
-crop at a time), tuned.py (what a good engineer writes in PyTorch, in the type that clipdet takes here) and clipdet,
-from files to ranked boxes, models loaded and queries embedded before. clipdet draws three pictures of each besides,
-the others none. The weights are random ones of ViT-B/32, RN50 and fasterrcnn_resnet50_fpn: they detect nothing, and
-take the same time.
+crop and one phrasing at a time), tuned.py (what a good engineer writes in PyTorch, in the type that clipdet takes
+here, queries embedded before) and clipdet, from files to ranked boxes, models loaded and queries embedded before.
+clipdet draws three pictures of each besides, the others none. The weights of ViT-B/32, RN50 and
+fasterrcnn_resnet50_fpn are random ones: they detect nothing, and take the same time. The built-in models have their
+own, and run on their scenes.
 
 A ratio above 1 says how many times as fast clipdet is. non_module_share is what clipdet's wall time has besides the
 models' forwards; crop_share is what cutting crops takes of it.
@@ -27,8 +28,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
+import archives
 import reference
 import stages
 import tuned
@@ -47,17 +50,39 @@ SEED = 1
 
 @dataclass(frozen=True)
 class Setting:
-    """What is compared: a CLIP beside fasterrcnn_resnet50_fpn, and how many boxes are encoded."""
+    """A CLIP beside fasterrcnn_resnet50_fpn, or the built-in models, and how many boxes are encoded."""
 
-    clip: str
+    clip: str | None
     proposals: int
 
     @property
     def name(self) -> str:
-        return f"{self.clip}, {self.proposals} proposals"
+        return f"{self.clip or 'built-in models'}, {self.proposals} proposals"
 
 
-SETTINGS = [Setting("ViT-B/32", 300), Setting("ViT-B/32", 100), Setting("ViT-B/32", 1000), Setting("RN50", 300)]
+SETTINGS = [
+    Setting("ViT-B/32", 300),
+    Setting("ViT-B/32", 100),
+    Setting("ViT-B/32", 1000),
+    Setting("RN50", 300),
+    Setting(None, 300),
+]
+
+BUILTIN = stages.ROOT / "pkg" / "model" / "builtin"
+
+SCENES = stages.ROOT / "testdata" / "scenes"
+
+Queries = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The two ways in Python, each from a picture to its detections, and clipdet's flags for the same models."""
+
+    embed: Callable[[list[str]], Tensor]
+    notebook: Callable[[Image.Image, Queries, int], list[reference.Detection]]
+    tuned: Callable[[Image.Image, Queries, int], list[reference.Detection]]
+    flags: list[str]
 
 
 @dataclass
@@ -86,7 +111,7 @@ class Seconds:
         }
 
 
-def models(name: str, folder: Path) -> reference.Models:
+def exported(name: str, folder: Path, dtype: str) -> Contest:
     """Random models in memory, and the same ones exported into a folder in float32 and bfloat16."""
     weights = Weights(f"random, seed {SEED}", "0" * 64, "none: random", "torch.manual_seed")
     detector, _ = detectors.from_seed("fasterrcnn_resnet50_fpn", SEED)
@@ -94,11 +119,24 @@ def models(name: str, folder: Path) -> reference.Models:
         torch.manual_seed(SEED)
         model = towers.Model(name).build()
     size, look = model.visual.image_size, model.visual.preprocess_cfg
-    for dtype in ("float32", "bfloat16"):
-        rpn.export(folder, copy.deepcopy(detector), "fasterrcnn_resnet50_fpn", weights, dtype)
-        clip.export(folder, towers.pair(name, copy.deepcopy(model)), weights, dtype)
+    for each in ("float32", "bfloat16"):
+        rpn.export(folder, copy.deepcopy(detector), "fasterrcnn_resnet50_fpn", weights, each)
+        clip.export(folder, towers.pair(name, copy.deepcopy(model)), weights, each)
     preprocess = reference.open_clip.image_transform(size, False, look["mean"], look["std"])
-    return reference.Models(detector, model, preprocess)
+    plain = reference.Models(detector, model, preprocess)
+    fast = tuned.Tuned(plain, getattr(torch, dtype))
+    return Contest(
+        lambda phrasings: reference.embed_query(model, phrasings),
+        lambda picture, queries, count: reference.detect(plain, picture, queries, count),
+        fast.detect,
+        ["--models", str(folder)],
+    )
+
+
+def builtin(dtype: str) -> Contest:
+    """The built-in models, which clipdet takes without a flag."""
+    plain, fast = archives.Archives(BUILTIN), archives.Archives(BUILTIN, dtype)
+    return Contest(plain.embed_query, plain.notebook, fast.tuned, [])
 
 
 def timed(detect: Callable[[Path], object], pictures: list[Path]) -> float:
@@ -109,20 +147,20 @@ def timed(detect: Callable[[Path], object], pictures: list[Path]) -> float:
     return (time.perf_counter() - start) / len(pictures)
 
 
-def bench(programs: Path, folder: Path, setting: Setting, pictures: list[Path], dtype: str) -> dict:
+def bench(programs: Path, folder: Path, contest: Contest, setting: Setting, pictures: list[Path], dtype: str) -> dict:
     """What "clipdet bench" says of one round."""
     report = folder / "bench.json"
     asked = [argument for query in QUERIES for argument in ("-q", query)]
-    command = [str(programs / "clipdet"), "bench", "--models", str(folder), "--dtype", dtype, "--rounds", "1", *asked]
+    command = [str(programs / "clipdet"), "bench", *contest.flags, "--dtype", dtype, "--rounds", "1", *asked]
     command += ["--warm-up", "1", "--batch-sizes", "", "--proposals", str(setting.proposals), "--json", str(report)]
     subprocess.run([*command, *map(str, pictures)], check=True, capture_output=True)
     return json.loads(report.read_text())
 
 
-def agree(programs: Path, folder: Path, setting: Setting, picture: Path, found: list[reference.Detection]) -> float:
+def agree(programs: Path, contest: Contest, setting: Setting, picture: Path, found: list[reference.Detection]) -> float:
     """How far the best cosine of a query is from the notebook's at most, in float32."""
     asked = [argument for query in QUERIES for argument in ("-q", query)]
-    command = ["detect", "--models", str(folder), "--dtype", "float32", *asked, "--rank", "cosine", "--nms", "1"]
+    command = ["detect", *contest.flags, "--dtype", "float32", *asked, "--rank", "cosine", "--nms", "1"]
     command += ["--proposals", str(setting.proposals), "--top-k", "1", "--text-cache", "", str(picture)]
     best = {one["query"]: one["cosine"] for one in json.loads(stages.run(programs / "clipdet", command))["detections"]}
     wanted: dict[str, float] = {}
@@ -132,30 +170,33 @@ def agree(programs: Path, folder: Path, setting: Setting, picture: Path, found: 
 
 
 def compare(
-    setting: Setting, programs: Path, folder: Path, base: reference.Models, rounds: list[list[Path]]
-) -> tuple[Seconds, float, str]:
-    """All rounds of a setting; the largest difference of cosines; the type that clipdet took."""
+    setting: Setting, programs: Path, folder: Path, contest: Contest, rounds: list[list[Path]]
+) -> tuple[Seconds, float]:
+    """All rounds of a setting, and the largest difference of cosines, looked at in each round."""
     templates = stages.templates(programs)
     texts = dict(reference.phrasings(query, templates) for query in QUERIES)
-    dtype = "bfloat16" if fast_bfloat16() else "float32"
-    other = tuned.Tuned(base, getattr(torch, dtype))
-    queries: dict[str, Tensor] = {name: other.embed_query(phrasings) for name, phrasings in texts.items()}
+    queries: Queries = {name: contest.embed(phrasings) for name, phrasings in texts.items()}
     count, seconds, off = setting.proposals, Seconds(), 0.0
-    other.detect(reference.read(rounds[0][0]), queries, count)  # to warm up
+    contest.tuned(reference.read(rounds[0][0]), queries, count)  # to warm up
     for i, pictures in enumerate(rounds):
-        seconds.notebook.append(
-            timed(lambda path: reference.detect(base, reference.read(path), queries, count), pictures)
-        )
-        seconds.tuned.append(timed(lambda path: other.detect(reference.read(path), queries, count), pictures))
-        ours = bench(programs, folder, setting, pictures, "auto")
+        found: list[reference.Detection] = []
+
+        def notebook(path: Path, found: list[reference.Detection] = found) -> None:
+            found[:] = contest.notebook(reference.read(path), queries, count)
+
+        start = time.perf_counter()
+        for phrasings in texts.values():
+            contest.embed(phrasings)
+        embedding = (time.perf_counter() - start) / len(pictures)
+        seconds.notebook.append(embedding + timed(notebook, pictures))
+        seconds.tuned.append(timed(lambda path: contest.tuned(reference.read(path), queries, count), pictures))
+        ours = bench(programs, folder, contest, setting, pictures, "auto")
         seconds.ours.append(1 / ours["throughput"]["images_per_s"]["median"])
-        exact = bench(programs, folder, setting, pictures, "float32")
+        exact = bench(programs, folder, contest, setting, pictures, "float32")
         seconds.ours_float32.append(1 / exact["throughput"]["images_per_s"]["median"])
         seconds.non_module.append(1 - ours["rounds"]["module_share"]["median"])
         seconds.crop.append(ours["rounds"]["crop_share"]["median"])
-        if i == 0:
-            found = reference.detect(base, reference.read(pictures[0]), queries, count)
-            off = agree(programs, folder, setting, pictures[0], found)
+        off = max(off, agree(programs, contest, setting, pictures[-1], found))
         took = [seconds.notebook[-1], seconds.tuned[-1], seconds.ours[-1], seconds.ours_float32[-1]]
         print(
             f"{setting.name}: round {i + 1} of {len(rounds)}: seconds of notebook, tuned, ours, ours in float32:",
@@ -163,12 +204,17 @@ def compare(
             file=sys.stderr,
             flush=True,
         )
-    return seconds, off, dtype
+    return seconds, off
 
 
 def fast_bfloat16() -> bool:
     """Whether clipdet takes bfloat16 on this processor."""
     return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
+
+
+def grouped(pictures: list[Path], quick: bool) -> list[list[Path]]:
+    """Rounds of three pictures, or one of one."""
+    return [pictures[:1]] if quick and pictures else [pictures[i : i + 3] for i in range(0, len(pictures), 3)]
 
 
 def main(arguments: list[str]) -> None:
@@ -177,20 +223,24 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--images", type=Path, metavar="DIR", default=stages.ROOT / "testdata" / "photos")
     parser.add_argument("--quick", action="store_true", help="one picture and the first setting alone: some minutes")
     chosen = parser.parse_args(arguments)
-    pictures = sorted(chosen.images.glob("*.jpg"))
-    each = 1 if chosen.quick else 3
-    rounds = [pictures[i : i + each] for i in range(0, len(pictures), each)][: 1 if chosen.quick else None]
-    if not rounds:
+    dtype = "bfloat16" if fast_bfloat16() else "float32"
+    photos = grouped(sorted(chosen.images.glob("*.jpg")), chosen.quick)
+    if not photos:
         parser.error(f"--images {chosen.images}: there is no *.jpg")
-    answer: dict = {"threads": torch.get_num_threads(), "pictures": sum(map(len, rounds)), "settings": {}}
+    answer: dict = {"dtype": dtype, "threads": torch.get_num_threads(), "settings": {}}
+    answer["pictures"] = sum(map(len, photos))
     with tempfile.TemporaryDirectory() as scratch:
         programs = Path(scratch) / "programs"
         stages.build(programs)
         for setting in SETTINGS[: 1 if chosen.quick else None]:
-            folder = Path(scratch) / setting.clip.replace("/", "-")
-            base = models(setting.clip, folder)
+            folder = Path(scratch) / (setting.clip or "built-in").replace("/", "-")
+            folder.mkdir(exist_ok=True)
+            if setting.clip:
+                contest, rounds = exported(setting.clip, folder, dtype), photos
+            else:
+                contest, rounds = builtin(dtype), grouped(sorted(SCENES.glob("*.jpg")), chosen.quick)
             few = rounds if setting is SETTINGS[0] else rounds[:3]
-            seconds, off, answer["dtype"] = compare(setting, programs, folder, base, few)
+            seconds, off = compare(setting, programs, folder, contest, few)
             answer["settings"][setting.name] = {**seconds.summary(), "cosine_difference": off, "seconds": vars(seconds)}
     answer |= next(iter(answer["settings"].values()))
     for name, figures in answer["settings"].items():

@@ -72,11 +72,12 @@ func ReadCSV(r io.Reader, limits Limits) ([]Record, error) {
 		if errors.Is(err, io.EOF) && n > 1 {
 			return pictures.records, nil
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			err = g.fail(err)
-		} else if n == 1 {
+		case n == 1:
 			place, err = places(row)
-		} else {
+		default:
 			var d detect.Detection
 			var image string
 			if image, d, err = parseRow(row, place); err == nil {

@@ -1,0 +1,80 @@
+"""The method of reference.py, plain and tuned, on clipdet's own archives in PyTorch: what compare.py sets the built-in
+models against, which exist as TorchScript alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import normalize
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import center_crop, pil_to_tensor, resize
+
+from reference import Box, Detection, open_clip, rectangle
+
+
+class Archives:
+    """The three archives of a folder, the image tower in a type that is there."""
+
+    def __init__(self, folder: Path, dtype: str = "float32") -> None:
+        name = "clip-image.pt" if dtype == "float32" else f"clip-image.{dtype}.pt"
+        extra = {"manifest.json": ""}
+        self.network = torch.jit.load(folder / "rpn.pt").eval()
+        self.image = torch.jit.load(folder / name, _extra_files=extra).eval()
+        self.text = torch.jit.load(folder / "clip-text.pt").eval()
+        self.size = json.loads(extra["manifest.json"])["input_size"]
+
+    @torch.inference_mode()
+    def embed_query(self, phrasings: list[str]) -> Tensor:
+        """The mean of the phrasings' unit embeddings, of unit length again [D]."""
+        each = [self.text(open_clip.tokenize([text]))[0] for text in phrasings]
+        return normalize(torch.stack(each).mean(0), dim=0)
+
+    @torch.inference_mode()
+    def notebook(self, picture: Image.Image, queries: dict[str, Tensor], proposals: int) -> list[Detection]:
+        """As reference.detect: one crop at a time, by Pillow."""
+        boxes = self._propose(picture, proposals).tolist()
+        return ranked(boxes, torch.stack([self._embed_box(picture, tuple(box)) for box in boxes]), queries)
+
+    @torch.inference_mode()
+    def tuned(
+        self, picture: Image.Image, queries: dict[str, Tensor], proposals: int, batch: int = 64
+    ) -> list[Detection]:
+        """As tuned.Tuned.detect: crops as tensors, encoded in batches."""
+        boxes, pixels = self._propose(picture, proposals), pil_to_tensor(picture)
+        crops = torch.stack([self._crop(pixels, tuple(box)) for box in boxes.tolist()])
+        return ranked(boxes.tolist(), torch.cat([self.image(part / 255) for part in crops.split(batch)]), queries)
+
+    def _propose(self, picture: Image.Image, limit: int) -> Tensor:
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+        rows, counts = self.network(pixels, torch.tensor([pixels.shape[2:]]))
+        return rows[0, : int(counts[0]), :4][:limit]
+
+    def _embed_box(self, picture: Image.Image, box: Box) -> Tensor:
+        crop = picture.crop(rectangle(box, *picture.size))
+        scale = self.size / min(crop.size)
+        width, height = (self.size if side == min(crop.size) else int(side * scale) for side in crop.size)
+        crop = crop.resize((width, height), Image.Resampling.BICUBIC)
+        left, top = round((width - self.size) / 2), round((height - self.size) / 2)
+        crop = crop.crop((left, top, left + self.size, top + self.size))
+        return self.image(torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None] / 255)[0]
+
+    def _crop(self, pixels: Tensor, box: Box) -> Tensor:
+        left, top, right, bottom = rectangle(box, pixels.shape[2], pixels.shape[1])
+        crop = resize(pixels[:, top:bottom, left:right], [self.size], InterpolationMode.BICUBIC, antialias=True)
+        return center_crop(crop, [self.size, self.size])
+
+
+def ranked(boxes: list, regions: Tensor, queries: dict[str, Tensor]) -> list[Detection]:
+    """The boxes for each query by cosine, best first: regions [boxes,D]."""
+    found = []
+    for name, embedding in queries.items():
+        cosines = regions @ embedding
+        found += [
+            Detection(name, tuple(boxes[i]), cosines[i].item()) for i in cosines.argsort(descending=True).tolist()
+        ]
+    return found

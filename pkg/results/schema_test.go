@@ -1,0 +1,184 @@
+package results
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// compiled is schema.json; with strict it takes no field that it doesn't name.
+func compiled(t *testing.T, strict bool) *jsonschema.Schema {
+	t.Helper()
+	document, err := jsonschema.UnmarshalJSON(strings.NewReader(Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strict {
+		for name, part := range document.(map[string]any)["$defs"].(map[string]any) {
+			if len(part.(map[string]any)["properties"].(map[string]any)) == 0 {
+				t.Fatalf("schema.json: %s has no properties", name)
+			}
+			part.(map[string]any)["additionalProperties"] = false
+		}
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.DefaultDraft(jsonschema.Draft4) // $schema has to say that it is 2020-12
+	if err := compiler.AddResource("schema.json", document); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := compiler.Compile("schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+func valid(t *testing.T, schema *jsonschema.Schema, text string) error {
+	t.Helper()
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	if err != nil {
+		t.Fatalf("%v:\n%s", err, text)
+	}
+	return schema.Validate(value)
+}
+
+// TestSchemaNamesEveryFieldThatIsWritten also fails where a field is added to a Record and forgotten in schema.json.
+func TestSchemaNamesEveryFieldThatIsWritten(t *testing.T) {
+	schema := compiled(t, true)
+	for _, records := range [][]Record{three(), hard(), nil} {
+		if err := valid(t, schema, written(t, "json list", records)); err != nil {
+			t.Errorf("a list of %d: %v", len(records), err)
+		}
+		for _, r := range records {
+			if err := valid(t, schema, written(t, "jsonl", []Record{r})); err != nil {
+				t.Errorf("%q: %v", r.Image, err)
+			}
+		}
+	}
+}
+
+// TestSchemaRefuses takes away each field and gives each another type: the schema refuses it, and so does the reader.
+func TestSchemaRefuses(t *testing.T) {
+	schema := compiled(t, false)
+	object := strings.ReplaceAll(goldenFound, "LEAD", "")
+	if err := valid(t, schema, strings.Replace(object, "{", `{"later":1,`, 1)); err != nil {
+		t.Errorf("a field of a later version: %v", err)
+	}
+	broken := 0
+	refuse := func(name string, value any) {
+		text, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		broken++
+		if valid(t, schema, string(text)) == nil {
+			t.Errorf("%s: the schema takes %s", name, text)
+		}
+		if _, err := read("json", strings.NewReader(string(text)), Limits{}); err == nil {
+			t.Errorf("%s: the reader takes %s", name, text)
+		}
+	}
+	picture := func() map[string]any {
+		var v map[string]any
+		if err := json.Unmarshal([]byte(object), &v); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	for field := range picture() {
+		without, other := picture(), picture()
+		delete(without, field)
+		other[field] = true
+		refuse("without "+field, without)
+		refuse("a boolean "+field, []any{other})
+	}
+	for field := range picture()["detections"].([]any)[1].(map[string]any) {
+		without, other := picture(), picture()
+		delete(without["detections"].([]any)[1].(map[string]any), field)
+		other["detections"].([]any)[1].(map[string]any)[field] = true
+		refuse("a detection without "+field, without)
+		refuse("a detection with a boolean "+field, other)
+	}
+	for _, field := range []string{"width", "height", "proposals"} {
+		negative := picture()
+		negative[field] = -1
+		refuse("a negative "+field, negative)
+	}
+	both := picture()
+	both["error"] = "e"
+	refuse("an error with results", both)
+	refuse("an error without a text", map[string]any{"image": "a", "error": ""})
+	refuse("a number", 7)
+	if broken != 2*6+2*8+3+3 {
+		t.Errorf("%d broken objects were tried, want one or two for each of 6 and 8 fields", broken)
+	}
+}
+
+// TestFormatsPage reads the examples of FORMATS.md: they are of the same picture and fit the schema.
+func TestFormatsPage(t *testing.T) {
+	page, err := os.ReadFile("FORMATS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blocks []string
+	for _, match := range regexp.MustCompile("(?s)```(?:json|jsonl|csv|text)\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
+		blocks = append(blocks, match[1])
+	}
+	if len(blocks) != 8 {
+		t.Fatalf("FORMATS.md has %d examples, want 8", len(blocks))
+	}
+	schema := compiled(t, true)
+	for _, block := range blocks[:3] {
+		if err := valid(t, schema, block); err != nil {
+			t.Errorf("%v\n%s", err, block)
+		}
+	}
+	var ids COCOIDs
+	if err := json.Unmarshal([]byte(blocks[4]), &ids); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{"classes.txt": blocks[6], "labels/scene-020.txt": blocks[7]} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	picture := Picture{"testdata/images/scene-020.jpg", 640, 480}
+	formats := map[string][]Record{}
+	for name, read := range map[string]func() ([]Record, error){
+		"native JSON": func() ([]Record, error) { return read("json", strings.NewReader(blocks[0]), Limits{}) },
+		"JSON Lines":  func() ([]Record, error) { return read("jsonl", strings.NewReader(blocks[2]), Limits{}) },
+		"COCO":        func() ([]Record, error) { return ReadCOCO(strings.NewReader(blocks[3]), ids, Limits{}) },
+		"CSV":         func() ([]Record, error) { return ReadCSV(strings.NewReader(blocks[5]), Limits{}) },
+		"YOLO":        func() ([]Record, error) { return ReadYOLO(dir, map[string]Picture{"scene-020": picture}, Limits{}) },
+	} {
+		records, err := read()
+		if err != nil || len(records) != 1 || records[0].Image != picture.Image || len(records[0].Detections) != 2 {
+			t.Fatalf("%s: got %+v and %v, want one record of %s with two detections", name, records, err, picture.Image)
+		}
+		formats[name] = records
+	}
+	want := formats["native JSON"][0].Detections
+	for _, name := range slices.Sorted(maps.Keys(formats)) {
+		for i, d := range formats[name][0].Detections {
+			if d.Query != want[i].Query || d.Score != want[i].Score || d.Box.IoU(want[i].Box) < 0.99999 {
+				t.Errorf("%s, detection %d: got %s %v at %v, want %s %v at %v", name, i+1, d.Query, d.Score, d.Box, want[i].Query, want[i].Score, want[i].Box)
+			}
+		}
+		if name == "CSV" && !reflect.DeepEqual(formats[name][0].Detections, want) {
+			t.Errorf("CSV: got %+v, want %+v", formats[name][0].Detections, want)
+		}
+	}
+}
