@@ -29,6 +29,7 @@ type evalFlags struct {
 	shard         string
 	megapixels    int
 	memory        int // MiB
+	ablate        bool
 }
 
 func evalCommand() *cobra.Command {
@@ -57,12 +58,18 @@ something else is refused. --shard I/N does each Nth picture, from the Ith on, a
 same kind of device gives the same --json and --results, to the byte, however often
 it was interrupted.
 
+--ablate prints a Markdown table instead: AP, AP50, AR100 and the time of the flags as
+they are, and with one of them changed at a time (templates, crops, background, ranks,
+suppression). Pictures are encoded again only where crops or the background change.
+--json has its numbers; nothing is kept to go on from.
+
 A picture that can't be read is named on stderr and left out: the numbers are of the
 others, and the exit code is 1. No score is too low to count, unless --threshold says
 so. EVAL.md beside the command's source tells what each number means.`,
 		Example: `  clipdet eval --images val2017 --annotations instances_val2017.json --models models --json coco.json
   clipdet eval --images scenes --annotations scenes/instances.json --gt-boxes --html report
   clipdet eval --images val2017 --annotations lvis_v1_val.json --shard 2/8 --records shard2.jsonl
+  clipdet eval --images scenes --annotations scenes/instances.json --ablate
   clipdet eval merge --annotations lvis_v1_val.json --json lvis.json shard*.jsonl`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -79,6 +86,7 @@ so. EVAL.md beside the command's source tells what each number means.`,
 	flags.StringVar(&f.phrasings, "phrasings", "", "`FILE` of phrases for categories, NAME=PHRASE|PHRASE a line")
 	flags.BoolVar(&f.boxes, "gt-boxes", false, "also classify the boxes of the ground truth, as if the proposals were perfect")
 	flags.IntVar(&f.maxDetections, "max-detections", 0, "keep the `N` best detections of a picture; 0 is as many as count, 100, or 300 where not everything is annotated")
+	flags.BoolVar(&f.ablate, "ablate", false, "measure how much each part of scoring adds: a table of the flags as they are and with one changed")
 	flags.StringVar(&f.shard, "shard", "1/1", "do each Nth picture, from the Ith on, `I/N`")
 	flags.IntVar(&f.megapixels, "max-megapixels", 100, "refuse pictures of more than `N` million pixels")
 	flags.IntVar(&f.memory, "memory", defaultMemory, "keep at most `N` MiB of decoded pictures waiting; the models' memory comes on top")
@@ -169,15 +177,12 @@ func (f *evalFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	if f.queries, err = truth.asked(f.phrasings); err != nil {
 		return err
 	}
-	p, err := f.plan(cmd)
+	if f.ablate {
+		return f.runAblation(cmd, truth, part)
+	}
+	p, err := f.evalPlan(cmd, truth)
 	if err != nil {
-		return fmt.Errorf("the categories of %s are asked for: %w", f.annotations, err)
-	}
-	if f.maxDetections == 0 {
-		f.maxDetections = truth.counted()
-	}
-	if p.params.TopK == 0 || p.params.TopK > f.maxDetections {
-		p.params.TopK = f.maxDetections // more can't be among the best of all
+		return err
 	}
 	ctx := cmd.Context()
 	detector, queries, err := p.open(ctx)
@@ -205,4 +210,19 @@ func (f *evalFlags) run(cmd *cobra.Command, _ []string) (err error) {
 		return err
 	}
 	return f.report(cmd, truth, run.images, made, records.found)
+}
+
+// evalPlan is the plan of the flags as eval takes it: queries for the categories, and as many detections as count.
+func (f *evalFlags) evalPlan(cmd *cobra.Command, t *truth) (plan, error) {
+	p, err := f.plan(cmd)
+	if err != nil {
+		return p, fmt.Errorf("the categories of %s are asked for: %w", f.annotations, err)
+	}
+	if f.maxDetections == 0 {
+		f.maxDetections = t.counted()
+	}
+	if p.params.TopK == 0 || p.params.TopK > f.maxDetections {
+		p.params.TopK = f.maxDetections // more can't be among the best of all
+	}
+	return p, nil
 }

@@ -50,7 +50,7 @@ func (e *evalRun) all(ctx context.Context) error {
 	room := newRoom(e.flags.memory, max(e.plan.options.Pictures, detect.DefaultPictures))
 	stream := job{inputs: inputs}
 	images := stream.keep(fitting(todo, decodeAhead(ctx, inputs, e.limits, min(4, runtime.GOMAXPROCS(0)), room), room))
-	left := pace{since: time.Now(), said: time.Now()}
+	left := newPace()
 	n := 0
 	for result, err := range e.detector.DetectAll(ctx, images, e.queries, e.plan.params) {
 		if n == len(todo) || err != nil && ctx.Err() != nil {
@@ -149,6 +149,8 @@ func (e *evalRun) given(ctx context.Context, picture image.Image, boxes []box.Bo
 
 // pace says, where no bar does, how long a run still takes.
 type pace struct{ since, said time.Time }
+
+func newPace() pace { return pace{time.Now(), time.Now()} }
 
 // paceEvery is how often: a log of a day's run has some 1,000 lines of it.
 const paceEvery = 90 * time.Second
