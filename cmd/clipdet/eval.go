@@ -66,7 +66,7 @@ suppression). Pictures are encoded again only where crops or the background chan
 A picture that can't be read is named on stderr and left out: the numbers are of the
 others, and the exit code is 1. No score is too low to count, unless --threshold says
 so. EVAL.md beside the command's source tells what each number means.`,
-		Example: `  clipdet eval --images val2017 --annotations instances_val2017.json --models models --json coco.json
+		Example: `  clipdet eval --images val2017 --annotations instances_val2017.json --json coco.json
   clipdet eval --images scenes --annotations scenes/instances.json --gt-boxes --html report
   clipdet eval --images val2017 --annotations lvis_v1_val.json --shard 2/8 --records shard2.jsonl
   clipdet eval --images scenes --annotations scenes/instances.json --ablate
