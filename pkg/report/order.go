@@ -1,0 +1,89 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/clipdet/clipdet/pkg/eval"
+)
+
+// WorstFirst gives the indices of a.Images, those with the most errors first: annotations without a match, then
+// wrong detections that score above the image's best right one, then all wrong ones. Equals keep their order.
+func WorstFirst(a *eval.Analysis) []int {
+	type weight struct{ missed, above, wrong int }
+	weights, order := make([]weight, len(a.Images)), make([]int, len(a.Images))
+	for i, image := range a.Images {
+		order[i] = i
+		w, right := &weights[i], false
+		for _, v := range image.Annotations {
+			if v.Kind != eval.Correct && v.Kind != eval.Ignored {
+				w.missed++
+			}
+		}
+		for _, v := range image.Detections {
+			switch v.Kind {
+			case eval.Correct:
+				right = true
+			case eval.Ignored:
+			default:
+				w.wrong++
+				if !right && len(image.Annotations) > 0 {
+					w.above++
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(order, func(i, k int) int {
+		a, b := weights[i], weights[k]
+		return cmp.Or(cmp.Compare(b.missed, a.missed), cmp.Compare(b.above, a.above), cmp.Compare(b.wrong, a.wrong))
+	})
+	return order
+}
+
+// Entries makes the entries of a data set, without their pictures and proposals: the detections and annotations of an
+// image with the verdicts of a, an analysis of d. Each makes one when it is asked, and they may be used in any order.
+type Entries struct {
+	d          *eval.Dataset
+	categories map[int64]string
+	a          *eval.Analysis
+}
+
+// NewEntries prepares the entries of d. It fails with ErrContent where a isn't of d.
+func NewEntries(d *eval.Dataset, a *eval.Analysis) (*Entries, error) {
+	if len(a.Images) != len(d.Images) {
+		return nil, fmt.Errorf("%w: the analysis has %d images, the data set %d", ErrContent, len(a.Images), len(d.Images))
+	}
+	e := &Entries{d, make(map[int64]string), a}
+	for _, c := range d.Categories {
+		e.categories[c.ID] = c.Name
+	}
+	return e, nil
+}
+
+// Entry is that of the i-th image, without picture and proposals. detection gives the detection that is
+// the result of an index, of which the verdict, annotation and IoU are filled in here; an index of a that d has no
+// annotation for is ErrContent.
+func (e *Entries) Entry(i int, detection func(result int) Detection) (Entry, error) {
+	image, verdicts := e.d.Images[i], e.a.Images[i]
+	to := Entry{File: image.FileName, Width: image.Width, Height: image.Height}
+	place := map[int]int{-1: -1}
+	for _, v := range verdicts.Annotations {
+		if v.Annotation < 0 || v.Annotation >= len(e.d.Annotations) {
+			return to, fmt.Errorf("%w: the analysis is of annotation %d, the data set has %d", ErrContent, v.Annotation, len(e.d.Annotations))
+		}
+		a := &e.d.Annotations[v.Annotation]
+		place[v.Annotation] = len(to.Annotations)
+		to.Annotations = append(to.Annotations, Annotation{e.categories[a.CategoryID], a.BBox.Box(), v.Kind, v.Cause})
+	}
+	for _, v := range verdicts.Detections {
+		at, ok := place[v.Annotation]
+		if !ok {
+			return to, fmt.Errorf("%w: a verdict is about annotation %d, which is of another image", ErrContent, v.Annotation)
+		}
+		d := detection(v.Result)
+		d.Kind, d.Annotation, d.IoU = v.Kind, at, v.IoU
+		to.Detections = append(to.Detections, d)
+	}
+	return to, nil
+}
