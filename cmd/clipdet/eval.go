@@ -82,7 +82,7 @@ so. EVAL.md beside the command's source tells what each number means.`,
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	f.evalOutputs.add(cmd)
-	flags.StringVar(&f.records, "records", "", "keep what was found in each picture in `FILE`, to go on from (default: beside --json or --results, NAME.records.jsonl)")
+	flags.StringVar(&f.records, "records", "", "keep what was found in each picture in `FILE`, to go on from (default: beside --json, --results or --html, NAME.records.jsonl)")
 	flags.StringVar(&f.phrasings, "phrasings", "", "`FILE` of phrases for categories, NAME=PHRASE|PHRASE a line")
 	flags.BoolVar(&f.boxes, "gt-boxes", false, "also classify the boxes of the ground truth, as if the proposals were perfect")
 	flags.IntVar(&f.maxDetections, "max-detections", 0, "keep the `N` best detections of a picture; 0 is as many as count, 100, or 300 where not everything is annotated")
@@ -104,7 +104,9 @@ func (f *evalOutputs) add(cmd *cobra.Command) {
 	flags.StringVar(&f.annotations, "annotations", "", "ground truth: COCO's instances, a JSON `FILE`")
 	flags.StringVar(&f.json, "json", "", "write all numbers to `FILE`")
 	flags.StringVar(&f.results, "results", "", "write the detections to `FILE`, in COCO's format of results")
+	flags.StringVar(&f.html, "html", "", "write a page of it all into `DIR`, with the pictures that have the most errors")
 	_ = cmd.MarkFlagDirname("images") // fails for an unknown flag only, as the next
+	_ = cmd.MarkFlagDirname("html")
 	for _, name := range []string{"annotations", "json", "results"} {
 		_ = cmd.MarkFlagFilename(name, "json")
 	}
@@ -114,6 +116,13 @@ func (f *evalOutputs) add(cmd *cobra.Command) {
 func (f *evalOutputs) check() error {
 	if f.annotations == "" {
 		return errors.New("no ground truth: name COCO's instances with --annotations FILE")
+	}
+	if f.images != "" {
+		if info, err := os.Stat(f.images); err != nil {
+			return fmt.Errorf("--images: %w", err)
+		} else if !info.IsDir() {
+			return fmt.Errorf("--images %s: it is no directory", f.images)
+		}
 	}
 	for _, file := range []struct{ flag, path string }{{"--json", f.json}, {"--results", f.results}, {"--records", f.records}} {
 		if file.path == "" {
@@ -131,7 +140,7 @@ func (f *evalOutputs) check() error {
 
 // recordsFile is where the records are kept: as --records says, or beside what is written; "" is nowhere.
 func (f *evalOutputs) recordsFile() string {
-	for _, path := range []string{f.json, f.results} {
+	for _, path := range []string{f.json, f.results, strings.TrimRight(f.html, "/")} {
 		if f.records == "" && path != "" {
 			return strings.TrimSuffix(path, filepath.Ext(path)) + ".records.jsonl"
 		}
@@ -143,13 +152,9 @@ func (f *evalFlags) check(cmd *cobra.Command) error {
 	if err := f.evalOutputs.check(); err != nil {
 		return err
 	}
-	switch info, err := os.Stat(f.images); {
+	switch {
 	case f.images == "":
 		return errors.New("no pictures: name their directory with --images DIR")
-	case err != nil:
-		return fmt.Errorf("--images: %w", err)
-	case !info.IsDir():
-		return fmt.Errorf("--images %s: it is no directory", f.images)
 	case cmd.Flags().Changed("query"):
 		return errors.New("--query: the categories of --annotations are the queries; --phrasings FILE says how they are asked")
 	case f.maxDetections < 0:

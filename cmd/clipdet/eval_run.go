@@ -45,7 +45,7 @@ func (e *evalRun) all(ctx context.Context) error {
 	case done > 0:
 		progress.say("%d of %d pictures are done already", done, len(e.images))
 	case e.records.file == nil:
-		progress.say("an interrupted run can't go on: nothing is kept without --records, --json or --results")
+		progress.say("an interrupted run can't go on: nothing is kept without --records, --json, --results or --html")
 	}
 	room := newRoom(e.flags.memory, max(e.plan.options.Pictures, detect.DefaultPictures))
 	stream := job{inputs: inputs}

@@ -151,7 +151,7 @@ func same(t *testing.T, what, got, want string) {
 
 func TestEvalWritesWhatItMeasures(t *testing.T) {
 	set := toy(t, 6)
-	table := evaluates(t, tinyEval("--gt-boxes", "--json", "a.json", "--results", "r.json")...)
+	table := evaluates(t, tinyEval("--gt-boxes", "--json", "a.json", "--results", "r.json", "--html", "page")...)
 	var got evalNumbers
 	if err := json.Unmarshal([]byte(read(t, "a.json")), &got); err != nil {
 		t.Fatal(err)
@@ -205,7 +205,19 @@ func TestEvalWritesWhatItMeasures(t *testing.T) {
 		t.Error("--json has times, so it is another file each time")
 	}
 
-	again := evaluates(t, "eval", "merge", "--annotations", "instances.json", "--json", "b.json", "--results", "s.json", "a.records.jsonl")
+	again := evaluates(t, "eval", "merge", "--annotations", "instances.json", "--json", "b.json", "--results", "s.json",
+		"--images", "pictures", "--html", "again", "a.records.jsonl")
+	same(t, "measured again from the records", "again/index.html", "page/index.html")
+	for dir, want := range map[string]int{"page": 6, "again": 6} {
+		if drawn, err := filepath.Glob(dir + "/images/*.jpg"); err != nil || len(drawn) != want {
+			t.Errorf("%s has %d pictures (%v), want %d", dir, len(drawn), err, want)
+		}
+	}
+	for _, word := range []string{"Evaluation on instances.json", "bow_(weapon)", "a photo of the large red box.", "--proposals", "below/1.png"} {
+		if !strings.Contains(read(t, "page/index.html"), word) {
+			t.Errorf("the page lacks %q", word)
+		}
+	}
 	same(t, "measured again from the records", "b.json", "a.json")
 	same(t, "measured again from the records", "s.json", "r.json")
 	if again != table {
