@@ -201,6 +201,7 @@ func meanStages(records []results.Record) []evalStage {
 	for _, r := range records {
 		t := r.Timings
 		for k, took := range []time.Duration{t.Upload, t.RPN, t.Crop, t.Encode, t.Rank, t.Download} {
+			took = took.Truncate(time.Microsecond) // as they are kept
 			stages[k].MS += took.Seconds() * 1e3 / float64(len(records))
 		}
 	}
