@@ -7,6 +7,7 @@ usage() {
   cat <<'END'
 usage: setup-libtorch.sh [--python] [--verbose] [CMD ARG...]
        setup-libtorch.sh --env
+       setup-libtorch.sh --check PROGRAM
 
 Makes libtorch 2.1 ready, once, and runs CMD with the CGO_* environment set. Without CMD it says what it
 has and how it was found. CMD's exit code is its own; 2 is wrong usage, 3 a set-up that failed.
@@ -17,6 +18,8 @@ has and how it was found. CMD's exit code is its own; 2 is wrong usage, 3 a set-
   bash "$(go list -m -f '{{.Dir}}' github.com/clipdet/clipdet)/setup-libtorch.sh" go build ./...
 
   --env      print export lines for eval
+  --check    say why a program that was built so does not start: the system's linker ends it
+             ("error while loading shared libraries", "symbol lookup error") before it can say itself
   --python   also make the Python environment of torchscript/ and put it first on PATH
   --verbose  also say which CGO_* variables of yours are replaced
   --help     this text
@@ -372,6 +375,26 @@ make_python() {
   cp "$requirements" "$venv/requirements.txt"
 }
 
+# Says what the system's linker does not find for a program, and what to do.
+check_program() { # program
+  local said missing symbol where again="build it again with ./setup-libtorch.sh go build"
+  [[ -f $1 && -x $1 ]] || fail "$1 is no program"
+  [[ $1 == */* ]] || set -- "./$1"
+  said=$(LC_ALL=C ldd -r "$1" 2>&1) || fail "$1 can't be looked at: $said"
+  missing=$(sed -n 's/^[[:space:]]*\([^ ]*\) => not found.*/\1/p' <<<"$said" | sort -u | paste -sd ' ')
+  symbol=$(sed -n 's/^undefined symbol: \([^[:space:],]*\).*/\1/p' <<<"$said" | head -n 1)
+  where=$(sed -n 's/^.*libc10\.so => \([^ ]*\) .*/\1/p' <<<"$said" | head -n 1)
+  if [[ -n $missing ]]; then
+    where=$(readelf -d "$1" 2>/dev/null | sed -n 's/.*R[UN]*PATH.*\[\(.*\)\]/\1/p')
+    fail "$1 does not find $missing, which it was built to find in ${where:-an unknown folder}: put libtorch back there, name its lib folder in LD_LIBRARY_PATH, or $again"
+  elif [[ $symbol == *cxx11* ]]; then
+    fail "$1 was built for the new C++ ABI and finds a libtorch of the old one, ${where:-of unknown place} (it lacks $symbol): unset LD_LIBRARY_PATH, or $again"
+  elif [[ -n $symbol ]]; then
+    fail "$1 finds another libtorch than it was built with, ${where:-of unknown place} (it lacks $symbol): unset LD_LIBRARY_PATH, or $again"
+  fi
+  echo "$1 finds all its libraries${where:+; libtorch is in ${where%/*}}"
+}
+
 print_exports() {
   local name
   for name in "${exported[@]}"; do
@@ -398,6 +421,11 @@ main() {
   while [[ ${1:-} == -* ]]; do
     case $1 in
       --env) print=true ;;
+      --check)
+        (($# == 2)) || { say '--check takes one program' && exit 2; }
+        check_program "$2"
+        exit
+        ;;
       --python) python=true ;;
       --verbose) verbose=true ;;
       -h | --help) usage && exit ;;

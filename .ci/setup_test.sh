@@ -223,6 +223,28 @@ test_own_libtorch() {
   grep -q "2.1.0 cpu, new C++ ABI" report && grep -q -- '-D_GLIBCXX_USE_CXX11_ABI=1' report
 }
 
+# What a program meets whose libtorch was moved, or is another than it was built with.
+test_check_says_why_a_program_does_not_start() {
+  local torch=$ready/libtorch-2.1.2-cpu/torch flags
+  printf '#include <string>\nnamespace c10 { std::string demangle(const char *); }\nint main() { return c10::demangle("i").empty(); }\n' >main.cc
+  cp -al "$torch" torch
+  flags="-L$PWD/torch/lib -lc10 -Wl,-rpath,$PWD/torch/lib"
+  mkdir cxx11
+  echo 'namespace c10 { std::string demangle(const char *name) { return name; } }' >c10.cc
+  g++ -include string -shared -fPIC c10.cc -Wl,-soname,libc10.so -o cxx11/libc10.so
+  # shellcheck disable=SC2086 # flags are words
+  g++ -D_GLIBCXX_USE_CXX11_ABI=0 main.cc -o old $flags && g++ main.cc -o new -Lcxx11 $flags
+  ./old
+  equal 'a program that starts' "$("$setup" --check ./old)" "./old finds all its libraries; libtorch is in $PWD/torch/lib"
+  expect 3 'was built for the new C\+\+ ABI .*demangleB5cxx11' "$setup" --check ./new
+  echo 'int other;' | gcc -shared -x c - -Wl,-soname,libc10.so -o libc10.so
+  expect 3 "finds another libtorch than it was built with, $PWD/libc10.so .*unset LD_LIBRARY_PATH" env LD_LIBRARY_PATH="$PWD" "$setup" --check old
+  rm -r torch
+  expect 3 "does not find libc10.so, which it was built to find in $PWD/torch/lib: put libtorch back" "$setup" --check ./old
+  expect 3 'none is no program' "$setup" --check ./none
+  expect 2 'takes one program' "$setup" --check
+}
+
 CLIPDET_HOME=$ready
 export CLIPDET_HOME
 "$setup" true

@@ -81,7 +81,7 @@ class Run:
         self._mean = Average(model, 0.998)
         self.first = 0
         if resume.exists():
-            state = torch.load(resume)
+            state = torch.load(resume, weights_only=True)
             if state["settings"] != settings:
                 raise ValueError(f"{resume} belongs to a run with {state['settings']}: remove it or use those settings")
             model.load_state_dict(state["model"])
@@ -101,7 +101,7 @@ class Run:
 
     def step(self, step: int, loss: torch.Tensor, text: str = "") -> None:
         """Learns from the loss of a step."""
-        rate = self._peak * min(1, (step + 1) / 150) * (0.5 + 0.5 * np.cos(np.pi * step / self._steps)) + 1e-6
+        rate = self._peak * min(1, (step + 1) / 150) * (0.5 + 0.5 * float(np.cos(np.pi * step / self._steps))) + 1e-6
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._optimiser.zero_grad(set_to_none=True)

@@ -173,7 +173,7 @@ def load(path: str) -> tuple[SmallCLIP, dict]:
 
     The token table, most of the text tower, comes in half precision, which is finer than what training settles.
     """
-    checkpoint = torch.load(path, map_location="cpu")
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     model = SmallCLIP(Config(**checkpoint["config"]))
     model.load_state_dict(checkpoint["state"])
     model.text.tokens.half()

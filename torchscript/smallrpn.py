@@ -107,7 +107,7 @@ def save(path: str, model: SmallRPN, notes: dict) -> None:
 
 def load(path: str) -> tuple[SmallRPN, dict]:
     """The model of a checkpoint, in evaluation mode, and its notes."""
-    checkpoint = torch.load(path, map_location="cpu")
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     model = SmallRPN(Config(**checkpoint["config"]))
     model.load_state_dict(checkpoint["state"])
     return model.eval(), checkpoint["notes"]

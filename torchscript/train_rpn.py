@@ -113,7 +113,7 @@ def train(out: Path, steps: int, batch: int, seed: int, leave_out: str, count: i
     settings = {"steps": steps, "batch": batch, "seed": seed, "leave_out": leave_out, "scenes": count, "peak": peak}
     first, resume = 0, out.with_suffix(".resume")
     if resume.exists():
-        state = torch.load(resume)
+        state = torch.load(resume, weights_only=True)
         if state["settings"] != settings:
             raise ValueError(f"{resume} belongs to a run with {state['settings']}: remove it or use those settings")
         model.load_state_dict(state["model"])
@@ -125,7 +125,7 @@ def train(out: Path, steps: int, batch: int, seed: int, leave_out: str, count: i
     for step in range(first, steps):
         rng = np.random.default_rng([seed, 1, step])
         torch.manual_seed(seed * 10**6 + step)  # torchvision's sampler of anchors draws from the global generator
-        rate = peak * min(1, (step + 1) / 100) * (0.5 + 0.5 * np.cos(np.pi * step / steps)) + 1e-6
+        rate = peak * min(1, (step + 1) / 100) * (0.5 + 0.5 * float(np.cos(np.pi * step / steps))) + 1e-6
         for group in optimiser.param_groups:
             group["lr"] = rate
         images, boxes = [], []

@@ -120,7 +120,7 @@ func (b *bench) round(ctx context.Context, detector *detect.Detector, queries *d
 	if b.flags.pictures {
 		job.pictures = newPictures(b.scratch, queries.Names())
 	}
-	images := job.keep(decodeAhead(ctx, inputs, pixels.Limits{}, min(4, runtime.GOMAXPROCS(0)), job.room))
+	images := job.keep(ctx, decodeAhead(ctx, inputs, pixels.Limits{}, min(4, runtime.GOMAXPROCS(0))))
 	outcomes := detector.DetectAll(ctx, images, queries, b.plan.params)
 	err = job.run(ctx, counting(outcomes, &sum))
 	return sum, err

@@ -331,7 +331,7 @@ func (r *benchReport) table() string {
 	}
 	line("versions   clipdet %s, %s, gotch %s, libtorch %s", r.Versions["clipdet"], r.Versions["go"], r.Versions["gotch"], r.Versions["libtorch"])
 	for _, m := range r.Models {
-		line("model      %s: %s in %s, digest %.12s", m.Kind, m.Architecture, m.DType, m.Digest)
+		line("model      %s: %s in %s, digest %.12s", m.Kind, printable(m.Architecture), m.DType, m.Digest)
 	}
 	line("work       %d pictures a round%s, %.2f megapixels, %.0f proposals each; %d queries, %d phrases",
 		w.Pictures, made(w), w.Megapixels, w.Proposals, w.Queries, w.Phrases)

@@ -127,7 +127,7 @@ func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 
-	progress := newProgress(cmd.ErrOrStderr(), "calibrating", len(inputs))
+	progress := newProgress(cmd.ErrOrStderr(), "detecting", len(inputs))
 	negatives, failed, err := bestScores(ctx, detector, queries, p.params, inputs, known, progress)
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	for _, t := range found.Thresholds {
 		if needed := int(math.Ceil(1/(1-f.quantile) - 1e-9)); f.quantile < 1 && t.Pictures < needed {
-			progress.say("%q: %d pictures are few for a quantile of %v, which needs %d: the threshold is above all their scores",
+			progress.say("%q: too few pictures, %d, for a quantile of %v, which needs %d: the threshold is above all their scores",
 				t.Query, t.Pictures, f.quantile, needed)
 		}
 	}
@@ -167,9 +167,7 @@ func (f *calibrateFlags) write(stdout io.Writer, found calibration.Calibration) 
 func bestScores(ctx context.Context, detector *detect.Detector, queries *detect.Queries, params detect.Params,
 	inputs []input, known *contents, progress progress) (scores map[string][]float32, failed int, err error) {
 	params.NMS, params.TopK = 1, 1 // nothing but the best counts
-	room := newRoom(defaultMemory, maxTogether)
-	stream := job{inputs: inputs}
-	images := stream.keep(decodeAhead(ctx, inputs, pixels.Limits{}, min(4, runtime.GOMAXPROCS(0)), room))
+	images := decodeAhead(ctx, inputs, pixels.Limits{}, min(4, runtime.GOMAXPROCS(0)))
 	scores = map[string][]float32{}
 	done := 0
 	for result, err := range detector.DetectAll(ctx, images, queries, params) {
@@ -177,7 +175,6 @@ func bestScores(ctx context.Context, detector *detect.Detector, queries *detect.
 			break
 		}
 		in := inputs[done]
-		room.give(<-stream.decoded)
 		done++
 		progress.step()
 		if err != nil {

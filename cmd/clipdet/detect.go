@@ -19,6 +19,7 @@ type detectFlags struct {
 	out        string
 	pictures   bool
 	megapixels int
+	megabytes  int
 	memory     int // MiB
 
 	calibration string
@@ -27,8 +28,9 @@ type detectFlags struct {
 // defaultMemory has room for hundreds of usual photos, and for some of the largest that are taken.
 const defaultMemory = 2048
 
-func detectCommand() *cobra.Command {
-	var f detectFlags
+func detectCommand() *cobra.Command { return new(detectFlags).command() }
+
+func (f *detectFlags) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "detect -q QUERY... [flags] IMAGE|DIR|GLOB...",
 		Short: "Find the queries in pictures",
@@ -64,9 +66,10 @@ Results go to stdout, and with --out also to DIR/detections.FORMAT:
   yolo   no stdout, but files in --out: DIR/classes.txt, a query a line, and for
          each NAME.jpg DIR/labels/NAME.txt, a line for each detection: class cx
          cy width height score, in shares of the picture's width and height
-'clipdet schema' prints the JSON Schema of json and jsonl. A box is
-[x0, y0, x1, y1] in pixels of the upright picture. Scores are in [0, 1], but for
-the cosine, which is in [-1, 1]:
+'clipdet schema' prints the JSON Schema of json and jsonl.
+
+A box is [x0, y0, x1, y1] in pixels of the upright picture. Scores are in [0, 1],
+but for the cosine, which is in [-1, 1]:
   cosine       of the box's and the query's embedding; of several views of a box
                (--crop-context 1,1.5) the mean is taken
   probability  softmax of the cosines, at CLIP's scale, over the queries, the
@@ -102,6 +105,7 @@ Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
 	_ = cmd.MarkFlagDirname("out") // fails for an unknown flag only
 	cmd.Flags().BoolVar(&f.pictures, "pictures", false, "draw three pictures of each into --out")
 	cmd.Flags().IntVar(&f.megapixels, "max-megapixels", 100, "refuse pictures of more than `N` million pixels")
+	cmd.Flags().IntVar(&f.megabytes, "max-megabytes", 512, "refuse files of pictures of more than `N` times 2^20 bytes")
 	cmd.Flags().IntVar(&f.memory, "memory", defaultMemory, "keep at most `N` MiB of decoded pictures waiting; the models' memory comes on top")
 	return cmd
 }
@@ -117,6 +121,8 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return errors.New("--format yolo needs --out DIR to write the labels into")
 	case f.megapixels < 1:
 		return fmt.Errorf("--max-megapixels %d: want 1 or more", f.megapixels)
+	case f.megabytes < 1:
+		return fmt.Errorf("--max-megabytes %d: want 1 or more", f.megabytes)
 	case f.memory < 1:
 		return fmt.Errorf("--memory %d: want 1 or more", f.memory)
 	case f.calibration != "" && cmd.Flags().Changed("threshold"):
@@ -144,7 +150,7 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	w, err := f.openResults(cmd.OutOrStdout(), several(args), labels)
 	if err != nil {
-		return err
+		return &failure{exitInputs, fmt.Errorf("write the results: %w", err)}
 	}
 	defer func() { err = errors.Join(err, w.end()) }()
 
@@ -156,7 +162,7 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if f.pictures {
 		job.pictures = newPictures(f.out, labels)
 	}
-	limits := pixels.Limits{Pixels: int64(f.megapixels) * 1e6}
-	images := job.keep(decodeAhead(ctx, inputs, limits, min(4, runtime.GOMAXPROCS(0)), job.room))
+	limits := pixels.Limits{Pixels: int64(f.megapixels) * 1e6, Bytes: int64(f.megabytes) << 20}
+	images := job.keep(ctx, decodeAhead(ctx, inputs, limits, min(4, runtime.GOMAXPROCS(0))))
 	return job.run(ctx, detector.DetectAll(ctx, images, queries, p.params))
 }

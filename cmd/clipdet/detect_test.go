@@ -34,6 +34,7 @@ type picture struct {
 	Proposals  int                `json:"proposals"`
 	Detections []detect.Detection `json:"detections"`
 	Timings    map[string]float64 `json:"timings_ms"`
+	Presence   []detect.Presence  `json:"presence"`
 	Error      string             `json:"error"`
 }
 

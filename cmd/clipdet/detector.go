@@ -20,13 +20,15 @@ const defaultThreshold = 0.75
 // modelFlags say which models run where.
 type modelFlags struct {
 	models string
+	lock   string
 	device string
 	dtype  *choice
 }
 
 func (f *modelFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.models, "models", "", "`DIR` of the three models (default: the built-in ones)")
-	_ = cmd.MarkFlagDirname("models") // fails for an unknown flag only
+	cmd.Flags().StringVar(&f.models, "models", "", "`DIR` of the three models, or a lock file (*.json) beside them (default: the built-in ones)")
+	cmd.Flags().StringVar(&f.lock, "lock", "", "lock `FILE` of --models that lies elsewhere; 'clipdet models lock' writes one")
+	_ = cmd.MarkFlagFilename("lock", "json") // fails for an unknown flag only
 	f.addDevice(cmd)
 	f.dtype = addChoice(cmd, "dtype", "the models' type of weights; auto is bfloat16 where there are such and the CPU multiplies it itself, else float32", model.Auto, model.Float32, model.BFloat16, model.Float16)
 }
@@ -42,14 +44,20 @@ func (f *modelFlags) check() error {
 	if !deviceName.MatchString(f.device) {
 		return fmt.Errorf("--device %q: want auto, cpu or cuda:N", f.device)
 	}
+	if f.lock != "" && (f.models == "" || isLock(f.models)) {
+		return fmt.Errorf("--lock %s: say with --models which directory it is for", f.lock)
+	}
 	return nil
 }
 
 func (f *modelFlags) set() model.Set {
-	if f.models == "" {
+	switch {
+	case f.models == "":
 		return builtin.Models()
+	case f.lock != "":
+		return model.Locked(f.lock, f.models)
 	}
-	return model.Dir(f.models)
+	return modelSet(f.models)
 }
 
 // maxTogether bounds what waits for its batch.
@@ -112,6 +120,7 @@ func (f *detectorFlags) plan(cmd *cobra.Command) (plan, error) {
 	p.params = detect.Params{
 		TopK: f.topK, Threshold: float32(f.threshold), Rank: p.params.Rank,
 		NMS: f.nms, Agnostic: f.agnostic, SoftNMS: f.softNMS, BoxVoting: f.boxVoting, Contained: f.contained,
+		MaxDetections: f.limits.detections,
 	}
 	if p.params.Rank == detect.RankCosine && !cmd.Flags().Changed("threshold") {
 		p.params.Threshold = -1
@@ -150,5 +159,5 @@ func setupFailure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return &failure{exitInputs, errors.New("interrupted before the first picture")}
 	}
-	return &failure{exitSetup, fmt.Errorf("%w\nRun 'clipdet doctor' to see what works here", err)}
+	return &failure{exitSetup, errors.Join(err, errors.New("run 'clipdet doctor' to see what works here"))}
 }

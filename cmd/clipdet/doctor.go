@@ -1,13 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,10 @@ func doctorCommand() *cobra.Command {
 		Short: "Say what works here and what does not, with the fix",
 		Long: `Checks what detection needs: the libraries, the device, memory, the cache, and
 the models, each of which answers its known answer. A line is "ok" or "problem",
-and a problem is followed by what to do about it; then the exit code is 3.`,
+and a problem is followed by what to do about it; then the exit code is 3.
+
+Where libtorch is missing or another than at the build, no program starts, not even
+this one: './setup-libtorch.sh --check ./clipdet' says why.`,
 		Example: `  clipdet doctor
   clipdet doctor --models models/vit-b-32 --device cuda:0`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -62,9 +66,10 @@ type finding struct {
 }
 
 func (f finding) String() string {
-	line := fmt.Sprintf("%-8s %-9s %s", "ok", f.name, f.detail)
+	detail, fix := printable(f.detail), printable(f.fix) // names of files are in both
+	line := fmt.Sprintf("%-8s %-9s %s", "ok", f.name, detail)
 	if f.fix != "" {
-		line = fmt.Sprintf("%-8s %-9s %s\n%18s fix: %s", "problem", f.name, f.detail, "", f.fix)
+		line = fmt.Sprintf("%-8s %-9s %s\n%18s fix: %s", "problem", f.name, detail, "", fix)
 	}
 	return strings.TrimRight(line, " ")
 }
@@ -84,63 +89,138 @@ func findLibtorch(*cobra.Command, *modelFlags) []finding {
 	if err != nil {
 		return []finding{{"libtorch", fmt.Sprintf("where it was loaded from can't be seen: %v", err), "run on Linux with /proc mounted"}}
 	}
-	version := cmp.Or(torch.Version(), "of unknown version")
-	found := []finding{{name: "libtorch", detail: version + " in " + filepath.Dir(cpu)}}
+	return []finding{libtorchFinding(torch.Version(), filepath.Dir(cpu))}
+}
+
+func libtorchFinding(version, dir string) finding {
+	found := finding{name: "libtorch", detail: cmp.Or(version, "of unknown version") + " in " + dir}
 	if !strings.HasPrefix(version, "2.1.") {
-		found[0].fix = "build and run with ./setup-libtorch.sh, which gets libtorch 2.1.2; gotch needs that version"
+		found.fix = "unset LD_LIBRARY_PATH, or build and run with ./setup-libtorch.sh, which gets libtorch 2.1.2; gotch needs that version"
 	}
 	return found
 }
 
 func findDevice(_ *cobra.Command, f *modelFlags) []finding {
+	driver, noDriver := os.ReadFile("/proc/driver/nvidia/version")
 	_, noCUDA := torch.Library("libtorch_cuda.so")
-	_, noDriver := os.Stat("/proc/driver/nvidia/version")
-	gpus := torch.CUDADevices()
-	detail := fmt.Sprintf("cpu (%d cores), %d GPUs", runtime.GOMAXPROCS(0), gpus)
-	if gpus == 0 && noCUDA != nil {
-		detail += " (this is the CPU variant)"
-	}
-	const rebuild = "build with CLIPDET_CUDA=1 ./setup-libtorch.sh go build ./cmd/clipdet"
 	device, err := torch.ParseDevice(f.device)
-	switch {
-	case err != nil && noDriver != nil:
-		return []finding{{"device", err.Error(), "install an NVIDIA driver, or use --device cpu"}}
-	case err != nil && noCUDA != nil:
-		return []finding{{"device", err.Error(), rebuild}}
-	case err != nil:
-		return []finding{{"device", err.Error(), fmt.Sprintf("name one of the %d GPUs that there are, from cuda:0, or use --device cpu", gpus)}}
-	case gpus == 0 && noDriver == nil && noCUDA != nil:
-		return []finding{{"device", detail + ", but there is an NVIDIA driver", rebuild}}
-	case gpus == 0 && noDriver == nil:
-		return []finding{{"device", detail + ", but there is an NVIDIA driver", "see whether nvidia-smi lists the GPU and CUDA_VISIBLE_DEVICES does not hide it"}}
-	}
-	return []finding{{name: "device", detail: fmt.Sprintf("%v is used; %s", device, detail)}}
+	return []finding{deviceFinding(deviceFacts{
+		asked: f.device, device: device, err: err, gpus: torch.CUDADevices(),
+		hasDriver: noDriver == nil, driver: driverVersion(string(driver)), hasCUDA: noCUDA == nil, libtorch: torch.Version(),
+	})}
 }
 
-// memoryNeeded is for the built-in models and a picture of some megapixels.
+// deviceFacts are what the choice of a device depends on.
+type deviceFacts struct {
+	asked     string       // by --device
+	device    torch.Device // that it means,
+	err       error        // or why it can't be had
+	gpus      int          // that libtorch sees
+	hasDriver bool         // NVIDIA's, in the kernel
+	driver    string       // its version, or "" where it can't be read
+	hasCUDA   bool         // libtorch_cuda is loaded
+	libtorch  string       // its version
+}
+
+func deviceFinding(m deviceFacts) finding {
+	detail := fmt.Sprintf("cpu (%d cores), %d GPUs", runtime.GOMAXPROCS(0), m.gpus)
+	if m.gpus == 0 && !m.hasCUDA {
+		detail += " (this is the CPU variant)"
+	}
+	const rebuild = "build with CLIPDET_CUDA=1 ./setup-libtorch.sh go build ./cmd/clipdet, or use --device cpu"
+	needed := driverNeeded(m.libtorch)
+	switch {
+	case m.asked == torch.CPU.String() || m.gpus > 0 && m.err == nil:
+		return finding{name: "device", detail: fmt.Sprintf("%v is used; %s", m.device, detail)}
+	case !m.hasDriver && m.err != nil:
+		return finding{"device", m.err.Error(), "install an NVIDIA driver, or use --device cpu"}
+	case !m.hasDriver:
+		return finding{name: "device", detail: fmt.Sprintf("%v is used; %s", m.device, detail)}
+	case m.gpus == 0 && m.driver != "" && older(m.driver, needed):
+		return finding{"device", fmt.Sprintf("%s, and the NVIDIA driver %s is too old for libtorch %s", detail, m.driver, m.libtorch),
+			fmt.Sprintf("install driver %s or later, or use --device cpu", needed)}
+	case !m.hasCUDA:
+		return finding{"device", detail + ", but there is an NVIDIA driver", rebuild}
+	case m.gpus == 0:
+		return finding{"device", detail + ", but there is an NVIDIA driver",
+			"see whether nvidia-smi lists the GPU and CUDA_VISIBLE_DEVICES does not hide it, or use --device cpu"}
+	}
+	return finding{"device", m.err.Error(), fmt.Sprintf("name one of the %d GPUs that there are, from cuda:0, or use --device cpu", m.gpus)}
+}
+
+var driverNumber = regexp.MustCompile(`\bNVRM version:.*?\s(\d{2,}(?:\.\d+)+)\s`)
+
+// driverVersion finds the driver's version in what its kernel module says of itself.
+func driverVersion(module string) string {
+	if found := driverNumber.FindStringSubmatch(module); found != nil {
+		return found[1]
+	}
+	return ""
+}
+
+// driverNeeded is the oldest driver for Linux that runs the CUDA that a libtorch was built for, by the table "CUDA Toolkit
+// and Minimum Required Driver Version for CUDA Minor Version Compatibility" in NVIDIA's release notes of CUDA 12.1.
+func driverNeeded(libtorch string) string {
+	if strings.Contains(libtorch, "+cu11") {
+		return "450.80.02"
+	}
+	return "525.60.13"
+}
+
+// older says whether version a comes before b, number by number.
+func older(a, b string) bool {
+	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range min(len(as), len(bs)) {
+		x, _ := strconv.Atoi(as[i]) // digits alone, as driverVersion finds them
+		y, _ := strconv.Atoi(bs[i])
+		if x != y {
+			return x < y
+		}
+	}
+	return len(as) < len(bs)
+}
+
+// memoryNeeded is for libtorch and a picture of some megapixels, beside the models.
 const memoryNeeded = 1 << 30
 
-func findMemory(*cobra.Command, *modelFlags) []finding {
-	file, err := os.Open("/proc/meminfo")
+func findMemory(_ *cobra.Command, f *modelFlags) []finding {
+	has, err := readMemory(os.DirFS("/"))
 	if err != nil {
 		return []finding{{"memory", err.Error(), "run on Linux with /proc mounted"}}
 	}
-	defer file.Close()
-	amounts := map[string]int64{}
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		name, rest, _ := strings.Cut(lines.Text(), ":")
-		var kB int64
-		if _, err := fmt.Sscan(rest, &kB); err == nil {
-			amounts[name] = kB << 10
+	return []finding{memoryFinding(has, modelSizes(f))}
+}
+
+// modelSizes is how many bytes the models take, as far as they can be found: libtorch reads all of their files.
+func modelSizes(f *modelFlags) int64 {
+	entries, _ := f.set().List() // the models have lines of their own
+	largest := map[model.Kind]int64{}
+	for _, e := range entries {
+		if e.Err == nil {
+			largest[e.Manifest.Kind] = max(largest[e.Manifest.Kind], e.Size)
 		}
 	}
-	available := amounts["MemAvailable"]
-	found := finding{name: "memory", detail: fmt.Sprintf("%.1f of %.1f GiB are free", float64(available)/(1<<30), float64(amounts["MemTotal"])/(1<<30))}
-	if available < memoryNeeded {
-		found.fix = "free 1 GiB, or detection may be ended by the system"
+	var sum int64
+	for _, size := range largest {
+		sum += size
 	}
-	return []finding{found}
+	return sum
+}
+
+func memoryFinding(m freeMemory, models int64) finding {
+	const gib = 1 << 30
+	needed := memoryNeeded + models
+	found := finding{name: "memory", detail: fmt.Sprintf("%.1f of %.1f GiB are free, and %.1f are needed", float64(m.free)/gib, float64(m.total)/gib, float64(needed)/gib)}
+	if m.limit != "" {
+		found.detail += ", by " + m.limit
+	}
+	if m.free < needed {
+		found.fix = fmt.Sprintf("free %.1f GiB, or detection may be ended by the system; smaller models, or those in bfloat16, need less", float64(needed-m.free)/gib)
+		if m.limit != "" {
+			found.fix = fmt.Sprintf("raise %s by %.1f GiB, or detection may be ended by the system; smaller models, or those in bfloat16, need less", m.limit, float64(needed-m.free)/gib)
+		}
+	}
+	return found
 }
 
 func findCache(*cobra.Command, *modelFlags) []finding {
@@ -149,22 +229,35 @@ func findCache(*cobra.Command, *modelFlags) []finding {
 	if err != nil {
 		return []finding{{"cache", err.Error(), fix}}
 	}
-	err = os.MkdirAll(dir, 0o755)
+	return []finding{
+		cacheFinding(dir, fix),
+		cacheFinding(defaultTextCache(), "set CLIPDET_HOME or --text-cache to a directory that can be written; until then each run encodes the queries again"),
+	}
+}
+
+// cacheFinding tries to write to a directory, which is made where it is missing.
+func cacheFinding(dir, fix string) finding {
+	err := os.MkdirAll(dir, 0o755)
 	var temp *os.File
 	if err == nil {
 		temp, err = os.CreateTemp(dir, ".partial-*")
 	}
 	if err == nil {
-		err = errors.Join(temp.Close(), os.Remove(temp.Name()))
+		_, err = temp.WriteString("x") // a full disk takes the name and not the content
+		err = errors.Join(err, temp.Close(), os.Remove(temp.Name()))
 	}
 	if err != nil {
-		return []finding{{"cache", err.Error(), fix}}
+		return finding{"cache", err.Error(), fix}
 	}
-	return []finding{{name: "cache", detail: dir}}
+	return finding{name: "cache", detail: dir}
 }
 
 func findModels(cmd *cobra.Command, f *modelFlags) []finding {
 	set := f.set()
+	// What Go can't have of the address space ends the program, which could say nothing any more.
+	if has, err := readMemory(os.DirFS("/")); err == nil && has.limit == addressLimit && has.free < memoryNeeded+modelSizes(f) {
+		return []finding{{"models", "not run: the memory does not suffice", "see memory"}}
+	}
 	device, err := torch.ParseDevice(f.device)
 	if err != nil {
 		device = torch.CPU // the device has a line of its own; see whether the models are well
@@ -195,6 +288,8 @@ func modelFix(err error) string {
 		return "free memory, or use smaller models"
 	case errors.Is(err, model.ErrAnswer):
 		return "try --dtype float32; if that is right, this device is not exact enough in the other type, or else the file is damaged"
+	case errors.Is(err, model.ErrLock), errors.Is(err, model.ErrNotLocked):
+		return "put back the models that were locked, or, where you trust what is there, write the lock file again with 'clipdet models lock'"
 	case errors.Is(err, model.ErrMissing):
 		return "take --models and --dtype that are there, or leave both out for the built-in ones; the exports in torchscript/ make more"
 	case errors.Is(err, model.ErrMismatch), errors.Is(err, model.ErrNotArchive), errors.Is(err, model.ErrDamaged),

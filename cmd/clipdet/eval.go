@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,13 +24,15 @@ type evalOutputs struct {
 type evalFlags struct {
 	detectorFlags
 	evalOutputs
-	phrasings     string
-	boxes         bool
-	maxDetections int
-	shard         string
-	megapixels    int
-	memory        int // MiB
-	ablate        bool
+	phrasings  string
+	boxes      bool
+	shard      string
+	megapixels int
+	megabytes  int
+	memory     int // MiB
+	ablate     bool
+
+	kept int // detections of a picture, the best
 }
 
 func evalCommand() *cobra.Command {
@@ -85,14 +88,16 @@ so. EVAL.md beside the command's source tells what each number means.`,
 	flags.StringVar(&f.records, "records", "", "keep what was found in each picture in `FILE`, to go on from (default: beside --json, --results or --html, NAME.records.jsonl)")
 	flags.StringVar(&f.phrasings, "phrasings", "", "`FILE` of phrases for categories, NAME=PHRASE|PHRASE a line")
 	flags.BoolVar(&f.boxes, "gt-boxes", false, "also classify the boxes of the ground truth, as if the proposals were perfect")
-	flags.IntVar(&f.maxDetections, "max-detections", 0, "keep the `N` best detections of a picture; 0 is as many as count, 100, or 300 where not everything is annotated")
 	flags.BoolVar(&f.ablate, "ablate", false, "measure how much each part of scoring adds: a table of the flags as they are and with one changed")
 	flags.StringVar(&f.shard, "shard", "1/1", "do each Nth picture, from the Ith on, `I/N`")
 	flags.IntVar(&f.megapixels, "max-megapixels", 100, "refuse pictures of more than `N` million pixels")
+	flags.IntVar(&f.megabytes, "max-megabytes", 512, "refuse files of pictures of more than `N` times 2^20 bytes")
 	flags.IntVar(&f.memory, "memory", defaultMemory, "keep at most `N` MiB of decoded pictures waiting; the models' memory comes on top")
 	f.detectorFlags.add(cmd)
 	flags.Lookup("query").Hidden = true
 	flags.Lookup("threshold").DefValue, f.threshold = "0", 0
+	most := flags.Lookup("max-detections")
+	most.DefValue, most.Usage = "0", "keep the `N` best detections of a picture (default: as many as count, 100, or 300 where not everything is annotated)"
 	_ = cmd.MarkFlagFilename("records", "jsonl") // fails for an unknown flag only
 	cmd.AddCommand(mergeCommand())
 	return cmd
@@ -157,10 +162,10 @@ func (f *evalFlags) check(cmd *cobra.Command) error {
 		return errors.New("no pictures: name their directory with --images DIR")
 	case cmd.Flags().Changed("query"):
 		return errors.New("--query: the categories of --annotations are the queries; --phrasings FILE says how they are asked")
-	case f.maxDetections < 0:
-		return fmt.Errorf("--max-detections %d: want 0 (as many as count) or more", f.maxDetections)
 	case f.megapixels < 1:
 		return fmt.Errorf("--max-megapixels %d: want 1 or more", f.megapixels)
+	case f.megabytes < 1:
+		return fmt.Errorf("--max-megabytes %d: want 1 or more", f.megabytes)
 	case f.memory < 1:
 		return fmt.Errorf("--memory %d: want 1 or more", f.memory)
 	}
@@ -208,7 +213,7 @@ func (f *evalFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	run := evalRun{
 		flags: f, truth: truth, detector: detector, queries: queries, plan: p,
 		images: part.of(truth.Images), records: records,
-		limits: pixels.Limits{Pixels: int64(f.megapixels) * 1e6},
+		limits: f.pictureLimits(),
 		stderr: cmd.ErrOrStderr(),
 	}
 	if err := run.all(ctx); err != nil {
@@ -223,11 +228,16 @@ func (f *evalFlags) evalPlan(cmd *cobra.Command, t *truth) (plan, error) {
 	if err != nil {
 		return p, fmt.Errorf("the categories of %s are asked for: %w", f.annotations, err)
 	}
-	if f.maxDetections == 0 {
-		f.maxDetections = t.counted()
+	if f.kept = t.counted(); cmd.Flags().Changed("max-detections") {
+		f.kept = f.limits.detections
 	}
-	if p.params.TopK == 0 || p.params.TopK > f.maxDetections {
-		p.params.TopK = f.maxDetections // more can't be among the best of all
+	if p.params.TopK == 0 || p.params.TopK > f.kept {
+		p.params.TopK = f.kept // more can't be among the best of all
 	}
+	p.params.MaxDetections = math.MaxInt // that is, so many of each query, of which the best of all are kept
 	return p, nil
+}
+
+func (f *evalFlags) pictureLimits() pixels.Limits {
+	return pixels.Limits{Pixels: int64(f.megapixels) * 1e6, Bytes: int64(f.megabytes) << 20}
 }

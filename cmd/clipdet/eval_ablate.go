@@ -16,7 +16,6 @@ import (
 
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/eval"
-	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
 	"github.com/clipdet/clipdet/pkg/results"
 )
@@ -174,12 +173,11 @@ func (a *ablation) group(ctx context.Context, variants []*variant) error {
 		path, err := find.find(image.FileName)
 		inputs = append(inputs, input{path, err})
 	}
-	room := newRoom(a.flags.memory, 1)
-	limits := pixels.Limits{Pixels: int64(a.flags.megapixels) * 1e6}
+	limits := a.flags.pictureLimits()
 	pace := newPace()
 	var read []eval.Image
 	n := 0
-	for picture, err := range fitting(a.images, decodeAhead(ctx, inputs, limits, min(4, runtime.GOMAXPROCS(0)), room), room) {
+	for picture, err := range fitting(a.images, decodeAhead(ctx, inputs, limits, min(4, runtime.GOMAXPROCS(0)))) {
 		image := a.images[n]
 		if err == nil {
 			var regions *detect.Regions
@@ -187,7 +185,6 @@ func (a *ablation) group(ctx context.Context, variants []*variant) error {
 				err = a.match(ctx, regions, image, variants, queries)
 				regions.Close()
 			}
-			room.give(picture)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -240,7 +237,7 @@ func (a *ablation) match(ctx context.Context, regions *detect.Regions, image eva
 		for _, s := range meanStages([]results.Record{{Timings: found[i].Timings}}) {
 			v.took += time.Duration(s.MS * float64(time.Millisecond))
 		}
-		for _, d := range found[i].Detections[:min(len(found[i].Detections), a.flags.maxDetections)] {
+		for _, d := range found[i].Detections[:min(len(found[i].Detections), a.flags.kept)] {
 			v.detections = append(v.detections, eval.Result{
 				ImageID: image.ID, CategoryID: a.truth.category[d.Query], BBox: eval.FromBox(d.Box), Score: float64(d.Score),
 			})
@@ -286,8 +283,8 @@ func (a *ablation) table() string {
 		if s := v.Summary; s != base && s.AP >= 0 {
 			change = fmt.Sprintf("%+.3f", s.AP-base.AP)
 		}
-		fmt.Fprintf(&b, "| %-*s | %5s | %6s | %5s | %5s | %10.1f |\n", width, v.Name, number(v.Summary.AP), change,
-			number(v.Summary.AP50), number(v.Summary.AR100), v.took.Seconds()*1e3/float64(len(a.images)))
+		fmt.Fprintf(&b, "| %-*s | %5s | %6s | %5s | %5s | %10.1f |\n", width, v.Name, fraction(v.Summary.AP), change,
+			fraction(v.Summary.AP50), fraction(v.Summary.AR100), v.took.Seconds()*1e3/float64(len(a.images)))
 	}
 	return b.String()
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -90,7 +89,8 @@ func mergeRecords(paths []string) (made map[string]string, all map[string]result
 		}
 		header.Shard = first.Shard
 		if lines := first.differences(header); len(lines) > 0 {
-			return nil, nil, fmt.Errorf("%s and %s were made differently:\n%s", paths[0], path, strings.Join(lines, "\n"))
+			head := fmt.Errorf("%s and %s were made differently", paths[0], path)
+			return nil, nil, errors.Join(append([]error{head}, lines...)...)
 		}
 		maps.Copy(all, found)
 	}

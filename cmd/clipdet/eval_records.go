@@ -12,6 +12,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -56,7 +57,7 @@ func (f *evalFlags) madeWith(cmd *cobra.Command, t *truth, info detect.Info) (ma
 		case slices.Contains(indifferent, flag.Name) || err != nil:
 			return
 		case flag.Name == "max-detections":
-			value = fmt.Sprint(f.maxDetections)
+			value = strconv.Itoa(f.kept)
 		case flag.Value.Type() == "string":
 			if stat, missing := os.Stat(value); missing == nil && stat.Mode().IsRegular() {
 				var data []byte
@@ -70,12 +71,11 @@ func (f *evalFlags) madeWith(cmd *cobra.Command, t *truth, info detect.Info) (ma
 	return made, err
 }
 
-// differences says how records that were made otherwise differ, a line each.
-func (h evalHeader) differences(other evalHeader) []string {
-	var lines []string
+// differences says how records that were made otherwise differ.
+func (h evalHeader) differences(other evalHeader) (lines []error) {
 	differ := func(name, records, wanted string) {
 		if records != wanted {
-			lines = append(lines, fmt.Sprintf("%s: the records have %q, and this is %q", name, records, wanted))
+			lines = append(lines, fmt.Errorf("%s: the records have %q, and this is %q", name, records, wanted))
 		}
 	}
 	names := maps.Clone(h.Made)
@@ -120,7 +120,8 @@ func openRecords(path string, header evalHeader) (_ *evalRecords, err error) {
 		end, err = writeHeader(file, header)
 	case err == nil:
 		if lines := kept.differences(header); len(lines) > 0 {
-			return nil, fmt.Errorf("--records %s was made otherwise; remove it, or name another:\n%s", path, strings.Join(lines, "\n"))
+			head := fmt.Errorf("--records %s was made otherwise; remove it, or name another", path)
+			return nil, errors.Join(append([]error{head}, lines...)...)
 		}
 	}
 	if err != nil {

@@ -48,8 +48,8 @@ func (e *evalRun) all(ctx context.Context) error {
 		progress.say("an interrupted run can't go on: nothing is kept without --records, --json, --results or --html")
 	}
 	room := newRoom(e.flags.memory, max(e.plan.options.Pictures, detect.DefaultPictures))
-	stream := job{inputs: inputs}
-	images := stream.keep(fitting(todo, decodeAhead(ctx, inputs, e.limits, min(4, runtime.GOMAXPROCS(0)), room), room))
+	stream := job{inputs: inputs, room: room}
+	images := stream.keep(ctx, fitting(todo, decodeAhead(ctx, inputs, e.limits, min(4, runtime.GOMAXPROCS(0)))))
 	left := newPace()
 	n := 0
 	for result, err := range e.detector.DetectAll(ctx, images, e.queries, e.plan.params) {
@@ -84,14 +84,13 @@ func (e *evalRun) all(ctx context.Context) error {
 }
 
 // fitting refuses pictures of another size than the annotated one.
-func fitting(todo []eval.Image, images iter.Seq2[image.Image, error], room *room) iter.Seq2[image.Image, error] {
+func fitting(todo []eval.Image, images iter.Seq2[image.Image, error]) iter.Seq2[image.Image, error] {
 	return func(yield func(image.Image, error) bool) {
 		n := 0
 		for picture, err := range images {
 			if err == nil {
 				size := picture.Bounds().Size()
 				if err = fits(todo[n], size.X, size.Y); err != nil {
-					room.give(picture)
 					picture = nil
 				}
 			}
@@ -114,8 +113,8 @@ func (e *evalRun) record(ctx context.Context, of eval.Image, picture image.Image
 		return results.Of(of.FileName, of.ID, nil, err), err
 	}
 	record := results.Of(of.FileName, of.ID, result, nil)
-	record.Detections = record.Detections[:min(len(record.Detections), e.flags.maxDetections)]
-	record.Boxes, record.Given = results.Candidates(result.Proposals), given
+	record.Detections = record.Detections[:min(len(record.Detections), e.flags.kept)]
+	record.Boxes, record.Given, record.Presence = results.Candidates(result.Proposals), given, nil
 	return record, nil
 }
 
@@ -140,7 +139,7 @@ func (e *evalRun) given(ctx context.Context, picture image.Image, boxes []box.Bo
 	kept := map[box.Box]int{}
 	var best []detect.Detection
 	for i, d := range all.Detections {
-		if kept[d.Box]++; i < e.flags.maxDetections || kept[d.Box] <= topClasses {
+		if kept[d.Box]++; i < e.flags.kept || kept[d.Box] <= topClasses {
 			best = append(best, d)
 		}
 	}

@@ -21,7 +21,7 @@ func (n *evalNumbers) table() string {
 	row := func(columns ...any) { // the last is the comment; numbers are in shares
 		for i, c := range columns {
 			if v, ok := c.(float64); ok {
-				c = number(v)
+				c = fraction(v)
 			}
 			if i > 0 {
 				fmt.Fprint(w, "\t")
@@ -40,15 +40,15 @@ func (n *evalNumbers) table() string {
 	}
 	title("What the proposals cover, whatever the category (pycocotools with useCats=0)")
 	for _, p := range n.Proposals {
-		row(fmt.Sprintf("AR@%d", p.Limit), p.AR, fmt.Sprintf("at IoU 0.50 %s; small %s, medium %s, large %s", number(p.Recall50), number(p.ARs), number(p.ARm), number(p.ARl)))
+		row(fmt.Sprintf("AR@%d", p.Limit), p.AR, fmt.Sprintf("at IoU 0.50 %s; small %s, medium %s, large %s", fraction(p.Recall50), fraction(p.ARs), fraction(p.ARm), fraction(p.ARl)))
 	}
 	if g := n.GroundTruth; g != nil {
 		title("With the boxes of the ground truth in the place of proposals")
-		row("top-1", g.Accuracy.Top1, fmt.Sprintf("of %d boxes have their category's score the greatest; mean of categories %s", g.Accuracy.Boxes, number(g.Accuracy.MeanTop1)))
+		row("top-1", g.Accuracy.Top1, fmt.Sprintf("of %d boxes have their category's score the greatest; mean of categories %s", g.Accuracy.Boxes, fraction(g.Accuracy.MeanTop1)))
 		row("top-5", g.Accuracy.Top5, "have it among the five greatest")
-		row("AP", g.Summary.AP, fmt.Sprintf("AP50 %s", number(g.Summary.AP50)))
+		row("AP", g.Summary.AP, fmt.Sprintf("AP50 %s", fraction(g.Summary.AP50)))
 	}
-	title(fmt.Sprintf("Errors, by TIDE's kinds, and the AP50 that is lost to each (of TIDE's AP50, %s)", number(n.Errors.AP50)))
+	title(fmt.Sprintf("Errors, by TIDE's kinds, and the AP50 that is lost to each (of TIDE's AP50, %s)", fraction(n.Errors.AP50)))
 	for _, e := range n.Errors.Errors {
 		row(string(e.Kind), e.DAP, fmt.Sprintf("%d %s", e.Count, kindMeaning[e.Kind]))
 	}
@@ -96,7 +96,7 @@ func (n *evalNumbers) confused(title func(string), row func(...any)) {
 	}
 	name := map[int64]string{}
 	for _, c := range n.Categories {
-		name[c.ID] = c.Name
+		name[c.ID] = printable(c.Name)
 	}
 	title("Confused most")
 	for _, c := range n.Errors.Confusions[:min(len(n.Errors.Confusions), shown)] {
@@ -116,7 +116,7 @@ func (n *evalNumbers) extremes(title func(string), row func(...any)) {
 	list := func(text string, some []eval.CategoryMetrics) {
 		title(text)
 		for _, c := range some {
-			row(c.Name, c.Summary.AP, fmt.Sprintf("AP50 %s, AR100 %s, %d annotations", number(c.Summary.AP50), number(c.Summary.AR100), c.Annotations))
+			row(printable(c.Name), c.Summary.AP, fmt.Sprintf("AP50 %s, AR100 %s, %d annotations", fraction(c.Summary.AP50), fraction(c.Summary.AR100), c.Annotations))
 		}
 	}
 	best := measured[:min(len(measured), shown)]
@@ -128,8 +128,8 @@ func (n *evalNumbers) extremes(title func(string), row func(...any)) {
 	}
 }
 
-// number shows a share in three digits, and what can't be measured as a dash.
-func number(v float64) string {
+// fraction shows a share in three digits, and what can't be measured as a dash.
+func fraction(v float64) string {
 	if v < 0 || math.IsNaN(v) {
 		return "-"
 	}

@@ -21,9 +21,6 @@ import (
 	"github.com/clipdet/clipdet/pkg/eval"
 )
 
-// asCommand, in the environment of this test's program, makes it the command.
-const asCommand = "CLIPDET_TEST_AS_COMMAND"
-
 // toySet is COCO's instances as they are written.
 type toySet struct {
 	Images      []map[string]any `json:"images"`

@@ -2,13 +2,11 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"unicode"
@@ -29,7 +27,7 @@ type truth struct {
 
 // readTruth reads annotations, which have to name their pictures.
 func readTruth(path string) (*truth, error) {
-	file, err := os.Open(path)
+	file, err := openText(path)
 	if err != nil {
 		return nil, fmt.Errorf("--annotations: %w", err)
 	}
@@ -101,13 +99,14 @@ func (t *truth) asked(phrasings string) ([]string, error) {
 	if phrasings == "" {
 		return asked, nil
 	}
-	data, err := os.ReadFile(phrasings)
+	file, err := openText(phrasings)
 	if err != nil {
 		return nil, fmt.Errorf("--phrasings: %w", err)
 	}
-	lines := bufio.NewScanner(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff"))))
+	defer file.Close()
+	lines := bufio.NewScanner(file)
 	for number := 1; lines.Scan(); number++ {
-		line := strings.TrimSpace(lines.Text())
+		line := strings.TrimSpace(strings.TrimPrefix(lines.Text(), "\ufeff"))
 		if line == "" || line[0] == '#' {
 			continue
 		}

@@ -95,9 +95,8 @@ func several(args []string) bool {
 }
 
 // decodeAhead decodes the inputs in their order, each yielding its picture or its error, and keeps up to ahead further
-// ones decoding meanwhile. A picture that is yielded has taken its part of the room, which whoever is done with it gives
-// back.
-func decodeAhead(ctx context.Context, inputs []input, limits pixels.Limits, ahead int, room *room) iter.Seq2[image.Image, error] {
+// ones decoding meanwhile.
+func decodeAhead(ctx context.Context, inputs []input, limits pixels.Limits, ahead int) iter.Seq2[image.Image, error] {
 	type decoded struct {
 		picture image.Image
 		err     error
@@ -122,8 +121,7 @@ func decodeAhead(ctx context.Context, inputs []input, limits pixels.Limits, ahea
 			}
 		}()
 		for done := range pending {
-			d := <-done
-			if room.take(ctx, d.picture) != nil || !yield(d.picture, d.err) {
+			if d := <-done; !yield(d.picture, d.err) {
 				return
 			}
 		}

@@ -112,7 +112,7 @@ func TestDecodeAheadKeepsOrder(t *testing.T) {
 		}
 	}
 	next := 0
-	for picture, err := range decodeAhead(context.Background(), inputs, pixels.Limits{}, 3, newRoom(defaultMemory, 1)) {
+	for picture, err := range decodeAhead(context.Background(), inputs, pixels.Limits{}, 3) {
 		switch next % 3 {
 		case 0:
 			if err != nil || picture == nil || picture.Bounds().Empty() {
@@ -146,7 +146,7 @@ func TestDecodeAheadStops(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				count := 0
-				for range decodeAhead(ctx, inputs, pixels.Limits{}, 2, newRoom(defaultMemory, 1)) {
+				for range decodeAhead(ctx, inputs, pixels.Limits{}, 2) {
 					if count++; count == 10 && !stop(cancel) {
 						break
 					}

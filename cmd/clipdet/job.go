@@ -23,11 +23,14 @@ type job struct {
 	decoded chan image.Image // of each input, from keep to run
 }
 
-// keep passes images on and keeps each until its result comes.
-func (j *job) keep(images iter.Seq2[image.Image, error]) iter.Seq2[image.Image, error] {
+// keep passes images on, as there is room, and keeps each until its result comes.
+func (j *job) keep(ctx context.Context, images iter.Seq2[image.Image, error]) iter.Seq2[image.Image, error] {
 	j.decoded = make(chan image.Image, len(j.inputs)) // never blocks
 	return func(yield func(image.Image, error) bool) {
 		for picture, err := range images {
+			if j.room.take(ctx, picture) != nil {
+				return
+			}
 			j.decoded <- picture
 			if !yield(picture, err) {
 				return
@@ -82,10 +85,10 @@ func (j *job) run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 	return nil
 }
 
-// naming is the error's text with the input's path in it.
+// naming is the error's text with the input's path in it, which may be anything that a file system takes.
 func naming(path string, err error) string {
 	if text := err.Error(); strings.Contains(text, path) {
-		return text
+		return strings.ReplaceAll(text, path, quotedPath(path))
 	}
-	return fmt.Sprintf("%s: %v", path, err)
+	return fmt.Sprintf("%s: %v", quotedPath(path), err)
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -18,18 +20,33 @@ import (
 func modelsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "models",
-		Short: "List, describe and check models",
+		Short: "List, describe, check and lock models",
 		Long: `A detector needs three TorchScript archives: a region proposal network (rpn),
 and the two towers of one CLIP (clip-image, clip-text). A directory of models
 holds them as *.pt; the manifest inside each says what it is, so their names are
-free. The exports in torchscript/ make them.`,
+free. The exports in torchscript/ make them.
+
+An archive is code that runs here. Where a DIR is asked for, a lock file (*.json)
+in it may be named, and then nothing else than what was locked is taken.`,
 		Args: cobra.NoArgs, // names an unknown subcommand instead of showing help
 		RunE: func(*cobra.Command, []string) error {
-			return errors.New("name what to do: list, inspect or verify")
+			return errors.New("name what to do: list, inspect, verify or lock")
 		},
 	}
-	cmd.AddCommand(modelsListCommand(), modelsInspectCommand(), modelsVerifyCommand())
+	cmd.AddCommand(modelsListCommand(), modelsInspectCommand(), modelsVerifyCommand(), modelsLockCommand())
 	return cmd
+}
+
+// isLock says whether a path names a lock file. It looks at the name alone: what lies there must not decide whether it
+// is checked.
+func isLock(path string) bool { return filepath.Ext(path) == ".json" }
+
+// modelSet is that of a directory or of a lock file in it.
+func modelSet(path string) model.Set {
+	if isLock(path) {
+		return model.Locked(path, "")
+	}
+	return model.Dir(path)
 }
 
 // sets are those of the directories, or the built-in one.
@@ -39,7 +56,7 @@ func sets(dirs []string) []model.Set {
 	}
 	var sets []model.Set
 	for _, dir := range dirs {
-		sets = append(sets, model.Dir(dir))
+		sets = append(sets, modelSet(dir))
 	}
 	return sets
 }
@@ -67,11 +84,12 @@ func modelsListCommand() *cobra.Command {
 				problems = append(problems, err)
 				for _, e := range entries {
 					if e.Err != nil {
-						problems = append(problems, fmt.Errorf("%v: %s: %w", set, e.Name, e.Err))
+						problems = append(problems, fmt.Errorf("%v: %s: %w", set, quotedPath(e.Name), e.Err))
 						continue
 					}
 					m := e.Manifest
-					fmt.Fprintf(table, "%s\t%s\t%s\t%.1f\t%s\t%s\t%s\n", e.Name, m.Kind, m.DType, float64(e.Size)/1e6, m.Architecture, m.Weights.Name, m.Weights.Licence)
+					fmt.Fprintf(table, "%s\t%s\t%s\t%.1f\t%s\t%s\t%s\n", quotedPath(e.Name), m.Kind, m.DType, float64(e.Size)/1e6,
+						printable(m.Architecture), printable(m.Weights.Name), printable(m.Weights.Licence))
 				}
 			}
 			return setupProblem(errors.Join(append(problems, table.Flush())...))
@@ -129,7 +147,7 @@ the weights (float16 on a CPU), so that only the file was checked.`,
 			}
 			width := 0
 			for _, e := range entries {
-				width = max(width, len(e.Name))
+				width = max(width, len(quotedPath(e.Name)))
 			}
 			var failed []string
 			whole := true // each file can be read, so that it can be seen whether they fit together
@@ -142,12 +160,12 @@ the weights (float16 on a CPU), so that only the file was checked.`,
 					word, detail = "not run", fmt.Sprintf("%s in %s: %v; its file is whole", e.Manifest.Kind, e.Manifest.DType, detect.ErrNotHere)
 				case err != nil:
 					word, detail = "problem", err.Error()
-					failed = append(failed, e.Name)
+					failed = append(failed, quotedPath(e.Name))
 					whole = whole && e.Err == nil
 				default:
 					detail = note
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%-8s %-*s  %s\n", word, width, e.Name, detail)
+				fmt.Fprintf(cmd.OutOrStdout(), "%-8s %-*s  %s\n", word, width, quotedPath(e.Name), printable(detail))
 			}
 			var problems []error
 			if len(failed) > 0 {
@@ -161,6 +179,46 @@ the weights (float16 on a CPU), so that only the file was checked.`,
 		},
 	}
 	f.addDevice(cmd)
+	return cmd
+}
+
+func modelsLockCommand() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:   "lock DIR",
+		Short: "Write down which models are trusted",
+		Long: `Reads the archives of a directory and writes a lock file: the name, kind, size and
+sha256 of each, as JSON. With that file as --models, or as --lock beside --models,
+clipdet takes these archives alone, and refuses a file that differs by a byte, that
+is missing, or that came later. Verify the models first.`,
+		Example: `  clipdet models lock models --out models/lock.json
+  clipdet detect --models models/lock.json -q dog street.jpg
+  clipdet models lock models --out trusted.json
+  clipdet detect --models models --lock trusted.json -q dog street.jpg`,
+		Args:              exactlyOne("DIR"),
+		ValidArgsFunction: completeDirs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if out != "" && !isLock(out) {
+				return fmt.Errorf("--out %s: a lock file is named *.json", out)
+			}
+			lock, err := model.LockDir(args[0])
+			if err != nil {
+				return setupProblem(err)
+			}
+			data, err := json.MarshalIndent(lock, "", "  ")
+			if err != nil {
+				return setupProblem(err)
+			}
+			data = append(data, '\n')
+			if out != "" {
+				return setupProblem(os.WriteFile(out, data, 0o644))
+			}
+			_, err = cmd.OutOrStdout().Write(data)
+			return setupProblem(err)
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", "", "write to `FILE` (default: stdout)")
+	_ = cmd.MarkFlagFilename("out", "json") // fails for an unknown flag only
 	return cmd
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -9,26 +10,43 @@ import (
 
 // output is where results go: stdout and, where there is one, a file that appears under its name when it is complete.
 type output struct {
-	io.Writer
-	file *os.File // nil: stdout alone
-	path string
+	stdout io.Writer
+	file   *os.File // nil: stdout alone
+	path   string
+	failed bool
 }
 
 // openOutput starts the file name in dir; dir may be empty, for stdout alone.
 func openOutput(stdout io.Writer, dir, name string) (*output, error) {
 	if dir == "" {
-		return &output{Writer: stdout}, nil
+		return &output{stdout: stdout}, nil
 	}
 	file, err := os.CreateTemp(dir, ".partial-*")
 	if err != nil {
 		return nil, err
 	}
-	return &output{io.MultiWriter(stdout, file), file, filepath.Join(dir, name)}, nil
+	return &output{stdout: stdout, file: file, path: filepath.Join(dir, name)}, nil
 }
 
+// Write writes to both. What fails in one, say for a full disk, ends both.
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.stdout.Write(p)
+	if err == nil && o.file != nil {
+		if n, err = o.file.Write(p); err != nil {
+			err = fmt.Errorf("%s: %w", o.path, err)
+		}
+	}
+	o.failed = o.failed || err != nil
+	return n, err
+}
+
+// close gives the file its name, or removes it where a part of it is missing.
 func (o *output) close() error {
-	if o.file == nil {
+	switch {
+	case o.file == nil:
 		return nil
+	case o.failed: // which Write has reported
+		return errors.Join(o.file.Close(), os.Remove(o.file.Name()))
 	}
 	return publish(o.file, o.path)
 }

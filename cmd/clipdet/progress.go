@@ -53,12 +53,12 @@ func phraseProgress(w io.Writer) func(done, phrases int) {
 	}
 }
 
-// say prints a line. Failing to write to stderr leaves nobody to tell.
+// say prints a line, whatever a name in it holds. Failing to write to stderr leaves nobody to tell.
 func (p progress) say(format string, args ...any) {
 	if p.bar != nil {
 		_ = p.bar.Clear()
 	}
-	fmt.Fprintf(p.w, "clipdet: "+format+"\n", args...)
+	fmt.Fprintf(p.w, "clipdet: %s\n", printable(fmt.Sprintf(format, args...)))
 }
 
 func (p progress) step() {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -39,9 +38,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitDone
 	}
-	for line := range strings.SplitSeq(err.Error(), "\n") { // joined errors have a line each
-		fmt.Fprintf(stderr, "clipdet: %s\n", line)
-	}
+	writeError(stderr, err)
 	var f *failure
 	if errors.As(err, &f) {
 		return f.code

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -31,6 +32,7 @@ type scoringFlags struct {
 	together      int
 	textCache     string
 	rank          *choice
+	limits        limitFlags
 }
 
 // defaultTextCache lies beside the models' cache.
@@ -55,6 +57,7 @@ func (f *scoringFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&f.together, "batch-pictures", 0, fmt.Sprintf("take `N` pictures through the models together; 0 is 1 on a CPU, where more gain nothing, and %d on a GPU", detect.DefaultPictures))
 	flags.StringVar(&f.textCache, "text-cache", defaultTextCache(), "keep the queries' embeddings in `DIR` for later runs; \"\" keeps none")
 	_ = cmd.MarkFlagDirname("text-cache") // fails for an unknown flag only
+	f.limits.add(flags)
 	flags.IntVar(&f.proposals, "proposals", detect.DefaultProposals, "at most `N` candidate boxes of a picture")
 	f.crop = addChoice(cmd, "crop", "how a box becomes CLIP's square, by its centre, its whole in another shape, or its whole with a margin",
 		string(pixels.CropCLIP), string(pixels.CropSquash), string(pixels.CropPad))
@@ -82,6 +85,7 @@ func (f *scoringFlags) plan(cmd *cobra.Command) (plan, error) {
 			TextCache:     f.textCache,
 			SubtractEmpty: f.subtractEmpty,
 			Logger:        logger(cmd),
+			Limits:        f.limits.text(),
 		},
 		params: detect.Params{Rank: detect.Rank(f.rank.value)},
 	}
@@ -90,6 +94,8 @@ func (f *scoringFlags) plan(cmd *cobra.Command) (plan, error) {
 		return p, errors.New("nothing to find: name it with --query, as in: clipdet detect -q dog photo.jpg")
 	case f.proposals < 1:
 		return p, fmt.Errorf("--proposals %d: want 1 or more", f.proposals)
+	case f.limits.check() != nil:
+		return p, f.limits.check()
 	case f.threads < 0:
 		return p, fmt.Errorf("--threads %d: want 0 (one for each processor) or more", f.threads)
 	case f.batch < 1:
@@ -114,17 +120,17 @@ func (f *scoringFlags) plan(cmd *cobra.Command) (plan, error) {
 	if err != nil {
 		return p, &failure{exitSetup, err}
 	}
-	if p.options.Templates, err = readTemplates(f.templates); err != nil {
+	if p.options.Templates, err = readTemplates(f.templates, p.options.Limits); err != nil {
 		return p, err
 	}
-	if p.options.Background, err = readBackground(f.background, tokenizer); err != nil {
+	if p.options.Background, err = readBackground(f.background, p.options.Limits, tokenizer); err != nil {
 		return p, err
 	}
-	p.queries, err = parseQueries(f.queries, p.options.Templates, tokenizer)
+	p.queries, err = parseQueries(f.queries, p.options.Templates, p.options.Limits, tokenizer)
 	return p, err
 }
 
-func readTemplates(which string) ([]string, error) {
+func readTemplates(which string, limits prompt.Limits) ([]string, error) {
 	switch which {
 	case "none":
 		return prompt.BareName(), nil
@@ -133,31 +139,36 @@ func readTemplates(which string) ([]string, error) {
 	case "many":
 		return prompt.ManyTemplates(), nil
 	}
-	file, err := os.Open(which)
+	file, err := openText(which)
 	if err != nil {
 		return nil, fmt.Errorf("--templates: %w (want none, default, many or a file)", err)
 	}
 	defer file.Close()
-	templates, err := prompt.ParseTemplates(file)
+	templates, err := limits.ParseTemplates(file)
 	if err != nil {
 		return nil, fmt.Errorf("--templates %s: %w", which, err)
 	}
 	return templates, nil
 }
 
-func readBackground(which string, tokenizer *prompt.Tokenizer) ([]string, error) {
+// openText opens a file without waiting: a pipe that has no writer is empty, then.
+func openText(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+}
+
+func readBackground(which string, limits prompt.Limits, tokenizer *prompt.Tokenizer) ([]string, error) {
 	switch which {
 	case "none":
 		return []string{}, nil
 	case "", "default":
 		return prompt.Background(), nil
 	}
-	file, err := os.Open(which)
+	file, err := openText(which)
 	if err != nil {
 		return nil, fmt.Errorf("--background: %w (want none, default or a file)", err)
 	}
 	defer file.Close()
-	phrases, err := prompt.ParsePhrases(file)
+	phrases, err := limits.ParsePhrases(file)
 	if err == nil {
 		err = encode(tokenizer, phrases)
 	}
@@ -178,8 +189,12 @@ func encode(tokenizer *prompt.Tokenizer, texts []string) error {
 }
 
 // parseQueries reads the queries, and the pictures that are their examples.
-func parseQueries(args, templates []string, tokenizer *prompt.Tokenizer) ([]detect.Query, error) {
+func parseQueries(args, templates []string, limits prompt.Limits, tokenizer *prompt.Tokenizer) ([]detect.Query, error) {
+	if len(args) > limits.Queries {
+		return nil, fmt.Errorf("--query: %w: %d of them, and --max-queries is %d", prompt.ErrLimit, len(args), limits.Queries)
+	}
 	var queries []detect.Query
+	var texts []prompt.Query
 	seen := map[string]bool{}
 	pictures := map[string]image.Image{}
 	for _, arg := range args {
@@ -206,7 +221,10 @@ func parseQueries(args, templates []string, tokenizer *prompt.Tokenizer) ([]dete
 		if err != nil {
 			return nil, fmt.Errorf("--query %q: %w", typed.Name, err)
 		}
-		queries = append(queries, query)
+		queries, texts = append(queries, query), append(texts, typed)
+	}
+	if err := limits.Check(templates, texts...); err != nil {
+		return nil, fmt.Errorf("--query: %w", err)
 	}
 	return queries, nil
 }

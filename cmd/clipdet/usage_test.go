@@ -11,6 +11,9 @@ import (
 	"github.com/clipdet/clipdet/pkg/torch"
 )
 
+// asCommand in the environment makes the test program the command, for tests that need a process of its own.
+const asCommand = "CLIPDET_TEST_AS_COMMAND"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
 		main() // ends the process
@@ -120,7 +123,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"eval", "--images", ".", "--annotations", "none.json", "--shard", "0/2"}, "--shard"},
 		{[]string{"eval", "--images", ".", "--annotations", "none.json", "--shard", "3/2"}, "--shard"},
 		{[]string{"eval", "--images", ".", "--annotations", "none.json", "--shard", "1/2/3"}, "--shard"},
-		{[]string{"eval", "--images", ".", "--annotations", "none.json", "--max-detections", "-1"}, "--max-detections -1"},
+		{[]string{"eval", "--images", ".", "--annotations", "good.json", "--max-detections", "-1"}, "--max-detections -1"},
 		{[]string{"eval", "--images", ".", "--annotations", "none.json", "--memory", "0"}, "--memory 0"},
 		{[]string{"eval", "--images", ".", "--annotations", "none.json", "--json", "none/a.json"}, "no such directory"},
 		{[]string{"eval", "--images", ".", "--annotations", "none.json", "--records", "."}, "no file"},
@@ -129,7 +132,11 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"eval", "--images", ".", "--annotations", "good.json", "--ablate", "--results", "r.json"}, "--results is of one evaluation"},
 		{[]string{"eval", "merge"}, "no records"},
 		{[]string{"eval", "merge", "x.jsonl"}, "--annotations"},
-		{[]string{"models"}, "list, inspect or verify"},
+		{[]string{"models"}, "list, inspect, verify or lock"},
+		{[]string{"models", "lock"}, "want one DIR"},
+		{[]string{"models", "lock", "torn", "--out", "x.pt"}, "*.json"},
+		{[]string{"detect", "-q", "dog", "--lock", "lock.json", "a.png"}, "--models"},
+		{[]string{"doctor", "--models", "lock.json", "--lock", "lock.json"}, "--models"},
 		{[]string{"models", "delete"}, `unknown command "delete"`},
 		{[]string{"models", "inspect"}, "want one FILE"},
 		{[]string{"models", "verify", "a", "b"}, "one at a time"},
@@ -161,6 +168,9 @@ func TestModelsThatDoNotWork(t *testing.T) {
 		{[]string{"detect", "-q", "dog", "--models", "empty", "a.png"}, "no rpn"},
 		{[]string{"detect", "-q", "dog", "--models", "torn", "a.png"}, "rpn.pt"},
 		{[]string{"detect", "-q", "dog", "--device", "cuda:99", "a.png"}, "cuda:99"},
+		{[]string{"detect", "-q", "dog", "--models", "none/lock.json", "a.png"}, "unusable lock file"},
+		{[]string{"models", "lock", "empty"}, "no rpn"},
+		{[]string{"models", "lock", "torn"}, "rpn.pt"},
 		{[]string{"models", "list", "none"}, "none"},
 		{[]string{"models", "list", "empty"}, "no *.pt"},
 		{[]string{"models", "list", "torn"}, "rpn.pt"},
@@ -184,7 +194,7 @@ func TestModelsThatDoNotWork(t *testing.T) {
 
 func TestHelpAndVersion(t *testing.T) {
 	for _, args := range []string{"--help", "detect --help", "calibrate --help", "eval --help", "eval merge --help", "models --help", "models list --help", "models inspect --help",
-		"models verify --help", "doctor --help", "schema --help", "--version", "completion bash", "completion zsh", "completion fish"} {
+		"models verify --help", "models lock --help", "doctor --help", "schema --help", "--version", "completion bash", "completion zsh", "completion fish"} {
 		code, stdout, stderr := clipdet(t, strings.Fields(args)...)
 		if code != exitDone || stdout == "" || stderr != "" {
 			t.Errorf("%s: exit code %d, %d bytes on stdout, stderr %q; want 0, some and none", args, code, len(stdout), stderr)

@@ -58,7 +58,7 @@ type Crop struct {
 // Query is a name and what describes or shows it.
 type Query struct {
 	Name  string   `json:"name"`
-	Parts []string `json:"parts"` // none: the templates
+	Parts []string `json:"parts,omitempty"` // none: the templates
 }
 
 // Threshold is the least score of one query that means something.

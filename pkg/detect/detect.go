@@ -62,6 +62,9 @@ var (
 	// ErrQuery says that the queries can't be used: none, a name twice, or those of
 	// another detector.
 	ErrQuery = errors.New("unusable queries")
+	// ErrLimit says that there are more queries, phrases or detections than the limits
+	// allow: Options.Limits and Params.MaxDetections.
+	ErrLimit = prompt.ErrLimit
 	// ErrOutput says that a model gave something that is no number.
 	ErrOutput = errors.New("unusable output of a model")
 )
@@ -76,7 +79,7 @@ const (
 
 // Options say how to open a Detector. Only Models is needed.
 type Options struct {
-	// Models are the three archives: builtin.Models() or model.Dir(path).
+	// Models are the three archives: builtin.Models(), model.Dir(path) or model.Locked(lock, path).
 	Models model.Set
 	// Device is "auto" (the default: the first GPU, else the CPU), "cpu" or "cuda:N".
 	Device string
@@ -98,6 +101,8 @@ type Options struct {
 	// the softmax, so that a box may be none of the queries; nil is
 	// prompt.Background(), and an empty slice none.
 	Background []string
+	// Limits bound the queries and their phrases; the zero Limits are the defaults.
+	Limits prompt.Limits
 	// SubtractEmpty takes from the mean of each query's phrasings the mean of the
 	// templates filled with nothing ("a photo of a ."), and scales what is left to unit
 	// length: what all phrasings share says nothing about a thing. So it is for each
@@ -231,8 +236,15 @@ func (d *Detector) load(s *torch.Scope) (err error) {
 	if d.image, err = clip.Load(s, d.files.Image); err != nil {
 		return err
 	}
-	d.text, err = clip.Load(s, d.files.Text)
-	return err
+	if d.text, err = clip.Load(s, d.files.Text); err != nil {
+		return err
+	}
+	for _, file := range []model.File{d.files.RPN, d.files.Image, d.files.Text} {
+		if err := file.Unchanged(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close waits for the running call, refuses what waits with ErrClosed, and frees the

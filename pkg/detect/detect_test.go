@@ -220,7 +220,7 @@ func TestPicturesThatGoTogether(t *testing.T) {
 }
 
 func TestQueryErrors(t *testing.T) {
-	d := open(t, Options{})
+	d := open(t, Options{Limits: prompt.Limits{Queries: 2}})
 	long := strings.Repeat("word ", 100)
 	for _, test := range []struct {
 		name    string
@@ -229,6 +229,8 @@ func TestQueryErrors(t *testing.T) {
 	}{
 		{"none", nil, ErrQuery},
 		{"two of a name", []Query{{Name: "a"}, {Name: "a", Phrases: []string{"b"}}}, ErrQuery},
+		{"too many", []Query{{Name: "a"}, {Name: "b"}, {Name: "c"}}, ErrLimit},
+		{"too many phrases", []Query{{Name: "a", Phrases: make([]string, 1001)}}, ErrLimit},
 		{"too long", []Query{{Name: "a", Phrases: []string{long}}}, prompt.ErrTooLong},
 	} {
 		q, err := d.Queries(t.Context(), test.queries...)
@@ -283,6 +285,8 @@ func TestParamErrors(t *testing.T) {
 		{"NMS is no number", q, Params{NMS: math.NaN()}, ErrOption},
 		{"threshold is no number", q, Params{Threshold: float32(math.NaN())}, ErrOption},
 		{"unknown rank", q, Params{Rank: "x"}, ErrOption},
+		{"negative limit", q, Params{MaxDetections: -1}, ErrOption},
+		{"more detections than the limit", q, Params{NMS: 1, MaxDetections: 1}, ErrLimit},
 		{"no queries", nil, Params{}, ErrQuery},
 		{"another detector's queries", other, Params{}, ErrQuery},
 	} {

@@ -31,6 +31,10 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (*
 	if len(r.proposals) == 0 {
 		return result, nil
 	}
+	if n := len(r.proposals) * len(queries.names); n > maxCandidates {
+		return nil, fmt.Errorf("detect: match: %w: %d boxes times %d queries are %d candidates, and %d are taken; ask in several runs or for fewer proposals",
+			ErrLimit, len(r.proposals), len(queries.names), n, maxCandidates)
+	}
 	var top ranking
 	err = r.detector.engine.Do(ctx, func(s *torch.Scope) error {
 		top = r.rank(s, queries, params, &result.Timings)
@@ -47,7 +51,12 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (*
 		}
 		result.Presence[q].Score = top.score[q*top.m]
 	}
-	for _, c := range r.suppress(lists, thresholds, params) {
+	kept := r.suppress(lists, thresholds, params)
+	if len(kept) > params.MaxDetections {
+		return nil, fmt.Errorf("detect: match: %w: %d detections, and %d are taken; raise the threshold, lower top-k, or raise the limit",
+			ErrLimit, len(kept), params.MaxDetections)
+	}
+	for _, c := range kept {
 		result.Presence[c.query].Present = true
 		result.Detections = append(result.Detections, r.report(top, queries, c))
 	}
@@ -182,21 +191,26 @@ func (r *Regions) objectness() []float32 {
 
 // candidates are the boxes of query number q that reach its threshold, best first.
 func (t ranking) candidates(q int, threshold float32) ([]candidate, error) {
-	var found []candidate
-	for i := q * t.m; i < (q+1)*t.m; i++ {
-		if math.IsNaN(float64(t.score[i])) {
+	n := 0
+	for _, score := range t.score[q*t.m:][:t.m] {
+		if math.IsNaN(float64(score)) {
 			return nil, fmt.Errorf("%w: a score is not a number; try models of dtype float32", ErrOutput)
 		}
-		if threshold != 0 && t.score[i] < threshold {
+		if threshold != 0 && score < threshold {
 			break
 		}
-		found = append(found, candidate{query: q, at: i, proposal: int(t.box[i]), score: t.score[i]})
+		n++
+	}
+	found := make([]candidate, n)
+	for i := range found {
+		at := q*t.m + i
+		found[i] = candidate{query: int32(q), proposal: int32(t.box[at]), at: int32(at), score: t.score[at]}
 	}
 	return found, nil
 }
 
 // report is the detection of a candidate that stays.
-func (r *Regions) report(top ranking, queries *Queries, c candidate) Detection {
+func (r *Regions) report(top ranking, queries *Queries, c survivor) Detection {
 	phrase := int(top.phrase[c.at])
 	if phrase >= len(queries.phrases[c.query]) {
 		phrase = 0 // a repetition of the first, whose cosine may come out a little greater
@@ -206,7 +220,7 @@ func (r *Regions) report(top ranking, queries *Queries, c candidate) Detection {
 		Score: c.score, Cosine: top.cosine[c.at], Probability: top.probability[c.at],
 		Objectness: r.proposals[c.proposal].Objectness,
 		Phrase:     queries.phrases[c.query][phrase],
-		RunnerUp:   runnerUp(top.runners[c.proposal*top.perBox:][:top.perBox], queries.names, c.query),
+		RunnerUp:   runnerUp(top.runners[int(c.proposal)*top.perBox:][:top.perBox], queries.names, int(c.query)),
 	}
 }
 

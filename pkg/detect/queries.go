@@ -40,10 +40,17 @@ type Queries struct {
 // take part in the mean; the image tower embeds them, with the views of Options.Crops.
 // Pictures are the caller's and aren't changed.
 //
-// It fails with ErrQuery when there is none, two have one name or an example's box lies
+// It fails with ErrLimit when there are too many, with ErrQuery when there is none, two have one name or an example's box lies
 // outside its picture, with prompt.ErrQuery and prompt.ErrUTF8 where a text or weight
 // can't be used, with prompt.ErrTooLong when a phrasing has more than CLIP's 77 tokens.
 func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, error) {
+	typed := make([]prompt.Query, len(queries))
+	for i, query := range queries {
+		typed[i] = query.text()
+	}
+	if err := d.options.Limits.Check(d.options.Templates, typed...); err != nil {
+		return nil, fmt.Errorf("detect: queries: %w", err)
+	}
 	q, since := &Queries{detector: d}, time.Now()
 	var book phrasebook
 	var lists [][]string // of phrases, as the cache has them

@@ -49,12 +49,15 @@ type Example struct {
 // Phrasings are the texts whose embeddings are averaged for q: its phrases, or its name
 // filled into the templates, or none where there are examples alone. It fails with
 // prompt.ErrQuery and prompt.ErrUTF8 for a text or weight that can't be used.
-func (q Query) Phrasings(templates []string) ([]string, error) {
+func (q Query) Phrasings(templates []string) ([]string, error) { return q.text().Phrasings(templates) }
+
+// text is q as it is typed.
+func (q Query) text() prompt.Query {
 	text := prompt.Query{Name: q.Name, Phrases: q.Phrases, Weights: q.Weights, Negatives: q.Negatives}
 	for i, e := range q.Examples {
 		text.Examples = append(text.Examples, prompt.Example{Path: e.label(i)[1:], Box: e.Box, Weight: e.Weight})
 	}
-	return text.Phrasings(templates)
+	return text
 }
 
 func (e Example) label(i int) string {
@@ -153,7 +156,8 @@ func (d *Detector) embedExamples(s *torch.Scope, texts torch.Tensor, examples []
 	for _, e := range examples {
 		all = append(all, s.Within(func() torch.Tensor {
 			var timings Timings // Queries.Took has it
-			return d.embed(s, []sight{{pixels.Upload(s, e.picture), e.picture.Width, e.picture.Height, []box.Box{e.box}}}, &timings)
+			seen := d.views(pixels.Upload(s, e.picture), e.picture.Width, e.picture.Height, []box.Box{e.box})
+			return d.embed(s, []views{seen}, &timings)
 		}))
 	}
 	return s.Cat(0, all...)

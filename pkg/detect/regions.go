@@ -110,22 +110,21 @@ func (d *Detector) find(s *torch.Scope, pictures []*pixels.RGB, all []*Regions, 
 	if err != nil {
 		return err
 	}
-	d.lap(s, since, &timings.RPN)
-
-	sights := make([]sight, len(all))
+	views := make([]views, len(all))
 	boxes := 0
 	for i, r := range all {
 		r.proposals = proposals[i]
-		sights[i] = sight{uploaded[i], r.width, r.height, r.boxes()}
+		views[i] = d.views(uploaded[i], r.width, r.height, r.boxes())
 		boxes += len(r.proposals)
 	}
+	d.lap(s, since, &timings.RPN)
 	if boxes > 0 {
-		embeddings := d.embed(s, sights, &timings)
-		low := int64(0)
+		embeddings := d.embed(s, views, &timings)
+		at := int64(0)
 		for _, r := range all {
-			if n := int64(len(r.proposals)); n > 0 {
-				r.embeddings = s.Keep(s.Slice(embeddings, 0, low, low+n))
-				low += n
+			if k := int64(len(r.proposals)); k > 0 {
+				r.embeddings = s.Keep(s.Slice(embeddings, 0, at, at+k))
+				at += k
 			}
 		}
 	}
@@ -135,50 +134,57 @@ func (d *Detector) find(s *torch.Scope, pictures []*pixels.RGB, all []*Regions, 
 	return nil
 }
 
-// sight is what CLIP is to see of a picture: boxes of one that is uploaded, uint8 [1,3,H,W].
-type sight struct {
-	uploaded      torch.Tensor
-	width, height int
-	boxes         []box.Box
+// views are what CLIP is to see of a picture: a list of rectangles for each of
+// Options.Crops, all of one length.
+type views struct {
+	uploaded torch.Tensor // uint8 [1,3,H,W]
+	rects    [][]image.Rectangle
 }
 
-// embed gives what CLIP sees of the boxes, K of all pictures, one picture after the other: unit [K,D].
-// The crops of all pictures go in CLIP's batches.
-func (d *Detector) embed(s *torch.Scope, sights []sight, timings *Timings) torch.Tensor {
+func (d *Detector) views(uploaded torch.Tensor, width, height int, boxes []box.Box) views {
+	v := views{uploaded: uploaded}
+	for _, crop := range d.options.Crops {
+		rects := make([]image.Rectangle, len(boxes))
+		for i, b := range boxes {
+			rects[i] = crop.Rect(b, width, height)
+		}
+		v.rects = append(v.rects, rects)
+	}
+	return v
+}
+
+// embed gives what CLIP sees of the boxes of several pictures, one after the other: unit
+// [K,D]. There is at least one.
+func (d *Detector) embed(s *torch.Scope, pictures []views, timings *Timings) torch.Tensor {
 	since := time.Now()
 	size, mean := d.files.Image.Manifest.InputSize, d.files.Image.Manifest.Mean
-	var views []torch.Tensor // [K,D] each
-	boxes := 0               // K
-	for _, sight := range sights {
-		boxes += len(sight.boxes)
-	}
-	for _, crop := range d.options.Crops {
+	var all []torch.Tensor // [K,D] of each view
+	for view, crop := range d.options.Crops {
 		var cuts cuts
-		for i, sight := range sights {
-			for _, b := range sight.boxes {
-				cuts.add(i, crop.Rect(b, sight.width, sight.height))
+		for i, picture := range pictures {
+			for _, rect := range picture.rects[view] {
+				cuts.add(i, rect)
 			}
 		}
 		embeddings := d.image.EncodeAll(s, len(cuts.different), d.options.Batch, func(low, high int) torch.Tensor {
 			// What ran since then encoded the batch before.
 			since = d.lap(s, since, &timings.Encode)
 			var parts []torch.Tensor // [N,3,S,S] of each picture
-			for picture, rects := range cuts.between(low, high) {
-				parts = append(parts, pixels.Crops(s, sights[picture].uploaded, rects, crop, size, mean))
+			for i, rects := range cuts.between(low, high) {
+				parts = append(parts, pixels.Crops(s, pictures[i].uploaded, rects, crop, size, mean))
 			}
-			crops := parts[0]
-			if len(parts) > 1 {
-				crops = s.Cat(0, parts...)
-			}
+			crops := s.Cat(0, parts...)
 			since = d.lap(s, since, &timings.Crop)
 			return crops
 		})
-		views = append(views, s.IndexSelect(embeddings, 0, torch.Upload(s, cuts.rows, int64(len(cuts.rows)))))
+		rows := torch.Upload(s, cuts.rows, int64(len(cuts.rows)))
+		all = append(all, s.IndexSelect(embeddings, 0, rows))
 	}
-	embeddings := views[0]
-	if v := int64(len(views)); v > 1 {
-		embeddings = s.Reshape(s.Cat(0, views...), v, int64(boxes), -1) // [V,K,D]
-		embeddings = s.Unit(s.DivBy(s.Sum(embeddings, 0), float64(v)))
+	embeddings := all[0]
+	if v := int64(len(all)); v > 1 {
+		shape := s.Shape(embeddings)
+		mean := s.DivBy(s.Sum(s.Reshape(s.Cat(0, all...), append([]int64{v}, shape...)...), 0), float64(v))
+		embeddings = s.Unit(mean)
 	}
 	d.lap(s, since, &timings.Encode)
 	return embeddings

@@ -117,6 +117,12 @@ func Ranks() []Rank { return []Rank{RankFused, RankMean, RankProbability, RankCo
 // DefaultNMS is the IoU above which the weaker of two boxes of one query goes.
 const DefaultNMS = 0.5
 
+// DefaultMaxDetections is far above what COCO's evaluation reads of a picture, 100, and takes some 150 MB.
+const DefaultMaxDetections = 1_000_000
+
+// maxCandidates bounds boxes times queries, whose scores take 4 bytes each, several times over.
+const maxCandidates = 1 << 26
+
 // Params say what to report. The zero Params reports every box that survives NMS.
 type Params struct {
 	// TopK is the largest number of boxes of each query; 0 is all.
@@ -149,6 +155,9 @@ type Params struct {
 	Contained float64
 	// Rank is what Score is; "" is RankFused.
 	Rank Rank
+	// MaxDetections bounds the memory of one picture's Detections: more than so many
+	// are ErrLimit, and none is left out silently. 0 is DefaultMaxDetections.
+	MaxDetections int
 }
 
 func (p Params) withDefaults() (Params, error) {
@@ -158,7 +167,12 @@ func (p Params) withDefaults() (Params, error) {
 	if p.NMS == 0 {
 		p.NMS = DefaultNMS
 	}
+	if p.MaxDetections == 0 {
+		p.MaxDetections = DefaultMaxDetections
+	}
 	switch {
+	case p.MaxDetections < 0:
+		return p, fmt.Errorf("%w: MaxDetections is %d; it must be positive, or 0 for the default", ErrOption, p.MaxDetections)
 	case p.TopK < 0:
 		return p, fmt.Errorf("%w: TopK is %d; it must be positive, or 0 for all", ErrOption, p.TopK)
 	case !(p.NMS > 0):

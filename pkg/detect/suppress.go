@@ -7,17 +7,21 @@ import (
 	"github.com/clipdet/clipdet/pkg/box"
 )
 
-// candidate is a proposal that reaches a query's threshold.
+// candidate is a proposal that reaches a query's threshold. There may be very many.
 type candidate struct {
-	query    int
-	at       int // its place in the ranking
-	proposal int
-	box      box.Box // of the proposal, and where votes moved it to
-	score    float32 // as ranked, and as soft NMS lowered it
+	query, proposal int32
+	at              int32   // its place in the ranking
+	score           float32 // as ranked, and as soft NMS lowered it
+}
+
+// survivor is a candidate that stays, and its box: the proposal's, or where votes moved it to.
+type survivor struct {
+	candidate
+	box box.Box
 }
 
 // suppress gives the candidates that stay, of lists that have one query each, best first.
-func (r *Regions) suppress(lists [][]candidate, thresholds []float32, params Params) []candidate {
+func (r *Regions) suppress(lists [][]candidate, thresholds []float32, params Params) []survivor {
 	boxes := r.boxes()
 	groups := lists
 	if params.contained() {
@@ -47,20 +51,19 @@ func (r *Regions) suppress(lists [][]candidate, thresholds []float32, params Par
 		keep = func(list []candidate) []candidate { return only(list, overlaps.NMS(proposals(list), limit)) }
 	}
 
-	var kept []candidate
+	var kept []survivor
 	counts := make([]int, len(lists))
 	for _, list := range groups {
 		for _, c := range keep(list) {
 			if counts[c.query]++; params.TopK > 0 && counts[c.query] > params.TopK {
 				continue
 			}
-			c.box = boxes[c.proposal]
-			kept = append(kept, c)
+			kept = append(kept, survivor{c, boxes[c.proposal]})
 		}
 	}
 	if params.BoxVoting > 0 {
 		for q, list := range lists {
-			vote(kept, q, list, boxes, params.BoxVoting)
+			vote(kept, int32(q), list, boxes, params.BoxVoting)
 		}
 	}
 	return kept
@@ -69,7 +72,7 @@ func (r *Regions) suppress(lists [][]candidate, thresholds []float32, params Par
 func proposals(list []candidate) []int {
 	order := make([]int, len(list))
 	for i, c := range list {
-		order[i] = c.proposal
+		order[i] = int(c.proposal)
 	}
 	return order
 }
@@ -78,7 +81,7 @@ func proposals(list []candidate) []int {
 func only(list []candidate, kept []int) []candidate {
 	found := make([]candidate, 0, len(kept))
 	for _, c := range list {
-		if len(found) < len(kept) && kept[len(found)] == c.proposal {
+		if len(found) < len(kept) && kept[len(found)] == int(c.proposal) {
 			found = append(found, c)
 		}
 	}
@@ -90,7 +93,7 @@ func lowered(list []candidate, decay *box.Decay, thresholds []float32, limit int
 	scores := make([]float32, len(list))
 	of := make(map[int]candidate, len(list)) // proposals are in a list once
 	for i, c := range list {
-		scores[i], of[c.proposal] = c.score, c
+		scores[i], of[int(c.proposal)] = c.score, c
 	}
 	var found []candidate
 	kept, scores := decay.NMS(proposals(list), scores, limit)
@@ -126,7 +129,7 @@ func bestOfEach(lists [][]candidate, n int) []candidate {
 }
 
 // vote moves the kept boxes of query number q to the mean of its candidates around them.
-func vote(kept []candidate, q int, list []candidate, boxes []box.Box, iou float64) {
+func vote(kept []survivor, q int32, list []candidate, boxes []box.Box, iou float64) {
 	voters, scores := make([]box.Box, len(list)), make([]float32, len(list))
 	for i, c := range list {
 		voters[i], scores[i] = boxes[c.proposal], c.score

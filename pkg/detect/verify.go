@@ -73,6 +73,9 @@ func answer(s *torch.Scope, file model.File) ([]model.Array, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := file.Unchanged(); err != nil {
+		return nil, err
+	}
 	inputs := make([]torch.Tensor, len(arrays))
 	for i, a := range arrays {
 		switch data := a.Data.(type) {

@@ -7,10 +7,18 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 )
 
-// manifestLimit bounds what is read of a manifest; real ones have about 2 KB.
-const manifestLimit = 1 << 20
+const (
+	// manifestLimit bounds what is read of a manifest; real ones have about 2 KB.
+	manifestLimit = 1 << 20
+	// recordLimit bounds the records of an archive; those of the largest CLIPs have some 2,000.
+	recordLimit = 1 << 16
+	// unpackedLimit bounds what the compressed records of an archive unpack to: torch compresses the code alone, which
+	// has about 1 MB.
+	unpackedLimit = 64 << 20
+)
 
 var (
 	// ErrNotArchive is wrapped when a file is not a zip that torch.jit.save could have written: another format,
@@ -25,19 +33,12 @@ var (
 // and the manifest only, whatever the size of the weights; see [Check]. Errors start with path and wrap [ErrNotArchive],
 // [ErrNoManifest], [ErrManifest], [ErrDamaged] or what the file system said.
 func Inspect(path string) (Manifest, error) {
-	file, err := os.Open(path)
+	file, size, err := openRegular(path)
 	if err != nil {
 		return Manifest{}, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return Manifest{}, err
-	}
-	if !info.Mode().IsRegular() {
-		return Manifest{}, fmt.Errorf("%s: %w: not a regular file", path, ErrNotArchive)
-	}
-	found, err := openArchive(file, info.Size())
+	found, err := openArchive(file, size)
 	if err != nil {
 		return Manifest{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -46,6 +47,24 @@ func Inspect(path string) (Manifest, error) {
 		return Manifest{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return m, nil
+}
+
+// openRegular opens a file and gives its size. It refuses a directory, a device, and a pipe, whose opening would wait for
+// its writer.
+func openRegular(path string) (*os.File, int64, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: %w: not a regular file", path, ErrNotArchive)
+	}
+	if err != nil {
+		file.Close()
+		return nil, 0, err
+	}
+	return file, info.Size(), nil
 }
 
 const manifestName = "extra/manifest.json"
@@ -62,17 +81,32 @@ func openArchive(r io.ReaderAt, size int64) (directory, error) {
 	if err != nil {
 		return directory{}, fmt.Errorf("%w (%d bytes, %w); copy or export the file again", ErrNotArchive, size, err)
 	}
+	if len(files.File) > recordLimit {
+		return directory{}, fmt.Errorf("%w: a zip of %d files, more than %d", ErrNotArchive, len(files.File), recordLimit)
+	}
 	d := directory{records: make(map[string]*zip.File, len(files.File))}
 	top := ""
+	var stored, unpacked uint64
 	for i, f := range files.File {
 		folder, name, _ := strings.Cut(f.Name, "/")
 		if i == 0 {
 			top = folder
 		}
 		if folder != top || name == "" || d.records[name] != nil {
-			return directory{}, fmt.Errorf("%w: a zip with %s outside %s/, or twice; export the model again with the exports in torchscript/", ErrNotArchive, f.Name, top)
+			return directory{}, fmt.Errorf("%w: a zip with %q outside %q, or twice; export the model again with the exports in torchscript/", ErrNotArchive, f.Name, top+"/")
 		}
 		d.records[name] = f
+		claimed := f.UncompressedSize64
+		if f.Method == zip.Store {
+			stored += min(claimed, uint64(size)+1)
+		} else {
+			unpacked += min(claimed, unpackedLimit+1)
+		}
+		// Records that share bytes could take for ever to read.
+		if stored > uint64(size) || unpacked > unpackedLimit || f.Method == zip.Store && claimed != f.CompressedSize64 {
+			return directory{}, fmt.Errorf("%w: the records up to %q claim %d bytes, and %d more once unpacked (up to %d are taken), in a file of %d; export the model again",
+				ErrNotArchive, f.Name, stored, unpacked, unpackedLimit, size)
+		}
 	}
 	if d.records["data.pkl"] == nil {
 		return directory{}, fmt.Errorf("%w: a zip without data.pkl; export the model with the exports in torchscript/", ErrNotArchive)

@@ -154,7 +154,7 @@ func TestInspectRefuses(t *testing.T) {
 		{"a record twice", pack(t, pkl, pkl, manifest), ErrNotArchive, "twice"},
 		{"zip of something else", pack(t, entry{"a/b.txt", nil}), ErrNotArchive, "data.pkl"},
 		{"checkpoint of torch.save", pack(t, pkl, entry{"net/version", []byte("3")}), ErrNoManifest, "torchscript/"},
-		{"two folders", pack(t, pkl, manifest, entry{"b/extra/manifest.json", nil}), ErrNotArchive, "b/extra/manifest.json outside net/"},
+		{"two folders", pack(t, pkl, manifest, entry{"b/extra/manifest.json", nil}), ErrNotArchive, `"b/extra/manifest.json" outside "net/"`},
 		{"huge manifest", pack(t, pkl, entry{manifest.name, bytes.Repeat([]byte(" "), manifestLimit+1)}), ErrManifest, "more than"},
 		{"not JSON", pack(t, pkl, entry{manifest.name, []byte("{")}), ErrManifest, "JSON"},
 	}
@@ -233,15 +233,37 @@ func FuzzInspect(f *testing.F) {
 	}
 	f.Add([]byte{})
 	f.Add(pack(f))
+	real, err := filepath.Glob("../../testdata/models/odd/*.pt") // by torch.jit.save, and small
+	if err != nil || len(real) == 0 {
+		f.Fatalf("no seeds: %v", err)
+	}
+	for _, path := range real {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		found, err := openArchive(bytes.NewReader(data), int64(len(data)))
 		if err != nil {
+			if !errors.Is(err, ErrNotArchive) {
+				t.Errorf("opened: %v, want ErrNotArchive", err)
+			}
 			return
 		}
-		if m, err := found.manifest(); err == nil {
+		m, err := found.manifest()
+		if err == nil {
 			if err := m.Validate(); err != nil {
 				t.Errorf("accepted a manifest that is not valid: %v", err)
 			}
+			err = found.check()
 		}
+		for _, known := range []error{nil, ErrNotArchive, ErrNoManifest, ErrManifest, ErrDamaged} {
+			if errors.Is(err, known) {
+				return
+			}
+		}
+		t.Errorf("error without a sentinel: %v", err)
 	})
 }

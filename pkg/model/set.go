@@ -23,10 +23,11 @@ var (
 	ErrMismatch = errors.New("models do not fit together")
 )
 
-// Set says where the archives of a detector come from. Make one with [Dir] or [Embedded], or take builtin.Models(); the
-// zero Set is refused by its methods. Making a Set touches no file.
+// Set says where the archives of a detector come from. Make one with [Dir], [Locked] or [Embedded], or take
+// builtin.Models(); the zero Set is refused by its methods. Making a Set touches no file.
 type Set struct {
-	dir  string // of Dir
+	dir  string // of Dir and Locked
+	lock string // of Locked: the lock file
 	name string // of Embedded
 	fsys fs.FS
 }
@@ -44,6 +45,8 @@ func (s Set) String() string {
 	switch {
 	case s.fsys != nil:
 		return fmt.Sprintf("embedded models %q", s.name)
+	case s.lock != "":
+		return fmt.Sprintf("models in %s, locked by %s", s.dir, s.lock)
 	case s.dir != "":
 		return fmt.Sprintf("models in %s", s.dir)
 	}
@@ -54,6 +57,8 @@ func (s Set) String() string {
 type File struct {
 	Path     string
 	Manifest Manifest
+
+	seen fs.FileInfo // of a locked set: of the open file that was hashed
 }
 
 // Want fails with [ErrMismatch] where the file is of none of the kinds.
@@ -86,21 +91,33 @@ type Entry struct {
 	Err      error
 
 	directory directory
+	locked    LockedFile // of a locked set: what the lock says about it
 }
 
-// List describes every *.pt file of the set, sorted by name. Only the set itself being unreadable is an error.
+// List describes every *.pt file of the set, sorted by name; of a locked set also those that are missing. Only the set
+// itself, or its lock file, being unreadable is an error.
 func (s Set) List() ([]Entry, error) {
 	fsys := s.fsys
 	switch {
 	case fsys != nil:
+	case s.lock != "":
+		return s.listLocked()
 	case s.dir != "":
 		fsys = os.DirFS(s.dir)
 	default:
 		return nil, fmt.Errorf("%w: no set was given: use model.Dir(...) or builtin.Models()", ErrMissing)
 	}
-	found, err := fs.ReadDir(fsys, ".")
+	entries, err := list(fsys)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v: %w", ErrMissing, s, err)
+	}
+	return entries, nil
+}
+
+func list(fsys fs.FS) ([]Entry, error) {
+	found, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return nil, err
 	}
 	var entries []Entry
 	for _, f := range found {
@@ -111,19 +128,22 @@ func (s Set) List() ([]Entry, error) {
 	return entries, nil
 }
 
-func inspectEntry(fsys fs.FS, name string) Entry {
-	entry := Entry{Name: name}
-	file, err := fsys.Open(name)
+func inspectEntry(fsys fs.FS, name string) (entry Entry) {
+	entry.Name = name
+	info, err := fs.Stat(fsys, name)
+	if err == nil && !info.Mode().IsRegular() { // opening a pipe would wait for its writer
+		err = fmt.Errorf("%w: not a regular file", ErrNotArchive)
+	}
+	if err != nil {
+		entry.Err = err
+		return entry
+	}
+	file, r, size, err := openEntry(fsys, name)
 	if err != nil {
 		entry.Err = err
 		return entry
 	}
 	defer file.Close()
-	r, size, err := readerAt(file)
-	if err != nil {
-		entry.Err = err
-		return entry
-	}
 	entry.Size = size
 	if entry.directory, err = openArchive(r, size); err != nil {
 		entry.Err = err
@@ -133,25 +153,29 @@ func inspectEntry(fsys fs.FS, name string) Entry {
 	return entry
 }
 
-// readerAt reads a file in place where it can, as those of os and embed can.
-func readerAt(file fs.File) (io.ReaderAt, int64, error) {
-	info, err := file.Stat()
+// openEntry opens a file, to be read in place where it can, as those of os and embed can.
+func openEntry(fsys fs.FS, name string) (io.Closer, io.ReaderAt, int64, error) {
+	file, err := fsys.Open(name)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
 	if r, ok := file.(io.ReaderAt); ok {
-		return r, info.Size(), nil
+		if info, err := file.Stat(); err == nil {
+			return file, r, info.Size(), nil
+		}
 	}
 	data, err := io.ReadAll(file)
-	return bytes.NewReader(data), int64(len(data)), err
+	return file, bytes.NewReader(data), int64(len(data)), err
 }
 
 // Resolve picks one archive of each kind and returns their paths. dtype is [Float32], [BFloat16] or [Float16], which
 // every kind must then have, or [Auto] (also ""), which takes the first of prefer that is there, else float32, else what
 // there is, for each kind by itself.
 //
-// Errors wrap [ErrMissing], [ErrMismatch], or what [Inspect] returns for a file that is broken: a broken file is never
-// passed over for another. An embedded set is also written to the cache where it is not there yet.
+// Errors wrap [ErrMissing], [ErrMismatch], for a locked set [ErrLock] or [ErrNotLocked], or what [Inspect] returns for a file that is broken: a broken file is never
+// passed over for another. The picked files are read whole, as by [Check], because libtorch compares no checksums and
+// may end the process over a file that changed on its way. An embedded set is also written to the cache where it is not
+// there yet.
 func (s Set) Resolve(dtype string, prefer ...string) (Files, error) {
 	if dtype == "" {
 		dtype = Auto
@@ -186,6 +210,12 @@ func (s Set) Resolve(dtype string, prefer ...string) (Files, error) {
 		if files[i], err = s.place(entry, entries); err != nil {
 			return Files{}, err
 		}
+		if s.fsys != nil {
+			continue // compared with what is embedded
+		}
+		if err := Check(files[i].Path); err != nil {
+			return Files{}, fmt.Errorf("%v: %w", s, err)
+		}
 	}
 	return Files{RPN: files[0], Image: files[1], Text: files[2]}, nil
 }
@@ -210,14 +240,17 @@ func (s Set) File(name string) (File, error) {
 
 // place gives an entry its path and makes sure that an embedded one is there.
 func (s Set) place(entry Entry, all []Entry) (File, error) {
-	if s.fsys == nil {
-		return File{filepath.Join(s.dir, entry.Name), entry.Manifest}, nil
+	switch {
+	case s.lock != "":
+		return s.placeLocked(entry)
+	case s.fsys == nil:
+		return File{Path: filepath.Join(s.dir, entry.Name), Manifest: entry.Manifest}, nil
 	}
 	path, err := spill(s.fsys, entry.Name, s.name+"-"+fingerprint(all))
 	if err != nil {
 		return File{}, fmt.Errorf("%v: %w", s, err)
 	}
-	return File{path, entry.Manifest}, nil
+	return File{Path: path, Manifest: entry.Manifest}, nil
 }
 
 // pick takes the archive of a kind in the first of the wanted types that it is there in.

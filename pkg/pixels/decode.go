@@ -13,6 +13,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"syscall"
 
 	"golang.org/x/image/bmp"
 
@@ -111,9 +112,10 @@ func Decode(r io.Reader, limits Limits) (*RGB, error) {
 	return f.read(data, limits)
 }
 
-// DecodeFile is Decode on a file. Its errors name the file.
+// DecodeFile is Decode on a regular file. Its errors name the file. A pipe or a device
+// may have no end, or nothing to say, and is refused with ErrFormat; Decode reads them.
 func DecodeFile(path string, limits Limits) (*RGB, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe's opening waits for its writer
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +126,9 @@ func DecodeFile(path string, limits Limits) (*RGB, error) {
 		return nil, err
 	case info.IsDir():
 		return nil, fmt.Errorf("%s: %w: it is a directory", path, ErrFormat)
-	case info.Mode().IsRegular() && info.Size() > limits.orDefault().Bytes: // refused unread
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: %w: it is not a regular file (%v); copy it to one", path, ErrFormat, info.Mode().Type())
+	case info.Size() > limits.orDefault().Bytes: // refused unread
 		return nil, fmt.Errorf("%s: %w", path, tooManyBytes(limits.orDefault()))
 	}
 	m, err := Decode(f, limits)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/iotest"
 )
@@ -217,6 +218,10 @@ func TestDecodeReadsOnceAndNoFurther(t *testing.T) {
 
 func TestDecodeFileErrorsNameTheFile(t *testing.T) {
 	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe.png") // nobody writes to it
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	empty := filepath.Join(dir, "empty.png")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -231,6 +236,8 @@ func TestDecodeFileErrorsNameTheFile(t *testing.T) {
 		{filepath.Join(formatsDir, "rgb.png"), Limits{Bytes: 9}, ErrTooLarge},
 		{filepath.Join(formatsDir, "rgb.png"), Limits{Pixels: 9}, ErrTooLarge},
 		{dir, Limits{}, ErrFormat},
+		{pipe, Limits{}, ErrFormat},
+		{"/dev/zero", Limits{}, ErrFormat},
 	} {
 		_, err := DecodeFile(test.path, test.limits)
 		if !errors.Is(err, test.want) || strings.Count(err.Error(), test.path) != 1 {

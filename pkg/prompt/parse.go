@@ -39,12 +39,12 @@ func ParseQuery(s string) (Query, error) {
 	if described {
 		for part := range strings.SplitSeq(list, "|") {
 			if err := q.add(strings.TrimSpace(part)); err != nil {
-				return Query{}, fmt.Errorf("%w (in %q)", err, s)
+				return Query{}, fmt.Errorf("%w (in %.80q)", err, s)
 			}
 		}
 	}
 	if err := q.check(); err != nil {
-		return Query{}, fmt.Errorf("%w (in %q)", err, s)
+		return Query{}, fmt.Errorf("%w (in %.80q)", err, s)
 	}
 	return q, nil
 }

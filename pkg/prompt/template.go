@@ -98,23 +98,32 @@ func Fill(name string, templates []string) ([]string, error) {
 // ParseTemplates reads a template file: one template a line, with the space
 // around it removed. Empty lines and lines that start with # are skipped, and
 // so is a byte order mark. A line that is no template is ErrTemplate or ErrUTF8
-// and the error names its number; so is a file without any template.
-func ParseTemplates(r io.Reader) ([]string, error) {
-	return parseLines(r, ErrTemplate, checkTemplate)
+// and the error names its number; so is a file without any template. It holds the
+// default [Limits], and fails with ErrLimit beyond them, and with ErrTooLong.
+func ParseTemplates(r io.Reader) ([]string, error) { return Limits{}.ParseTemplates(r) }
+
+// ParseTemplates is the function of that name with limits of the caller's own. It
+// reads no further than one byte beyond FileBytes.
+func (l Limits) ParseTemplates(r io.Reader) ([]string, error) {
+	return l.parseLines(r, ErrTemplate, checkTemplate)
 }
 
 // ParsePhrases reads a file of phrases, as of the background, by the same rules as
 // [ParseTemplates]. A line that is no phrase is ErrPhrase or ErrUTF8 and the error names
 // its number; so is a file without any phrase.
-func ParsePhrases(r io.Reader) ([]string, error) {
-	return parseLines(r, ErrPhrase, func(line string) error { return checkText(ErrPhrase, "it", line) })
+func ParsePhrases(r io.Reader) ([]string, error) { return Limits{}.ParsePhrases(r) }
+
+// ParsePhrases is the function of that name with limits of the caller's own.
+func (l Limits) ParsePhrases(r io.Reader) ([]string, error) {
+	return l.parseLines(r, ErrPhrase, func(line string) error { return checkText(ErrPhrase, "it", line) })
 }
 
 // parseLines gives the lines of a file that aren't empty or comments, each checked; none
 // at all is the error missing.
-func parseLines(r io.Reader, missing error, check func(line string) error) ([]string, error) {
+func (l Limits) parseLines(r io.Reader, missing error, check func(line string) error) ([]string, error) {
+	l = l.orDefault()
 	var found []string
-	lines := bufio.NewScanner(r)
+	lines := bufio.NewScanner(&bounded{r, l.FileBytes, l.FileBytes})
 	number := 0
 	for lines.Scan() {
 		number++
@@ -129,9 +138,13 @@ func parseLines(r io.Reader, missing error, check func(line string) error) ([]st
 		if err := check(line); err != nil {
 			return nil, fmt.Errorf("line %d: %w", number, err)
 		}
-		found = append(found, line)
+		if found = append(found, line); len(found) > l.Phrases {
+			return nil, fmt.Errorf("line %d: %w: more than %d lines", number, ErrLimit, l.Phrases)
+		}
 	}
-	if err := lines.Err(); err != nil {
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return nil, fmt.Errorf("line %d: %w: more than %d bytes", number+1, ErrTooLong, bufio.MaxScanTokenSize)
+	} else if err != nil {
 		return nil, fmt.Errorf("line %d: %w", number+1, err)
 	}
 	if len(found) == 0 {
@@ -141,6 +154,9 @@ func parseLines(r io.Reader, missing error, check func(line string) error) ([]st
 }
 
 func checkTemplate(template string) error {
+	if len(template) > maxBytes {
+		return fmt.Errorf("%w: a template of %d bytes, starting with %.40q", ErrTooLong, len(template), template)
+	}
 	if err := checkUTF8("template", template); err != nil {
 		return err
 	}

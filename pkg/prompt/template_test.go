@@ -1,7 +1,6 @@
 package prompt
 
 import (
-	"bufio"
 	"errors"
 	"io"
 	"slices"
@@ -108,7 +107,7 @@ func TestParseTemplatesErrors(t *testing.T) {
 		{"a line with two", strings.NewReader("# x\na {} {}\n"), ErrTemplate, `line 2: `},
 		{"invalid UTF-8", strings.NewReader("a {}\na \xff {}\n"), ErrUTF8, `line 2: `},
 		{"a picture", strings.NewReader("\x89PNG\r\n\x1a\n\x00\x00"), ErrUTF8, `line 1: `},
-		{"an endless line", strings.NewReader("a {}\n" + strings.Repeat("a", 70000)), bufio.ErrTooLong, `line 2: `},
+		{"an endless line", strings.NewReader("a {}\n" + strings.Repeat("a", 70000)), ErrTooLong, `line 2: `},
 		{"reading fails", io.MultiReader(strings.NewReader("a {}\n"), iotest.ErrReader(broken)), broken, `line 2: `},
 	}
 	for _, test := range tests {

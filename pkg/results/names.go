@@ -7,12 +7,16 @@ import (
 	"strings"
 )
 
+// longestStem leaves room in a file name of 255 bytes, which is what most file systems
+// take, for what is put after it.
+const longestStem = 200
+
 // Names gives pictures names for the files that are made of them, each another. The
 // zero Names is ready to use.
 type Names struct{ taken map[string]bool }
 
-// Of is the name of the next picture: its file's without the extension, and where
-// another has that, with -2, -3 and so on. The case of letters makes no other name,
+// Of is the name of the next picture: its file's without the extension, of which a very
+// long one is cut, and where another has that, with -2, -3 and so on. The case of letters makes no other name,
 // since some file systems don't tell A from a. A name has no slash in it, but where
 // path is the root.
 func (n *Names) Of(path string) string {
@@ -21,6 +25,9 @@ func (n *Names) Of(path string) string {
 	}
 	base := filepath.Base(path)
 	stem := cmp.Or(strings.TrimSuffix(base, filepath.Ext(base)), base)
+	if len(stem) > longestStem {
+		stem = strings.ToValidUTF8(stem[:longestStem], "") // not half a letter
+	}
 	name := stem
 	for i := 2; n.taken[strings.ToLower(name)]; i++ {
 		name = stem + "-" + strconv.Itoa(i)

@@ -32,9 +32,10 @@ type Record struct {
 	ID         int64              `json:"-"`     // COCO's image_id, in COCO results alone
 	Width      int                `json:"width"` // of the upright picture, pixels
 	Height     int                `json:"height"`
-	Proposals  int                `json:"proposals"`  // how many candidate boxes there were
-	Detections []detect.Detection `json:"detections"` // read as nil where there are none
-	Timings    detect.Timings     `json:"timings_ms"` // whole microseconds, in files
+	Proposals  int                `json:"proposals"`          // how many candidate boxes there were
+	Detections []detect.Detection `json:"detections"`         // read as nil where there are none
+	Timings    detect.Timings     `json:"timings_ms"`         // whole microseconds, in files
+	Presence   []detect.Presence  `json:"presence,omitempty"` // of each query, in their order
 	// Boxes are the candidate boxes themselves, best first, and Given is what was found
 	// in boxes of the caller's, as of Detector.RegionsAt. JSON and JSON Lines alone have
 	// them, and Of sets neither.
@@ -71,6 +72,7 @@ func Of(image string, id int64, result *detect.Result, err error) Record {
 		Proposals:  len(result.Proposals),
 		Detections: result.Detections,
 		Timings:    result.Timings,
+		Presence:   result.Presence,
 	}
 }
 

@@ -50,7 +50,8 @@ func hard() []Record {
 				{Query: "dog", Box: box.Box{X0: 0.1, Y0: 1e-7, X1: 639.99994, Y1: 480 + step}, Score: 1.0 / 3, Cosine: -step / 9, Probability: math.SmallestNonzeroFloat32, Objectness: 0.99999994, Phrase: name, RunnerUp: name},
 				{Query: "bike", Box: box.Box{X0: step, Y0: step, X1: 1234, Y1: 777}, Score: step / 8, Cosine: 0.1, Probability: 16777217, Objectness: math.MaxFloat32},
 			},
-			Timings: detect.Timings{Upload: time.Microsecond, RPN: time.Duration(i) * 1234567 * time.Microsecond, Crop: 3 * time.Hour, Encode: 7 * time.Millisecond, Rank: 999 * time.Microsecond},
+			Timings:  detect.Timings{Upload: time.Microsecond, RPN: time.Duration(i) * 1234567 * time.Microsecond, Crop: 3 * time.Hour, Encode: 7 * time.Millisecond, Rank: 999 * time.Microsecond},
+			Presence: []detect.Presence{{Query: name, Present: true, Score: step, Threshold: 0.1}, {Query: "bike", Score: 1.0 / 3}},
 		})
 	}
 	return append(records, Record{Image: "x\n\"y\".png", ID: 2000, Error: "line\r\nand \"quote\" \\ \x1b"}, Record{Image: "none.png", ID: 2001, Width: 1, Height: 1})
@@ -214,7 +215,7 @@ func kept(format string, records []Record) []Record {
 				continue
 			}
 			if format == "coco" {
-				r.Proposals, r.Timings = 0, detect.Timings{}
+				r.Proposals, r.Timings, r.Presence = 0, detect.Timings{}, nil
 				for i, d := range r.Detections {
 					r.Detections[i] = detect.Detection{Query: d.Query, Box: d.Box, Score: d.Score}
 				}

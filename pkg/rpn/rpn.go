@@ -83,9 +83,20 @@ func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, l
 		}
 		all[i] = make([]Proposal, count)
 		for k := range all[i] {
-			r := rows[(i*int(shape[1])+k)*columns:]
+			r := rows[(i*int(shape[1])+k)*columns:][:columns]
+			if !within(r, sizes[i]) {
+				return nil, fmt.Errorf("%w %s: proposal %d is %v (x0, y0, x1, y1, objectness) in a picture of %d x %d; export it again, or take models of dtype float32",
+					ErrOutput, n.manifest.Architecture, k, r, sizes[i].Width, sizes[i].Height)
+			}
 			all[i][k] = Proposal{box.Box{X0: r[0], Y0: r[1], X1: r[2], Y1: r[3]}, r[4]}
 		}
 	}
 	return all, nil
+}
+
+// within says whether a proposal lies in its picture, up to a pixel of rounding, and its objectness in [0,1]. No number
+// that is NaN does.
+func within(row []float32, size Size) bool {
+	edges := func(low, high float32, side int) bool { return -1 <= low && low <= high && high <= float32(side)+1 }
+	return edges(row[0], row[2], size.Width) && edges(row[1], row[3], size.Height) && 0 <= row[4] && row[4] <= 1
 }

@@ -112,3 +112,26 @@ func TestLoadRefusesAnotherKind(t *testing.T) {
 		t.Errorf("a text tower: got %v, want model.ErrMismatch", err)
 	}
 }
+
+func TestWithin(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	size := Size{Height: 20, Width: 30}
+	for _, test := range []struct {
+		row  []float32
+		want bool
+	}{
+		{[]float32{0, 0, 30, 20, 1}, true},
+		{[]float32{-0.5, 3, 30.5, 3, 0}, true},
+		{[]float32{0, 0, 20, 30, 1}, false},
+		{[]float32{9, 0, 3, 20, 1}, false},
+		{[]float32{nan, 0, 3, 20, 1}, false},
+		{[]float32{0, 0, nan, 20, 1}, false},
+		{[]float32{0, 0, 3, inf, 1}, false},
+		{[]float32{0, 0, 3, 20, nan}, false},
+		{[]float32{0, 0, 3, 20, 1.1}, false},
+	} {
+		if got := within(test.row, size); got != test.want {
+			t.Errorf("within(%v, %+v) is %t, want %t", test.row, size, got, test.want)
+		}
+	}
+}

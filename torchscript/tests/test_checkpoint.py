@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import checkpoint
+import smallclip
+import smallrpn
 
 
 class Inner(nn.Module):
@@ -110,6 +112,11 @@ def test_no_form_runs_code(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=file):
             checkpoint.read(tmp_path / file)
         assert not touched.exists(), f"{file} ran a command"
+    for load in (smallclip.load, smallrpn.load):
+        for file in ("saved.pt", "old.pt", "nested.pt"):
+            with pytest.raises((pickle.UnpicklingError, RuntimeError)):
+                load(str(tmp_path / file))
+            assert not touched.exists(), f"{file} ran a command"
     pickle.loads(evil)
     assert touched.exists(), "the test's own code would not have run either"
 
@@ -148,3 +155,36 @@ def test_files_that_are_none_are_errors(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=f"{file}: {why}") as caught:
             checkpoint.read(tmp_path / file)
         assert "\n" not in str(caught.value)
+
+
+class Writer(nn.Module):
+    """Writes a file while it is loaded, and hands out another when it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+
+    @torch.jit.export
+    def __getstate__(self):  # TorchScript infers it
+        return self.weight, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[Tensor, bool]) -> None:
+        self.weight, self.training = state
+        torch.save(self.weight, "written")
+
+    def forward(self, size: int) -> Tensor:
+        return torch.from_file("secret", False, size, dtype=torch.uint8)
+
+
+def test_torchscript_reads_and_writes_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # CONTRACT.md warns of this, and it is why clipdet locks models: it has to be true of the libtorch that runs.
+    monkeypatch.chdir(tmp_path)
+    Path("secret").write_bytes(b"key")
+    torch.jit.script(Writer()).save("archive.pt")
+    loaded = torch.jit.load("archive.pt")
+    assert Path("written").exists()
+    assert bytes(loaded(3).numpy()) == b"key"
+    Path("written").unlink()
+    assert checkpoint.read(Path("archive.pt")) == {}, "a state of its own form is left alone"
+    assert not Path("written").exists(), "the exports' reader ran the code of an archive"

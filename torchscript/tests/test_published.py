@@ -45,6 +45,17 @@ def test_where_weights_are() -> None:
         published.clip("ViT-B-32", "best")
 
 
+def test_which_downloads_are_checked() -> None:
+    for name in published.OPENAI:
+        assert len(published.clip(name, "openai").digest) == 64, name
+    unknown = set()
+    for name, tag in open_clip.list_pretrained():
+        listed = published.clip(name, tag)
+        if not listed.hub and not listed.digest:
+            unknown.add(tag)
+    assert unknown == {"metaclip_400m", "metaclip_fullcc"}, "CONTRACT.md says which are known by their address alone"
+
+
 @pytest.mark.parametrize("name", detectors.NORM_EPS)
 def test_detectors_are_built_as_torchvision_builds_published_ones(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/clipdet/clipdet/pkg/prompt"
+)
+
+// TestPrintable has names that make a terminal do things.
+func TestPrintable(t *testing.T) {
+	for _, test := range []struct{ text, want string }{
+		{"scène 1/α.jpg", "scène 1/α.jpg"},
+		{"a\nclipdet: all is well", `a\nclipdet: all is well`},
+		{"\x1b[2J\x1b]0;title\a", `\x1b[2J\x1b]0;title\a`},
+		{"caf\xe9.png", `caf\xe9.png`},
+		{"a\u202egnp.exe", `a\u202egnp.exe`},
+		{"\u009b31m", `\u009b31m`},
+		{"\ufffd is itself", "\ufffd is itself"},
+		{`C:\n "x"`, `C:\n "x"`},
+	} {
+		if got := printable(test.text); got != test.want {
+			t.Errorf("printable(%q) = %s, want %s", test.text, got, test.want)
+		}
+	}
+}
+
+func TestErrorsHaveALineEach(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("a\nb"), `clipdet: a\nb` + "\n"},
+		{&failure{exitSetup, errors.Join(errors.New("a\x1b"), errors.Join(errors.New("b"), fmt.Errorf("c: %w and %w", prompt.ErrQuery, prompt.ErrUTF8)))},
+			`clipdet: a\x1b` + "\nclipdet: b\nclipdet: c: " + prompt.ErrQuery.Error() + " and " + prompt.ErrUTF8.Error() + "\n"},
+	} {
+		var stderr strings.Builder
+		if writeError(&stderr, test.err); stderr.String() != test.want {
+			t.Errorf("%q is written as %q, want %q", test.err, stderr.String(), test.want)
+		}
+	}
+}
+
+// TestHostileNames has files whose names would write lines of their own, and pictures of them, which stay in --out.
+func TestHostileNames(t *testing.T) {
+	whole, err := os.ReadFile(filepath.Join(formats, "420.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
+	names := []string{"a\nclipdet: b.jpg", "\x1b[31mred.jpg", "\xff.jpg", "..jpg", "...jpg", "-q.jpg", "\\..\\..\\x.jpg", strings.Repeat("é", 120) + ".jpg"}
+	if err := os.Mkdir(in, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range names {
+		for path, data := range map[string][]byte{name: whole, fmt.Sprintf("bad%d%s", i, name): whole[:100]} {
+			if err := os.WriteFile(filepath.Join(in, path), data, 0o644); err != nil && len(path) < 240 {
+				t.Fatal(err)
+			}
+		}
+	}
+	code, stdout, stderr := clipdet(t, "detect", "-q", "dog", "--models", tinyModels, "--format", "jsonl", "--pictures", "-o", out,
+		"--threshold", "0", "--top-k", "1", "--proposals", "5", in, filepath.Join(in, "..jpg"), filepath.Join(in, "...jpg")) // hidden in a directory
+	if code != exitInputs {
+		t.Errorf("exit code %d, want %d\n%s", code, exitInputs, stderr)
+	}
+	if strings.Contains(stderr+stdout, "\x1b") || !utf8.ValidString(stderr+stdout) {
+		t.Errorf("a name's bytes went out as they are:\n%q\n%q", stderr, stdout)
+	}
+	for line := range strings.Lines(stderr) {
+		if !strings.Contains(line, "bad") && !strings.Contains(line, "pictures failed") {
+			t.Errorf("a line that no message of ours has: %q", line)
+		}
+	}
+	if want := `in/bad0a\nclipdet: b.jpg": `; !strings.Contains(stderr, want) {
+		t.Errorf("stderr does not say %s:\n%s", want, stderr)
+	}
+	done := 0
+	for line := range strings.Lines(stdout) {
+		if p := parse[picture](t, line); p.Error == "" {
+			done++
+		}
+	}
+	drawn, err := filepath.Glob(filepath.Join(out, "*.detections.png"))
+	if err != nil || done != len(names) {
+		t.Errorf("%d pictures are done, want %d (%v)", done, len(names), err)
+	}
+	hidden, _ := filepath.Glob(filepath.Join(out, ".*.detections.png")) // of "..jpg"
+	if len(drawn)+len(hidden) < len(names) {
+		t.Errorf("drawn are %q and %q, want %d", drawn, hidden, len(names))
+	}
+	if all, err := os.ReadDir(dir); err != nil || len(all) != 2 {
+		t.Errorf("beside in and out there is more: %v (%v)", all, err)
+	}
+}
+
+// TestFullDisk writes where nothing fits: the error names the place, no half file is left, and the exit code is that of
+// inputs that failed.
+func TestFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, format := range []string{"json", "jsonl", "coco", "csv"} {
+		out := t.TempDir()
+		var stderr strings.Builder
+		code := run(t.Context(), []string{"detect", "-q", "dog", "--models", tinyModels, "--format", format, "-o", out, "--threshold", "0",
+			filepath.Join(formats, "420.jpg"), filepath.Join(formats, "422.jpg")}, full, &stderr)
+		if code != exitInputs || !strings.Contains(stderr.String(), "/dev/full") || !strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("%s: exit code %d, want %d; stderr is %q", format, code, exitInputs, stderr.String())
+		}
+		if left, err := os.ReadDir(out); err != nil || len(left) > 0 {
+			t.Errorf("%s: %v is left in --out, want nothing (%v)", format, left, err)
+		}
+	}
+}
+
+// TestNoEndlessInputs names things that have no end, or never begin.
+func TestNoEndlessInputs(t *testing.T) {
+	pipe := fifo(t, "pipe.jpg")
+	code, stdout, stderr := clipdet(t, "detect", "-q", "dog", "--models", tinyModels, "--format", "jsonl", pipe, "/dev/zero", "/dev/full",
+		filepath.Join(formats, "420.jpg"))
+	if code != exitInputs || strings.Count(stdout, `"error"`) != 3 || strings.Count(stdout, `"detections"`) != 1 || !strings.Contains(stderr, pipe) {
+		t.Errorf("exit code %d, want %d, three errors and a result:\n%s%s", code, exitInputs, stdout, stderr)
+	}
+	for _, args := range [][]string{{"--templates", fifo(t, "t.txt")}, {"--templates", "/dev/zero"}} {
+		if code, _, stderr := clipdet(t, append(args, "detect", "-q", "dog", "x.jpg")...); code != exitUsage || !strings.Contains(stderr, args[1]) {
+			t.Errorf("%v: exit code %d, want %d; stderr is %q", args, code, exitUsage, stderr)
+		}
+	}
+	models := filepath.Dir(fifo(t, "rpn.pt"))
+	for _, args := range [][]string{{"models", "list", models}, {"models", "inspect", filepath.Join(models, "rpn.pt")}, {"models", "verify", models},
+		{"models", "inspect", "/dev/zero"}, {"detect", "-q", "dog", "--models", models, "x.jpg"}} {
+		if code, stdout, stderr := clipdet(t, args...); code != exitSetup || !strings.Contains(stdout+stderr, "not a regular file") {
+			t.Errorf("%v: exit code %d, want %d, and why:\n%s%s", args, code, exitSetup, stdout, stderr)
+		}
+	}
+}
+
+// TestLimits passes one limit after the other.
+func TestLimits(t *testing.T) {
+	image := filepath.Join(formats, "420.jpg")
+	templates := filepath.Join(t.TempDir(), "templates.txt")
+	if err := os.WriteFile(templates, []byte(strings.Repeat("a {}\n", 1001)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"-q", "a", "-q", "b", "--max-queries", "1"}, exitUsage, "--max-queries is 1"},
+		{[]string{"-q", "a=" + strings.Repeat("b|", 1000) + "b"}, exitUsage, "1001 phrases"},
+		{[]string{"-q", strings.Repeat("a", 5000)}, exitUsage, "5000 bytes"},
+		{[]string{"-q", "&" + strings.Repeat("amp;", 30_000)}, exitUsage, "120001 bytes"},
+		{[]string{"-q", "a", "--templates", templates}, exitUsage, "line 1001"},
+		{[]string{"-q", "a", "--max-queries", "0"}, exitUsage, "--max-queries 0"},
+		{[]string{"-q", "a", "--max-detections", "0"}, exitUsage, "--max-detections 0"},
+		{[]string{"-q", "a", "--max-megabytes", "0"}, exitUsage, "--max-megabytes 0"},
+		{[]string{"-q", "a", "--max-detections", "3", "--threshold", "0", "--nms", "1"}, exitInputs, "and 3 are taken"},
+	} {
+		code, _, stderr := clipdet(t, append(append([]string{"detect", "--models", tinyModels}, test.args...), image)...)
+		if code != test.code || !strings.Contains(stderr, test.says) || len(stderr) > 1000 {
+			t.Errorf("%.60q: exit code %d, want %d; stderr is %.300q, want %q", test.args, code, test.code, stderr, test.says)
+		}
+	}
+}
+
+// FuzzFlags gives the detect command what a shell may, up to the plan: no model is loaded. Whatever it says, it is an
+// error or a plan that holds what was asked.
+func FuzzFlags(f *testing.F) {
+	for _, seed := range []string{
+		"-q\ndog\nx.jpg", "-q\nbike=a bicycle|a mountain bike\n--top-k\n5\n--nms=1\nx.jpg", "--threshold\nNaN\n-q\ndog", "--proposals\n-1\n-q\na",
+		"--crop-context\n1e308\n-q\na", "--rank=cosine\n-q\na\n--threshold=-1", "-q\n=\n", "-q\n\xff", "--device\ncuda:99999999999999999999\n-q\na",
+		"--max-queries=1\n-q\na\n-q\nb", "--threads=9223372036854775808\n-q\na", "-vq=a=b", "--\n-q\na", "--dtype\nint8", "--format\njson\n-q\na{}b",
+		"--templates\n/dev/null\n-q\na", "-o\n\n-q\na", "--top-k=0x7fffffffffffffff\n-q\na",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var flags detectFlags
+		cmd := flags.command()
+		args := strings.Split(text, "\n")
+		for _, arg := range args { // the fuzzer is not to read files of its own choice
+			if strings.Contains(arg, "templates") && !strings.Contains(text, "/dev/null") || strings.Contains(arg, "text-cache") {
+				return
+			}
+		}
+		planned := false
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+			p, err := flags.plan(cmd)
+			planned = err == nil
+			if planned && (len(p.queries) != len(flags.queries) || len(p.queries) == 0 || p.options.Proposals < 1 || p.params.TopK < 0) {
+				t.Errorf("%q: the plan %+v was let through", args, p)
+			}
+			return err
+		}
+		cmd.SetArgs(args)
+		cmd.SetOut(&strings.Builder{})
+		cmd.SetErr(&strings.Builder{})
+		if err := cmd.Execute(); planned && err != nil {
+			t.Errorf("%q: planned, and %v", args, err)
+		}
+	})
+}
+
+// fifo makes a pipe that nobody writes to.
+func fifo(t *testing.T, name string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

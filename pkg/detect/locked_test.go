@@ -1,0 +1,52 @@
+package detect
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/torch"
+	"github.com/clipdet/clipdet/pkg/torch/torchtest"
+)
+
+// Between the hash and libtorch's own reading a file may be exchanged: then nothing may come of the model.
+func TestAFileExchangedWhileItIsLoaded(t *testing.T) {
+	tiny, dir := filepath.Dir(torchtest.Tiny(t).RPN.Path), t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(tiny)); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := model.LockDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(lock)
+	path := filepath.Join(t.TempDir(), "lock.json")
+	if err := errors.Join(err, os.WriteFile(path, data, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	set := model.Locked(path, dir)
+	detector, err := Open(t.Context(), Options{Models: set, Device: "cpu", Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer detector.Close()
+	if err := os.Chtimes(detector.files.Text.Path, time.Now(), time.Unix(1e9, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := detector.engine.Do(t.Context(), func(s *torch.Scope) error { return detector.load(s) }); !errors.Is(err, model.ErrNotLocked) {
+		t.Errorf("loading a file that was touched: got %v, want model.ErrNotLocked", err)
+	}
+	if _, err := Verify(t.Context(), detector.Info().Text, "cpu"); !errors.Is(err, model.ErrNotLocked) {
+		t.Errorf("verifying a file that was touched: got %v, want model.ErrNotLocked", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "rpn.pt"), []byte("other"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), Options{Models: set, Device: "cpu"}); !errors.Is(err, model.ErrNotLocked) {
+		t.Errorf("opening another file: got %v, want model.ErrNotLocked", err)
+	}
+}

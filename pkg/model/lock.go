@@ -1,0 +1,276 @@
+package model
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+var (
+	// ErrLock is wrapped by every error about a lock file that is there but can't be used.
+	ErrLock = errors.New("unusable lock file")
+	// ErrNotLocked is wrapped when what lies in a directory isn't what its lock file says: another file or content, a file
+	// too many or too few.
+	ErrNotLocked = errors.New("models are not those of the lock file")
+)
+
+// LockFormat is the version of the lock file that this package reads.
+const LockFormat = 1
+
+// lockLimit bounds what is read of a lock file; real ones have about 1 KB.
+const lockLimit = 1 << 20
+
+// Lock names the archives of a directory, and their content. As JSON it is a lock file, from which [Locked] makes a set
+// that takes these archives and no others.
+type Lock struct {
+	Format int          `json:"format"`
+	Files  []LockedFile `json:"files"` // in the order of their names
+}
+
+// LockedFile is one archive of a [Lock].
+type LockedFile struct {
+	Name   string `json:"name"` // without its directory
+	Kind   Kind   `json:"kind"`
+	Size   int64  `json:"size"`   // bytes
+	SHA256 string `json:"sha256"` // of the whole file, 64 lower-case hex digits
+}
+
+// LockDir reads the archives of a directory, all of every one, and locks them as they are. It takes what [Dir] takes:
+// files without a manifest are left out. Errors are those of [Set.Resolve] and [Check], since models that make no
+// detector are not worth a lock.
+func LockDir(dir string) (Lock, error) {
+	set := Dir(dir)
+	if _, err := set.Resolve(Auto); err != nil {
+		return Lock{}, err
+	}
+	entries, err := set.List()
+	if err != nil {
+		return Lock{}, err
+	}
+	lock := Lock{Format: LockFormat}
+	for _, entry := range entries {
+		if entry.Err != nil {
+			continue // without a manifest, as Resolve has seen
+		}
+		path := filepath.Join(dir, entry.Name)
+		if err := Check(path); err != nil {
+			return Lock{}, err
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			return Lock{}, err
+		}
+		sum, size, err := sha256Of(file)
+		if err := errors.Join(err, file.Close()); err != nil {
+			return Lock{}, err
+		}
+		lock.Files = append(lock.Files, LockedFile{entry.Name, entry.Manifest.Kind, size, sum})
+	}
+	return lock, lock.Validate()
+}
+
+// ParseLock reads the JSON of a lock file and validates it. Errors wrap [ErrLock].
+func ParseLock(data []byte) (Lock, error) {
+	var lock Lock
+	if err := json.Unmarshal(data, &lock); err != nil {
+		return Lock{}, fmt.Errorf("%w: %w; write it again with 'clipdet models lock'", ErrLock, err)
+	}
+	if err := lock.Validate(); err != nil {
+		return Lock{}, err
+	}
+	return lock, nil
+}
+
+// Validate reports every entry that is missing, given twice or out of range. A name is that of a *.pt file in the
+// directory itself. Errors wrap [ErrLock].
+func (l Lock) Validate() error {
+	if l.Format != LockFormat {
+		return fmt.Errorf("%w: format is %d and this clipdet reads %d; write it again with 'clipdet models lock'", ErrLock, l.Format, LockFormat)
+	}
+	var c checks
+	if len(l.Files) == 0 {
+		c.fail("files", "want at least one")
+	}
+	seen := map[string]bool{}
+	for i, file := range l.Files {
+		at := fmt.Sprintf("files[%d].", i)
+		if !plainName(file.Name) {
+			c.fail(at+"name", "want the name of a *.pt file without a directory, got %q", file.Name)
+		}
+		if seen[file.Name] {
+			c.fail(at+"name", "%q is there twice", file.Name)
+		}
+		seen[file.Name] = true
+		c.oneOf(at+"kind", string(file.Kind), []string{string(RPN), string(CLIPImage), string(CLIPText)})
+		if file.Size < 1 {
+			c.fail(at+"size", "want a positive number of bytes, got %d", file.Size)
+		}
+		c.sha256(at+"sha256", file.SHA256)
+	}
+	if len(c) > 0 {
+		return fmt.Errorf("%w: %s; write it again with 'clipdet models lock'", ErrLock, strings.Join(c, "; "))
+	}
+	return nil
+}
+
+// plainName says whether a name is that of a *.pt file in a directory, and leads nowhere else.
+func plainName(name string) bool {
+	return fs.ValidPath(name) && strings.HasSuffix(name, ".pt") && !strings.ContainsAny(name, `/\`) &&
+		!strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// Locked is the set of the archives that the lock file at path names, in the directory dir, or in the lock file's own
+// where dir is "". It takes those alone: a file that differs by a byte, that is missing, or that has a manifest and no
+// place in the lock is refused, with [ErrNotLocked], and so is a link that leads out of the directory.
+//
+// [Set.Resolve] and [Set.File] hash the archives that they return, whole. libtorch then opens them once more, by their
+// paths; [File.Unchanged] tells whether they were touched meanwhile.
+func Locked(path, dir string) Set {
+	if dir == "" {
+		dir = filepath.Dir(path)
+	}
+	return Set{dir: dir, lock: path}
+}
+
+// readLock reads the lock file at path.
+func readLock(path string) (Lock, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return Lock{}, fmt.Errorf("%w: %w", ErrLock, err)
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, lockLimit+1))
+	if err != nil {
+		return Lock{}, fmt.Errorf("%w: %w", ErrLock, err)
+	}
+	if len(data) > lockLimit {
+		return Lock{}, fmt.Errorf("%s: %w: more than %d bytes; write it again with 'clipdet models lock'", path, ErrLock, lockLimit)
+	}
+	lock, err := ParseLock(data)
+	if err != nil {
+		return Lock{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return lock, nil
+}
+
+// listLocked is List for a locked set. All but the hash is compared here: reading weights takes its time, and only
+// those that are used need it.
+func (s Set) listLocked() ([]Entry, error) {
+	lock, err := readLock(s.lock)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v: %w", ErrMissing, s, err)
+	}
+	defer root.Close()
+	entries, err := list(root.FS())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v: %w", ErrMissing, s, err)
+	}
+	for _, file := range lock.Files {
+		i := slices.IndexFunc(entries, func(e Entry) bool { return e.Name == file.Name })
+		if i < 0 {
+			entries = append(entries, Entry{Name: file.Name, Err: fmt.Errorf("%w: it is missing: %w", ErrNotLocked, fs.ErrNotExist)})
+			continue
+		}
+		entries[i].locked = file
+		switch e := &entries[i]; {
+		case errors.Is(e.Err, ErrNoManifest): // no reason to pass it over, as it is elsewhere
+			e.Err = fmt.Errorf("%w: %s", ErrNotLocked, e.Err.Error())
+		case e.Err != nil:
+			e.Err = fmt.Errorf("%w: %w", ErrNotLocked, e.Err)
+		case e.Size != file.Size:
+			e.Err = fmt.Errorf("%w: it has %d bytes, not %d", ErrNotLocked, e.Size, file.Size)
+		case e.Manifest.Kind != file.Kind:
+			e.Err = fmt.Errorf("%w: its manifest says kind %q, not %q", ErrNotLocked, e.Manifest.Kind, file.Kind)
+		}
+	}
+	for i, e := range entries {
+		if e.locked.Name == "" && !errors.Is(e.Err, ErrNoManifest) && !errors.Is(e.Err, ErrNotLocked) {
+			entries[i].Err = fmt.Errorf("%w: it is not in the lock: remove it, or lock the directory again if you trust it", ErrNotLocked)
+		}
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return entries, nil
+}
+
+// placeLocked hashes an archive of a locked set. What it returns was read from the one open file that was hashed.
+func (s Set) placeLocked(entry Entry) (File, error) {
+	refuse := func(err error) (File, error) { return File{}, fmt.Errorf("%v: %s: %w", s, entry.Name, err) }
+	root, err := os.OpenRoot(s.dir)
+	if err != nil {
+		return refuse(err)
+	}
+	defer root.Close()
+	file, err := root.Open(entry.Name)
+	if err != nil {
+		return refuse(err)
+	}
+	defer file.Close()
+	seen, err := file.Stat()
+	if err != nil {
+		return refuse(err)
+	}
+	sum, size, err := sha256Of(file)
+	if err != nil {
+		return refuse(err)
+	}
+	if sum != entry.locked.SHA256 {
+		return refuse(fmt.Errorf("%w: its sha256 is %s, not %s: take the right file, or lock the directory again if you trust it",
+			ErrNotLocked, sum, entry.locked.SHA256))
+	}
+	found, err := openArchive(file, size)
+	if err != nil {
+		return refuse(err)
+	}
+	m, err := found.manifest()
+	if err != nil {
+		return refuse(err)
+	}
+	if m.Digest != entry.Manifest.Digest { // the one by which it was picked
+		return refuse(fmt.Errorf("%w: it was exchanged while it was read", ErrNotLocked))
+	}
+	return File{filepath.Join(s.dir, entry.Name), m, seen}, nil
+}
+
+func sha256Of(file io.Reader) (sum string, size int64, err error) {
+	h := sha256.New()
+	size, err = io.Copy(h, file)
+	return hex.EncodeToString(h.Sum(nil)), size, err
+}
+
+// Unchanged fails with [ErrNotLocked] where the file of a locked set was written, exchanged or moved since it was hashed:
+// ask it after libtorch has loaded the file and before anything is made of the model. It compares the file's number,
+// size, and times of writing and of change; the last no program can set. Files of other sets are taken as they are.
+func (f File) Unchanged() error {
+	if f.seen == nil {
+		return nil
+	}
+	now, err := os.Stat(f.Path)
+	if err != nil {
+		return fmt.Errorf("%s: %w: it went away while it was loaded: %w", f.Path, ErrNotLocked, err)
+	}
+	if !os.SameFile(now, f.seen) || now.Size() != f.seen.Size() || !now.ModTime().Equal(f.seen.ModTime()) || changed(now) != changed(f.seen) {
+		return fmt.Errorf("%s: %w: it was changed or exchanged while it was loaded", f.Path, ErrNotLocked)
+	}
+	return nil
+}
+
+// changed is when a file's content, name, links or rights changed last.
+func changed(info fs.FileInfo) syscall.Timespec {
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		return s.Ctim
+	}
+	return syscall.Timespec{}
+}
