@@ -63,6 +63,7 @@ Exit codes:
   2  wrong usage
   3  the models or the device don't work; see 'clipdet doctor'`,
 		Example: `  clipdet detect -q dog -q "bike=a bicycle|a mountain bike" street.jpg
+  clipdet eval --images val2017 --annotations instances_val2017.json --models models
   clipdet models list
   clipdet doctor`,
 		Version:       version(),
@@ -71,7 +72,7 @@ Exit codes:
 	}
 	root.SetVersionTemplate("clipdet {{.Version}}\n")
 	root.PersistentFlags().BoolP("verbose", "v", false, "log what happens, in detail, to stderr")
-	root.AddCommand(detectCommand(), calibrateCommand(), benchCommand(), modelsCommand(), doctorCommand(), schemaCommand())
+	root.AddCommand(detectCommand(), calibrateCommand(), evalCommand(), benchCommand(), modelsCommand(), doctorCommand(), schemaCommand())
 	return root
 }
 

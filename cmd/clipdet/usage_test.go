@@ -16,7 +16,7 @@ const asCommand = "CLIPDET_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
-		main()
+		main() // ends the process
 	}
 	code := m.Run()
 	if n := torch.Live(); n != 0 {
@@ -38,6 +38,15 @@ func TestWrongUsage(t *testing.T) {
 	tree(t, "templates.txt", "file", "a.png")
 	if err := os.WriteFile("bad.txt", []byte("# mine\na photo\n"), 0o644); err != nil {
 		t.Fatal(err)
+	}
+	const one = `{"categories": [{"id": 1, "name": "dog"}], "annotations": [], "images": [`
+	for path, data := range map[string]string{
+		"empty.json": one + `]}`, "nameless.json": one + `{"id": 1}]}`, "good.json": one + `{"id": 1, "file_name": "a.png"}]}`,
+		"same.json": one + `{"id": 1, "file_name": "x"}, {"id": 2, "file_name": "x"}]}`,
+	} {
+		if err := os.WriteFile(path, []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	long := strings.Repeat("very ", 100) + "long"
 	if err := os.WriteFile("long.txt", []byte(long), 0o644); err != nil {
@@ -100,6 +109,29 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"calibrate", "-q", "dog", "--out", "none/x.json", "a.png"}, "no such directory"},
 		{[]string{"calibrate", "-q", "dog", "--annotations", "none.json", "a.png"}, "none.json"},
 		{[]string{"calibrate", "-q", "dog", "--annotations", "bad.txt", "a.png"}, "bad.txt"},
+		{[]string{"eval"}, "--annotations"},
+		{[]string{"eval", "a.png"}, "--images"},
+		{[]string{"eval", "--annotations", "none.json"}, "--images DIR"},
+		{[]string{"eval", "--images", "none", "--annotations", "none.json"}, "--images: "},
+		{[]string{"eval", "--images", "a.png", "--annotations", "none.json"}, "no directory"},
+		{[]string{"eval", "--images", ".", "--annotations", "none.json"}, "none.json"},
+		{[]string{"eval", "--images", ".", "--annotations", "a.png"}, "not in COCO's format"},
+		{[]string{"eval", "--images", ".", "--annotations", "empty.json"}, "nothing to measure"},
+		{[]string{"eval", "--images", ".", "--annotations", "nameless.json"}, "neither file_name nor coco_url"},
+		{[]string{"eval", "--images", ".", "--annotations", "same.json"}, `both have the file_name "x"`},
+		{[]string{"eval", "--images", ".", "--annotations", "none.json", "-q", "dog"}, "--phrasings"},
+		{[]string{"eval", "--images", ".", "--annotations", "none.json", "--shard", "0/2"}, "--shard"},
+		{[]string{"eval", "--images", ".", "--annotations", "none.json", "--shard", "3/2"}, "--shard"},
+		{[]string{"eval", "--images", ".", "--annotations", "none.json", "--shard", "1/2/3"}, "--shard"},
+		{[]string{"eval", "--images", ".", "--annotations", "good.json", "--max-detections", "-1"}, "--max-detections -1"},
+		{[]string{"eval", "--images", ".", "--annotations", "none.json", "--memory", "0"}, "--memory 0"},
+		{[]string{"eval", "--images", ".", "--annotations", "none.json", "--json", "none/a.json"}, "no such directory"},
+		{[]string{"eval", "--images", ".", "--annotations", "none.json", "--records", "."}, "no file"},
+		{[]string{"eval", "--images", ".", "--annotations", "good.json", "--nms", "0"}, "--nms 0"},
+		{[]string{"eval", "--images", ".", "--annotations", "good.json", "--phrasings", "none.txt"}, "none.txt"},
+		{[]string{"eval", "--images", ".", "--annotations", "good.json", "--ablate", "--results", "r.json"}, "--results is of one evaluation"},
+		{[]string{"eval", "merge"}, "no records"},
+		{[]string{"eval", "merge", "x.jsonl"}, "--annotations"},
 		{[]string{"models"}, "list, inspect, verify or lock"},
 		{[]string{"models", "lock"}, "want one DIR"},
 		{[]string{"models", "lock", "torn", "--out", "x.pt"}, "*.json"},
@@ -161,7 +193,7 @@ func TestModelsThatDoNotWork(t *testing.T) {
 }
 
 func TestHelpAndVersion(t *testing.T) {
-	for _, args := range []string{"--help", "detect --help", "calibrate --help", "models --help", "models list --help", "models inspect --help",
+	for _, args := range []string{"--help", "detect --help", "calibrate --help", "eval --help", "eval merge --help", "models --help", "models list --help", "models inspect --help",
 		"models verify --help", "models lock --help", "doctor --help", "schema --help", "--version", "completion bash", "completion zsh", "completion fish"} {
 		code, stdout, stderr := clipdet(t, strings.Fields(args)...)
 		if code != exitDone || stdout == "" || stderr != "" {

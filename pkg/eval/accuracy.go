@@ -3,6 +3,7 @@ package eval
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Accuracy is how well boxes that are known to hold an object are classified.
@@ -35,33 +36,69 @@ func BoxAccuracy[T float32 | float64](scores []T, classes int, truth []int) (*Ac
 	if classes < 0 || len(scores) != len(truth)*classes {
 		return nil, fmt.Errorf("%w: %d scores are no matrix of %d boxes x %d classes", ErrNumber, len(scores), len(truth), classes)
 	}
-	a := &Accuracy{Boxes: len(truth), Classes: make([]ClassAccuracy, classes), Predicted: make([]int, len(truth))}
-	var top1, top5 int
-	hits1, hits5 := make([]int, classes), make([]int, classes)
+	best := make([][]int, len(truth))
 	for n, right := range truth {
-		if right < 0 || right >= classes {
-			return nil, fmt.Errorf("%w: box %d is of class %d, want 0 to %d", ErrNumber, n, right, classes-1)
+		if err := checkClass(n, right, classes); err != nil {
+			return nil, err
 		}
 		row := scores[n*classes:][:classes]
-		better, best := 0, 0
 		for c, score := range row {
 			if math.IsNaN(float64(score)) {
 				return nil, fmt.Errorf("%w: the score of box %d for class %d is NaN", ErrNumber, n, c)
 			}
-			if score > row[right] || score == row[right] && c < right {
-				better++
-			}
-			if score > row[best] {
-				best = c
+		}
+		best[n] = greatest(row, topClasses)
+	}
+	return RankedAccuracy(best, classes, truth)
+}
+
+// topClasses is how many count for Top5.
+const topClasses = 5
+
+// greatest gives the places of the n greatest scores, best first, of equal ones the earlier.
+func greatest[T float32 | float64](row []T, n int) []int {
+	var best []int
+	for c, score := range row {
+		at := len(best)
+		for at > 0 && score > row[best[at-1]] {
+			at--
+		}
+		if at < n {
+			best = slices.Insert(best, at, c)[:min(len(best)+1, n)]
+		}
+	}
+	return best
+}
+
+// RankedAccuracy is BoxAccuracy where of each box the classes with the highest scores
+// are known alone: five or more, or all, best first. It fails with ErrNumber for a class that isn't below C, or
+// lists of another number than boxes.
+func RankedAccuracy(best [][]int, classes int, truth []int) (*Accuracy, error) {
+	if classes < 0 || len(best) != len(truth) {
+		return nil, fmt.Errorf("%w: %d lists of %d classes for %d boxes", ErrNumber, len(best), classes, len(truth))
+	}
+	a := &Accuracy{Boxes: len(truth), Classes: make([]ClassAccuracy, classes), Predicted: make([]int, len(truth))}
+	var top1, top5 int
+	hits1, hits5 := make([]int, classes), make([]int, classes)
+	for n, right := range truth {
+		if err := checkClass(n, right, classes); err != nil {
+			return nil, err
+		}
+		if len(best[n]) < min(classes, topClasses) {
+			return nil, fmt.Errorf("%w: of box %d %d classes are known, want %d", ErrNumber, n, len(best[n]), min(classes, topClasses))
+		}
+		for _, c := range best[n] {
+			if err := checkClass(n, c, classes); err != nil {
+				return nil, err
 			}
 		}
-		a.Predicted[n] = best
+		a.Predicted[n] = best[n][0]
 		a.Classes[right].Boxes++
-		if better < 1 {
+		if best[n][0] == right {
 			top1++
 			hits1[right]++
 		}
-		if better < 5 {
+		if slices.Contains(best[n][:min(len(best[n]), topClasses)], right) {
 			top5++
 			hits5[right]++
 		}
@@ -74,6 +111,13 @@ func BoxAccuracy[T float32 | float64](scores []T, classes int, truth []int) (*Ac
 	}
 	a.Top1, a.Top5, a.MeanTop1 = share(top1, a.Boxes), share(top5, a.Boxes), over.value()
 	return a, nil
+}
+
+func checkClass(n, c, classes int) error {
+	if c < 0 || c >= classes {
+		return fmt.Errorf("%w: box %d is of class %d, want 0 to %d", ErrNumber, n, c, classes-1)
+	}
+	return nil
 }
 
 // share is part/whole, -1 of nothing.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/clipdet/clipdet/pkg/box"
@@ -97,6 +98,8 @@ func parse(data []byte, limits Limits) (Record, error) {
 		Proposals  *int            `json:"proposals"`
 		Detections json.RawMessage `json:"detections"`
 		Timings    *detect.Timings `json:"timings_ms"`
+		Boxes      [][]*float32    `json:"boxes"` // a fixed array would take any length
+		Given      json.RawMessage `json:"given"`
 		Error      *string         `json:"error"`
 	}
 	if err := json.Unmarshal(data, &o); err != nil {
@@ -122,6 +125,14 @@ func parse(data []byte, limits Limits) (Record, error) {
 	r.Image, r.Width, r.Height, r.Proposals, r.Timings = *o.Image, *o.Width, *o.Height, *o.Proposals, *o.Timings
 	var err error
 	if r.Detections, err = parseDetections(o.Detections, limits); err != nil {
+		return Record{}, err
+	}
+	if len(o.Given) > 0 {
+		if r.Given, err = parseDetections(o.Given, limits); err != nil {
+			return Record{}, err
+		}
+	}
+	if r.Boxes, err = parseCandidates(o.Boxes, limits); err != nil {
 		return Record{}, err
 	}
 	if err := r.check(); err != nil {
@@ -169,6 +180,24 @@ func parseDetections(list json.RawMessage, limits Limits) ([]detect.Detection, e
 		detections = append(detections, full)
 	}
 	return detections, nil
+}
+
+func parseCandidates(list [][]*float32, limits Limits) ([]Candidate, error) {
+	if err := limits.check(len(list)); err != nil {
+		return nil, err
+	}
+	var candidates []Candidate
+	for i, numbers := range list {
+		if len(numbers) != len(Candidate{}) || slices.Contains(numbers, nil) {
+			return nil, fmt.Errorf("%w: candidate %d is not [x0, y0, x1, y1, objectness]", ErrFormat, i+1)
+		}
+		var c Candidate
+		for k, v := range numbers {
+			c[k] = *v
+		}
+		candidates = append(candidates, c)
+	}
+	return candidates, nil
 }
 
 func missing(field string) error {

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/clipdet/clipdet/pkg/eval"
+	"github.com/clipdet/clipdet/pkg/results"
+)
+
+// report measures the records of images and writes what was asked for.
+func (f *evalOutputs) report(cmd *cobra.Command, t *truth, images []eval.Image, made map[string]string, records map[string]results.Record) error {
+	n, err := measure(t, images, records, made)
+	if err != nil {
+		return &failure{exitInputs, err}
+	}
+	if n.Images == 0 {
+		return &failure{exitInputs, fmt.Errorf("none of %d pictures could be read; there is nothing to measure", len(images))}
+	}
+	if _, err := io.WriteString(cmd.OutOrStdout(), n.table()); err != nil {
+		return &failure{exitInputs, err}
+	}
+	for _, file := range []struct {
+		flag, path string
+		write      func(io.Writer) error
+	}{
+		{"--json", f.json, n.write},
+		{"--results", f.results, func(w io.Writer) error { return eval.WriteResults(w, n.detections) }},
+	} {
+		if file.path == "" {
+			continue
+		}
+		out, err := openOutput(io.Discard, filepath.Dir(file.path), filepath.Base(file.path))
+		if err == nil {
+			err = errors.Join(file.write(out), out.close())
+		}
+		if err != nil {
+			return &failure{exitInputs, fmt.Errorf("%s: %w", file.flag, err)}
+		}
+	}
+	if f.html != "" {
+		if err := f.page(cmd.Context(), n, t); err != nil {
+			return &failure{exitInputs, fmt.Errorf("--html: %w", err)}
+		}
+	}
+	if failed := len(n.Failed); failed > 0 {
+		return &failure{exitInputs, fmt.Errorf("%d of %d pictures failed; the numbers are of the others", failed, len(images))}
+	}
+	return nil
+}
+
+func (n *evalNumbers) write(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", " ")
+	return encoder.Encode(n)
+}
