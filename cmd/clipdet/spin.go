@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"syscall"
 )
 
@@ -10,7 +11,7 @@ import (
 // detection more than ten times as slow where another program keeps one of two processors busy, and three times with
 // this one, which costs some 5 % where none does.
 func limitSpinning() {
-	if len(os.Args) < 2 || os.Args[1] != "detect" && os.Args[1] != "bench" {
+	if len(os.Args) < 2 || !slices.Contains([]string{"detect", "eval", "calibrate", "bench"}, os.Args[1]) {
 		return // starting twice takes a quarter of a second
 	}
 	for _, name := range []string{"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} {
