@@ -102,12 +102,13 @@ class NoManifest(nn.Module):
         return x
 
 
-def provoke(fault: int, batch: int, enough: int) -> None:
+def provoke(batch: Tensor, fault: int, enough: int) -> Tensor:
     """1 throws, 2 asks for more memory than any machine has, 3 does that for a batch of more than enough."""
     if fault == 1:
         raise ValueError("this input always fails")
-    if fault == 2 or (fault == 3 and batch > enough):
-        torch.empty([1 << 50], dtype=torch.uint8)
+    if fault == 2 or (fault == 3 and batch.shape[0] > enough):
+        return torch.empty([1 << 50], dtype=torch.uint8)
+    return batch
 
 
 def spoil(answer: Tensor, fault: int) -> Tensor:
@@ -132,8 +133,7 @@ class FaultyProposals(nn.Module):
         corner = images[:, :, 0, 0].long()
         asked = ((corner[:, 0] == 250) & (corner[:, 1] == 5)).long() * corner[:, 2]
         fault = int(asked.max()) // 10
-        provoke(fault, images.shape[0], 1)
-        rows, counts = self.sound(images, sizes)
+        rows, counts = self.sound(provoke(images, fault, 1), sizes)
         return spoil(rows, fault), counts
 
 
@@ -148,8 +148,7 @@ class FaultyImageEncoder(nn.Module):
         low, high = crops.amin((2, 3)), crops.amax((2, 3))
         asking = ((high - low).amax(1) == 0) & (low[:, 0] == 1) & (low[:, 1] == 0)
         fault = int((asking.float() * low[:, 2] * 255).round().max()) // 10
-        provoke(fault, crops.shape[0], 4)
-        return spoil(self.sound(crops), fault)
+        return spoil(self.sound(provoke(crops, fault, 4)), fault)
 
 
 class FaultyTextEncoder(nn.Module):
@@ -161,8 +160,7 @@ class FaultyTextEncoder(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         fault = tokens.shape[1] // 8 - 2
-        provoke(fault, tokens.shape[0], 4)
-        return spoil(self.sound(tokens), fault)
+        return spoil(self.sound(provoke(tokens, fault, 4)), fault)
 
 
 FAULTY = {"rpn": FaultyProposals, "clip-image": FaultyImageEncoder, "clip-text": FaultyTextEncoder}

@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"image"
 	"log/slog"
+	"time"
 
 	"github.com/clipdet/clipdet/pkg/clip"
 	"github.com/clipdet/clipdet/pkg/model"
@@ -42,6 +43,10 @@ var (
 	ErrDevice = torch.ErrDevice
 	// ErrOutOfMemory says that the host's or the device's memory didn't suffice.
 	ErrOutOfMemory = torch.ErrOutOfMemory
+	// ErrPanic says that code of the caller's panicked while this package ran it: an
+	// image's methods, the stream of DetectAll, or Options.Progress. It is always a
+	// PanicError, which has the stack.
+	ErrPanic = torch.ErrPanic
 	// ErrOption says that an option or parameter is out of range.
 	ErrOption = errors.New("unusable option")
 	// ErrQuery says that the queries can't be used: none, a name twice, or those of
@@ -50,6 +55,9 @@ var (
 	// ErrOutput says that a model gave something that is no number.
 	ErrOutput = errors.New("unusable output of a model")
 )
+
+// PanicError is a panic of the caller's code that became the error of the call.
+type PanicError = torch.PanicError
 
 // The defaults that a zero Options stands for.
 const (
@@ -159,6 +167,7 @@ type Detector struct {
 	image     *clip.Encoder
 	text      *clip.Encoder
 	texts     textCache
+	counts    counts
 }
 
 // Open loads the models onto the device. The caller closes the Detector.
@@ -221,11 +230,16 @@ func (d *Detector) Info() Info {
 }
 
 // Detect finds the queries in a picture. The picture is the caller's and isn't changed.
-func (d *Detector) Detect(ctx context.Context, img image.Image, queries *Queries, params Params) (*Result, error) {
-	regions, err := d.Regions(ctx, img)
+func (d *Detector) Detect(ctx context.Context, img image.Image, queries *Queries, params Params) (_ *Result, err error) {
+	defer d.ended(ctx, "Detect", time.Now(), &err)
+	return d.detect(ctx, img, queries, params)
+}
+
+func (d *Detector) detect(ctx context.Context, img image.Image, queries *Queries, params Params) (*Result, error) {
+	regions, err := d.regionsOf(ctx, img)
 	if err != nil {
 		return nil, err
 	}
 	defer regions.Close()
-	return regions.Match(ctx, queries, params)
+	return regions.match(ctx, queries, params)
 }

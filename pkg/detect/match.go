@@ -13,7 +13,12 @@ import (
 )
 
 // Match finds the queries among the regions.
-func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (*Result, error) {
+func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (_ *Result, err error) {
+	defer r.detector.ended(ctx, "Match", time.Now(), &err)
+	return r.match(ctx, queries, params)
+}
+
+func (r *Regions) match(ctx context.Context, queries *Queries, params Params) (*Result, error) {
 	params, err := params.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
@@ -26,7 +31,7 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (*
 		return result, nil
 	}
 	var top ranking
-	err = r.detector.engine.Do(ctx, func(s *torch.Scope) error {
+	err = r.detector.do(ctx, func(s *torch.Scope) error {
 		top = r.rank(s, queries, params, &result.Timings)
 		return nil
 	})
@@ -44,6 +49,7 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (*
 	}
 	slices.SortStableFunc(result.Detections, func(a, b Detection) int { return cmp.Compare(b.Score, a.Score) })
 	result.Timings.Rank += time.Since(since)
+	r.detector.counts.timings.add(Timings{Rank: result.Timings.Rank, Download: result.Timings.Download})
 	return result, nil
 }
 

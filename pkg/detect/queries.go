@@ -36,7 +36,8 @@ type Queries struct {
 //
 // It fails with ErrQuery when there is none or two have one name, with
 // prompt.ErrTooLong when a phrasing has more than CLIP's 77 tokens.
-func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, error) {
+func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, err error) {
+	defer d.ended(ctx, "Queries", time.Now(), &err)
 	q, since := &Queries{detector: d}, time.Now()
 	var book phrasebook
 	longest := 0
@@ -69,7 +70,7 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, err
 	rows, weights := book.layout(q.phrases, longest)
 	background := book.rows(d.options.Background)
 	q.took = time.Since(since)
-	err := d.engine.Do(ctx, func(s *torch.Scope) error {
+	err = d.do(ctx, func(s *torch.Scope) error {
 		since := time.Now()
 		all := texts.embed(s)
 		n, t := int64(len(q.names)), int64(longest)
@@ -85,9 +86,12 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, err
 		return nil
 	})
 	if err != nil {
+		q.Close() // what was kept before it failed
 		return nil, fmt.Errorf("detect: queries: %w", err)
 	}
 	texts.keep()
+	d.counts.hits.Add(int64(len(book.tokens) - q.encoded))
+	d.counts.text.Add(int64(q.took))
 	d.options.Logger.Debug("queries embedded", "queries", len(queries), "phrases", len(book.tokens), "encoded", q.encoded)
 	return q, nil
 }
