@@ -38,7 +38,7 @@ const (
 	soakRounds  = 4
 	soakCallers = 16
 	soakEnough  = 4000 // calls, among which every fault has to be
-	soakThreads = 8 // more than after the first round: Go keeps those that once waited in a system call
+	soakThreads = 8    // more than after the first round: Go keeps those that once waited in a system call
 )
 
 // TestSoak makes random good and bad calls from many goroutines, on detectors that are
