@@ -12,7 +12,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/torch"
 )
 
-// Match finds the queries among the regions.
+// Match finds the queries among the regions. It fails with ErrClosed where they, the queries
+// or the detector were closed, unless there is no region: then there is nothing to match.
 func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (_ *Result, err error) {
 	defer r.detector.ended(ctx, "Match", time.Now(), &err)
 	return r.match(ctx, queries, params)

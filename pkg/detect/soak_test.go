@@ -35,7 +35,6 @@ var (
 )
 
 const (
-	soakRounds  = 4
 	soakCallers = 16
 	soakEnough  = 4000 // calls, among which every fault has to be
 	soakThreads = 8    // more than after the first round: Go keeps those that once waited in a system call
@@ -57,8 +56,9 @@ func TestSoak(t *testing.T) {
 	}
 	goroutines := runtime.NumGoroutine()
 	var threads, resident int
-	for round := range soakRounds {
-		if err := s.round(t.Context(), *soakFor/soakRounds, rand.New(rand.NewPCG(seed, uint64(round)))); err != nil {
+	rounds := max(4, int(*soakFor/time.Minute))
+	for round := range rounds {
+		if err := s.round(t.Context(), *soakFor/time.Duration(rounds), rand.New(rand.NewPCG(seed, uint64(round)))); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		if n := torch.Live(); n != 0 {

@@ -178,7 +178,6 @@ func TestAPanicHasItsStack(t *testing.T) {
 }
 
 func panics() error {
-	var none map[string]int
-	none["x"] = 1
-	return nil
+	var none error
+	return errors.New(none.Error())
 }
