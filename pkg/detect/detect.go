@@ -128,7 +128,8 @@ type Options struct {
 	// encode them: up to 4 D bytes a phrase, D the embedding's width. "" keeps none.
 	TextCache string
 	// Progress, where it isn't nil, is told how many of the phrases that Queries has to
-	// encode are done, from the engine's thread: it must return soon, and not call d.
+	// encode are done, from the engine's thread: it must return soon, and not call d. A
+	// panic in it is the ErrPanic of that call of Queries.
 	Progress func(done, phrases int)
 	// Threads is the number of CPU threads of one operation; 0 is GOMAXPROCS. They
 	// wait for each other by spinning, which is very slow where other programs keep
