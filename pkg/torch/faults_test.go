@@ -178,6 +178,5 @@ func TestAPanicHasItsStack(t *testing.T) {
 }
 
 func panics() error {
-	var none error
-	return errors.New(none.Error())
+	return []error{nil}[strings.Count("panics", "n")]
 }
