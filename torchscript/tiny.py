@@ -1,7 +1,8 @@
 """Makes testdata/models: models small enough to commit, with random weights, for the Go packages' own tests.
 
-tiny/ is a whole detector to the contract of CONTRACT.md; odd/ are modules that a loader must cope with. They detect
-nothing: what is tested with them is that shapes, numbers and errors come through. Run it again only when the contract
+tiny/ is a whole detector to the contract of CONTRACT.md; faulty/ is the same, but fails in libtorch for pictures, crops
+and texts that ask for it; odd/ are modules that a loader must cope with. They detect nothing: what is tested with them
+is that shapes, numbers and errors come through. Run it again only when the contract
 changes, since golden values in tests depend on the bytes:
 
     ./setup-libtorch.sh python torchscript/tiny.py testdata/models
@@ -101,6 +102,70 @@ class NoManifest(nn.Module):
         return x
 
 
+def provoke(batch: Tensor, fault: int, enough: int) -> Tensor:
+    """1 throws, 2 asks for more memory than any machine has, 3 does that for a batch of more than enough."""
+    if fault == 1:
+        raise ValueError("this input always fails")
+    if fault == 2 or (fault == 3 and batch.shape[0] > enough):
+        return torch.empty([1 << 50], dtype=torch.uint8)
+    return batch
+
+
+def spoil(answer: Tensor, fault: int) -> Tensor:
+    """4 gives another type, 5 another width, 6 no numbers."""
+    if fault == 4:
+        answer = answer.double()
+    if fault == 5:
+        answer = answer[..., :3]
+    if fault == 6:
+        answer = answer * float("nan")
+    return answer
+
+
+class FaultyProposals(nn.Module):
+    """tiny/rpn.pt, with a fault where the top left pixel of a picture is (250, 5, 10 x fault)."""
+
+    def __init__(self, sound: torch.jit.ScriptModule) -> None:
+        super().__init__()
+        self.sound = sound
+
+    def forward(self, images: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        corner = images[:, :, 0, 0].long()
+        asked = ((corner[:, 0] == 250) & (corner[:, 1] == 5)).long() * corner[:, 2]
+        fault = int(asked.max()) // 10
+        rows, counts = self.sound(provoke(images, fault, 1), sizes)
+        return spoil(rows, fault), counts
+
+
+class FaultyImageEncoder(nn.Module):
+    """tiny/clip-image.pt, with a fault where a crop is of the one colour (1, 0, 10 x fault / 255)."""
+
+    def __init__(self, sound: torch.jit.ScriptModule) -> None:
+        super().__init__()
+        self.sound = sound
+
+    def forward(self, crops: Tensor) -> Tensor:
+        low, high = crops.amin((2, 3)), crops.amax((2, 3))
+        asking = ((high - low).amax(1) == 0) & (low[:, 0] == 1) & (low[:, 1] == 0)
+        fault = int((asking.float() * low[:, 2] * 255).round().max()) // 10
+        return spoil(self.sound(provoke(crops, fault, 4)), fault)
+
+
+class FaultyTextEncoder(nn.Module):
+    """tiny/clip-text.pt, with a fault where texts have 8 x (fault + 2) columns of tokens: 24 for the first."""
+
+    def __init__(self, sound: torch.jit.ScriptModule) -> None:
+        super().__init__()
+        self.sound = sound
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        fault = tokens.shape[1] // 8 - 2
+        return spoil(self.sound(provoke(tokens, fault, 4)), fault)
+
+
+FAULTY = {"rpn": FaultyProposals, "clip-image": FaultyImageEncoder, "clip-text": FaultyTextEncoder}
+
+
 def weights(module: nn.Module) -> Weights:
     return Weights(f"random, seed {SEED}", archive.digest(module.state_dict()), "none: random", "torchscript/tiny.py")
 
@@ -151,20 +216,26 @@ def golden(folder: Path) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path, help="the folder to write tiny/ and odd/ into")
+    parser.add_argument("out", type=Path, help="the folder to write tiny/, faulty/ and odd/ into")
     out: Path = parser.parse_args().out
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         network, image, text = detector(), ImageTower(), TextTower()
-    tiny, odd = out / "tiny", out / "odd"
+    tiny, faulty, odd = out / "tiny", out / "faulty", out / "odd"
     rpn.export(tiny, network, "tiny-rpn", weights(network))
     pair = clip.Pair(image, text, "tiny-clip", SIZE, [0.5, 0.4, 0.3], [0.3, 0.25, 0.2], 20.0)
     clip.export(tiny, pair, weights(nn.ModuleList([image, text])))
     (tiny / "golden.json").write_text(json.dumps(golden(tiny)) + "\n")
+    faulty.mkdir(parents=True, exist_ok=True)
+    for kind, module in FAULTY.items():
+        # Without archive.save, whose checks are for archives that are meant well.
+        path = tiny / f"{kind}.pt"
+        scripted = torch.jit.script(module(torch.jit.load(path, map_location="cpu")).eval())
+        (faulty / path.name).write_bytes(archive.serialise(scripted, archive.read_manifest(path)))
     odd.mkdir(parents=True, exist_ok=True)
     for name, module in {"adder": Adder(), "three": Three(), "throws": Throws(), "nomanifest": NoManifest()}.items():
         (odd / f"{name}.pt").write_bytes(archive.serialise(torch.jit.script(module.eval())))
-    for path in sorted([*tiny.iterdir(), *odd.iterdir()]):
+    for path in sorted([*tiny.iterdir(), *faulty.iterdir(), *odd.iterdir()]):
         print(f"{path.stat().st_size:8d}  {path}")
 
 

@@ -6,6 +6,7 @@ package clip
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/torch"
@@ -18,7 +19,17 @@ var ErrOutput = errors.New("unexpected output of CLIP")
 type Encoder struct {
 	module   *torch.Module
 	manifest model.Manifest
+	encoded  atomic.Int64
+	halved   atomic.Int64
 }
+
+// Encoded is how many inputs EncodeAll has embedded since e was loaded. It may be read
+// from any goroutine.
+func (e *Encoder) Encoded() int64 { return e.encoded.Load() }
+
+// Halved is how often EncodeAll has halved its batches, since the memory didn't suffice.
+// It may be read from any goroutine.
+func (e *Encoder) Halved() int64 { return e.halved.Load() }
 
 // Load reads a tower of a models directory onto the engine's device. A file of
 // another kind is refused with model.ErrMismatch.
@@ -41,6 +52,9 @@ func (e *Encoder) Encode(s *torch.Scope, batch torch.Tensor) torch.Tensor {
 	if s.Err() == nil && (len(got) != 2 || got[0] != in[0] || got[1] != int64(e.manifest.EmbeddingWidth)) {
 		s.Fail(fmt.Errorf("%w %s: %v for a batch of %d, not [%d,%d]; export it again",
 			ErrOutput, e.manifest.Architecture, got, in[0], in[0], e.manifest.EmbeddingWidth))
+	}
+	if dtype := s.DType(out); s.Err() == nil && dtype != torch.Float32 {
+		s.Fail(fmt.Errorf("%w %s: embeddings are %s, not float32; export it again", ErrOutput, e.manifest.Architecture, dtype))
 	}
 	return out
 }
@@ -75,8 +89,10 @@ func (e *Encoder) EncodeAll(s *torch.Scope, n, size int, batch func(low, high in
 			})
 			switch {
 			case err == nil:
+				e.encoded.Add(int64(high - low))
 				parts, low = append(parts, part), high
 			case errors.Is(err, torch.ErrOutOfMemory) && size > 1:
+				e.halved.Add(1)
 				size /= 2
 			default:
 				s.Fail(err)

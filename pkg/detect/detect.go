@@ -29,6 +29,31 @@
 // Boxes are in pixels of the picture that was given, as edges: the box of a whole
 // picture of 640x480 is [0,0,640,480]. Probabilities and objectness are in [0,1].
 //
+// # The same answers
+//
+// The same models, options, picture, queries and Params give the same Result to the bit on
+// one machine's CPU, whatever call asks ([Detector.Detect], [Regions.Match] or
+// [Detector.DetectAll]), whatever Options.Batch is, what was embedded before or came from
+// the text cache, and however many goroutines ask at once. Not the same in the last digits,
+// and so perhaps in the order of boxes that are about as good, are
+//
+//   - results on a GPU, where sums may be made in another order each time;
+//   - results with another number of Options.Threads, by default GOMAXPROCS;
+//   - results on another processor, since libtorch has other code for its instructions, or
+//     of another libtorch or dtype;
+//   - results with Options.Pictures above 1, since pictures in a batch add up otherwise;
+//   - results after a batch was halved for want of memory ([Stats].Halved).
+//
+// # Failures
+//
+// What goes wrong is the error of the call that caused it, and others go on: whatever
+// libtorch throws, memory that doesn't suffice once a batch of one crop or phrase is too
+// large, a nil or broken image, an ended context, which is looked at between operations. A
+// call that waits for the engine returns at once when its context ends. A panic of the
+// caller's code on a goroutine of this package, or in the methods of an image, becomes
+// [ErrPanic]. After Close, also during it, calls fail with [ErrClosed]; only a running
+// one is let end. [Detector.Stats] counts it all.
+//
 // A [Detector], its [Queries] and [Regions] are safe for concurrent use. Each Detector
 // runs its tensors on one thread of its own, one call at a time; use one per GPU.
 package detect
@@ -39,6 +64,7 @@ import (
 	"fmt"
 	"image"
 	"log/slog"
+	"time"
 
 	"github.com/clipdet/clipdet/pkg/clip"
 	"github.com/clipdet/clipdet/pkg/model"
@@ -57,6 +83,10 @@ var (
 	ErrDevice = torch.ErrDevice
 	// ErrOutOfMemory says that the host's or the device's memory didn't suffice.
 	ErrOutOfMemory = torch.ErrOutOfMemory
+	// ErrPanic says that code of the caller's panicked while this package ran it: an
+	// image's methods, the stream of DetectAll, or Options.Progress. It is always a
+	// PanicError, which has the stack.
+	ErrPanic = torch.ErrPanic
 	// ErrOption says that an option or parameter is out of range.
 	ErrOption = errors.New("unusable option")
 	// ErrQuery says that the queries can't be used: none, a name twice, or those of
@@ -68,6 +98,9 @@ var (
 	// ErrOutput says that a model gave something that is no number.
 	ErrOutput = errors.New("unusable output of a model")
 )
+
+// PanicError is a panic of the caller's code that became the error of the call.
+type PanicError = torch.PanicError
 
 // The defaults that a zero Options stands for.
 const (
@@ -125,7 +158,8 @@ type Options struct {
 	// encode them: up to 4 D bytes a phrase, D the embedding's width. "" keeps none.
 	TextCache string
 	// Progress, where it isn't nil, is told how many of the phrases that Queries has to
-	// encode are done, from the engine's thread: it must return soon, and not call d.
+	// encode are done, from the engine's thread: it must return soon, and not call d. A
+	// panic in it is the ErrPanic of that call of Queries.
 	Progress func(done, phrases int)
 	// Threads is the number of CPU threads of one operation; 0 is GOMAXPROCS. They
 	// wait for each other by spinning, which is very slow where other programs keep
@@ -194,6 +228,7 @@ type Detector struct {
 	image     *clip.Encoder
 	text      *clip.Encoder
 	texts     textCache
+	counts    counts
 }
 
 // Open loads the models onto the device. The caller closes the Detector.
@@ -263,11 +298,16 @@ func (d *Detector) Info() Info {
 }
 
 // Detect finds the queries in a picture. The picture is the caller's and isn't changed.
-func (d *Detector) Detect(ctx context.Context, img image.Image, queries *Queries, params Params) (*Result, error) {
-	regions, err := d.Regions(ctx, img)
+func (d *Detector) Detect(ctx context.Context, img image.Image, queries *Queries, params Params) (_ *Result, err error) {
+	defer d.ended(ctx, "Detect", time.Now(), &err)
+	return d.detect(ctx, img, queries, params)
+}
+
+func (d *Detector) detect(ctx context.Context, img image.Image, queries *Queries, params Params) (*Result, error) {
+	regions, err := d.regionsOf(ctx, img)
 	if err != nil {
 		return nil, err
 	}
 	defer regions.Close()
-	return regions.Match(ctx, queries, params)
+	return regions.match(ctx, queries, params)
 }

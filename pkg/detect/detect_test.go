@@ -14,6 +14,7 @@ import (
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/model/builtin"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
 	"github.com/clipdet/clipdet/pkg/torch/torchtest"
@@ -82,11 +83,25 @@ func TestDetectKeepsItsPromises(t *testing.T) {
 }
 
 // TestEveryWayGivesTheSame holds that what is found is the same to the bit whatever the
-// call, the batch, the queries of the same name embedded before, and the number of callers.
+// call, the batch, the queries of the same name embedded before, and the number of callers:
+// with the tiny models, and with the built-in ones on a picture that they are made for.
 func TestEveryWayGivesTheSame(t *testing.T) {
-	img, others := scene(3, 160, 120), []image.Image{scene(4, 160, 120), scene(5, 90, 120), scene(6, 160, 120)}
+	t.Run("tiny", func(t *testing.T) {
+		everyWayGivesTheSame(t, Options{}, []int{1, 7, 64, 1000}, 16, scene(3, 160, 120), scene(4, 160, 120), scene(5, 90, 120), scene(6, 160, 120))
+	})
+	t.Run("built-in", func(t *testing.T) {
+		picture, err := pixels.DecodeFile("../../testdata/scenes/scene-003.jpg", pixels.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		options := Options{Models: builtin.Models(), Proposals: 20, Templates: []string{"a photo of a {}."}}
+		everyWayGivesTheSame(t, options, []int{7}, 3, picture, scene(4, 160, 120))
+	})
+}
+
+func everyWayGivesTheSame(t *testing.T, base Options, batches []int, callers int, img image.Image, others ...image.Image) {
 	params := Params{TopK: 4}
-	d := open(t, Options{})
+	d := open(t, base)
 	q := queries(t, d, "dog", "a rather long name of a cat")
 	want, err := d.Detect(t.Context(), img, q, params)
 	if err != nil {
@@ -115,7 +130,11 @@ func TestEveryWayGivesTheSame(t *testing.T) {
 		got, err := regions.Match(t.Context(), q, params)
 		same(fmt.Sprintf("match %d", i), got, err)
 	}
-	for _, options := range []Options{{Batch: 1}, {Batch: 7}, {Batch: 64}, {Batch: 1000}, {TextCache: t.TempDir()}} {
+	for _, batch := range append(batches, 0) {
+		options := base
+		if options.Batch = batch; batch == 0 {
+			options.TextCache = t.TempDir()
+		}
 		way := fmt.Sprintf("batch %d, text cache %q", options.Batch, options.TextCache)
 		d := open(t, options)
 		queries(t, d, "teapot", "dog") // whose embeddings are then in the cache
@@ -126,19 +145,19 @@ func TestEveryWayGivesTheSame(t *testing.T) {
 			same("DetectAll with "+way, got, err)
 		}
 	}
-	var callers sync.WaitGroup
-	for caller := range 16 {
-		callers.Go(func() {
+	var calls sync.WaitGroup
+	for caller := range callers {
+		calls.Go(func() {
 			got, err := d.Detect(t.Context(), img, q, params)
-			same(fmt.Sprintf("caller %d of 16", caller), got, err)
+			same(fmt.Sprintf("caller %d of %d", caller, callers), got, err)
 		})
-		callers.Go(func() {
+		calls.Go(func() {
 			if _, err := d.Detect(t.Context(), others[caller%len(others)], q, params); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	callers.Wait()
+	calls.Wait()
 }
 
 // TestRegionsAtOwnBoxes holds that boxes of the caller's are embedded as proposals are.

@@ -2,6 +2,7 @@ package detect_test
 
 import (
 	"context"
+	"expvar"
 	"fmt"
 	"log"
 
@@ -42,4 +43,16 @@ func Example() {
 	// Unordered output:
 	// penguin, about 100 pixels wide
 	// shades, about 100 pixels wide
+}
+
+func ExampleDetector_Stats() {
+	detector, err := detect.Open(context.Background(), detect.Options{Models: builtin.Models()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer detector.Close()
+	expvar.Publish("clipdet", expvar.Func(func() any { return detector.Stats() }))
+
+	fmt.Println(detector.Stats().Calls, "calls")
+	// Output: 0 calls
 }

@@ -11,8 +11,14 @@ import (
 	"github.com/clipdet/clipdet/pkg/torch"
 )
 
-// Match finds the queries among the regions.
-func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (*Result, error) {
+// Match finds the queries among the regions. It fails with ErrClosed where they, the queries
+// or the detector were closed, unless there is no region: then there is nothing to match.
+func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (_ *Result, err error) {
+	defer r.detector.ended(ctx, "Match", time.Now(), &err)
+	return r.match(ctx, queries, params)
+}
+
+func (r *Regions) match(ctx context.Context, queries *Queries, params Params) (*Result, error) {
 	params, err := params.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
@@ -36,7 +42,7 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (*
 			ErrLimit, len(r.proposals), len(queries.names), n, maxCandidates)
 	}
 	var top ranking
-	err = r.detector.engine.Do(ctx, func(s *torch.Scope) error {
+	err = r.detector.do(ctx, func(s *torch.Scope) error {
 		top = r.rank(s, queries, params, &result.Timings)
 		return nil
 	})
@@ -62,6 +68,7 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (*
 	}
 	slices.SortStableFunc(result.Detections, func(a, b Detection) int { return cmp.Compare(b.Score, a.Score) })
 	result.Timings.Rank += time.Since(since)
+	r.detector.counts.timings.add(Timings{Rank: result.Timings.Rank, Download: result.Timings.Download})
 	return result, nil
 }
 

@@ -40,10 +40,12 @@ type Queries struct {
 // take part in the mean; the image tower embeds them, with the views of Options.Crops.
 // Pictures are the caller's and aren't changed.
 //
-// It fails with ErrLimit when there are too many, with ErrQuery when there is none, two have one name or an example's box lies
-// outside its picture, with prompt.ErrQuery and prompt.ErrUTF8 where a text or weight
-// can't be used, with prompt.ErrTooLong when a phrasing has more than CLIP's 77 tokens.
-func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, error) {
+// It fails with ErrLimit when there are too many, with ErrQuery when there is none, two
+// have one name or an example's box lies outside its picture, with prompt.ErrQuery and
+// prompt.ErrUTF8 where a text or weight can't be used, and with prompt.ErrTooLong when a
+// phrasing has more than CLIP's 77 tokens.
+func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, err error) {
+	defer d.ended(ctx, "Queries", time.Now(), &err)
 	typed := make([]prompt.Query, len(queries))
 	for i, query := range queries {
 		typed[i] = query.text()
@@ -102,7 +104,7 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, err
 	plan := book.plan(queries, q.phrases)
 	q.absent = plan.absent
 	q.took = time.Since(since)
-	err := d.engine.Do(ctx, func(s *torch.Scope) error {
+	err = d.do(ctx, func(s *torch.Scope) error {
 		since := time.Now()
 		all := d.embedExamples(s, texts.embed(s), examples)
 		q.each, q.classes, q.negatives = plan.classes(s, all, book.rows(d.options.Background), book.rows(empty))
@@ -110,9 +112,12 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (*Queries, err
 		return nil
 	})
 	if err != nil {
+		q.Close() // what was kept before it failed
 		return nil, fmt.Errorf("detect: queries: %w", err)
 	}
 	texts.keep()
+	d.counts.hits.Add(int64(len(book.tokens) - q.encoded))
+	d.counts.text.Add(int64(q.took))
 	d.options.Logger.Debug("queries embedded", "queries", len(queries), "phrases", len(book.tokens),
 		"encoded", q.encoded, "examples", len(examples))
 	return q, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"runtime/debug"
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/box"
@@ -26,8 +27,13 @@ type Regions struct {
 
 // Regions finds the candidate boxes of a picture and embeds each. The picture is the
 // caller's and isn't changed.
-func (d *Detector) Regions(ctx context.Context, img image.Image) (*Regions, error) {
-	picture, err := pixels.FromImage(img)
+func (d *Detector) Regions(ctx context.Context, img image.Image) (_ *Regions, err error) {
+	defer d.ended(ctx, "Regions", time.Now(), &err)
+	return d.regionsOf(ctx, img)
+}
+
+func (d *Detector) regionsOf(ctx context.Context, img image.Image) (*Regions, error) {
+	picture, err := fromImage(img)
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
@@ -42,8 +48,9 @@ func (d *Detector) Regions(ctx context.Context, img image.Image) (*Regions, erro
 // of proposals, say to see what CLIP makes of the right boxes. They keep their order, and
 // their objectness is 1. A box that isn't finite, or whose right or lower edge comes before
 // the other, is ErrOption.
-func (d *Detector) RegionsAt(ctx context.Context, img image.Image, boxes []box.Box) (*Regions, error) {
-	picture, err := pixels.FromImage(img)
+func (d *Detector) RegionsAt(ctx context.Context, img image.Image, boxes []box.Box) (_ *Regions, err error) {
+	defer d.ended(ctx, "RegionsAt", time.Now(), &err)
+	picture, err := fromImage(img)
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
@@ -62,6 +69,17 @@ func (d *Detector) RegionsAt(ctx context.Context, img image.Image, boxes []box.B
 		return nil, err
 	}
 	return regions[0], nil
+}
+
+// fromImage is pixels.FromImage of a picture whose own methods may panic: a nil pointer,
+// or one with fewer pixels than its size says.
+func fromImage(img image.Image) (rgb *pixels.RGB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the image's methods: %w", &PanicError{Value: p, Stack: debug.Stack()})
+		}
+	}()
+	return pixels.FromImage(img)
 }
 
 // proposer gives the boxes of pictures uint8 [1,3,H,W] of one size.
@@ -86,13 +104,14 @@ func (d *Detector) regions(ctx context.Context, pictures []*pixels.RGB, propose 
 	for i, picture := range pictures {
 		all[i] = &Regions{detector: d, width: picture.Width, height: picture.Height}
 	}
-	err := d.engine.Do(ctx, func(s *torch.Scope) error { return d.find(s, pictures, all, propose) })
+	err := d.do(ctx, func(s *torch.Scope) error { return d.find(s, pictures, all, propose) })
 	if err != nil {
 		for _, r := range all {
 			r.Close() // what was kept before it failed
 		}
 		return nil, fmt.Errorf("detect: %w", err)
 	}
+	d.found(ctx, all)
 	return all, nil
 }
 

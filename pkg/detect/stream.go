@@ -2,8 +2,11 @@ package detect
 
 import (
 	"context"
+	"fmt"
 	"image"
 	"iter"
+	"runtime/debug"
+	"time"
 
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
@@ -18,9 +21,14 @@ const lookAhead = 2
 // of them go together.
 //
 // images runs on a goroutine of its own, so that its decoding, the detection and the
-// caller's work on results overlap; it stays a few pictures ahead. When ctx ends, the
-// last yield is its error. A caller may stop early; DetectAll returns when images has
-// finished the picture in hand.
+// caller's work on results overlap; it stays a few pictures ahead. Where it panics, or
+// ends its goroutine, the last yield is an ErrPanic, after the results of the pictures
+// before. Where a picture's own methods panic, that is the picture's error.
+//
+// When ctx ends, the last yield is its error, at once. A caller may stop early. In both
+// cases DetectAll returns only when images has finished the picture in hand, so that
+// nothing of the caller's runs on unseen: a stream that may block has to watch ctx too.
+// After d.Close each picture that comes gives ErrClosed.
 func (d *Detector) DetectAll(ctx context.Context, images iter.Seq2[image.Image, error], queries *Queries, params Params) iter.Seq2[*Result, error] {
 	return func(yield func(*Result, error) bool) {
 		stop, cancel := context.WithCancel(ctx)
@@ -33,13 +41,22 @@ func (d *Detector) DetectAll(ctx context.Context, images iter.Seq2[image.Image, 
 			for range results { // ends when both goroutines have ended
 			}
 		}()
-		for r := range results {
-			if !yield(r.result, r.err) {
+		for {
+			select {
+			case r, ok := <-results:
+				if !ok {
+					if ctx.Err() != nil {
+						yield(nil, context.Cause(ctx))
+					}
+					return
+				}
+				if !yield(r.result, r.err) {
+					return
+				}
+			case <-ctx.Done(): // the stream may block
+				yield(nil, context.Cause(ctx))
 				return
 			}
-		}
-		if ctx.Err() != nil {
-			yield(nil, context.Cause(ctx))
 		}
 	}
 }
@@ -56,17 +73,33 @@ type outcome struct {
 
 func decodeAhead(ctx context.Context, images iter.Seq2[image.Image, error], out chan<- picture) {
 	defer close(out)
+	send := func(p picture) bool {
+		select {
+		case out <- p:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	panicked := &PanicError{Value: "runtime.Goexit"} // what it stays where images doesn't come back
+	defer func() {
+		if p := recover(); p != nil {
+			panicked = &PanicError{Value: p, Stack: debug.Stack()}
+		}
+		if panicked != nil {
+			send(picture{err: fmt.Errorf("detect: the stream of images: %w", panicked)})
+		}
+	}()
 	for img, err := range images {
 		var rgb *pixels.RGB
 		if err == nil {
-			rgb, err = pixels.FromImage(img)
+			rgb, err = fromImage(img)
 		}
-		select {
-		case out <- picture{rgb, err}:
-		case <-ctx.Done():
-			return
+		if !send(picture{rgb, err}) {
+			break
 		}
 	}
+	panicked = nil
 }
 
 func (d *Detector) detectAhead(ctx context.Context, in <-chan picture, queries *Queries, params Params, out chan<- outcome) {
@@ -109,7 +142,7 @@ func groups(in <-chan picture, n int) iter.Seq[[]picture] {
 
 // detectGroup takes the pictures of each size through the models together.
 func (d *Detector) detectGroup(ctx context.Context, group []picture, queries *Queries, params Params) []outcome {
-	outcomes := make([]outcome, len(group))
+	outcomes, since := make([]outcome, len(group)), time.Now()
 	sizes := make(map[image.Point][]int) // places in group
 	for i, p := range group {
 		if outcomes[i].err = p.err; p.err == nil {
@@ -127,14 +160,17 @@ func (d *Detector) detectGroup(ctx context.Context, group []picture, queries *Qu
 			o := &outcomes[place]
 			switch {
 			case err == nil:
-				o.result, o.err = regions[i].Match(ctx, queries, params)
+				o.result, o.err = regions[i].match(ctx, queries, params)
 				regions[i].Close()
 			case len(places) > 1 && ctx.Err() == nil: // one picture mustn't fail the others
-				o.result, o.err = d.Detect(ctx, together[i], queries, params)
+				o.result, o.err = d.detect(ctx, together[i], queries, params)
 			default:
 				o.err = err
 			}
 		}
+	}
+	for i := range outcomes {
+		d.ended(ctx, "DetectAll", since, &outcomes[i].err)
 	}
 	return outcomes
 }

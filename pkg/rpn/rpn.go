@@ -64,6 +64,10 @@ func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, l
 		flat = append(flat, int64(size.Height), int64(size.Width))
 	}
 	out := s.Call(n.module, "forward", 2, pictures, torch.Host(s, flat, b, 2))
+	if boxes, counts := s.DType(out[0]), s.DType(out[1]); s.Err() == nil && (boxes != torch.Float32 || counts != torch.Int64) {
+		return nil, fmt.Errorf("%w %s: proposals are %s and counts %s, not float32 and int64; export it again",
+			ErrOutput, n.manifest.Architecture, boxes, counts)
+	}
 	rows := torch.Download[float32](s, out[0])
 	counts := torch.Download[int64](s, out[1])
 	shape := s.Shape(out[0])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -26,6 +27,7 @@ type Engine struct {
 	closing chan struct{} // closed by Close: no new work
 	stopped chan struct{} // closed when the thread has freed everything
 	once    sync.Once
+	waiting atomic.Int64
 
 	// The rest belongs to the engine's thread.
 	kept    map[*Kept]struct{}
@@ -68,10 +70,14 @@ func Start(device Device, threads int) (*Engine, error) {
 // Device is the device that the engine was started for.
 func (e *Engine) Device() Device { return e.device }
 
+// Waiting is how many calls of Do wait for their turn now.
+func (e *Engine) Waiting() int64 { return e.waiting.Load() }
+
 // Do runs work on the engine's thread and returns its error, or else the scope's.
 // It waits for its turn; a context that ends before then is the error, and work
 // that has started sees it at its next operation. After Close it fails with
-// ErrClosed. work must not call Do of the same engine.
+// ErrClosed. Where work panics, that is the error, a PanicError, and the engine goes
+// on. work must not call Do of the same engine.
 func (e *Engine) Do(ctx context.Context, work func(*Scope) error) error {
 	select { // a closed engine or an ended context wins over a free engine
 	case <-e.closing:
@@ -81,12 +87,23 @@ func (e *Engine) Do(ctx context.Context, work func(*Scope) error) error {
 	default:
 	}
 	j := job{ctx: ctx, work: work, done: make(chan error, 1)}
+	if err := e.queue(j); err != nil {
+		return err
+	}
+	return <-j.done
+}
+
+// queue waits until the engine takes the job.
+func (e *Engine) queue(j job) error {
+	e.waiting.Add(1)
 	select {
-	case e.jobs <- j:
-		return <-j.done
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	case e.jobs <- j: // and the engine counts it out
+		return nil
+	case <-j.ctx.Done():
+		e.waiting.Add(-1)
+		return context.Cause(j.ctx)
 	case <-e.closing:
+		e.waiting.Add(-1)
 		return ErrClosed
 	}
 }
@@ -103,12 +120,20 @@ func (e *Engine) run() {
 	// The thread is never unlocked: it ends with the goroutine, and libtorch's
 	// thread-local state with it.
 	runtime.LockOSThread()
-	defer close(e.stopped)
+	ended := false
+	defer func() {
+		if !ended { // work called runtime.Goexit: another thread takes over
+			go e.run()
+			return
+		}
+		close(e.stopped)
+	}()
 	prepareThread(e.threads)
 	for {
 		select {
 		case j := <-e.jobs:
-			j.done <- e.do(j)
+			e.waiting.Add(-1)
+			e.do(j)
 		case <-e.closing:
 			for k := range e.kept {
 				k.free()
@@ -116,16 +141,24 @@ func (e *Engine) run() {
 			for _, m := range e.modules {
 				libtch.AtmFree(m)
 			}
+			ended = true
 			return
 		}
 	}
 }
 
-func (e *Engine) do(j job) error {
+// do runs a job, frees what it made, and tells its caller, however the work ends.
+func (e *Engine) do(j job) {
 	s := &Scope{engine: e, ctx: j.ctx}
-	defer s.freeFrom(0)
-	if err := j.work(s); err != nil {
-		return err
+	var err error = &PanicError{Value: "runtime.Goexit"} // what it stays where the work doesn't come back
+	defer func() {
+		if p := recover(); p != nil {
+			err = &PanicError{Value: p, Stack: debug.Stack()}
+		}
+		s.freeFrom(0)
+		j.done <- err
+	}()
+	if err = j.work(s); err == nil {
+		err = s.Err()
 	}
-	return s.Err()
 }

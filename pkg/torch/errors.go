@@ -22,7 +22,21 @@ var (
 	ErrLibtorch = errors.New("libtorch")
 	// ErrOutOfMemory is an ErrLibtorch for memory, of the host or of the device.
 	ErrOutOfMemory = fmt.Errorf("%w: out of memory", ErrLibtorch)
+	// ErrPanic is every PanicError.
+	ErrPanic = errors.New("panic")
 )
+
+// PanicError is a panic of a caller's code that ran on another goroutine than the
+// caller's, where no recover of the caller's could meet it. It is an ErrPanic.
+type PanicError struct {
+	Value any    // of the panic; "runtime.Goexit" where the code ended its goroutine
+	Stack []byte // as of runtime/debug.Stack
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("%v: %v", ErrPanic, e.Value) }
+
+// Unwrap gives ErrPanic.
+func (e *PanicError) Unwrap() error { return ErrPanic }
 
 // takeError fetches and clears libtorch's last error. It must run on the engine's
 // thread, where the failed call ran: libtorch keeps the text per thread.

@@ -89,7 +89,7 @@ def test_exports_are_the_same_in_every_process(tmp_path: Path) -> None:
         command = [sys.executable, str(HERE / "tiny.py"), str(tmp_path / seed)]
         subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     one, two = ({p.relative_to(tmp_path / s): p.read_bytes() for p in (tmp_path / s).rglob("*.*")} for s in ("1", "2"))
-    assert len(one) == 8
+    assert len(one) == 11
     assert [str(name) for name in one if one[name] != two[name]] == []
 
 

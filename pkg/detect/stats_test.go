@@ -1,0 +1,114 @@
+package detect
+
+import (
+	"bytes"
+	"encoding/json"
+	"image"
+	"log/slog"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestStats counts what a few calls have to leave in each counter.
+func TestStats(t *testing.T) {
+	d := open(t, Options{Models: faulty(), Proposals: 10, Background: []string{"a wall"}, TextCache: t.TempDir()})
+	if s := d.Stats(); s.Calls != 0 || s.Failures != (Failures{}) || s.Pictures != 0 || s.Crops != 0 || s.Phrases != 0 || s.Timings != (Timings{}) {
+		t.Errorf("a new detector has %+v", s)
+	}
+	ask := func() *Queries {
+		q, err := d.Queries(t.Context(), Query{Name: "dog", Phrases: []string{"a dog", "one dog"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(q.Close)
+		return q
+	}
+	q, img := ask(), scene(1, 60, 40)
+	ask()
+	result, err := d.Detect(t.Context(), img, q, Params{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := result.Timings
+	for got, err := range d.DetectAll(t.Context(), stream(img, nil, nil), q, Params{}) {
+		if err == nil {
+			want = addTimings(want, got.Timings)
+		}
+	}
+	if _, err := d.Detect(t.Context(), cornered(throws), q, Params{}); err == nil {
+		t.Fatal("the fault was no error")
+	}
+	s := d.Stats()
+	if s.Calls != 6 || s.Failures != (Failures{Libtorch: 1, Other: 1}) {
+		t.Errorf("%d calls with the failures %+v, want 6 with one of libtorch and one other", s.Calls, s.Failures)
+	}
+	if s.Pictures != 2 || s.Crops == 0 || s.Crops > 20 || s.Crops%2 != 0 {
+		t.Errorf("%d pictures and %d crops, want 2 and twice up to 10", s.Pictures, s.Crops)
+	}
+	if s.Phrases != 3 || s.CacheHits != 3 {
+		t.Errorf("%d phrases embedded and %d from the cache, want 3 each", s.Phrases, s.CacheHits)
+	}
+	if s.Timings != want {
+		t.Errorf("the timings are %+v, those of the results %+v together", s.Timings, want)
+	}
+	if s.Text <= 0 || s.Wait < 0 || s.Queue != 0 || s.Halved != 0 || s.LiveTensors != 4 {
+		t.Errorf("got %+v, want time for texts, nobody waiting, nothing halved, and the 4 tensors of two Queries", s)
+	}
+
+	text, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back struct {
+		Calls    int64            `json:"calls"`
+		Failures map[string]int64 `json:"failures"`
+		Timings  Timings          `json:"timings_ms"`
+		Text     float64          `json:"text_ms"`
+	}
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	if back.Calls != 6 || back.Failures["libtorch"] != 1 || back.Timings.RPN != s.Timings.RPN.Truncate(time.Microsecond) || back.Text <= 0 {
+		t.Errorf("JSON is %s, of %+v", text, s)
+	}
+	d.Close()
+	if s := d.Stats(); s.Calls != 6 || s.LiveTensors != 0 {
+		t.Errorf("after Close: %d calls and %d tensors, want 6 and none", s.Calls, s.LiveTensors)
+	}
+}
+
+// addTimings adds two Timings field by field, whatever fields there are.
+func addTimings(a, b Timings) Timings {
+	sum := reflect.ValueOf(&a).Elem()
+	for i := range sum.NumField() {
+		sum.Field(i).SetInt(sum.Field(i).Int() + reflect.ValueOf(b).Field(i).Int())
+	}
+	return a
+}
+
+// TestLogs holds that a call and its failure are logged at Debug level, and nothing above.
+func TestLogs(t *testing.T) {
+	var log bytes.Buffer
+	d := open(t, Options{Models: faulty(), Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	q := queries(t, d, "dog")
+	for _, img := range []image.Image{scene(1, 60, 40), cornered(throws)} {
+		_, err := d.Detect(t.Context(), img, q, Params{})
+		t.Log(err)
+	}
+	for _, want := range []string{
+		`msg="models loaded" device=cpu`, `msg="queries embedded" queries=1`, `msg="call ended" call=Queries took=`,
+		`msg="regions found" pictures=1 width=60 height=40 proposals=`, `msg="call ended" call=Detect took=`,
+		`msg="call failed" call=Detect took=`, `kind=libtorch error="detect: libtorch: forward of`,
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %s:\n%s", want, log.String())
+		}
+	}
+	for line := range strings.Lines(log.String()) {
+		if !strings.Contains(line, "level=DEBUG") {
+			t.Errorf("a line above Debug: %s", line)
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package torch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// TestEveryFailureIsItsCallers holds that what goes wrong is the error of the call that
+// caused it, while 32 other goroutines go on with right answers.
+func TestEveryFailureIsItsCallers(t *testing.T) {
+	e := start(t)
+	adder, throws := load(t, e, odd("adder")), load(t, e, odd("throws"))
+	foreign := keep(t, start(t), 1)
+	dropped := keep(t, e, 1)
+	dropped.Drop()
+	corrupt := filepath.Join(t.TempDir(), "corrupt.pt")
+	whole, err := os.ReadFile(odd("adder"))
+	if err == nil {
+		err = os.WriteFile(corrupt, whole[:2*len(whole)/3], 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, ended := errors.New("own"), errors.New("ended")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(ended)
+	two := func(s *Scope) Tensor { return Upload(s, []float32{1, 2}, 2) }
+
+	faults := []struct {
+		name string
+		work func(s *Scope) error
+		want error  // for errors.Is, nil for any
+		says string // in the error
+	}{
+		{"wrong shape", func(s *Scope) error { s.Matmul(two(s), Upload(s, make([]float32, 3), 3)); return nil }, ErrLibtorch, "matmul"},
+		{"wrong dtype", func(s *Scope) error { s.Matmul(two(s), Upload(s, []int64{1, 2}, 2)); return nil }, ErrLibtorch, "matmul"},
+		{"a dimension that isn't there", func(s *Scope) error { s.Softmax(two(s), 9); return nil }, ErrLibtorch, "softmax"},
+		{"an index that isn't there", func(s *Scope) error { s.IndexSelect(two(s), 0, Upload(s, []int64{7}, 1)); return nil }, ErrLibtorch, "index"},
+		{"out of memory", func(s *Scope) error {
+			s.Contiguous(s.Expand(Upload(s, []uint8{1}, 1), 1<<50))
+			return nil
+		}, ErrOutOfMemory, "contiguous"},
+		{"a module that throws", func(s *Scope) error { s.Forward(throws, two(s)); return nil }, ErrLibtorch, "this module always fails"},
+		{"a module's wrong shape", func(s *Scope) error {
+			s.Forward(adder, two(s), Upload(s, make([]float32, 3), 3))
+			return nil
+		}, ErrLibtorch, "adder"},
+		{"a missing method", func(s *Scope) error { s.Call(adder, "backward", 1, two(s), two(s)); return nil }, ErrLibtorch, "backward"},
+		{"more results than there are", func(s *Scope) error { s.Call(adder, "forward", 2, two(s), two(s)); return nil }, ErrLibtorch, "has 1 tensors"},
+		{"a corrupt archive", func(s *Scope) error { _, err := s.Load(corrupt); return err }, ErrLibtorch, "corrupt.pt"},
+		{"no archive", func(s *Scope) error { _, err := s.Load("none.pt"); return err }, fs.ErrNotExist, "none.pt"},
+		{"an upload of another size", func(s *Scope) error { Upload(s, []float32{1}, 2); return nil }, nil, "don't fill the shape"},
+		{"a download of another type", func(s *Scope) error { Download[int64](s, two(s)); return nil }, nil, "float32"},
+		{"another engine's tensor", func(s *Scope) error { s.Use(foreign); return nil }, nil, "another engine"},
+		{"a dropped tensor", func(s *Scope) error { s.Use(dropped); return nil }, ErrClosed, ""},
+		{"the work's own error", func(s *Scope) error { s.Sqrt(two(s)); return own }, own, "own"},
+		{"a panic", func(s *Scope) error { return fmt.Errorf("never: %v", Download[float32](s, two(s))[5]) }, ErrPanic, "index out of range"},
+		{"an ended context", nil, ended, "ended"},
+	}
+
+	before, stop := Live(), make(chan struct{})
+	var good sync.WaitGroup
+	for g := range 32 {
+		good.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				err := e.Do(t.Context(), func(s *Scope) error {
+					a := Upload(s, []float32{float32(g), float32(i)}, 2)
+					got := Download[float32](s, s.Mul(s.Forward(adder, a, a), a))
+					if s.Err() == nil && (got[0] != float32(2*g*g) || got[1] != 2*float32(i)*float32(i)) {
+						return fmt.Errorf("got %v for %d and %d", got, g, i)
+					}
+					return nil
+				})
+				if err != nil {
+					t.Errorf("goroutine %d, good call %d: %v", g, i, err)
+					return
+				}
+			}
+		})
+	}
+	for range 5 {
+		for _, fault := range faults {
+			with, work := t.Context(), fault.work
+			if work == nil {
+				with, work = ctx, func(*Scope) error { return nil }
+			}
+			err := e.Do(with, work)
+			if err == nil || fault.want != nil && !errors.Is(err, fault.want) ||
+				!strings.Contains(err.Error(), fault.says) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: got %q, want one line with %q that is %v", fault.name, err, fault.says, fault.want)
+			}
+		}
+	}
+	close(stop)
+	good.Wait()
+	if n := Live() - before; n != 0 {
+		t.Errorf("%d tensors are left", n)
+	}
+	if n := e.Waiting(); n != 0 {
+		t.Errorf("%d calls wait after all have ended", n)
+	}
+}
+
+func keep(t *testing.T, e *Engine, value float32) (kept *Kept) {
+	t.Helper()
+	if err := e.Do(t.Context(), func(s *Scope) error {
+		kept = s.Keep(Upload(s, []float32{value}, 1))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return kept
+}
+
+func TestWaitingCountsWhoWaits(t *testing.T) {
+	e := start(t)
+	started, release := make(chan struct{}), make(chan struct{})
+	var callers sync.WaitGroup
+	callers.Go(func() {
+		e.Do(t.Context(), func(*Scope) error { close(started); <-release; return nil })
+	})
+	<-started
+	if n := e.Waiting(); n != 0 {
+		t.Errorf("%d wait behind the call that runs, want 0", n)
+	}
+	for range 3 {
+		callers.Go(func() { e.Do(t.Context(), func(*Scope) error { return nil }) })
+	}
+	for e.Waiting() != 3 { // the test's time limit ends it where the count is wrong
+		runtime.Gosched()
+	}
+	close(release)
+	callers.Wait()
+	if n := e.Waiting(); n != 0 {
+		t.Errorf("%d wait after all have ended", n)
+	}
+}
+
+func TestAnEndedGoroutineEndsNoEngine(t *testing.T) {
+	e := start(t)
+	kept := keep(t, e, 9)
+	for range 3 {
+		err := e.Do(t.Context(), func(s *Scope) error { s.Use(kept); runtime.Goexit(); return nil })
+		if !errors.Is(err, ErrPanic) {
+			t.Errorf("got %v, want ErrPanic", err)
+		}
+		var root []float32
+		err = e.Do(t.Context(), func(s *Scope) error { root = Download[float32](s, s.Sqrt(s.Use(kept))); return nil })
+		if err != nil || root[0] != 3 {
+			t.Errorf("afterwards: %v, %v; want the root 3", root, err)
+		}
+	}
+	e.Close()
+	if n := Live(); n != 0 {
+		t.Errorf("%d tensors live after Close", n)
+	}
+}
+
+func TestAPanicHasItsStack(t *testing.T) {
+	err := start(t).Do(t.Context(), func(*Scope) error { return panics() })
+	var panicked *PanicError
+	if !errors.As(err, &panicked) || !strings.Contains(string(panicked.Stack), "panics") {
+		t.Errorf("got %v, want a PanicError with the function in its stack", err)
+	}
+}
+
+func panics() error {
+	return []error{nil}[strings.Count("panics", "n")]
+}
