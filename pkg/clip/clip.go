@@ -62,26 +62,28 @@ func (e *Encoder) EncodeAll(s *torch.Scope, n, size int, batch func(low, high in
 	if fill {
 		size = block
 	}
-	var parts []torch.Tensor
-	for low := 0; low < n && s.Err() == nil; {
-		high := min(low+size, n)
-		part, err := s.Try(func() torch.Tensor {
-			inputs := batch(low, high)
-			if fill {
-				return e.encodeFilled(s, inputs, size)
+	return s.Within(func() torch.Tensor {
+		var parts []torch.Tensor
+		for low := 0; low < n && s.Err() == nil; {
+			high := min(low+size, n)
+			part, err := s.Try(func() torch.Tensor {
+				inputs := batch(low, high)
+				if fill {
+					return e.encodeFilled(s, inputs, size)
+				}
+				return e.Encode(s, inputs)
+			})
+			switch {
+			case err == nil:
+				parts, low = append(parts, part), high
+			case errors.Is(err, torch.ErrOutOfMemory) && size > 1:
+				size /= 2
+			default:
+				s.Fail(err)
 			}
-			return e.Encode(s, inputs)
-		})
-		switch {
-		case err == nil:
-			parts, low = append(parts, part), high
-		case errors.Is(err, torch.ErrOutOfMemory) && size > 1:
-			size /= 2
-		default:
-			s.Fail(err)
 		}
-	}
-	return s.Cat(0, parts...)
+		return s.Cat(0, parts...)
+	})
 }
 
 // encodeFilled embeds at most size inputs among as many more as make it that many.

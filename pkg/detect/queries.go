@@ -180,10 +180,14 @@ func (t *texts) embed(s *torch.Scope) torch.Tensor {
 		return torch.Tensor{}
 	}
 	if t.values == nil {
-		return t.encode(s)
+		return s.Within(func() torch.Tensor { return t.encode(s) })
 	}
 	if len(t.missing) > 0 {
-		fresh := torch.Download[float32](s, t.encode(s))
+		var fresh []float32
+		s.Within(func() torch.Tensor {
+			fresh = torch.Download[float32](s, t.encode(s))
+			return torch.Tensor{}
+		})
 		for i, row := range t.missing {
 			if s.Err() == nil {
 				copy(t.values[row*width:], fresh[int64(i)*width:int64(i+1)*width])
@@ -351,7 +355,9 @@ func (p plan) classes(s *torch.Scope, all torch.Tensor, background, empty []int6
 	}
 
 	own := s.Reshape(pick(p.rows), q, t, -1)
-	mean := s.Sum(s.Mul(own, torch.Upload(s, p.weights, q, t, 1)), 1) // [Q,D]
+	mean := s.Within(func() torch.Tensor { // the product is as large as own
+		return s.Sum(s.Mul(own, torch.Upload(s, p.weights, q, t, 1)), 1) // [Q,D]
+	})
 	if len(empty) > 0 {
 		mean = s.Sub(mean, s.Mul(torch.Upload(s, p.texts, q, 1), shared))
 	}

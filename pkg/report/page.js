@@ -17,6 +17,7 @@
     element.append(...children);
     return element;
   }
+  const number = (v, digits = 3) => v.toFixed(digits);
   const plural = (n, one, many) => `${n} ${n === 1 ? one : many}`;
 
   // Curves.
@@ -28,7 +29,7 @@
     const plot = byId("plot");
     const width = Math.max(260, plot.clientWidth);
     const height = Math.round(Math.min(400, width * 0.72));
-    const left = 46, right = width - 14, top = 34, bottom = height - 42;
+    const left = 52, right = width - 14, top = 34, bottom = height - 42;
     const x = (recall) => left + recall * (right - left);
     const y = (precision) => bottom - precision * (bottom - top);
     const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, height, "aria-hidden": "true" });
@@ -42,12 +43,12 @@
     }
     svg.append(
       make("text", { x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, "recall"),
-      make("text", { x: 14, y: (top + bottom) / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${(top + bottom) / 2})` }, "precision"),
+      make("text", { x: 12, y: (top + bottom) / 2, "text-anchor": "middle", transform: `rotate(-90 12 ${(top + bottom) / 2})` }, "precision"),
     );
     let at = left;
     for (const [name, label, values, dashes] of [
       ["at50", "IoU 0.50", curve.at50, "none"],
-      ["mean", "mean over IoU 0.50 to 0.95", curve.mean, "7 4"],
+      ["mean", "mean, 0.50 to 0.95", curve.mean, "7 4"],
     ]) {
       const path = values.map((v, i) => `${i ? "L" : "M"}${x(i / 100).toFixed(1)} ${y(v / 1000).toFixed(1)}`).join("");
       const stroke = `stroke: var(--${name}); stroke-dasharray: ${dashes}`;
@@ -160,11 +161,11 @@
     const fragment = location.hash.slice(1);
     if (!fragment.includes("=")) return false; // a part of the page
     const given = new URLSearchParams(fragment);
-    const number = (key, otherwise) => (given.has(key) && isFinite(given.get(key)) ? Number(given.get(key)) : otherwise);
+    const numeric = (key, otherwise) => (given.has(key) && isFinite(given.get(key)) ? Number(given.get(key)) : otherwise);
     state.query = given.get("query") ?? "";
     state.kind = given.get("kind") ?? "";
-    state.score = number("score", data.threshold);
-    state.page = number("page", 1);
+    state.score = numeric("score", data.threshold);
+    state.page = numeric("page", 1);
     state.truth = given.get("truth") !== "0";
     return true;
   }
@@ -273,8 +274,6 @@
       return element;
     }
 
-    const number = (v, digits = 3) => v.toFixed(digits);
-
     function truthBox(a) {
       const label = `${a.name}${a.kind ? ", " + a.kind : ""}`;
       const e = make("div", { class: "box truth-box", "data-kind": a.kind, "aria-label": `ground truth: ${label}` }, make("span", { class: "tag" }, a.name));
@@ -310,7 +309,9 @@
 
     function pick(e, box) {
       for (const other of element.querySelectorAll(".picked, .matched")) other.classList.remove("picked", "matched");
+      for (const other of document.querySelectorAll(".parts.open")) other.classList.remove("open");
       e.classList.add("picked");
+      parts.classList.add("open");
       entry.annotations[box.annotation]?.element?.classList.add("matched");
       const list = make("dl");
       for (const [name, value] of box.parts()) {
@@ -337,7 +338,7 @@
       }
     }
     options(byId("query"), [...used].sort((a, b) => a.localeCompare(b)));
-    const verdicts = Object.keys(kinds).filter((kind) => there.has(kind));
+    const verdicts = Object.keys(kinds).some((kind) => there.has(kind)) ? Object.keys(kinds) : [];
     options(byId("kind"), verdicts);
     byId("kind").closest("label").hidden = !verdicts.length;
     byId("legend").append(...verdicts.map((kind) => make("span", { class: "kind", "data-kind": kind, title: kinds[kind] }, kind)));
