@@ -219,6 +219,10 @@ func (f *evalFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	if err := run.all(ctx); err != nil {
 		return err
 	}
+	if len(run.images) == 0 {
+		newProgress(cmd.ErrOrStderr(), "", 0).say("no picture is in shard %s of %d: there is nothing to measure", part, len(truth.Images))
+		return nil
+	}
 	return f.report(cmd, truth, run.images, made, records.found)
 }
 

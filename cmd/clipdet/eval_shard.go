@@ -9,12 +9,15 @@ import (
 // shard is a part of a data set: each nth picture, from the ith on, which starts at 1.
 type shard struct{ i, n int }
 
+// maxShards is more than anybody has machines.
+const maxShards = 1_000_000
+
 func parseShard(text string) (shard, error) {
 	var s shard
 	var rest string
 	got, _ := fmt.Sscanf(text+" ", "%d/%d%s", &s.i, &s.n, &rest) // its error is that rest is empty, as it should be
-	if got != 2 || s.i < 1 || s.i > s.n {
-		return s, fmt.Errorf("--shard %q: want I/N with I from 1 to N, as in 2/8", text)
+	if got != 2 || s.i < 1 || s.i > s.n || s.n > maxShards {
+		return s, fmt.Errorf("--shard %q: want I/N with I from 1 to N, and N up to %d, as in 2/8", text, maxShards)
 	}
 	return s, nil
 }

@@ -338,6 +338,9 @@ func TestShardsMergeToOneRun(t *testing.T) {
 		t.Errorf("the merged table is\n%s\nnot\n%s", got, want)
 	}
 
+	if table := evaluates(t, tinyEval("--records", "none.jsonl", "--shard", "9/9")...); table != "" {
+		t.Errorf("a shard without pictures prints %q", table)
+	}
 	evaluates(t, tinyEval("--records", "other.jsonl", "--shard", "1/3")...)
 	half := strings.SplitAfterN(read(t, files[0]), "\n", 3)
 	if err := os.WriteFile("half.jsonl", []byte(half[0]+half[1]), 0o644); err != nil {
@@ -356,7 +359,7 @@ func TestShardsMergeToOneRun(t *testing.T) {
 		{append(slices.Clone(merge), files[0], files[1], "other.jsonl"), exitUsage, `--gt-boxes: the records have "true", and this is "false"`},
 		{append(slices.Clone(merge), "half.jsonl", files[1], files[2]), exitInputs, "that shard isn't done"},
 		{append(slices.Clone(merge), "one.json"), exitUsage, "one.json: not results"},
-		{append(slices.Clone(merge), "none.jsonl"), exitUsage, "none.jsonl"},
+		{append(slices.Clone(merge), "missing.jsonl"), exitUsage, "missing.jsonl"},
 		{append([]string{"eval", "merge", "--annotations", "others.json"}, files...), exitUsage, "records are of another file"},
 		{merge, exitUsage, "no records"},
 	} {
@@ -492,6 +495,7 @@ func TestBadPicturesAreLeftOut(t *testing.T) {
 
 func TestFederatedSet(t *testing.T) {
 	set := toy(t, 4)
+	set.Annotations[0]["bbox"], set.Annotations[1]["bbox"] = []int{200, 300, 5, 0}, []int{-50, -50, 500, 500} // beyond the picture
 	for i, image := range set.Images {
 		image["neg_category_ids"], image["not_exhaustive_category_ids"] = []int{20}, []int{3}
 		delete(image, "file_name")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/eval"
+	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
 // truth is a data set and the queries that stand for its categories.
@@ -40,24 +41,33 @@ func readTruth(path string) (*truth, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--annotations %s: %w", path, err)
 	}
-	t := &truth{Dataset: d, path: path, digest: hex.EncodeToString(hash.Sum(nil)), category: map[string]int64{}, objects: map[int64][]int{}}
+	t := &truth{Dataset: d, path: path, digest: hex.EncodeToString(hash.Sum(nil)), objects: map[int64][]int{}}
 	if err := t.checkImages(); err != nil {
 		return nil, fmt.Errorf("--annotations %s: %w", path, err)
 	}
-	for _, c := range d.Categories {
-		name := queryName(c.Name)
-		if _, taken := t.category[name]; taken || name == "" {
-			name = strings.TrimSpace(fmt.Sprintf("%s (category %d)", name, c.ID))
-		}
-		t.names = append(t.names, name)
-		t.category[name] = c.ID
-	}
+	t.nameQueries()
 	for i, a := range d.Annotations {
 		if !a.Crowd {
 			t.objects[a.ImageID] = append(t.objects[a.ImageID], i)
 		}
 	}
 	return t, nil
+}
+
+// nameQueries gives each category a query that no other has.
+func (t *truth) nameQueries() {
+	t.category = map[string]int64{}
+	for _, c := range t.Categories {
+		name := queryName(c.Name)
+		if _, err := prompt.ParseQuery(name); err != nil {
+			name = "" // nothing is left that could be asked
+		}
+		if _, taken := t.category[name]; taken || name == "" {
+			name = strings.TrimSpace(fmt.Sprintf("%s (category %d)", name, c.ID))
+		}
+		t.names = append(t.names, name)
+		t.category[name] = c.ID
+	}
 }
 
 // checkImages makes sure that a picture's name stands for one image.
