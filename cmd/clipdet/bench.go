@@ -25,6 +25,7 @@ type benchFlags struct {
 	rounds     int
 	batchSizes string
 	pictures   bool
+	stages     bool
 	json, plot string
 }
 
@@ -81,6 +82,7 @@ directory, and are removed at the end.`,
 	flags.IntVar(&f.warmUp, "warm-up", 3, "`N` pictures before anything counts")
 	flags.IntVar(&f.rounds, "rounds", 3, "measure everything `N` times")
 	flags.StringVar(&f.batchSizes, "batch-sizes", "1,2,4,8,16,32,64", "crops that CLIP encodes at once, `N,N,...`, to measure alone; \"\" is none")
+	flags.BoolVar(&f.stages, "stages", true, "take the pictures through the stages one at a time too, and measure the peak; without it rounds and --batch-sizes alone")
 	flags.BoolVar(&f.pictures, "pictures", true, "draw the three pictures of each")
 	flags.StringVar(&f.json, "json", "", "also write every figure, the machine, versions and flags to `FILE`")
 	flags.StringVar(&f.plot, "plot", "", "draw crops/s by --batch-sizes into `FILE`, an SVG")

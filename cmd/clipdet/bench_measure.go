@@ -32,18 +32,25 @@ func (b *bench) measure(ctx context.Context) error {
 	for _, part := range []struct {
 		does string
 		run  func(context.Context) error
+		of   bool // whether it belongs to what was asked for
 	}{
-		{"rounds, as detect runs", b.measureRounds},
-		{"peak", b.measurePeaks},
-		{"rounds, stage by stage", b.measureStages},
-		{"peak again", b.measurePeaks},
-		{"CLIP by batch size", b.measureEncoder},
-		{"peak again", b.measurePeaks},
+		{"rounds, as detect runs", b.measureRounds, true},
+		{"peak", b.measurePeaks, b.flags.stages},
+		{"rounds, stage by stage", b.measureStages, b.flags.stages},
+		{"peak again", b.measurePeaks, b.flags.stages},
+		{"CLIP by batch size", b.measureEncoder, true},
+		{"peak again", b.measurePeaks, b.flags.stages},
 	} {
+		if !part.of {
+			continue
+		}
 		b.progress.say("%s", part.does)
 		if err := part.run(ctx); err != nil {
 			return err
 		}
+	}
+	if !b.flags.stages {
+		return nil
 	}
 	b.report.utilise()
 	return nil

@@ -342,32 +342,21 @@ func (r *benchReport) table() string {
 		name string
 		s    spread
 	}{{"images", r.Throughput.Images}, {"crops", r.Throughput.Crops}, {"phrases", r.Throughput.Phrases}} {
-		line("%-12s %10s %10s %10s", row.name, digits(row.s.Median), digits(row.s.Min), digits(row.s.Max))
+		if len(row.s.Values) > 0 {
+			line("%-12s %10s %10s %10s", row.name, digits(row.s.Median), digits(row.s.Min), digits(row.s.Max))
+		}
 	}
 
 	line("\n%-12s %10s %10s %10s %10s %7s", "ms a picture", "median", "p90", "p99", "mean", "share")
 	for _, s := range r.Stages {
 		line("%-12s %10s %10s %10s %10s %6.1f%%", s.Name, digits(s.Median), digits(s.P90), digits(s.P99), digits(s.Mean), 100*s.Share)
 	}
-	line("%-12s %10s %10s %10s %10s", "alone", digits(r.Alone.Median), digits(r.Alone.P90), digits(r.Alone.P99), digits(r.Alone.Mean))
-	line("%-12s %10s   %s", "in rounds", digits(1000/r.Throughput.Images.Median), fmt.Sprintf("reading, detection and drawing overlapped; %.0f%% in the models, %.0f%% cropping", 100*r.Rounds.Modules.Median, 100*r.Rounds.Crop.Median))
-	line("%-12s %10s %43s", "text", digits(r.Text.Median), "all phrases, once for all pictures")
-
-	line("\n%-12s %10s %10s %10s", "operations", "GFLOP", "GFLOP/s", "of peak")
-	for _, row := range []struct {
-		name string
-		w    *work
-	}{{"rpn", r.Operations.RPN}, {"encode", r.Operations.Encode}, {"in rounds", r.Operations.Rounds}, {"text", r.Operations.Text}} {
-		if row.w == nil {
-			line("%-12s %10s %10s %10s", row.name, "unknown", "", "")
-			continue
-		}
-		line("%-12s %10s %10s %9.1f%%", row.name, digits(row.w.FLOPs/1e9), digits(row.w.Rate/1e9), 100*row.w.Utilisation)
+	if len(r.Stages) > 0 {
+		line("%-12s %10s %10s %10s %10s", "alone", digits(r.Alone.Median), digits(r.Alone.P90), digits(r.Alone.P99), digits(r.Alone.Mean))
 	}
-	for _, dtype := range []string{model.Float32, model.BFloat16, model.Float16} {
-		if p, ok := r.Peaks[dtype]; ok {
-			line("%-12s %10s %10s %10s  product of two %d x %d matrices in %s", "peak", "", digits(p.Rate/1e9), "", p.Matrix, p.Matrix, dtype)
-		}
+	line("%-12s %10s   %s", "in rounds", digits(1000/r.Throughput.Images.Median), fmt.Sprintf("reading, detection and drawing overlapped; %.0f%% in the models, %.0f%% cropping", 100*r.Rounds.Modules.Median, 100*r.Rounds.Crop.Median))
+	if len(r.Stages) > 0 {
+		r.tableOperations(line)
 	}
 
 	if len(r.Batches) > 0 {
@@ -387,6 +376,28 @@ func (r *benchReport) table() string {
 		line("             %s %d MiB", m.Device, d.Peak/mebi)
 	}
 	return b.String()
+}
+
+// tableOperations is the part of the table that the stages' own measurement gives.
+func (r *benchReport) tableOperations(line func(format string, args ...any)) {
+	line("%-12s %10s %43s", "text", digits(r.Text.Median), "all phrases, once for all pictures")
+
+	line("\n%-12s %10s %10s %10s", "operations", "GFLOP", "GFLOP/s", "of peak")
+	for _, row := range []struct {
+		name string
+		w    *work
+	}{{"rpn", r.Operations.RPN}, {"encode", r.Operations.Encode}, {"in rounds", r.Operations.Rounds}, {"text", r.Operations.Text}} {
+		if row.w == nil {
+			line("%-12s %10s %10s %10s", row.name, "unknown", "", "")
+			continue
+		}
+		line("%-12s %10s %10s %9.1f%%", row.name, digits(row.w.FLOPs/1e9), digits(row.w.Rate/1e9), 100*row.w.Utilisation)
+	}
+	for _, dtype := range []string{model.Float32, model.BFloat16, model.Float16} {
+		if p, ok := r.Peaks[dtype]; ok {
+			line("%-12s %10s %10s %10s  product of two %d x %d matrices in %s", "peak", "", digits(p.Rate/1e9), "", p.Matrix, p.Matrix, dtype)
+		}
+	}
 }
 
 func made(w workload) string {
