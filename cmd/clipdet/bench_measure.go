@@ -77,6 +77,7 @@ func (b *bench) measureRounds(ctx context.Context) error {
 			return err
 		}
 	}
+	r.Workload.Queries = len(queries.Names())
 	warm := hostMemory()
 	var images, crops, modules, cropping []float64
 	proposals := 0
@@ -172,7 +173,6 @@ func (b *bench) measureStages(ctx context.Context) error {
 		texts, rates = append(texts, ms(again.Took())), append(rates, float64(again.Encoded())/again.Took().Seconds())
 		b.report.Workload.Phrases = again.Encoded()
 	}
-	b.report.Workload.Queries = len(queries.Names())
 	b.report.Throughput.Phrases, b.report.Text = spreadOf(rates), spreadOf(texts)
 	if b.report.words, err = b.words(); err != nil {
 		return &failure{exitSetup, err}
