@@ -91,7 +91,7 @@ func TestEveryFailureIsItsCallers(t *testing.T) {
 			}
 		})
 	}
-	for range 5 {
+	for range 2 {
 		for _, fault := range faults {
 			with, work := t.Context(), fault.work
 			if work == nil {
