@@ -1,6 +1,6 @@
 """How much faster clipdet is than Python, as ratios measured in one run, side by side on the same weights and pictures.
 
-    ./setup-libtorch.sh python bench/compare.py [--json FILE] [--images DIR] [--quick]
+    ./setup-libtorch.sh python bench/compare.py [--json FILE] [--images DIR] [--rounds N] [--quick]
 
 Three do the same work in turn, several rounds, each round on other pictures: reference.py ("notebook": float32, one
 crop and one phrasing at a time), tuned.py (what a good engineer writes in PyTorch, in the type that clipdet takes
@@ -112,14 +112,14 @@ class Seconds:
 
 
 def exported(name: str, folder: Path, dtype: str) -> Contest:
-    """Random models in memory, and the same ones exported into a folder in float32 and bfloat16."""
+    """Random models in memory, and the same ones exported into a folder in float32 and the type that clipdet takes."""
     weights = Weights(f"random, seed {SEED}", "0" * 64, "none: random", "torch.manual_seed")
     detector, _ = detectors.from_seed("fasterrcnn_resnet50_fpn", SEED)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         model = towers.Model(name).build()
     size, look = model.visual.image_size, model.visual.preprocess_cfg
-    for each in ("float32", "bfloat16"):
+    for each in sorted({"float32", dtype}):
         rpn.export(folder, copy.deepcopy(detector), "fasterrcnn_resnet50_fpn", weights, each)
         clip.export(folder, towers.pair(name, copy.deepcopy(model)), weights, each)
     preprocess = reference.open_clip.image_transform(size, False, look["mean"], look["std"])
@@ -234,10 +234,13 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the ratios to FILE too")
     parser.add_argument("--images", type=Path, metavar="DIR", default=stages.ROOT / "testdata" / "photos")
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="at most N rounds of three pictures (default: all of them)"
+    )
     parser.add_argument("--quick", action="store_true", help="one picture and the first setting alone: some minutes")
     chosen = parser.parse_args(arguments)
     dtype = "bfloat16" if fast_bfloat16() else "float32"
-    photos = grouped(sorted(chosen.images.glob("*.jpg")), chosen.quick)
+    photos = grouped(sorted(chosen.images.glob("*.jpg")), chosen.quick)[: chosen.rounds]
     if not photos:
         parser.error(f"--images {chosen.images}: there is no *.jpg")
     answer: dict = {"dtype": dtype, "threads": torch.get_num_threads(), "settings": {}}
@@ -251,7 +254,7 @@ def main(arguments: list[str]) -> None:
             if setting.clip:
                 contest, rounds = exported(setting.clip, folder, dtype), photos
             else:
-                contest, rounds = builtin(dtype), grouped(sorted(SCENES.glob("*.jpg")), chosen.quick)
+                contest, rounds = builtin(dtype), grouped(sorted(SCENES.glob("*.jpg")), chosen.quick)[: chosen.rounds]
             few = rounds if setting is SETTINGS[0] else rounds[:3]
             seconds, off = compare(setting, programs, folder, contest, few, dtype)
             answer["settings"][setting.name] = {**seconds.summary(), "cosine_difference": off, "seconds": vars(seconds)}

@@ -103,7 +103,7 @@ func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
 	var known *contents
 	if f.annotations != "" {
 		if known, err = readContents(f.annotations); err != nil {
-			return fmt.Errorf("--annotations %s: %w", f.annotations, err)
+			return fmt.Errorf("--annotations: %w", err)
 		}
 		for _, query := range p.queries {
 			if !slices.Contains(known.categories, query.Name) {

@@ -1,11 +1,10 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
+
+	"github.com/clipdet/clipdet/pkg/eval"
 )
 
 // contents say of which categories pictures show something, by their files' names.
@@ -14,51 +13,30 @@ type contents struct {
 	images     map[string]map[string]bool
 }
 
-// readContents reads what is needed of a file of COCO's instances: cocodataset.org/#format-data.
+// readContents reads what is needed of ground truth in COCO's form.
 func readContents(path string) (*contents, error) {
-	data, err := os.ReadFile(path)
+	d, err := eval.ReadDatasetFile(path, eval.Limits{})
 	if err != nil {
 		return nil, err
 	}
-	var file struct {
-		Images []struct {
-			ID       int64  `json:"id"`
-			FileName string `json:"file_name"`
-		} `json:"images"`
-		Annotations []struct {
-			ImageID    int64 `json:"image_id"`
-			CategoryID int64 `json:"category_id"`
-		} `json:"annotations"`
-		Categories []struct {
-			ID   int64  `json:"id"`
-			Name string `json:"name"`
-		} `json:"categories"`
-	}
-	if err := json.Unmarshal(data, &file); err != nil {
-		return nil, err
-	}
-	if len(file.Images) == 0 || len(file.Categories) == 0 {
-		return nil, errors.New("it has no images or no categories, as COCO's instances have")
+	if len(d.Images) == 0 || len(d.Categories) == 0 {
+		return nil, fmt.Errorf("%s: %w: it has %d images and %d categories", path, eval.ErrFormat, len(d.Images), len(d.Categories))
 	}
 	c := &contents{images: map[string]map[string]bool{}}
 	names := map[int64]string{}
-	for _, category := range file.Categories {
+	for _, category := range d.Categories {
 		c.categories, names[category.ID] = append(c.categories, category.Name), category.Name
 	}
 	shown := map[int64]map[string]bool{}
-	for _, image := range file.Images {
+	for _, image := range d.Images {
 		base := filepath.Base(image.FileName)
 		if c.images[base] == nil { // images of one name in several directories count as one
 			c.images[base] = map[string]bool{}
 		}
 		shown[image.ID] = c.images[base]
 	}
-	for i, a := range file.Annotations {
-		name, ok := names[a.CategoryID]
-		if !ok || shown[a.ImageID] == nil {
-			return nil, fmt.Errorf("annotation %d is of image %d and category %d, and one of them is not there", i+1, a.ImageID, a.CategoryID)
-		}
-		shown[a.ImageID][name] = true
+	for _, a := range d.Annotations {
+		shown[a.ImageID][names[a.CategoryID]] = true
 	}
 	return c, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -15,7 +16,7 @@ import (
 // page writes the report with the pictures that have the most errors.
 func (f *evalOutputs) page(ctx context.Context, n *evalNumbers, t *truth) error {
 	page := report.Page{
-		Title: "Evaluation on " + t.path, Images: n.Images,
+		Title: "Evaluation on " + filepath.Base(t.path), Images: n.Images,
 		Evaluation: n.evaluation, Proposals: n.Proposals, Analysis: n.Errors.Analysis,
 	}
 	if g := n.GroundTruth; g != nil {

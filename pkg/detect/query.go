@@ -106,7 +106,7 @@ type picturedExample struct {
 func (q Query) pictures() ([]picturedExample, error) {
 	var found []picturedExample
 	for i, e := range q.Examples {
-		picture, err := pixels.FromImage(e.Image)
+		picture, err := fromImage(e.Image)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.label(i), err)
 		}
