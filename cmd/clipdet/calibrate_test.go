@@ -107,10 +107,13 @@ func TestCalibrateByAnnotations(t *testing.T) {
 		return path
 	}
 	type object map[string]any
+	annotation := func(id, image, category int) object {
+		return object{"id": id, "image_id": image, "category_id": category, "bbox": []int{1, 2, 3, 4}}
+	}
 	images := []object{{"id": 7, "file_name": "val/420.jpg"}, {"id": 8, "file_name": "grey.png"}, {"id": 9, "file_name": "lossy.webp"}}
 	categories := []object{{"id": 1, "name": "dog"}, {"id": 3, "name": "cat"}}
 	good := write("good.json", object{"images": images, "categories": categories,
-		"annotations": []object{{"image_id": 7, "category_id": 3, "bbox": []int{1, 2, 3, 4}}, {"image_id": 7, "category_id": 3}, {"image_id": 8, "category_id": 1}}})
+		"annotations": []object{annotation(1, 7, 3), annotation(2, 7, 3), annotation(3, 8, 1)}})
 	var paths []string
 	for _, name := range []string{"420.jpg", "grey.png", "lossy.webp", "exif6.jpg"} {
 		paths = append(paths, filepath.Join(formats, name))
@@ -124,10 +127,10 @@ func TestCalibrateByAnnotations(t *testing.T) {
 		}
 	}
 	for says, v := range map[string]any{
-		"no images":        object{"images": []object{}, "categories": categories},
-		"annotation 1":     object{"images": images, "categories": categories, "annotations": []object{{"image_id": 1, "category_id": 1}}},
-		`named "cat"`:      object{"images": images, "categories": categories[:1]},
-		"cannot unmarshal": []int{1},
+		"0 images":             object{"images": []object{}, "categories": categories, "annotations": []object{}},
+		"unknown id":           object{"images": images, "categories": categories, "annotations": []object{annotation(1, 1, 1)}},
+		`named "cat"`:          object{"images": images, "categories": categories[:1], "annotations": []object{}},
+		"not in COCO's format": []int{1},
 	} {
 		code, _, stderr := clipdet(t, append(append([]string{"calibrate", "--annotations", write("bad.json", v)}, queries...), paths...)...)
 		if code != exitUsage || !strings.Contains(stderr, says) {
