@@ -189,11 +189,7 @@ func (f *benchFlags) run(cmd *cobra.Command, args []string) (err error) {
 		if file.path == "" {
 			continue
 		}
-		out, err := openOutput(io.Discard, filepath.Dir(file.path), filepath.Base(file.path))
-		if err == nil {
-			err = errors.Join(file.write(out), out.close())
-		}
-		if err != nil {
+		if err := writeFile(file.path, file.write); err != nil {
 			return &failure{exitInputs, fmt.Errorf("%s: %w", file.flag, err)}
 		}
 	}

@@ -155,11 +155,7 @@ func (f *calibrateFlags) write(stdout io.Writer, found calibration.Calibration) 
 	if f.out == "" {
 		return found.WriteJSON(stdout)
 	}
-	out, err := openOutput(io.Discard, filepath.Dir(f.out), filepath.Base(f.out))
-	if err != nil {
-		return err
-	}
-	return errors.Join(found.WriteJSON(out), out.close())
+	return writeFile(f.out, found.WriteJSON)
 }
 
 // bestScores gives, by the queries' names, the best score in each picture that is negative: in all, or in those that known

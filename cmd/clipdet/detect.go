@@ -9,24 +9,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/clipdet/clipdet/pkg/detect"
-	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
 // detectFlags are those of the detect command.
 type detectFlags struct {
 	detectorFlags
-	format     *choice
-	out        string
-	pictures   bool
-	megapixels int
-	megabytes  int
-	memory     int // MiB
-
+	format      *choice
+	out         string
+	pictures    bool
+	shown       pictureFlags
 	calibration string
 }
-
-// defaultMemory has room for hundreds of usual photos, and for some of the largest that are taken.
-const defaultMemory = 2048
 
 func detectCommand() *cobra.Command { return new(detectFlags).command() }
 
@@ -104,9 +97,7 @@ Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "also write the results, and the pictures, into `DIR`, made where it is missing")
 	_ = cmd.MarkFlagDirname("out") // fails for an unknown flag only
 	cmd.Flags().BoolVar(&f.pictures, "pictures", false, "draw three pictures of each into --out")
-	cmd.Flags().IntVar(&f.megapixels, "max-megapixels", 100, "refuse pictures of more than `N` million pixels")
-	cmd.Flags().IntVar(&f.megabytes, "max-megabytes", 512, "refuse files of pictures of more than `N` times 2^20 bytes")
-	cmd.Flags().IntVar(&f.memory, "memory", defaultMemory, "keep at most `N` MiB of decoded pictures waiting; the models' memory comes on top")
+	f.shown.add(cmd.Flags())
 	return cmd
 }
 
@@ -119,12 +110,8 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return errors.New("--pictures needs --out DIR to draw into")
 	case f.format.value == "yolo" && f.out == "":
 		return errors.New("--format yolo needs --out DIR to write the labels into")
-	case f.megapixels < 1:
-		return fmt.Errorf("--max-megapixels %d: want 1 or more", f.megapixels)
-	case f.megabytes < 1:
-		return fmt.Errorf("--max-megabytes %d: want 1 or more", f.megabytes)
-	case f.memory < 1:
-		return fmt.Errorf("--memory %d: want 1 or more", f.memory)
+	case f.shown.check() != nil:
+		return f.shown.check()
 	case f.calibration != "" && cmd.Flags().Changed("threshold"):
 		return errors.New("--threshold: --calibration has one for each query; leave one of the flags out")
 	}
@@ -157,12 +144,11 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	inputs := expand(args)
 	job := job{
 		inputs: inputs, results: w, progress: newProgress(cmd.ErrOrStderr(), "detecting", len(inputs)),
-		room: newRoom(f.memory, max(p.options.Pictures, detect.DefaultPictures)),
+		room: newRoom(f.shown.memory, max(p.options.Pictures, detect.DefaultPictures)),
 	}
 	if f.pictures {
 		job.pictures = newPictures(f.out, labels)
 	}
-	limits := pixels.Limits{Pixels: int64(f.megapixels) * 1e6, Bytes: int64(f.megabytes) << 20}
-	images := job.keep(ctx, decodeAhead(ctx, inputs, limits, min(4, runtime.GOMAXPROCS(0))))
+	images := job.keep(ctx, decodeAhead(ctx, inputs, f.shown.limits(), min(4, runtime.GOMAXPROCS(0))))
 	return job.run(ctx, detector.DetectAll(ctx, images, queries, p.params))
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
 // evalOutputs are where numbers go beside the table, of eval and of eval merge.
@@ -24,13 +23,11 @@ type evalOutputs struct {
 type evalFlags struct {
 	detectorFlags
 	evalOutputs
-	phrasings  string
-	boxes      bool
-	shard      string
-	megapixels int
-	megabytes  int
-	memory     int // MiB
-	ablate     bool
+	phrasings string
+	boxes     bool
+	shard     string
+	shown     pictureFlags
+	ablate    bool
 
 	kept int // detections of a picture, the best
 }
@@ -90,9 +87,7 @@ so. EVAL.md beside the command's source tells what each number means.`,
 	flags.BoolVar(&f.boxes, "gt-boxes", false, "also classify the boxes of the ground truth, as if the proposals were perfect")
 	flags.BoolVar(&f.ablate, "ablate", false, "measure how much each part of scoring adds: a table of the flags as they are and with one changed")
 	flags.StringVar(&f.shard, "shard", "1/1", "do each Nth picture, from the Ith on, `I/N`")
-	flags.IntVar(&f.megapixels, "max-megapixels", 100, "refuse pictures of more than `N` million pixels")
-	flags.IntVar(&f.megabytes, "max-megabytes", 512, "refuse files of pictures of more than `N` times 2^20 bytes")
-	flags.IntVar(&f.memory, "memory", defaultMemory, "keep at most `N` MiB of decoded pictures waiting; the models' memory comes on top")
+	f.shown.add(flags)
 	f.detectorFlags.add(cmd)
 	flags.Lookup("query").Hidden = true
 	flags.Lookup("threshold").DefValue, f.threshold = "0", 0
@@ -162,14 +157,8 @@ func (f *evalFlags) check(cmd *cobra.Command) error {
 		return errors.New("no pictures: name their directory with --images DIR")
 	case cmd.Flags().Changed("query"):
 		return errors.New("--query: the categories of --annotations are the queries; --phrasings FILE says how they are asked")
-	case f.megapixels < 1:
-		return fmt.Errorf("--max-megapixels %d: want 1 or more", f.megapixels)
-	case f.megabytes < 1:
-		return fmt.Errorf("--max-megabytes %d: want 1 or more", f.megabytes)
-	case f.memory < 1:
-		return fmt.Errorf("--memory %d: want 1 or more", f.memory)
 	}
-	return nil
+	return f.shown.check()
 }
 
 func (f *evalFlags) run(cmd *cobra.Command, _ []string) (err error) {
@@ -213,7 +202,7 @@ func (f *evalFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	run := evalRun{
 		flags: f, truth: truth, detector: detector, queries: queries, plan: p,
 		images: part.of(truth.Images), records: records,
-		limits: f.pictureLimits(),
+		limits: f.shown.limits(),
 		stderr: cmd.ErrOrStderr(),
 	}
 	if err := run.all(ctx); err != nil {
@@ -240,8 +229,4 @@ func (f *evalFlags) evalPlan(cmd *cobra.Command, t *truth) (plan, error) {
 	}
 	p.params.MaxDetections = math.MaxInt // that is, so many of each query, of which the best of all are kept
 	return p, nil
-}
-
-func (f *evalFlags) pictureLimits() pixels.Limits {
-	return pixels.Limits{Pixels: int64(f.megapixels) * 1e6, Bytes: int64(f.megabytes) << 20}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -173,7 +172,7 @@ func (a *ablation) group(ctx context.Context, variants []*variant) error {
 		path, err := find.find(image.FileName)
 		inputs = append(inputs, input{path, err})
 	}
-	limits := a.flags.pictureLimits()
+	limits := a.flags.shown.limits()
 	pace := newPace()
 	var read []eval.Image
 	n := 0
@@ -293,11 +292,9 @@ func (a *ablation) write() error {
 	if a.flags.json == "" {
 		return nil
 	}
-	out, err := openOutput(io.Discard, filepath.Dir(a.flags.json), filepath.Base(a.flags.json))
-	if err != nil {
-		return err
-	}
-	encoder := json.NewEncoder(out)
-	encoder.SetIndent("", " ")
-	return errors.Join(encoder.Encode(a.variants), out.close())
+	return writeFile(a.flags.json, func(w io.Writer) error {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", " ")
+		return encoder.Encode(a.variants)
+	})
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -35,11 +33,7 @@ func (f *evalOutputs) report(cmd *cobra.Command, t *truth, images []eval.Image, 
 		if file.path == "" {
 			continue
 		}
-		out, err := openOutput(io.Discard, filepath.Dir(file.path), filepath.Base(file.path))
-		if err == nil {
-			err = errors.Join(file.write(out), out.close())
-		}
-		if err != nil {
+		if err := writeFile(file.path, file.write); err != nil {
 			return &failure{exitInputs, fmt.Errorf("%s: %w", file.flag, err)}
 		}
 	}

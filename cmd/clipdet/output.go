@@ -51,6 +51,15 @@ func (o *output) close() error {
 	return publish(o.file, o.path)
 }
 
+// writeFile writes a file that appears under its name when it is complete.
+func writeFile(path string, write func(io.Writer) error) error {
+	out, err := openOutput(io.Discard, filepath.Dir(path), filepath.Base(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(out), out.close())
+}
+
 // publish closes a temporary file and gives it its name, in one step, so that no reader meets half a file. It removes
 // the file where it fails.
 func publish(temp *os.File, path string) error {
