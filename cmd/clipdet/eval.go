@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
 )
 
 // evalOutputs are where numbers go beside the table, of eval and of eval merge.
