@@ -220,11 +220,6 @@ def compare(
     return seconds, off
 
 
-def fast_bfloat16() -> bool:
-    """Whether clipdet takes bfloat16 on this processor."""
-    return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
-
-
 def grouped(pictures: list[Path], quick: bool) -> list[list[Path]]:
     """Rounds of three pictures, or one of one."""
     return [pictures[:1]] if quick and pictures else [pictures[i : i + 3] for i in range(0, len(pictures), 3)]
@@ -239,7 +234,7 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--quick", action="store_true", help="one picture and the first setting alone: some minutes")
     chosen = parser.parse_args(arguments)
-    dtype = "bfloat16" if fast_bfloat16() else "float32"
+    dtype = "bfloat16" if stages.fast_bfloat16() else "float32"
     photos = grouped(sorted(chosen.images.glob("*.jpg")), chosen.quick)[: chosen.rounds]
     if not photos:
         parser.error(f"--images {chosen.images}: there is no *.jpg")

@@ -51,15 +51,16 @@ def test_embeddings(
             "clip-text": (tokens, model.encode_text(tokens, normalize=True)),
         }
     for kind, (given, expected) in want.items():
-        given.numpy().tofile(tmp_path / "input")
         alike = (expected @ expected.T)[~torch.eye(len(expected), dtype=torch.bool)]
         report(f"{name}, {kind}: {len(given)} inputs; cosines between them {alike.mean():.2f} +- {alike.std():.2f}")
         assert alike.std() > 0.02, "the embeddings are nearly equal, so that the comparison means little"
         for dtype, file in [("float32", f"{kind}.pt"), ("bfloat16", f"{kind}.bfloat16.pt")]:
+            some = len(given) if dtype == "float32" or stages.fast_bfloat16() else 16
+            given[:some].numpy().tofile(tmp_path / "input")
             request = {"Model": str(folder / file), "Input": str(tmp_path / "input"), "Batch": 16}
             (got,) = stages.ask(programs, "embeddings", request)
-            largest = np.abs(got - expected.numpy()).max()
-            cosine = (got * expected.numpy()).sum(1).min()
+            largest = np.abs(got - expected[:some].numpy()).max()
+            cosine = (got * expected[:some].numpy()).sum(1).min()
             report(f"  {dtype}: largest difference {largest:.1g}, least cosine {cosine:.6f}")
             if dtype == "float32":
                 assert largest <= 1e-4
