@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"runtime"
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/clip"
@@ -128,7 +127,7 @@ func (b *bench) round(ctx context.Context, detector *detect.Detector, queries *d
 	if b.flags.pictures {
 		job.pictures = newPictures(b.scratch, queries.Names())
 	}
-	images := job.keep(ctx, decodeAhead(ctx, inputs, pixels.Limits{}, min(4, runtime.GOMAXPROCS(0))))
+	images := job.keep(ctx, decodeAhead(ctx, inputs, pixels.Limits{}, decoders()))
 	outcomes := detector.DetectAll(ctx, images, queries, b.plan.params)
 	err = job.run(ctx, counting(outcomes, &sum))
 	return sum, err

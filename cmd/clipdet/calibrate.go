@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -163,7 +162,7 @@ func (f *calibrateFlags) write(stdout io.Writer, found calibration.Calibration) 
 func bestScores(ctx context.Context, detector *detect.Detector, queries *detect.Queries, params detect.Params,
 	inputs []input, known *contents, progress progress) (scores map[string][]float32, failed int, err error) {
 	params.NMS, params.TopK = 1, 1 // nothing but the best counts
-	images := decodeAhead(ctx, inputs, pixels.Limits{}, min(4, runtime.GOMAXPROCS(0)))
+	images := decodeAhead(ctx, inputs, pixels.Limits{}, decoders())
 	scores = map[string][]float32{}
 	done := 0
 	for result, err := range detector.DetectAll(ctx, images, queries, params) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -149,6 +148,6 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if f.pictures {
 		job.pictures = newPictures(f.out, labels)
 	}
-	images := job.keep(ctx, decodeAhead(ctx, inputs, f.shown.limits(), min(4, runtime.GOMAXPROCS(0))))
+	images := job.keep(ctx, decodeAhead(ctx, inputs, f.shown.limits(), decoders()))
 	return job.run(ctx, detector.DetectAll(ctx, images, queries, p.params))
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 	"time"
 
@@ -176,7 +175,7 @@ func (a *ablation) group(ctx context.Context, variants []*variant) error {
 	pace := newPace()
 	var read []eval.Image
 	n := 0
-	for picture, err := range fitting(a.images, decodeAhead(ctx, inputs, limits, min(4, runtime.GOMAXPROCS(0)))) {
+	for picture, err := range fitting(a.images, decodeAhead(ctx, inputs, limits, decoders())) {
 		image := a.images[n]
 		if err == nil {
 			var regions *detect.Regions

@@ -6,7 +6,6 @@ import (
 	"image"
 	"io"
 	"iter"
-	"runtime"
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/box"
@@ -49,7 +48,7 @@ func (e *evalRun) all(ctx context.Context) error {
 	}
 	room := newRoom(e.flags.shown.memory, max(e.plan.options.Pictures, detect.DefaultPictures))
 	stream := job{inputs: inputs, room: room}
-	images := stream.keep(ctx, fitting(todo, decodeAhead(ctx, inputs, e.limits, min(4, runtime.GOMAXPROCS(0)))))
+	images := stream.keep(ctx, fitting(todo, decodeAhead(ctx, inputs, e.limits, decoders())))
 	left := newPace()
 	n := 0
 	for result, err := range e.detector.DetectAll(ctx, images, e.queries, e.plan.params) {

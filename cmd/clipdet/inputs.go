@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,6 +94,9 @@ func several(args []string) bool {
 	}
 	return info.IsDir()
 }
+
+// decoders is how many pictures are decoded ahead of the one in hand: enough that detection need not wait.
+func decoders() int { return min(4, runtime.GOMAXPROCS(0)) }
 
 // decodeAhead decodes the inputs in their order, each yielding its picture or its error, and keeps up to ahead further
 // ones decoding meanwhile.
