@@ -143,7 +143,7 @@ func Locked(path, dir string) Set {
 
 // readLock reads the lock file at path.
 func readLock(path string) (Lock, error) {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe's opening waits for its writer
 	if err != nil {
 		return Lock{}, fmt.Errorf("%w: %w", ErrLock, err)
 	}

@@ -266,6 +266,15 @@ func TestLockFilesThatCanNotBeUsed(t *testing.T) {
 			}
 		}
 	}
+	pipe := filepath.Join(dir, "pipe.json") // nobody writes to it
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pipe, "/dev/zero"} {
+		if _, err := Locked(path, "").Resolve(Auto); !errors.Is(err, ErrLock) || !strings.Contains(err.Error(), path) {
+			t.Errorf("got %v, want ErrLock that names %s", err, path)
+		}
+	}
 	if _, err := Locked(filepath.Join(dir, "none.json"), "").Resolve(Auto); !errors.Is(err, ErrLock) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no lock file: got %v, want ErrLock and fs.ErrNotExist", err)
 	}
