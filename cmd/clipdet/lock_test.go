@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,12 +24,19 @@ func TestLockedModels(t *testing.T) {
 	if code != exitDone || stderr != "" || strings.Count(stdout, `"sha256"`) != 3 {
 		t.Fatalf("lock: exit code %d, stderr %q, want 0, nothing and three files in\n%s", code, stderr, stdout)
 	}
+	earlier := filepath.Join(t.TempDir(), "earlier.json") // another name of the file, to see whether it is written or replaced
+	if err := errors.Join(os.WriteFile(elsewhere, []byte("earlier"), 0o600), os.Link(elsewhere, earlier)); err != nil {
+		t.Fatal(err)
+	}
 	for _, out := range []string{beside, elsewhere} {
 		code, printed, stderr := clipdet(t, "models", "lock", dir, "--out", out)
 		written, err := os.ReadFile(out)
 		if code != exitDone || printed != "" || string(written) != stdout {
 			t.Fatalf("lock --out: exit code %d, stdout %q, stderr %q, want 0, nothing and the same file (%v)", code, printed, stderr, err)
 		}
+	}
+	if data, err := os.ReadFile(earlier); string(data) != "earlier" {
+		t.Errorf("lock --out wrote into the earlier file (%q, %v), so that a failure would leave half of it", data, err)
 	}
 	commands := [][]string{
 		{"detect", "-q", "dog", "--proposals", "5", "--models", beside, "--text-cache", "", picture},

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -205,16 +205,15 @@ is missing, or that came later. Verify the models first.`,
 			if err != nil {
 				return setupProblem(err)
 			}
-			data, err := json.MarshalIndent(lock, "", "  ")
-			if err != nil {
-				return setupProblem(err)
+			write := func(w io.Writer) error {
+				encoder := json.NewEncoder(w)
+				encoder.SetIndent("", "  ")
+				return encoder.Encode(lock)
 			}
-			data = append(data, '\n')
 			if out != "" {
-				return setupProblem(os.WriteFile(out, data, 0o644))
+				return setupProblem(writeFile(out, write))
 			}
-			_, err = cmd.OutOrStdout().Write(data)
-			return setupProblem(err)
+			return setupProblem(write(cmd.OutOrStdout()))
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "write to `FILE` (default: stdout)")
