@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -168,11 +169,24 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// addFile adds a file as a seed.
+func addFile(f *testing.F, path string) {
+	f.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+}
+
 func FuzzReadDataset(f *testing.F) {
 	f.Add([]byte(instances(`{"id":1,"image_id":7,"category_id":3,"bbox":[1,2,3,4.5],"area":5.5,"iscrowd":1}`)))
 	f.Add([]byte(instances(`{"id":0,"image_id":7,"category_id":3,"bbox":[1e300,2,0,1e-300],"iscrowd":true,"area":null}`)))
 	f.Add([]byte(`{"images":[{"id":1,"neg_category_ids":[1],"not_exhaustive_category_ids":null}],"annotations":[],"categories":[{"id":1,"frequency":"f"}]}`))
 	f.Add([]byte(`{"images":[null],"annotations":[1],"categories":{}}`))
+	for _, path := range []string{"../../testdata/images/instances.json", "testdata/coco.dataset.json", "testdata/lvis.dataset.json"} {
+		addFile(f, path)
+	}
 	f.Add([]byte(`{"info":[[[{"a":1}]]],"images":[],"annotations":[],"categories":[]} `))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d, err := ReadDataset(bytes.NewReader(data), Limits{Bytes: 1 << 16})
@@ -203,11 +217,12 @@ func FuzzReadDataset(f *testing.F) {
 
 func FuzzReadResults(f *testing.F) {
 	f.Add([]byte(`[]`))
+	addFile(f, "testdata/coco.results.json")
 	f.Add([]byte(`[{"image_id":1,"category_id":2,"bbox":[1,2,3,4],"score":0.5}]`))
 	f.Add([]byte(`[{"image_id":1,"category_id":2,"bbox":[1,2,3,4,5],"score":1e999}]`))
 	f.Add([]byte(`[{"image_id":1.5,"category_id":null,"bbox":null,"score":"1"},]`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		results, err := ReadResults(bytes.NewReader(data), Limits{Bytes: 1 << 16})
+		results, err := ReadResults(bytes.NewReader(data), Limits{Bytes: 1 << 17})
 		if err != nil {
 			return
 		}

@@ -93,6 +93,13 @@ func FuzzParseManifest(f *testing.F) {
 	for _, kind := range Kinds() {
 		f.Add(marshal(f, valid(kind)))
 	}
+	for _, path := range []string{"tiny/rpn.pt", "tiny/clip-image.pt", "tiny/clip-text.pt"} {
+		m, err := Inspect("../../testdata/models/" + path)
+		if err != nil {
+			f.Fatalf("no seed: %v", err)
+		}
+		f.Add(marshal(f, m))
+	}
 	f.Add([]byte(`{"format":1,"kind":"rpn","known_answer":{"seed":-1}}`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, data []byte) {

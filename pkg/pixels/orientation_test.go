@@ -52,14 +52,15 @@ func TestOrientation(t *testing.T) {
 func FuzzOrientation(f *testing.F) {
 	f.Add(exifBlock(binary.LittleEndian, "II*\x00", entry(binary.LittleEndian, 0x0112, 3, 6)))
 	f.Add(exifBlock(binary.BigEndian, "MM\x00*", entry(binary.BigEndian, 0x0112, 3, 8)))
-	f.Fuzz(func(t *testing.T, exif []byte) {
-		if got := orientation(exif); got < 1 || got > 8 {
-			t.Fatalf("orientation %d", got)
+	for _, name := range []string{"exif5.jpg", "exif8.jpg", "rgb-exif6.png", "lossy-exif8.webp"} {
+		f.Add(readFile(f, name))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { // a block, or a file with one
+		for _, exif := range [][]byte{data, jpegEXIF(data), pngEXIF(data), webpEXIF(data)} {
+			if got := orientation(exif); got < 1 || got > 8 {
+				t.Fatalf("orientation %d", got)
+			}
 		}
-		// The finders take whole files.
-		jpegEXIF(exif)
-		pngEXIF(exif)
-		webpEXIF(exif)
 	})
 }
 

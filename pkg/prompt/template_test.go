@@ -3,6 +3,7 @@ package prompt
 import (
 	"errors"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -146,6 +147,11 @@ func FuzzParseTemplates(f *testing.F) {
 	for _, seed := range []string{"a {}.\n", "\ufeff# x\r\n{}\r\n", "a {} {}", "{{}}", "\xff{}", "\n\n"} {
 		f.Add(seed)
 	}
+	shipped, err := os.ReadFile("templates.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(shipped))
 	f.Fuzz(func(t *testing.T, file string) {
 		templates, err := ParseTemplates(strings.NewReader(file))
 		if err != nil {
