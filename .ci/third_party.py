@@ -2,9 +2,9 @@
 
     python .ci/third_party.py SBOM.json [--write]
 
-The Go modules are those of a CycloneDX SBOM of the command, the libraries those that setup-libtorch.sh fetches, the
-Python packages those of torchscript/requirements.txt as they are installed, the data that of torchscript/packages.py.
-What has no known licence is an error.
+The Go modules are those of a CycloneDX SBOM of the command and the others of go.mod, the libraries those that
+setup-libtorch.sh fetches, the Python packages those of torchscript/requirements.txt as they are installed, the data
+that of torchscript/packages.py. What has no known licence is an error.
 """
 
 from __future__ import annotations
@@ -39,6 +39,12 @@ SPDX = {
 }
 # What the licence files say where the packages' own fields don't, or name another.
 READ = {"clip-anytorch": "MIT", "open-clip-torch": "MIT", "resvg-py": "MIT"}
+# The same of Go modules that no SBOM of the command tells, since it links none of their code.
+UNLINKED = {
+    "github.com/disintegration/imaging": "MIT",
+    "github.com/inconshreveable/mousetrap": "Apache-2.0",
+    "github.com/santhosh-tekuri/jsonschema/v6": "Apache-2.0",
+}
 # cyclonedx-gomod's detector takes the text of Go's BSD-3-Clause for a near relative.
 MISREAD = {"BSD-Source-Code": "BSD-3-Clause"}
 KNOWN = {
@@ -71,6 +77,14 @@ def modules(sbom: Path) -> Iterator[tuple[str, str, str]]:
         licences = part.get("evidence", {}).get("licenses", [])
         said = [licence["license"].get("id", "") for licence in licences]
         yield name, part["version"], " AND ".join(MISREAD.get(one, one) for one in said)
+
+
+def unlinked(sbom: Path) -> Iterator[tuple[str, str, str]]:
+    """The modules of go.mod that aren't in the command: those of tests, and of other systems."""
+    linked = {name for name, _, _ in modules(sbom)}
+    for name, version in re.findall(r"^\t([\w./-]+) (v[\w.-]+)", (ROOT / "go.mod").read_text(), re.MULTILINE):
+        if name not in linked:
+            yield name, version, UNLINKED.get(name, "")
 
 
 def libraries() -> Iterator[tuple[str, str, str]]:
@@ -121,6 +135,11 @@ def page(sbom: Path) -> str:
     """The generated part of the page."""
     return (
         table("Go modules that are linked into the command", "All of their code is compiled in.", modules(sbom))
+        + table(
+            "Go modules of tests, and of other systems",
+            "`go.mod` names them; none of their code is in the command.",
+            unlinked(sbom),
+        )
         + table(
             "Libraries that setup-libtorch.sh fetches",
             "Linked at run time, and not in this repository; the first three in the CPU variant, all in the CUDA one.",
