@@ -179,6 +179,17 @@ func addFile(f *testing.F, path string) {
 	f.Add(data)
 }
 
+// known fails where an error of bytes is none of the sentinels.
+func known(t *testing.T, err error) {
+	t.Helper()
+	for _, sentinel := range []error{ErrFormat, ErrTooLarge, ErrDuplicate, ErrUnknown, ErrBBox, ErrNumber} {
+		if errors.Is(err, sentinel) {
+			return
+		}
+	}
+	t.Errorf("%v is no sentinel", err)
+}
+
 func FuzzReadDataset(f *testing.F) {
 	f.Add([]byte(instances(`{"id":1,"image_id":7,"category_id":3,"bbox":[1,2,3,4.5],"area":5.5,"iscrowd":1}`)))
 	f.Add([]byte(instances(`{"id":0,"image_id":7,"category_id":3,"bbox":[1e300,2,0,1e-300],"iscrowd":true,"area":null}`)))
@@ -194,6 +205,7 @@ func FuzzReadDataset(f *testing.F) {
 			if d != nil {
 				t.Errorf("a data set beside the error %v", err)
 			}
+			known(t, err)
 			return
 		}
 		results := []Result{}
@@ -224,6 +236,7 @@ func FuzzReadResults(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		results, err := ReadResults(bytes.NewReader(data), Limits{Bytes: 1 << 17})
 		if err != nil {
+			known(t, err)
 			return
 		}
 		var file bytes.Buffer

@@ -158,7 +158,12 @@ func FuzzParseTemplates(f *testing.F) {
 			if templates != nil {
 				t.Fatalf("ParseTemplates(%q) gave both %q and %v", file, templates, err)
 			}
-			return
+			for _, known := range []error{ErrTemplate, ErrUTF8, ErrTooLong, ErrLimit} {
+				if errors.Is(err, known) {
+					return
+				}
+			}
+			t.Fatalf("ParseTemplates(%q) failed with %v, which is no sentinel", file, err)
 		}
 		if filled, err := Fill("dog", templates); err != nil || len(filled) == 0 {
 			t.Fatalf("ParseTemplates(%q) gave %q, which can't be filled: %q, %v", file, templates, filled, err)
