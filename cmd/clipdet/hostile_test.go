@@ -140,6 +140,11 @@ func TestNoEndlessInputs(t *testing.T) {
 			t.Errorf("%v: exit code %d, want %d; stderr is %q", args, code, exitUsage, stderr)
 		}
 	}
+	shard := fifo(t, "shard.jsonl")
+	code, _, stderr = clipdet(t, "eval", "merge", "--annotations", filepath.Join(scenes, "instances.json"), shard)
+	if code != exitUsage || !strings.Contains(stderr, shard) {
+		t.Errorf("a pipe of records: exit code %d, want %d; stderr is %q", code, exitUsage, stderr)
+	}
 	models := filepath.Dir(fifo(t, "rpn.pt"))
 	for _, args := range [][]string{{"models", "list", models}, {"models", "inspect", filepath.Join(models, "rpn.pt")}, {"models", "verify", models},
 		{"models", "inspect", "/dev/zero"}, {"detect", "-q", "dog", "--models", models, "x.jpg"}} {
