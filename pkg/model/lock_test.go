@@ -266,6 +266,13 @@ func TestLockFilesThatCanNotBeUsed(t *testing.T) {
 			}
 		}
 	}
+	if _, err := Locked(filepath.Join(dir, "none.json"), "").Resolve(Auto); !errors.Is(err, ErrLock) || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no lock file: got %v, want ErrLock and fs.ErrNotExist", err)
+	}
+	_, lock := locked(t, nil)
+	if _, err := Locked(lock, filepath.Join(dir, "none")).Resolve(Auto); !errors.Is(err, ErrMissing) || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no directory: got %v, want ErrMissing and fs.ErrNotExist", err)
+	}
 	pipe := filepath.Join(dir, "pipe.json") // nobody writes to it
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
@@ -274,13 +281,6 @@ func TestLockFilesThatCanNotBeUsed(t *testing.T) {
 		if _, err := Locked(path, "").Resolve(Auto); !errors.Is(err, ErrLock) || !strings.Contains(err.Error(), path) {
 			t.Errorf("got %v, want ErrLock that names %s", err, path)
 		}
-	}
-	if _, err := Locked(filepath.Join(dir, "none.json"), "").Resolve(Auto); !errors.Is(err, ErrLock) || !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("no lock file: got %v, want ErrLock and fs.ErrNotExist", err)
-	}
-	_, lock := locked(t, nil)
-	if _, err := Locked(lock, filepath.Join(dir, "none")).Resolve(Auto); !errors.Is(err, ErrMissing) || !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("no directory: got %v, want ErrMissing and fs.ErrNotExist", err)
 	}
 }
 
