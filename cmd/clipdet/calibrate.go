@@ -24,7 +24,7 @@ type calibrationFile struct {
 }
 
 func readCalibration(path string) (*calibrationFile, error) {
-	file, err := openText(path)
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("--calibration: %w", err)
 	}

@@ -26,9 +26,6 @@ var ErrCalibration = errors.New("unusable calibration")
 // Version is that of the format that this package reads and writes.
 const Version = 1
 
-// fileLimit bounds what is read of a file. The 250,000 phrasings that a run may have take some 15 MB.
-const fileLimit = 64 << 20
-
 // DefaultQuantile is a customary share of pictures without a thing in which nothing is
 // found: 1 of 100 false alarms.
 const DefaultQuantile = 0.99
@@ -107,14 +104,11 @@ func New(scoring Scoring, quantile float64, negatives map[string][]float32) (Cal
 
 // Read reads what WriteJSON wrote. Every error but the reader's own wraps
 // [ErrCalibration]: what is no such JSON or has more or other fields, another version,
-// numbers out of range, thresholds that aren't one for each query, and more than 64 MiB.
+// numbers out of range, and thresholds that aren't one for each query.
 func Read(r io.Reader) (Calibration, error) {
-	data, err := io.ReadAll(io.LimitReader(r, fileLimit+1))
+	data, err := io.ReadAll(r)
 	if err != nil {
 		return Calibration{}, err
-	}
-	if len(data) > fileLimit {
-		return Calibration{}, fmt.Errorf("%w: it has more than %d bytes", ErrCalibration, fileLimit)
 	}
 	var version struct {
 		Version int `json:"version"`

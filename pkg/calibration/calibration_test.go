@@ -154,10 +154,6 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrCalibration that says %q", name, err, test.says)
 		}
 	}
-	endless := io.MultiReader(strings.NewReader(text), blanks{})
-	if _, err := Read(endless); !errors.Is(err, ErrCalibration) || !strings.Contains(err.Error(), "more than") {
-		t.Errorf("a file without end: got %v, want ErrCalibration that says so", err)
-	}
 	if _, err := Read(iotest.ErrReader(io.ErrUnexpectedEOF)); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a reader that fails: got %v", err)
 	}
@@ -165,16 +161,6 @@ func TestRead(t *testing.T) {
 	if err := c.WriteJSON(io.Discard); !errors.Is(err, ErrCalibration) {
 		t.Errorf("writing a quantile that is no number: got %v", err)
 	}
-}
-
-// blanks is a reader of spaces without end.
-type blanks struct{}
-
-func (blanks) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = ' '
-	}
-	return len(p), nil
 }
 
 func FuzzRead(f *testing.F) {
