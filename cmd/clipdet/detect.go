@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -120,7 +119,7 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		}
 	}
 	if f.out != "" {
-		if err := os.MkdirAll(f.out, 0o755); err != nil {
+		if err := writable(f.out); err != nil {
 			return fmt.Errorf("--out: %w", err)
 		}
 	}

@@ -51,13 +51,27 @@ func (o *output) close() error {
 	return publish(o.file, o.path)
 }
 
+// writable makes a directory where it is missing, and fails where no file can be put into it.
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(dir, ".partial-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(temp.Close(), os.Remove(temp.Name()))
+}
+
 // writeFile writes a file that appears under its name when it is complete.
 func writeFile(path string, write func(io.Writer) error) error {
 	out, err := openOutput(io.Discard, filepath.Dir(path), filepath.Base(path))
 	if err != nil {
 		return err
 	}
-	return errors.Join(write(out), out.close())
+	err = write(out)
+	out.failed = out.failed || err != nil
+	return errors.Join(err, out.close())
 }
 
 // publish closes a temporary file and gives it its name, in one step, so that no reader meets half a file. It removes

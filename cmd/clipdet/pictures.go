@@ -74,11 +74,14 @@ func (p *pictures) save(name string, picture image.Image) error {
 	path := filepath.Join(p.dir, name)
 	temp, err := os.CreateTemp(p.dir, ".partial-*")
 	if err != nil {
-		return err
+		return fmt.Errorf("draw pictures: %w", err)
 	}
 	encoder := png.Encoder{CompressionLevel: png.BestSpeed} // half the time, and up to a seventh more bytes
 	if err := encoder.Encode(temp, picture); err != nil {
-		return fmt.Errorf("%s: %w", path, errors.Join(err, temp.Close(), os.Remove(temp.Name())))
+		return fmt.Errorf("draw pictures: %s: %w", path, errors.Join(err, temp.Close(), os.Remove(temp.Name())))
 	}
-	return publish(temp, path)
+	if err := publish(temp, path); err != nil {
+		return fmt.Errorf("draw pictures: %w", err)
+	}
+	return nil
 }
