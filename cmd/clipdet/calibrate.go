@@ -24,7 +24,7 @@ type calibrationFile struct {
 }
 
 func readCalibration(path string) (*calibrationFile, error) {
-	file, err := os.Open(path)
+	file, err := openText(path)
 	if err != nil {
 		return nil, fmt.Errorf("--calibration: %w", err)
 	}

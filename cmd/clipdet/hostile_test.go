@@ -135,8 +135,13 @@ func TestNoEndlessInputs(t *testing.T) {
 	if code != exitInputs || strings.Count(stdout, `"error"`) != 3 || strings.Count(stdout, `"detections"`) != 1 || !strings.Contains(stderr, pipe) {
 		t.Errorf("exit code %d, want %d, three errors and a result:\n%s%s", code, exitInputs, stdout, stderr)
 	}
-	for _, args := range [][]string{{"--templates", fifo(t, "t.txt")}, {"--templates", "/dev/zero"}} {
-		if code, _, stderr := clipdet(t, append(args, "detect", "-q", "dog", "x.jpg")...); code != exitUsage || !strings.Contains(stderr, args[1]) {
+	for _, args := range [][]string{{"--templates", fifo(t, "t.txt")}, {"--templates", "/dev/zero"}, {"--calibration", fifo(t, "c.json")},
+		{"--calibration", "/dev/zero"}, {"--annotations", fifo(t, "a.json")}} {
+		command := "detect"
+		if args[0] == "--annotations" {
+			command = "calibrate"
+		}
+		if code, _, stderr := clipdet(t, append(args, command, "-q", "dog", "x.jpg")...); code != exitUsage || !strings.Contains(stderr, args[1]) {
 			t.Errorf("%v: exit code %d, want %d; stderr is %q", args, code, exitUsage, stderr)
 		}
 	}
