@@ -165,7 +165,7 @@ func (f *calibrateFlags) checkOut() error {
 	if err := writable(dir); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
-	return nil
+	return apart([]flagFile{{"--out", f.out}}, []flagFile{{"--annotations", f.annotations}, {"--templates", f.templates}, {"--background", f.background}})
 }
 
 func (f *calibrateFlags) write(stdout io.Writer, found calibration.Calibration) error {

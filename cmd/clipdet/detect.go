@@ -123,6 +123,12 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 			return fmt.Errorf("--out: %w", err)
 		}
 	}
+	inputs := expand(args)
+	if f.pictures {
+		if err := notDrawnOver(inputs, f.out); err != nil {
+			return err
+		}
+	}
 	ctx := cmd.Context()
 	detector, queries, err := p.open(ctx)
 	if err != nil {
@@ -139,7 +145,6 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, w.end()) }()
 
-	inputs := expand(args)
 	job := job{
 		inputs: inputs, results: w, progress: newProgress(cmd.ErrOrStderr(), "detecting", len(inputs)),
 		room: newRoom(f.shown.memory, max(p.options.Pictures, detect.DefaultPictures)),

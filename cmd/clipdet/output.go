@@ -63,6 +63,31 @@ func writable(dir string) error {
 	return errors.Join(temp.Close(), os.Remove(temp.Name()))
 }
 
+// flagFile is a file and what names it in messages.
+type flagFile struct{ flag, path string }
+
+// apart fails where a file that is written would take the place of another one, or of one that is read.
+func apart(written, read []flagFile) error {
+	for i, to := range written {
+		for _, other := range append(written[:i:i], read...) {
+			if to.path != "" && other.path != "" && samePlace(to.path, other.path) {
+				return fmt.Errorf("%s %s: %s is the same file, and would be lost", to.flag, to.path, other.flag)
+			}
+		}
+	}
+	return nil
+}
+
+// samePlace says whether two paths are of one file, which may not be there yet.
+func samePlace(a, b string) bool {
+	at, errA := os.Stat(a)
+	bt, errB := os.Stat(b)
+	if errA == nil && errB == nil {
+		return os.SameFile(at, bt)
+	}
+	return filepath.Clean(a) == filepath.Clean(b)
+}
+
 // writeFile writes a file that appears under its name when it is complete.
 func writeFile(path string, write func(io.Writer) error) error {
 	out, err := openOutput(io.Discard, filepath.Dir(path), filepath.Base(path))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -135,6 +136,73 @@ func TestPicturesThatGetNoName(t *testing.T) {
 	}
 	if written, err := os.ReadFile(filepath.Join(out, "detections.json")); err != nil || string(written) != stdout {
 		t.Errorf("detections.json does not hold what stdout has (%v)", err)
+	}
+}
+
+// TestInputsAreNotDrawnOver gives pictures whose names are those of another's drawings, in the folder of --out.
+func TestInputsAreNotDrawnOver(t *testing.T) {
+	models, err := filepath.Abs(tinyModels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(filepath.Join(formats, "420.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree(t, "in/", "elsewhere/")
+	for _, path := range []string{"in/a.jpg", "in/a.proposals.png", "elsewhere/b.png"} {
+		if err := os.WriteFile(path, whole, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("in", "link"); err != nil {
+		t.Fatal(err)
+	}
+	detect := []string{"detect", "-q", "dog", "--models", models, "--proposals", "5", "--pictures", "-o"}
+	for _, args := range [][]string{{"in", "in"}, {"link", "in"}, {"in", "link/a.jpg", "in/a.proposals.png"}, {"in", "elsewhere/b.png", "in"}} {
+		code, stdout, stderr := clipdet(t, append(detect, args...)...)
+		if code != exitUsage || stdout != "" || !strings.Contains(stderr, "a.proposals.png") {
+			t.Errorf("-o %q: exit code %d, want %d; stdout is %q, stderr %q", args, code, exitUsage, stdout, stderr)
+		}
+	}
+	if read(t, "in/a.proposals.png") != string(whole) {
+		t.Error("the input was drawn over")
+	}
+	if code, _, stderr := clipdet(t, append(detect, "in", "in/a.jpg", "elsewhere")...); code != exitDone {
+		t.Errorf("where no input is in the way: exit code %d, stderr %q", code, stderr)
+	}
+}
+
+// TestOutputsThatWouldBeLost names one file twice.
+func TestOutputsThatWouldBeLost(t *testing.T) {
+	toy(t, 2)
+	evaluates(t, tinyEval("--records", "r.jsonl")...)
+	if err := errors.Join(os.WriteFile("p.txt", []byte("dog=a dog"), 0o644), os.Symlink(".", "link")); err != nil {
+		t.Fatal(err)
+	}
+	merge := []string{"eval", "merge", "--annotations", "instances.json"}
+	for _, test := range []struct {
+		args []string
+		says string
+	}{
+		{tinyEval("--json", "instances.json"), "--json instances.json: --annotations"},
+		{tinyEval("--results", "link/instances.json"), "--results link/instances.json: --annotations"},
+		{tinyEval("--json", "new.json", "--results", "./new.json"), "--results ./new.json: --json"},
+		{tinyEval("--json", "r.jsonl", "--records", "r.jsonl"), "--json r.jsonl: --records"},
+		{tinyEval("--json", "a.json", "--results", "a.records.jsonl"), "--results a.records.jsonl: --records"},
+		{tinyEval("--json", "p.txt", "--phrasings", "p.txt"), "--json p.txt: --phrasings"},
+		{append(merge, "--json", "r.jsonl", "r.jsonl"), "--json r.jsonl: the records"},
+		{append(merge, "--results", "instances.json", "r.jsonl"), "--results instances.json: --annotations"},
+		{[]string{"calibrate", "-q", "dog", "--models", tinyPath, "--annotations", "instances.json", "--out", "instances.json", "pictures"}, "--out instances.json: --annotations"},
+	} {
+		before := []string{read(t, "instances.json"), read(t, "r.jsonl"), read(t, "p.txt")}
+		code, stdout, stderr := clipdet(t, test.args...)
+		if code != exitUsage || stdout != "" || !strings.Contains(stderr, test.says) {
+			t.Errorf("%q: exit code %d, want %d; stderr is %q, want %q", test.args, code, exitUsage, stderr, test.says)
+		}
+		if after := []string{read(t, "instances.json"), read(t, "r.jsonl"), read(t, "p.txt")}; !slices.Equal(after, before) {
+			t.Fatalf("%q: an input was changed", test.args)
+		}
 	}
 }
 
