@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -72,7 +71,7 @@ func mergeRecords(paths []string) (made map[string]string, all map[string]result
 	all = map[string]results.Record{}
 	by := map[string]string{} // paths by shard
 	for i, path := range paths {
-		file, err := os.Open(path)
+		file, err := openText(path)
 		if err != nil {
 			return nil, nil, err
 		}

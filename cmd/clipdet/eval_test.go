@@ -514,6 +514,9 @@ func TestMergeRefusesDamagedRecords(t *testing.T) {
 	evaluates(t, tinyEval("--gt-boxes", "--max-detections", "1", "--records", "good.jsonl")...)
 	good := read(t, "good.jsonl")
 	given := strings.LastIndex(good, `"query":"`) // behind the one that counts
+	if code, _, stderr := clipdet(t, "eval", "merge", "--annotations", "instances.json", fifo(t, "records")); code != exitUsage || !strings.Contains(stderr, "empty") {
+		t.Errorf("a pipe that nobody writes to: exit code %d, stderr %q; want %d", code, stderr, exitUsage)
+	}
 	for name, test := range map[string]struct{ records, says string }{
 		"a negative limit":  {strings.Replace(good, `"--max-detections":"1"`, `"--max-detections":"-1"`, 1), `"-1"`},
 		"no limit":          {strings.Replace(good, `"--max-detections":"1",`, ``, 1), `""`},

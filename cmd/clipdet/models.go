@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -209,12 +209,19 @@ is missing, or that came later. Verify the models first.`,
 			if err != nil {
 				return setupProblem(err)
 			}
-			data = append(data, '\n')
-			if out != "" {
-				return setupProblem(os.WriteFile(out, data, 0o644))
+			write := func(w io.Writer) error {
+				_, err := w.Write(append(data, '\n'))
+				return err
 			}
-			_, err = cmd.OutOrStdout().Write(data)
-			return setupProblem(err)
+			if out != "" {
+				err = writeFile(out, write)
+			} else {
+				err = write(cmd.OutOrStdout())
+			}
+			if err != nil {
+				return &failure{exitInputs, fmt.Errorf("write the lock: %w", err)}
+			}
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "write to `FILE` (default: stdout)")

@@ -139,6 +139,35 @@ func TestPicturesThatGetNoName(t *testing.T) {
 	}
 }
 
+// TestRecordsOnAFullDisk starts records where not even their first line fits: that is no wrong usage, and later it goes on.
+func TestRecordsOnAFullDisk(t *testing.T) {
+	toy(t, 1)
+	args := tinyEval("--records", "r.jsonl")
+	child := exec.Command("sh", append([]string{"-c", `ulimit -f 0 && exec "$0" "$@"`, os.Args[0]}, args...)...)
+	child.Env = append(os.Environ(), asCommand+"=1")
+	said, _ := child.CombinedOutput() // what it ends with is below
+	if code := child.ProcessState.ExitCode(); code != exitInputs || !strings.HasPrefix(string(said), "clipdet: --records: write r.jsonl: ") {
+		t.Errorf("exit code %d, want %d; it says %q", code, exitInputs, said)
+	}
+	evaluates(t, args...)
+}
+
+// TestLockOnAFullDisk holds that the earlier lock stays as it was.
+func TestLockOnAFullDisk(t *testing.T) {
+	lock := filepath.Join(t.TempDir(), "lock.json")
+	evaluates(t, "models", "lock", tinyModels, "--out", lock)
+	before := read(t, lock)
+	child := exec.Command("sh", "-c", `ulimit -f 0 && exec "$0" "$@"`, os.Args[0], "models", "lock", tinyModels, "--out", lock)
+	child.Env = append(os.Environ(), asCommand+"=1")
+	said, _ := child.CombinedOutput() // what it ends with is below
+	if code := child.ProcessState.ExitCode(); code != exitInputs || !strings.HasPrefix(string(said), "clipdet: write the lock: "+lock) {
+		t.Errorf("exit code %d, want %d; it says %q", code, exitInputs, said)
+	}
+	if left, err := os.ReadDir(filepath.Dir(lock)); read(t, lock) != before || err != nil || len(left) != 1 {
+		t.Errorf("the lock was changed, or beside it are others: %v (%v)", left, err)
+	}
+}
+
 // TestInputsAreNotDrawnOver gives pictures whose names are those of another's drawings, in the folder of --out.
 func TestInputsAreNotDrawnOver(t *testing.T) {
 	models, err := filepath.Abs(tinyModels)
@@ -193,6 +222,7 @@ func TestOutputsThatWouldBeLost(t *testing.T) {
 		{tinyEval("--json", "p.txt", "--phrasings", "p.txt"), "--json p.txt: --phrasings"},
 		{append(merge, "--json", "r.jsonl", "r.jsonl"), "--json r.jsonl: the records"},
 		{append(merge, "--results", "instances.json", "r.jsonl"), "--results instances.json: --annotations"},
+		{[]string{"bench", "--json", "new.svg", "--plot", "new.svg"}, "--plot new.svg: --json"},
 		{[]string{"calibrate", "-q", "dog", "--models", tinyPath, "--annotations", "instances.json", "--out", "instances.json", "pictures"}, "--out instances.json: --annotations"},
 	} {
 		before := []string{read(t, "instances.json"), read(t, "r.jsonl"), read(t, "p.txt")}
