@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -36,10 +37,11 @@ func quotedPath(path string) string {
 
 // writeError writes an error to stderr, a line for each that was joined, and lets no name in it write lines of its own.
 func writeError(stderr io.Writer, err error) {
-	// The outermost alone is asked what made it, since what stands inside others has no line of its own.
-	if f, ok := err.(*failure); ok {
+	var f *failure
+	if errors.As(err, &f) && f.Error() == err.Error() { // and not one of several
 		err = f.err
 	}
+	// The outermost alone is asked whether errors.Join made it.
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		parts := joined.Unwrap()
 		texts := make([]string, len(parts))
