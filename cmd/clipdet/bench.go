@@ -112,6 +112,9 @@ func (f *benchFlags) check(cmd *cobra.Command) error {
 			return fmt.Errorf("%s %s: there is no such directory", flag, path)
 		}
 	}
+	if err := apart([]flagFile{{"--json", f.json}, {"--plot", f.plot}}, nil); err != nil {
+		return err
+	}
 	sizes, err := f.batches()
 	if err == nil && f.plot != "" && len(sizes) == 0 {
 		err = errors.New("--plot: it is of --batch-sizes, and there are none")

@@ -24,7 +24,7 @@ type calibrationFile struct {
 }
 
 func readCalibration(path string) (*calibrationFile, error) {
-	file, err := os.Open(path)
+	file, err := openText(path)
 	if err != nil {
 		return nil, fmt.Errorf("--calibration: %w", err)
 	}
@@ -95,8 +95,8 @@ func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
 	if !(f.quantile > 0 && f.quantile <= 1) {
 		return fmt.Errorf("--quantile %v: want a share above 0, up to 1", f.quantile)
 	}
-	if info, err := os.Stat(filepath.Dir(f.out)); f.out != "" && (err != nil || !info.IsDir()) {
-		return fmt.Errorf("--out %s: there is no such directory", f.out)
+	if err := f.checkOut(); err != nil {
+		return err
 	}
 	inputs := expand(args)
 	var known *contents
@@ -148,6 +148,24 @@ func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
 		return &failure{exitInputs, fmt.Errorf("%d of %d pictures failed; the thresholds are of the others", failed, len(inputs))}
 	}
 	return nil
+}
+
+// checkOut finds before the work whether its outcome can be written.
+func (f *calibrateFlags) checkOut() error {
+	if f.out == "" {
+		return nil
+	}
+	dir := filepath.Dir(f.out)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return fmt.Errorf("--out %s: there is no such directory", f.out)
+	}
+	if info, err := os.Stat(f.out); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("--out %s: it is there already, and no file", f.out)
+	}
+	if err := writable(dir); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	return apart([]flagFile{{"--out", f.out}}, []flagFile{{"--annotations", f.annotations}, {"--templates", f.templates}, {"--background", f.background}})
 }
 
 func (f *calibrateFlags) write(stdout io.Writer, found calibration.Calibration) error {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -120,8 +119,14 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		}
 	}
 	if f.out != "" {
-		if err := os.MkdirAll(f.out, 0o755); err != nil {
+		if err := writable(f.out); err != nil {
 			return fmt.Errorf("--out: %w", err)
+		}
+	}
+	inputs := expand(args)
+	if f.pictures {
+		if err := notDrawnOver(inputs, f.out); err != nil {
+			return err
 		}
 	}
 	ctx := cmd.Context()
@@ -140,7 +145,6 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, w.end()) }()
 
-	inputs := expand(args)
 	job := job{
 		inputs: inputs, results: w, progress: newProgress(cmd.ErrOrStderr(), "detecting", len(inputs)),
 		room: newRoom(f.shown.memory, max(p.options.Pictures, detect.DefaultPictures)),

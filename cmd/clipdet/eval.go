@@ -137,6 +137,11 @@ func (f *evalOutputs) check() error {
 	return nil
 }
 
+// apart fails where --json or --results would take the place of each other, of the ground truth or of kept.
+func (f *evalOutputs) apart(kept ...flagFile) error {
+	return apart([]flagFile{{"--json", f.json}, {"--results", f.results}}, append(kept, flagFile{"--annotations", f.annotations}))
+}
+
 // recordsFile is where the records are kept: as --records says, or beside what is written; "" is nowhere.
 func (f *evalOutputs) recordsFile() string {
 	for _, path := range []string{f.json, f.results, strings.TrimRight(f.html, "/")} {
@@ -156,6 +161,11 @@ func (f *evalFlags) check(cmd *cobra.Command) error {
 		return errors.New("no pictures: name their directory with --images DIR")
 	case cmd.Flags().Changed("query"):
 		return errors.New("--query: the categories of --annotations are the queries; --phrasings FILE says how they are asked")
+	}
+	if err := f.apart(
+		flagFile{"--records", f.recordsFile()}, flagFile{"--phrasings", f.phrasings}, flagFile{"--templates", f.templates}, flagFile{"--background", f.background},
+	); err != nil {
+		return err
 	}
 	return f.shown.check()
 }

@@ -12,6 +12,7 @@ import (
 type finder struct {
 	dir   string
 	below map[string][]string // paths of all files by their last part; nil: nobody needed them yet
+	err   error               // why some are missing there, so that no name can be looked up
 }
 
 // find gives the path of a picture: DIR/name, or else the one file below DIR that has name's last part. Names are the
@@ -26,9 +27,10 @@ func (f *finder) find(name string) (string, error) {
 		return path, nil // reading says what else is wrong
 	}
 	if f.below == nil {
-		if err := f.look(); err != nil {
-			return "", err
-		}
+		f.err = f.look()
+	}
+	if f.err != nil {
+		return "", f.err
 	}
 	switch found := f.below[filepath.Base(local)]; len(found) {
 	case 0:

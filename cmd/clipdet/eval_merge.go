@@ -39,11 +39,18 @@ func (f *mergeFlags) run(cmd *cobra.Command, args []string) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	var records []flagFile
+	for _, path := range args {
+		records = append(records, flagFile{"the records", path})
+	}
+	if err := f.apart(records...); err != nil {
+		return err
+	}
 	t, err := readTruth(f.annotations)
 	if err != nil {
 		return err
 	}
-	made, records, err := mergeRecords(args)
+	made, merged, err := mergeRecords(args)
 	if err != nil {
 		return err
 	}
@@ -51,11 +58,11 @@ func (f *mergeFlags) run(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("--annotations %s: the records are of another file, whose sha256 is %s", f.annotations, made["annotations"])
 	}
 	for _, image := range t.Images {
-		if _, ok := records[image.FileName]; !ok {
+		if _, ok := merged[image.FileName]; !ok {
 			return &failure{exitInputs, fmt.Errorf("there is no record of %s: that shard isn't done; run its command again", image.FileName)}
 		}
 	}
-	return f.report(cmd, t, t.Images, made, records)
+	return f.report(cmd, t, t.Images, made, merged)
 }
 
 // mergeRecords reads the records of all shards, which must be of one evaluation and each there once.

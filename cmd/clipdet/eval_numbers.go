@@ -126,9 +126,9 @@ func (n *evalNumbers) results(t *truth, list func(*results.Record) []detect.Dete
 	for i := range n.records {
 		r := &n.records[i]
 		for k, d := range list(r) {
-			category, ok := t.category[d.Query]
-			if !ok {
-				return nil, fmt.Errorf("the record of %s has the query %q, which is no category", r.Image, d.Query)
+			category, err := t.asks(r.Image, d.Query)
+			if err != nil {
+				return nil, err
 			}
 			all = append(all, eval.Result{ImageID: r.ID, CategoryID: category, BBox: eval.FromBox(d.Box), Score: float64(d.Score)})
 			if places != nil {
@@ -152,8 +152,8 @@ func (n *evalNumbers) proposals() []eval.Result {
 // given measures what was found in the boxes of the ground truth.
 func (n *evalNumbers) given(t *truth) (*givenNumbers, error) {
 	most, err := strconv.Atoi(n.Made["--max-detections"])
-	if err != nil {
-		return nil, fmt.Errorf("the records say of --max-detections: %w", err)
+	if err != nil || most < 1 {
+		return nil, fmt.Errorf("the records say that --max-detections was %q, which is no number from 1 on", n.Made["--max-detections"])
 	}
 	// Behind so many of a record's given are the best of each box that are not among the best of all.
 	detections, err := n.results(t, func(r *results.Record) []detect.Detection { return r.Given[:min(len(r.Given), most)] }, nil)
@@ -174,8 +174,12 @@ func (n *evalNumbers) given(t *truth) (*givenNumbers, error) {
 		r := &n.records[i]
 		at := map[box.Box][]int{}
 		for _, d := range r.Given {
+			category, err := t.asks(r.Image, d.Query)
+			if err != nil {
+				return nil, err
+			}
 			if b := d.Box; len(at[b]) < topClasses {
-				at[b] = append(at[b], class[t.category[d.Query]])
+				at[b] = append(at[b], class[category])
 			}
 		}
 		for _, k := range t.objects[r.ID] {

@@ -59,11 +59,16 @@ func (f *evalFlags) madeWith(cmd *cobra.Command, t *truth, info detect.Info) (ma
 		case flag.Name == "max-detections":
 			value = strconv.Itoa(f.kept)
 		case flag.Value.Type() == "string":
-			if stat, missing := os.Stat(value); missing == nil && stat.Mode().IsRegular() {
+			stat, missing := os.Stat(value)
+			switch {
+			case missing != nil || stat.IsDir(): // it names no file
+			case stat.Mode().IsRegular():
 				var data []byte
 				data, err = os.ReadFile(value)
 				sum := sha256.Sum256(data)
 				value = "sha256 " + hex.EncodeToString(sum[:])
+			case f.recordsFile() != "":
+				err = fmt.Errorf("--%s %s: what a pipe or a device said can't be compared when the records are gone on with; copy it to a file", flag.Name, value)
 			}
 		}
 		made["--"+flag.Name] = value
@@ -117,7 +122,9 @@ func openRecords(path string, header evalHeader) (_ *evalRecords, err error) {
 	kept, found, end, err := readRecords(file)
 	switch {
 	case errors.Is(err, errNoRecords):
-		end, err = writeHeader(file, header)
+		if end, err = writeHeader(file, header); err != nil {
+			return nil, &failure{exitInputs, fmt.Errorf("--records: %w", err)}
+		}
 	case err == nil:
 		if lines := kept.differences(header); len(lines) > 0 {
 			head := fmt.Errorf("--records %s was made otherwise; remove it, or name another", path)
@@ -129,7 +136,7 @@ func openRecords(path string, header evalHeader) (_ *evalRecords, err error) {
 	}
 	writer, err := results.AppendJSONL(file, end)
 	if err != nil {
-		return nil, fmt.Errorf("--records: %w", err)
+		return nil, &failure{exitInputs, fmt.Errorf("--records: %w", err)}
 	}
 	return &evalRecords{found, file, writer}, nil
 }

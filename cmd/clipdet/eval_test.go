@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -405,6 +407,19 @@ func TestEvalRefusesOtherRecords(t *testing.T) {
 	if read(t, "instances.json") == "" {
 		t.Error("a file that is no records was emptied")
 	}
+	// Another pipe of that name says something else.
+	pipe := fifo(t, "templates")
+	writer, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	if err == nil {
+		_, err = writer.WriteString("a {}\n")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(time.Second, func() { _ = writer.Close() }) // which ends the reading
+	if code, stdout, stderr := clipdet(t, tinyEval("--records", "pipe.jsonl", "--templates", pipe)...); code != exitUsage || stdout != "" || !strings.Contains(stderr, pipe) {
+		t.Errorf("templates from a pipe: exit code %d, stderr %q; want %d and a refusal", code, stderr, exitUsage)
+	}
 	table := evaluates(t, tinyEval("--records", "x.jsonl", "--threads", "1", "--images", "pictures/")...)
 	if !strings.HasPrefix(table, "2 images") || read(t, "x.jsonl") != kept {
 		t.Errorf("the same command with another place changed the records, or printed\n%s", table)
@@ -489,6 +504,54 @@ func TestBadPicturesAreLeftOut(t *testing.T) {
 			t.Errorf("%s: got %q (%v)", name, path, err)
 		case i == 5 && (err == nil || !strings.Contains(err.Error(), "may be")):
 			t.Errorf("%s: got %q (%v), want both places named", name, path, err)
+		}
+	}
+}
+
+// TestMergeRefusesDamagedRecords has records that are JSON as they should be, but say what no run could.
+func TestMergeRefusesDamagedRecords(t *testing.T) {
+	toy(t, 2)
+	evaluates(t, tinyEval("--gt-boxes", "--max-detections", "1", "--records", "good.jsonl")...)
+	good := read(t, "good.jsonl")
+	given := strings.LastIndex(good, `"query":"`) // behind the one that counts
+	if code, _, stderr := clipdet(t, "eval", "merge", "--annotations", "instances.json", fifo(t, "records")); code != exitUsage || !strings.Contains(stderr, "empty") {
+		t.Errorf("a pipe that nobody writes to: exit code %d, stderr %q; want %d", code, stderr, exitUsage)
+	}
+	for name, test := range map[string]struct{ records, says string }{
+		"a negative limit":  {strings.Replace(good, `"--max-detections":"1"`, `"--max-detections":"-1"`, 1), `"-1"`},
+		"no limit":          {strings.Replace(good, `"--max-detections":"1",`, ``, 1), `""`},
+		"an unknown query":  {good[:given] + `"query":"un` + good[given+len(`"query":"`):], `the query "un`},
+		"an unknown record": {strings.ReplaceAll(good, `"image":"0.png"`, `"image":"9.png"`), "there is no record of 0.png"},
+	} {
+		if test.records == good {
+			t.Errorf("%s: nothing was changed", name)
+		}
+		if err := os.WriteFile("bad.jsonl", []byte(test.records), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		code, stdout, stderr := clipdet(t, "eval", "merge", "--annotations", "instances.json", "--json", "bad.json", "bad.jsonl")
+		if _, err := os.Stat("bad.json"); code != exitInputs || stdout != "" || !strings.Contains(stderr, test.says) || err == nil {
+			t.Errorf("%s: exit code %d, stderr %q, stdout %q (%v); want %d and %q", name, code, stderr, stdout, err, exitInputs, test.says)
+		}
+	}
+}
+
+// TestFinderThatCannotLook has a folder so deep that its path is too long: what lies there isn't known, however often one asks.
+func TestFinderThatCannotLook(t *testing.T) {
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	deep := strings.Repeat(strings.Repeat("d", 200)+"/", 25)
+	if err := errors.Join(root.MkdirAll(deep, 0o755), root.WriteFile("a.png", nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	find := finder{dir: dir}
+	for _, name := range []string{"x/a.png", "x/a.png", "x/b.png"} {
+		if path, err := find.find(name); !errors.Is(err, syscall.ENAMETOOLONG) {
+			t.Errorf("%s: got %q and %v, want what kept it from looking", name, path, err)
 		}
 	}
 }

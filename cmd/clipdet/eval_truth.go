@@ -70,6 +70,15 @@ func (t *truth) nameQueries() {
 	}
 }
 
+// asks is the category that a query of a picture's record asks for.
+func (t *truth) asks(picture, query string) (int64, error) {
+	category, ok := t.category[query]
+	if !ok {
+		return 0, fmt.Errorf("the record of %s has the query %q, which is no category", picture, query)
+	}
+	return category, nil
+}
+
 // checkImages makes sure that a picture's name stands for one image.
 func (t *truth) checkImages() error {
 	if len(t.Images) == 0 || len(t.Categories) == 0 {

@@ -41,6 +41,8 @@ func TestErrorsHaveALineEach(t *testing.T) {
 		{errors.New("a\nb"), `clipdet: a\nb` + "\n"},
 		{&failure{exitSetup, errors.Join(errors.New("a\x1b"), errors.Join(errors.New("b"), fmt.Errorf("c: %w and %w", prompt.ErrQuery, prompt.ErrUTF8)))},
 			`clipdet: a\x1b` + "\nclipdet: b\nclipdet: c: " + prompt.ErrQuery.Error() + " and " + prompt.ErrUTF8.Error() + "\n"},
+		{errors.Join(&failure{exitInputs, errors.New("1 of 2 pictures failed")}, &failure{exitInputs, errors.New("rename")}),
+			"clipdet: 1 of 2 pictures failed\nclipdet: rename\n"},
 	} {
 		var stderr strings.Builder
 		if writeError(&stderr, test.err); stderr.String() != test.want {
@@ -133,8 +135,13 @@ func TestNoEndlessInputs(t *testing.T) {
 	if code != exitInputs || strings.Count(stdout, `"error"`) != 3 || strings.Count(stdout, `"detections"`) != 1 || !strings.Contains(stderr, pipe) {
 		t.Errorf("exit code %d, want %d, three errors and a result:\n%s%s", code, exitInputs, stdout, stderr)
 	}
-	for _, args := range [][]string{{"--templates", fifo(t, "t.txt")}, {"--templates", "/dev/zero"}} {
-		if code, _, stderr := clipdet(t, append(args, "detect", "-q", "dog", "x.jpg")...); code != exitUsage || !strings.Contains(stderr, args[1]) {
+	for _, args := range [][]string{{"--templates", fifo(t, "t.txt")}, {"--templates", "/dev/zero"}, {"--calibration", fifo(t, "c.json")},
+		{"--calibration", "/dev/zero"}, {"--annotations", fifo(t, "a.json")}} {
+		command := "detect"
+		if args[0] == "--annotations" {
+			command = "calibrate"
+		}
+		if code, _, stderr := clipdet(t, append(args, command, "-q", "dog", "x.jpg")...); code != exitUsage || !strings.Contains(stderr, args[1]) {
 			t.Errorf("%v: exit code %d, want %d; stderr is %q", args, code, exitUsage, stderr)
 		}
 	}

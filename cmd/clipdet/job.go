@@ -44,6 +44,9 @@ func (j *job) keep(ctx context.Context, images iter.Seq2[image.Image, error]) it
 func (j *job) run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]) error {
 	ids, names := imageIDs(j.inputs), names(j.inputs)
 	done, failed := 0, 0
+	if j.pictures != nil {
+		defer j.pictures.work.Wait() // however it ends, no half picture is left
+	}
 	for result, err := range outcomes {
 		if done == len(j.inputs) || err != nil && ctx.Err() != nil {
 			break
@@ -71,7 +74,7 @@ func (j *job) run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 	}
 	if j.pictures != nil {
 		if err := j.pictures.wait(); err != nil {
-			return &failure{exitInputs, fmt.Errorf("draw pictures: %w", err)}
+			return &failure{exitInputs, err}
 		}
 	}
 	switch {

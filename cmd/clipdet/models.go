@@ -211,9 +211,14 @@ is missing, or that came later. Verify the models first.`,
 				return encoder.Encode(lock)
 			}
 			if out != "" {
-				return setupProblem(writeFile(out, write))
+				err = writeFile(out, write)
+			} else {
+				err = write(cmd.OutOrStdout())
 			}
-			return setupProblem(write(cmd.OutOrStdout()))
+			if err != nil {
+				return &failure{exitInputs, fmt.Errorf("write the lock: %w", err)}
+			}
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "write to `FILE` (default: stdout)")

@@ -51,13 +51,52 @@ func (o *output) close() error {
 	return publish(o.file, o.path)
 }
 
+// writable makes a directory where it is missing, and fails where no file can be put into it.
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(dir, ".partial-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(temp.Close(), os.Remove(temp.Name()))
+}
+
+// flagFile is a file and what names it in messages.
+type flagFile struct{ flag, path string }
+
+// apart fails where a file that is written would take the place of another one, or of one that is read.
+func apart(written, read []flagFile) error {
+	for i, to := range written {
+		for _, other := range append(written[:i:i], read...) {
+			if to.path != "" && other.path != "" && samePlace(to.path, other.path) {
+				return fmt.Errorf("%s %s: %s is the same file, and would be lost", to.flag, to.path, other.flag)
+			}
+		}
+	}
+	return nil
+}
+
+// samePlace says whether two paths are of one file, which may not be there yet.
+func samePlace(a, b string) bool {
+	at, errA := os.Stat(a)
+	bt, errB := os.Stat(b)
+	if errA == nil && errB == nil {
+		return os.SameFile(at, bt)
+	}
+	return filepath.Clean(a) == filepath.Clean(b)
+}
+
 // writeFile writes a file that appears under its name when it is complete.
 func writeFile(path string, write func(io.Writer) error) error {
 	out, err := openOutput(io.Discard, filepath.Dir(path), filepath.Base(path))
 	if err != nil {
 		return err
 	}
-	return errors.Join(write(out), out.close())
+	err = write(out)
+	out.failed = out.failed || err != nil
+	return errors.Join(err, out.close())
 }
 
 // publish closes a temporary file and gives it its name, in one step, so that no reader meets half a file. It removes

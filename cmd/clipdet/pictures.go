@@ -30,6 +30,40 @@ func newPictures(dir string, labels []string) *pictures {
 	return &pictures{dir: dir, labels: labels, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
+// What stands after an input's name in those of its pictures.
+const (
+	originalName   = ".original.png"
+	proposalsName  = ".proposals.png"
+	detectionsName = ".detections.png"
+)
+
+// notDrawnOver fails where a picture of one input would take the place of another input.
+func notDrawnOver(inputs []input, dir string) error {
+	real := func(path string) string {
+		path, err := filepath.EvalSymlinks(path)
+		if err == nil {
+			path, err = filepath.Abs(path)
+		}
+		if err != nil {
+			return "" // it isn't there
+		}
+		return path
+	}
+	given := map[string]bool{}
+	for _, in := range inputs {
+		given[real(in.path)] = true
+	}
+	delete(given, "")
+	for _, name := range names(inputs) {
+		for _, after := range []string{originalName, proposalsName, detectionsName} {
+			if path := filepath.Join(dir, name+after); given[real(path)] {
+				return fmt.Errorf("--pictures would draw over %s, which is one of the pictures to do; choose another --out", path)
+			}
+		}
+	}
+	return nil
+}
+
 // draw starts the three pictures of one input. It waits while as many inputs as there are processors are being drawn,
 // which bounds the memory. picture must not change until done is called.
 func (p *pictures) draw(name string, picture image.Image, result *detect.Result, done func()) {
@@ -63,9 +97,9 @@ func (p *pictures) drawNow(name string, picture image.Image, result *detect.Resu
 		detections[i] = overlay.Mark{Box: d.Box, Score: float64(d.Score), Name: d.Query, Group: slices.Index(p.labels, d.Query)}
 	}
 	return errors.Join(
-		p.save(name+".original.png", overlay.Original(picture)),
-		p.save(name+".proposals.png", overlay.Proposals(picture, proposals)),
-		p.save(name+".detections.png", overlay.Detections(picture, detections)),
+		p.save(name+originalName, overlay.Original(picture)),
+		p.save(name+proposalsName, overlay.Proposals(picture, proposals)),
+		p.save(name+detectionsName, overlay.Detections(picture, detections)),
 	)
 }
 
@@ -74,11 +108,14 @@ func (p *pictures) save(name string, picture image.Image) error {
 	path := filepath.Join(p.dir, name)
 	temp, err := os.CreateTemp(p.dir, ".partial-*")
 	if err != nil {
-		return err
+		return fmt.Errorf("draw pictures: %w", err)
 	}
 	encoder := png.Encoder{CompressionLevel: png.BestSpeed} // half the time, and up to a seventh more bytes
 	if err := encoder.Encode(temp, picture); err != nil {
-		return fmt.Errorf("%s: %w", path, errors.Join(err, temp.Close(), os.Remove(temp.Name())))
+		return fmt.Errorf("draw pictures: %s: %w", path, errors.Join(err, temp.Close(), os.Remove(temp.Name())))
 	}
-	return publish(temp, path)
+	if err := publish(temp, path); err != nil {
+		return fmt.Errorf("draw pictures: %w", err)
+	}
+	return nil
 }

@@ -38,7 +38,7 @@ func quotedPath(path string) string {
 // writeError writes an error to stderr, a line for each that was joined, and lets no name in it write lines of its own.
 func writeError(stderr io.Writer, err error) {
 	var f *failure
-	if errors.As(err, &f) {
+	if errors.As(err, &f) && f.Error() == err.Error() { // and not one of several
 		err = f.err
 	}
 	// The outermost alone is asked whether errors.Join made it.

@@ -65,5 +65,8 @@ func (r *resultWriter) end() error {
 	if r.out == nil {
 		return nil
 	}
-	return r.out.close()
+	if err := r.out.close(); err != nil {
+		return &failure{exitInputs, fmt.Errorf("write the results: %w", err)}
+	}
+	return nil
 }

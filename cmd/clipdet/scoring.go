@@ -17,6 +17,9 @@ import (
 	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
+// maxThreads is more than machines have processors. With thousands more, libtorch waits for them without end.
+const maxThreads = 1024
+
 // scoringFlags are those that scores depend on: what to look for, with which models, and how boxes and queries compare.
 type scoringFlags struct {
 	modelFlags
@@ -96,8 +99,8 @@ func (f *scoringFlags) plan(cmd *cobra.Command) (plan, error) {
 		return p, fmt.Errorf("--proposals %d: want 1 or more", f.proposals)
 	case f.limits.check() != nil:
 		return p, f.limits.check()
-	case f.threads < 0:
-		return p, fmt.Errorf("--threads %d: want 0 (one for each processor) or more", f.threads)
+	case f.threads < 0 || f.threads > maxThreads:
+		return p, fmt.Errorf("--threads %d: want 0 (one for each processor) to %d", f.threads, maxThreads)
 	case f.batch < 1:
 		return p, fmt.Errorf("--batch %d: want 1 or more", f.batch)
 	case f.together < 0 || f.together > maxTogether:

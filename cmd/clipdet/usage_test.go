@@ -74,6 +74,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"detect", "-q", "dog", "--proposals", "many", "a.png"}, `"many"`},
 		{[]string{"detect", "-q", "dog", "--top-k", "-1", "a.png"}, "--top-k -1"},
 		{[]string{"detect", "-q", "dog", "--threads", "-1", "a.png"}, "--threads -1"},
+		{[]string{"detect", "-q", "dog", "--threads", "100000", "a.png"}, "--threads 100000"},
 		{[]string{"detect", "-q", "dog", "--threshold", "50", "a.png"}, "--threshold 50"},
 		{[]string{"detect", "-q", "dog", "--threshold", "NaN", "a.png"}, "--threshold NaN"},
 		{[]string{"detect", "-q", "dog", "--nms", "0", "a.png"}, "--nms 0"},

@@ -102,22 +102,36 @@ func New(scoring Scoring, quantile float64, negatives map[string][]float32) (Cal
 	return c, c.check()
 }
 
-// Read reads what WriteJSON wrote. Every error but the reader's own wraps
-// [ErrCalibration]: what is no such JSON or has more or other fields, another version,
-// numbers out of range, and thresholds that aren't one for each query.
+// mostBytes are more than the queries of one run take.
+const mostBytes = 64 << 20
+
+// Read reads what WriteJSON wrote, of at most 64 MiB. Every error but the reader's own
+// wraps [ErrCalibration]: what is longer, is no such JSON or has more or other fields,
+// another version, numbers out of range, and thresholds that aren't one for each query.
 func Read(r io.Reader) (Calibration, error) {
-	data, err := io.ReadAll(r)
+	data, err := io.ReadAll(io.LimitReader(r, mostBytes+1))
 	if err != nil {
 		return Calibration{}, err
 	}
-	var version struct {
-		Version int `json:"version"`
+	if len(data) > mostBytes {
+		return Calibration{}, fmt.Errorf("%w: it has more than %d bytes", ErrCalibration, mostBytes)
 	}
-	if err := json.Unmarshal(data, &version); err != nil {
+	var has struct {
+		Version    int `json:"version"`
+		Thresholds []struct {
+			Threshold *float32 `json:"threshold"` // nil: it lacks it
+		} `json:"thresholds"`
+	}
+	if err := json.Unmarshal(data, &has); err != nil {
 		return Calibration{}, fmt.Errorf("%w: it is not the JSON of one: %w", ErrCalibration, err)
 	}
-	if version.Version != Version {
-		return Calibration{}, fmt.Errorf("%w: it is of version %d, and this program reads %d; calibrate again", ErrCalibration, version.Version, Version)
+	if has.Version != Version {
+		return Calibration{}, fmt.Errorf("%w: it is of version %d, and this program reads %d; calibrate again", ErrCalibration, has.Version, Version)
+	}
+	for i, t := range has.Thresholds {
+		if t.Threshold == nil {
+			return Calibration{}, fmt.Errorf("%w: threshold %d has no number", ErrCalibration, i+1)
+		}
 	}
 	var c Calibration
 	decoder := json.NewDecoder(strings.NewReader(string(data)))

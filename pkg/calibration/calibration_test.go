@@ -141,6 +141,8 @@ func TestRead(t *testing.T) {
 		"a quantile of 0":     {`"quantile": 0.5`, `"quantile": 0`, "quantile"},
 		"a threshold too far": {`"threshold": 0.50000006`, `"threshold": 1e39`, "threshold"},
 		"a threshold of text": {`"threshold": 0.50000006`, `"threshold": "NaN"`, "threshold"},
+		"a threshold of none": {`"threshold": 0.50000006,`, ``, "threshold 2 has no number"},
+		"a threshold of null": {`"threshold": 0.50000006`, `"threshold": null`, "threshold 2 has no number"},
 		"a threshold less":    {`"query": "dog"`, `"query": "cat"`, `"cat"`},
 		"no queries":          {text, `{"version":1,"quantile":1}`, "no query"},
 		"no thresholds":       {text, `{"version":1,"quantile":1,"scoring":{"queries":[{"name":"x"}]}}`, "0 thresholds"},
@@ -157,10 +159,23 @@ func TestRead(t *testing.T) {
 	if _, err := Read(iotest.ErrReader(io.ErrUnexpectedEOF)); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a reader that fails: got %v", err)
 	}
+	if _, err := Read(endless{}); !errors.Is(err, ErrCalibration) || !strings.Contains(err.Error(), "more than") {
+		t.Errorf("a reader without end: got %v", err)
+	}
 	c.Quantile = math.NaN()
 	if err := c.WriteJSON(io.Discard); !errors.Is(err, ErrCalibration) {
 		t.Errorf("writing a quantile that is no number: got %v", err)
 	}
+}
+
+// endless is a reader of spaces.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
 }
 
 func FuzzRead(f *testing.F) {

@@ -2,7 +2,9 @@ package results
 
 import (
 	"slices"
+	"strconv"
 	"testing"
+	"time"
 )
 
 func TestNamesDiffer(t *testing.T) {
@@ -14,5 +16,21 @@ func TestNamesDiffer(t *testing.T) {
 	want := []string{"a", "a-2", "a-3", "A-4", "a-2-2", "b.c", ".png", ".", "y", ".-2"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Frames of many films, each in its folder, have the same names. Looking for a free number from 2 on takes minutes.
+func TestNamesOfThousandsThatAreTheSame(t *testing.T) {
+	const pictures = 100_000
+	var names Names
+	var last string
+	began := time.Now()
+	for i := range pictures {
+		if last = names.Of(strconv.Itoa(i) + "/frame.jpg"); time.Since(began) > 20*time.Second {
+			t.Fatalf("after %v only %d of %d pictures have their names", time.Since(began), i+1, pictures)
+		}
+	}
+	if want := "frame-" + strconv.Itoa(pictures); last != want {
+		t.Errorf("the last name is %q, want %q", last, want)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/detect"
@@ -38,8 +39,9 @@ const (
 // them, which have no file. A file appears when it is complete, in the place of one
 // that has its name.
 //
-// It fails with ErrRecord where two classes are the same or one is empty or has a line
-// break; and so does writing a record with another query, without a width or height,
+// It fails with fs.ErrExist where dir has labels of other classes, whose numbers would
+// stand for other names then, and with ErrRecord where two classes are the same or one
+// is empty or has a line break; and so does writing a record with another query, without a width or height,
 // or with a box that leaves the picture.
 func NewYOLOWriter(dir string, classes []string) (Writer, error) {
 	y := &yoloWriter{dir: dir, classes: make(map[string]int, len(classes))}
@@ -54,7 +56,28 @@ func NewYOLOWriter(dir string, classes []string) (Writer, error) {
 	if err := os.MkdirAll(filepath.Join(dir, labelsFolder), 0o755); err != nil {
 		return nil, err
 	}
+	if err := sameClasses(dir, list.String()); err != nil {
+		return nil, err
+	}
 	return y, writeFile(filepath.Join(dir, classesFile), list.String())
+}
+
+// sameClasses fails where there are labels and the list of their classes is another.
+func sameClasses(dir, list string) error {
+	before, err := os.ReadFile(filepath.Join(dir, classesFile))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && string(before) == list {
+		return nil
+	}
+	files, listErr := os.ReadDir(filepath.Join(dir, labelsFolder))
+	if err := errors.Join(err, listErr); err != nil {
+		return err
+	}
+	for _, file := range files {
+		if filepath.Ext(file.Name()) == ".txt" {
+			return fmt.Errorf("%w: %s has labels of other classes; remove them, or choose another folder", fs.ErrExist, dir)
+		}
+	}
+	return nil
 }
 
 type yoloWriter struct {
@@ -121,7 +144,7 @@ func writeFile(path, data string) error {
 //
 // It fails with ErrFormat, which names file and line, also where pictures lack a name
 // or have no size for it, with ErrLimit, or as the file system does. A link out of dir
-// isn't followed.
+// isn't followed, and what is no regular file is ErrFormat.
 func ReadYOLO(dir string, pictures map[string]Picture, limits Limits) ([]Record, error) {
 	limits = limits.orDefault()
 	root, err := os.OpenRoot(dir)
@@ -131,6 +154,9 @@ func ReadYOLO(dir string, pictures map[string]Picture, limits Limits) ([]Record,
 	defer root.Close()
 	var classes []string
 	if err := readLines(root, classesFile, limits, func(line string) error {
+		if len(classes) == 0 {
+			line = strings.TrimPrefix(line, "\ufeff") // some editors put a byte order mark there
+		}
 		if line == "" {
 			return fmt.Errorf("%w: a class has no name", ErrFormat)
 		}
@@ -176,11 +202,16 @@ func ReadYOLO(dir string, pictures map[string]Picture, limits Limits) ([]Record,
 
 // readLines gives each line of a file, without its end.
 func readLines(root *os.Root, path string, limits Limits, each func(string) error) error {
-	file, err := root.Open(path)
+	file, err := root.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe's opening waits for its writer
 	if err != nil {
 		return err
 	}
 	defer file.Close()
+	if info, err := file.Stat(); err != nil {
+		return err
+	} else if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s: %w: it is not a regular file", filepath.Join(root.Name(), path), ErrFormat)
+	}
 	g := &guard{r: file, limits: limits}
 	buffered := bufio.NewReader(g)
 	for n := 1; ; n++ {

@@ -2,11 +2,13 @@ package results
 
 import (
 	"errors"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/clipdet/clipdet/pkg/box"
@@ -136,6 +138,43 @@ func TestYOLOStaysInItsFolder(t *testing.T) {
 	}
 }
 
+// TestYOLOKeepsLabelsFromOtherClasses holds that no label of an earlier run comes to stand for another class.
+func TestYOLOKeepsLabelsFromOtherClasses(t *testing.T) {
+	dir, pictures := labelled(t, three())
+	want, err := ReadYOLO(dir, pictures, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, classes := range [][]string{{"bike", "dog"}, {"dog"}, {"dog", "bike", "cat"}} {
+		if _, err := NewYOLOWriter(dir, classes); !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%q beside labels of others: got %v, want fs.ErrExist that names the folder", classes, err)
+		}
+	}
+	if got, err := ReadYOLO(dir, pictures, Limits{}); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("the labels are %+v (%v) afterwards, want %+v", got, err, want)
+	}
+	for name := range pictures {
+		if err := os.Remove(filepath.Join(dir, "labels", name+".txt")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	if _, err := NewYOLOWriter(dir, []string{"cat"}); err != nil {
+		t.Errorf("without labels: got %v", err)
+	}
+}
+
+// TestReadYOLODoesNotWait has a pipe that nobody writes to.
+func TestReadYOLODoesNotWait(t *testing.T) {
+	dir, pictures := labelled(t, three())
+	path := filepath.Join(dir, "labels", "none.txt")
+	if err := errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadYOLO(dir, pictures, Limits{}); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v, want ErrFormat that names the pipe", err)
+	}
+}
+
 func TestReadYOLOTakesAndRefuses(t *testing.T) {
 	pictures := map[string]Picture{"a": {"a.png", 100, 50}, "unsized": {"u.png", 0, 50}}
 	whole := []detect.Detection{{Query: "dog", Box: box.Box{X1: 100, Y1: 50}, Score: 1}}
@@ -149,6 +188,7 @@ func TestReadYOLOTakesAndRefuses(t *testing.T) {
 		{"dog\n", "a.txt", "0 0.5 0.5 1 1\n", Limits{}, whole, nil, ""},
 		{"cat\r\ndog\r\n", "a.txt", "1 0.5 .5 1e0 1.0\r\n", Limits{}, whole, nil, ""},
 		{"dog", "a.txt", "0\t0.5 0.5 1  1 1", Limits{}, whole, nil, ""},
+		{"\ufeffdog\r\n", "a.txt", "0 0.5 0.5 1 1\r\n", Limits{}, whole, nil, ""},
 		{"dog\n", "a.txt", "0 0.9 0.5 1 1 1", Limits{}, []detect.Detection{{Query: "dog", Box: box.Box{X0: 40, X1: 100, Y1: 50}, Score: 1}}, nil, ""},
 		{"dog\n", "notes.md", "hello", Limits{}, nil, nil, ""},
 		{"dog\n", "a.txt", "", Limits{}, nil, nil, ""},

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"errors"
+	"image"
+	"image/png"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestOutThatCannotBeWritten has folders in which nothing can be made, not even by root: it is found before a model is
+// loaded, and named.
+func TestOutThatCannotBeWritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	places := []string{file, filepath.Join(file, "below"), "/proc", "/proc/none"}
+	if os.Geteuid() != 0 { // whom permissions don't bind
+		locked := t.TempDir()
+		if err := os.Chmod(locked, 0o555); err != nil {
+			t.Fatal(err)
+		}
+		places = append(places, locked, filepath.Join(locked, "below"))
+	}
+	for _, out := range places {
+		for _, format := range formatNames {
+			code, stdout, stderr := clipdet(t, "detect", "-q", "dog", "--models", "none", "--format", format, "-o", out, filepath.Join(formats, "420.jpg"))
+			if code != exitUsage || stdout != "" || !strings.Contains(stderr, "--out: ") || !strings.Contains(stderr, strings.TrimSuffix(out, "/below")) {
+				t.Errorf("-o %s, %s: exit code %d, want %d; stdout is %q, stderr %q", out, format, code, exitUsage, stdout, stderr)
+			}
+		}
+		code, stdout, stderr := clipdet(t, "calibrate", "-q", "dog", "--models", "none", "-o", filepath.Join(out, "a.json"), filepath.Join(formats, "420.jpg"))
+		if code != exitUsage || stdout != "" || !strings.Contains(stderr, "--out") || !strings.Contains(stderr, out) {
+			t.Errorf("calibrate -o %s/a.json: exit code %d, want %d; stdout is %q, stderr %q", out, code, exitUsage, stdout, stderr)
+		}
+	}
+}
+
+// TestResultsThatGetNoName has a folder in the place of the results. It says so beside what else failed, and leaves nothing.
+func TestResultsThatGetNoName(t *testing.T) {
+	for _, inputs := range [][]string{{"420.jpg"}, {"420.jpg", "none.jpg"}} {
+		out := t.TempDir()
+		if err := os.Mkdir(filepath.Join(out, "detections.jsonl"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "--format", "jsonl", "-o", out}
+		for _, name := range inputs {
+			args = append(args, filepath.Join(formats, name))
+		}
+		code, stdout, stderr := clipdet(t, args...)
+		if code != exitInputs || !strings.Contains(stderr, "write the results: rename ") || strings.Contains(stderr, "--help") {
+			t.Errorf("%q: exit code %d, want %d; stderr is %q", inputs, code, exitInputs, stderr)
+		}
+		if strings.Count(stdout, "\n") != len(inputs) {
+			t.Errorf("%q: stdout is %q, want a line for each", inputs, stdout)
+		}
+		if left, err := os.ReadDir(out); err != nil || len(left) != 1 {
+			t.Errorf("%q: --out holds %v, want nothing more than before (%v)", inputs, left, err)
+		}
+	}
+}
+
+// TestReaderThatGoesAway closes the pipe that stdout is, which ends a program that isn't prepared for the signal.
+func TestReaderThatGoesAway(t *testing.T) {
+	out := t.TempDir()
+	child := exec.Command(os.Args[0], "detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "-o", out, formats)
+	child.Env = append(os.Environ(), asCommand+"=1")
+	var stderr strings.Builder
+	child.Stderr = &stderr
+	stdout, err := child.StdoutPipe()
+	if err == nil {
+		err = child.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = stdout.Close() // Wait says what is wrong with the child
+	if _ = child.Wait(); child.ProcessState.ExitCode() != exitInputs || !strings.Contains(stderr.String(), "broken pipe") {
+		t.Errorf("%v, want exit code %d; stderr is %q", child.ProcessState, exitInputs, &stderr)
+	}
+	if left, err := os.ReadDir(out); err != nil || len(left) > 0 {
+		t.Errorf("%v is left in --out, want nothing (%v)", left, err)
+	}
+}
+
+// breaking is a stdout that takes one write.
+type breaking struct{ writes int }
+
+func (b *breaking) Write(data []byte) (int, error) {
+	if b.writes++; b.writes > 1 {
+		return 0, errors.New("broken")
+	}
+	return len(data), nil
+}
+
+// TestNoHalfPictures ends while a large picture is being drawn.
+func TestNoHalfPictures(t *testing.T) {
+	dir := t.TempDir()
+	large, err := os.Create(filepath.Join(dir, "large.png"))
+	if err == nil {
+		err = errors.Join(png.Encode(large, image.NewGray(image.Rect(0, 0, 3000, 3000))), large.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "out")
+	var stderr strings.Builder
+	code := run(t.Context(), []string{"detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "--format", "jsonl", "--pictures", "-o", out,
+		large.Name(), filepath.Join(formats, "420.jpg")}, new(breaking), &stderr)
+	if code != exitInputs || !strings.Contains(stderr.String(), "broken") {
+		t.Errorf("exit code %d, want %d; stderr is %q", code, exitInputs, &stderr)
+	}
+	left, err := filepath.Glob(filepath.Join(out, "*"))
+	if drawn, _ := filepath.Glob(filepath.Join(out, "large.*.png")); err != nil || len(left) != 3 || len(drawn) != 3 {
+		t.Errorf("--out holds %q (%v), want the three pictures of the first", left, err)
+	}
+}
+
+// TestPicturesThatGetNoName has a line of its own for each on stderr.
+func TestPicturesThatGetNoName(t *testing.T) {
+	out := t.TempDir()
+	for _, name := range []string{"420.original.png", "420.proposals.png"} {
+		if err := os.Mkdir(filepath.Join(out, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, stdout, stderr := clipdet(t, "detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "--pictures", "-o", out, filepath.Join(formats, "420.jpg"))
+	if code != exitInputs || strings.Count(stderr, "clipdet: draw pictures: rename ") != 2 || strings.Count(stderr, "\n") != 2 {
+		t.Errorf("exit code %d, want %d and two lines; stderr is %q", code, exitInputs, stderr)
+	}
+	if written, err := os.ReadFile(filepath.Join(out, "detections.json")); err != nil || string(written) != stdout {
+		t.Errorf("detections.json does not hold what stdout has (%v)", err)
+	}
+}
+
+// TestRecordsOnAFullDisk starts records where not even their first line fits: that is no wrong usage, and later it goes on.
+func TestRecordsOnAFullDisk(t *testing.T) {
+	toy(t, 1)
+	args := tinyEval("--records", "r.jsonl")
+	child := exec.Command("sh", append([]string{"-c", `ulimit -f 0 && exec "$0" "$@"`, os.Args[0]}, args...)...)
+	child.Env = append(os.Environ(), asCommand+"=1")
+	said, _ := child.CombinedOutput() // what it ends with is below
+	if code := child.ProcessState.ExitCode(); code != exitInputs || !strings.HasPrefix(string(said), "clipdet: --records: write r.jsonl: ") {
+		t.Errorf("exit code %d, want %d; it says %q", code, exitInputs, said)
+	}
+	evaluates(t, args...)
+}
+
+// TestLockOnAFullDisk holds that the earlier lock stays as it was.
+func TestLockOnAFullDisk(t *testing.T) {
+	lock := filepath.Join(t.TempDir(), "lock.json")
+	evaluates(t, "models", "lock", tinyModels, "--out", lock)
+	before := read(t, lock)
+	child := exec.Command("sh", "-c", `ulimit -f 0 && exec "$0" "$@"`, os.Args[0], "models", "lock", tinyModels, "--out", lock)
+	child.Env = append(os.Environ(), asCommand+"=1")
+	said, _ := child.CombinedOutput() // what it ends with is below
+	if code := child.ProcessState.ExitCode(); code != exitInputs || !strings.HasPrefix(string(said), "clipdet: write the lock: "+lock) {
+		t.Errorf("exit code %d, want %d; it says %q", code, exitInputs, said)
+	}
+	if left, err := os.ReadDir(filepath.Dir(lock)); read(t, lock) != before || err != nil || len(left) != 1 {
+		t.Errorf("the lock was changed, or beside it are others: %v (%v)", left, err)
+	}
+}
+
+// TestInputsAreNotDrawnOver gives pictures whose names are those of another's drawings, in the folder of --out.
+func TestInputsAreNotDrawnOver(t *testing.T) {
+	models, err := filepath.Abs(tinyModels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(filepath.Join(formats, "420.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree(t, "in/", "elsewhere/")
+	for _, path := range []string{"in/a.jpg", "in/a.proposals.png", "elsewhere/b.png"} {
+		if err := os.WriteFile(path, whole, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("in", "link"); err != nil {
+		t.Fatal(err)
+	}
+	detect := []string{"detect", "-q", "dog", "--models", models, "--proposals", "5", "--pictures", "-o"}
+	for _, args := range [][]string{{"in", "in"}, {"link", "in"}, {"in", "link/a.jpg", "in/a.proposals.png"}, {"in", "elsewhere/b.png", "in"}} {
+		code, stdout, stderr := clipdet(t, append(detect, args...)...)
+		if code != exitUsage || stdout != "" || !strings.Contains(stderr, "a.proposals.png") {
+			t.Errorf("-o %q: exit code %d, want %d; stdout is %q, stderr %q", args, code, exitUsage, stdout, stderr)
+		}
+	}
+	if read(t, "in/a.proposals.png") != string(whole) {
+		t.Error("the input was drawn over")
+	}
+	if code, _, stderr := clipdet(t, append(detect, "in", "in/a.jpg", "elsewhere")...); code != exitDone {
+		t.Errorf("where no input is in the way: exit code %d, stderr %q", code, stderr)
+	}
+}
+
+// TestOutputsThatWouldBeLost names one file twice.
+func TestOutputsThatWouldBeLost(t *testing.T) {
+	toy(t, 2)
+	evaluates(t, tinyEval("--records", "r.jsonl")...)
+	if err := errors.Join(os.WriteFile("p.txt", []byte("dog=a dog"), 0o644), os.Symlink(".", "link")); err != nil {
+		t.Fatal(err)
+	}
+	merge := []string{"eval", "merge", "--annotations", "instances.json"}
+	for _, test := range []struct {
+		args []string
+		says string
+	}{
+		{tinyEval("--json", "instances.json"), "--json instances.json: --annotations"},
+		{tinyEval("--results", "link/instances.json"), "--results link/instances.json: --annotations"},
+		{tinyEval("--json", "new.json", "--results", "./new.json"), "--results ./new.json: --json"},
+		{tinyEval("--json", "r.jsonl", "--records", "r.jsonl"), "--json r.jsonl: --records"},
+		{tinyEval("--json", "a.json", "--results", "a.records.jsonl"), "--results a.records.jsonl: --records"},
+		{tinyEval("--json", "p.txt", "--phrasings", "p.txt"), "--json p.txt: --phrasings"},
+		{append(merge, "--json", "r.jsonl", "r.jsonl"), "--json r.jsonl: the records"},
+		{append(merge, "--results", "instances.json", "r.jsonl"), "--results instances.json: --annotations"},
+		{[]string{"bench", "--json", "new.svg", "--plot", "new.svg"}, "--plot new.svg: --json"},
+		{[]string{"calibrate", "-q", "dog", "--models", tinyPath, "--annotations", "instances.json", "--out", "instances.json", "pictures"}, "--out instances.json: --annotations"},
+	} {
+		before := []string{read(t, "instances.json"), read(t, "r.jsonl"), read(t, "p.txt")}
+		code, stdout, stderr := clipdet(t, test.args...)
+		if code != exitUsage || stdout != "" || !strings.Contains(stderr, test.says) {
+			t.Errorf("%q: exit code %d, want %d; stderr is %q, want %q", test.args, code, exitUsage, stderr, test.says)
+		}
+		if after := []string{read(t, "instances.json"), read(t, "r.jsonl"), read(t, "p.txt")}; !slices.Equal(after, before) {
+			t.Fatalf("%q: an input was changed", test.args)
+		}
+	}
+}
+
+func TestWriteFileThatFails(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.json")
+	if err := os.WriteFile(path, []byte("before"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err := writeFile(path, func(w io.Writer) error {
+		_, err := io.WriteString(w, "half")
+		return errors.Join(err, errors.New("no number"))
+	})
+	if after, _ := os.ReadFile(path); err == nil || string(after) != "before" {
+		t.Errorf("error %v and %q, want one and the file as it was", err, after)
+	}
+}
