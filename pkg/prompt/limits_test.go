@@ -3,6 +3,7 @@ package prompt
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,7 @@ func TestTemplatesAreBounded(t *testing.T) {
 		{"a {}\nb {}\n", Limits{Phrases: 1}, ErrLimit},
 		{"a {}\nb {}\n", Limits{FileBytes: 10}, nil},
 		{"a {}\nb {}\n", Limits{FileBytes: 9}, ErrLimit},
+		{"a {}\nb {}\n", Limits{FileBytes: math.MaxInt64}, nil},
 		{"{}" + strings.Repeat("a", 4094), Limits{}, nil},
 		{"{}" + strings.Repeat("a", 4095), Limits{}, ErrTooLong},
 		{"{}" + strings.Repeat("a", 1<<17), Limits{}, ErrTooLong},
