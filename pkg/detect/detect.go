@@ -64,6 +64,7 @@ import (
 	"fmt"
 	"image"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/clip"
@@ -110,7 +111,11 @@ const (
 	DefaultPictures = 4
 )
 
-// Options say how to open a Detector. Only Models is needed.
+// maxAtOnce is far more pictures or threads than help. libgomp ends the process where the system has no thread left for
+// it, and a stream's look-ahead has room for as many pictures.
+const maxAtOnce = 1024
+
+// Options say how to open a Detector. Only Models is needed. The slices stay the caller's.
 type Options struct {
 	// Models are the three archives: builtin.Models(), model.Dir(path) or model.Locked(lock, path).
 	Models model.Set
@@ -151,7 +156,7 @@ type Options struct {
 	// Pictures is how many pictures of a stream go together in DetectAll, those of one
 	// size as one batch of the proposal network, and their crops in common batches: each
 	// result then waits for that many. 0 is 1 on a CPU, where more gain nothing and may
-	// change the proposals' last digits, and DefaultPictures on a GPU.
+	// change the proposals' last digits, and DefaultPictures on a GPU. 1,024 are the most.
 	Pictures int
 	// TextCache is a directory, made where it is missing, in which the embeddings of
 	// phrases are kept, so that a later run with the same model and phrases needn't
@@ -161,7 +166,7 @@ type Options struct {
 	// encode are done, from the engine's thread: it must return soon, and not call d. A
 	// panic in it is the ErrPanic of that call of Queries.
 	Progress func(done, phrases int)
-	// Threads is the number of CPU threads of one operation; 0 is GOMAXPROCS. They
+	// Threads is the number of CPU threads of one operation, at most 1,024; 0 is GOMAXPROCS. They
 	// wait for each other by spinning, which is very slow where other programs keep
 	// the processors busy: then start your program with GOMP_SPINCOUNT=10000 in its
 	// environment, which libgomp reads when it is loaded, or use one thread.
@@ -180,11 +185,18 @@ func (o Options) withDefaults(device torch.Device) (Options, error) {
 			return o, fmt.Errorf("detect: %w: %s is %d; it must be positive, or 0 for the default", ErrOption, name, value)
 		}
 	}
+	for name, value := range map[string]int{"Pictures": o.Pictures, "Threads": o.Threads} {
+		if value > maxAtOnce {
+			return o, fmt.Errorf("detect: %w: %s is %d; %d are the most", ErrOption, name, value, maxAtOnce)
+		}
+	}
 	for _, crop := range o.Crops {
 		if err := crop.Check(); err != nil {
 			return o, fmt.Errorf("detect: %w", err)
 		}
 	}
+	// Whoever goes on to use the slices doesn't change the answers.
+	o.Crops, o.Templates, o.Background = slices.Clone(o.Crops), slices.Clone(o.Templates), slices.Clone(o.Background)
 	if len(o.Crops) == 0 {
 		o.Crops = []pixels.Crop{{}}
 	}
