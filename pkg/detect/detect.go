@@ -85,8 +85,8 @@ var (
 	// ErrOutOfMemory says that the host's or the device's memory didn't suffice.
 	ErrOutOfMemory = torch.ErrOutOfMemory
 	// ErrPanic says that code of the caller's panicked while this package ran it: an
-	// image's methods, the stream of DetectAll, or Options.Progress. It is always a
-	// PanicError, which has the stack.
+	// image's methods, the stream of DetectAll, Options.Progress, or Options.Logger in
+	// DetectAll. It is always a PanicError, which has the stack.
 	ErrPanic = torch.ErrPanic
 	// ErrOption says that an option or parameter is out of range.
 	ErrOption = errors.New("unusable option")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"log/slog"
 	"math"
 	"reflect"
 	"runtime"
@@ -422,6 +423,53 @@ func TestDetectAllOfAStreamThatPanics(t *testing.T) {
 				t.Errorf("no stream: got %v, want ErrPanic", err)
 			}
 		}
+	}
+}
+
+// ending is a log handler that ends the goroutine that logs.
+type ending struct {
+	slog.Handler
+	end func()
+}
+
+func (e ending) Enabled(context.Context, slog.Level) bool { return true }
+
+func (e ending) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "regions found" {
+		e.end()
+	}
+	return nil
+}
+
+// TestDetectAllWithALoggerThatPanics holds that code of the caller's on DetectAll's own goroutine can't end the process.
+func TestDetectAllWithALoggerThatPanics(t *testing.T) {
+	for name, end := range map[string]func(){"panic": panics, "runtime.Goexit": runtime.Goexit} {
+		d := open(t, Options{Logger: slog.New(ending{slog.DiscardHandler, end})})
+		q := queries(t, d, "dog")
+		before, yields := torch.Live(), 0
+		for _, err := range d.DetectAll(t.Context(), stream(scene(1, 40, 30), nil, scene(2, 40, 30)), q, Params{}) {
+			if yields++; !errors.Is(err, ErrPanic) {
+				t.Errorf("%s: got %v, want ErrPanic", name, err)
+			}
+		}
+		if n := torch.Live() - before; yields != 1 || n != 0 {
+			t.Errorf("%s: %d yields, and %d tensors are left; want 1 and none", name, yields, n)
+		}
+	}
+}
+
+// TestDetectAllHasItsOwnThresholds changes the caller's while the stream runs.
+func TestDetectAllHasItsOwnThresholds(t *testing.T) {
+	d := open(t, Options{Proposals: 10})
+	q := queries(t, d, "dog")
+	params := Params{Thresholds: map[string]float32{"dog": 2}} // above all scores
+	results := d.DetectAll(t.Context(), stream(scene(1, 40, 30), nil, scene(2, 40, 30), scene(3, 40, 30)), q, params)
+	params.Thresholds["dog"] = 0
+	for got, err := range results {
+		if err != nil || len(got.Detections) > 0 || got.Presence[0].Threshold != 2 {
+			t.Errorf("got %+v, %v, want the threshold that DetectAll was given", got, err)
+		}
+		params.Thresholds["cat"] = 0.5
 	}
 }
 

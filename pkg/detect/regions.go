@@ -104,14 +104,19 @@ func (d *Detector) regions(ctx context.Context, pictures []*pixels.RGB, propose 
 	for i, picture := range pictures {
 		all[i] = &Regions{detector: d, width: picture.Width, height: picture.Height}
 	}
-	err := d.do(ctx, func(s *torch.Scope) error { return d.find(s, pictures, all, propose) })
-	if err != nil {
-		for _, r := range all {
-			r.Close() // what was kept before it failed
+	whole := false
+	defer func() {
+		if !whole { // it failed, or the logger panicked
+			for _, r := range all {
+				r.Close()
+			}
 		}
+	}()
+	if err := d.do(ctx, func(s *torch.Scope) error { return d.find(s, pictures, all, propose) }); err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
 	d.found(ctx, all)
+	whole = true
 	return all, nil
 }
 
