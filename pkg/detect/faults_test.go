@@ -133,6 +133,7 @@ func (b *rig) faults() []fault {
 		{"not even one phrase has memory", ask(wordy(noMemory)), ErrOutOfMemory, "memory", kindOutOfMemory},
 		{"phrases of another type", ask(wordy(otherType)), clip.ErrOutput, "float32", kindOutput},
 		{"phrases of another width", ask(wordy(otherWidth)), clip.ErrOutput, "[16,32]", kindOutput},
+		{"phrases that are no numbers", ask(wordy(noNumber)), ErrOutput, "not of numbers", kindOutput},
 		{"too long a phrase", ask(Query{Name: "x", Phrases: []string{strings.Repeat("dog ", 100)}}), prompt.ErrTooLong, "", kindOther},
 		{"no queries", ask(), ErrQuery, "", kindOther},
 		{"closed queries", find(img, b.closed, Params{}), ErrClosed, "", kindClosed},
@@ -228,6 +229,38 @@ func TestEveryFailureIsItsCallers(t *testing.T) {
 	}
 	if got := d.Stats(); got.Halved <= counted.Halved || got.Queue != 0 || got.Pictures <= counted.Pictures {
 		t.Errorf("got %+v, want batches halved, pictures, and an empty queue", got)
+	}
+}
+
+// TestNoCosineIsInfinite holds that an embedding with one number that is none, or infinite, is an error by every rank,
+// and where few boxes are asked for.
+func TestNoCosineIsInfinite(t *testing.T) {
+	d := open(t, Options{})
+	q := queries(t, d, "dog", "cat")
+	for _, bad := range []float64{math.Inf(1), math.Inf(-1), math.NaN()} {
+		r, err := d.RegionsAt(t.Context(), scene(1, 60, 40), []box.Box{{X1: 9, Y1: 9}, {X1: 30, Y1: 20}, {X1: 9, Y1: 20}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sound := r.embeddings
+		defer sound.Drop()
+		err = d.engine.Do(t.Context(), func(s *torch.Scope) error {
+			values := torch.Download[float32](s, s.Use(sound))
+			values[len(values)/2] = float32(bad)
+			r.embeddings = s.Keep(torch.Upload(s, values, 3, int64(len(values)/3)))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		for _, rank := range Ranks() {
+			for _, params := range []Params{{Rank: rank}, {Rank: rank, NMS: 1, TopK: 1}, {Rank: rank, Threshold: 0.9}} {
+				if got, err := r.Match(t.Context(), q, params); !errors.Is(err, ErrOutput) {
+					t.Errorf("%v by %s: got %+v, %v, want ErrOutput", bad, rank, got, err)
+				}
+			}
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -43,18 +42,16 @@ func (r *Regions) match(ctx context.Context, queries *Queries, params Params) (*
 	}
 	var top ranking
 	err = r.detector.do(ctx, func(s *torch.Scope) error {
-		top = r.rank(s, queries, params, &result.Timings)
-		return nil
+		top, err = r.rank(s, queries, params, &result.Timings)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("detect: match: %w", err)
 	}
 	since := time.Now()
 	lists := make([][]candidate, len(queries.names))
-	for q, name := range queries.names {
-		if lists[q], err = top.candidates(q, thresholds[q]); err != nil {
-			return nil, fmt.Errorf("detect: match %q: %w", name, err)
-		}
+	for q := range queries.names {
+		lists[q] = top.candidates(q, thresholds[q])
 		result.Presence[q].Score = top.score[q*top.m]
 	}
 	kept := r.suppress(lists, thresholds, params)
@@ -93,7 +90,7 @@ const phraseElements = 16 << 20
 //
 // Shape letters: K boxes, Q queries, G background phrasings, T phrasings of a query,
 // D the width of an embedding, M candidates.
-func (r *Regions) rank(s *torch.Scope, queries *Queries, params Params, timings *Timings) ranking {
+func (r *Regions) rank(s *torch.Scope, queries *Queries, params Params, timings *Timings) (ranking, error) {
 	since := time.Now()
 	boxes := s.Use(r.embeddings)      // [K,D]
 	classes := s.Use(queries.classes) // [Q+G,D]
@@ -128,7 +125,9 @@ func (r *Regions) rank(s *torch.Scope, queries *Queries, params Params, timings 
 	_, runners := s.TopK(cosine, min(q, 2), 1) // [K,2]
 	phrase := r.nearestPhrases(s, boxes, s.Use(queries.each))
 
-	parts := []torch.Tensor{best, index, of(cosine), of(probability), of(phrase), runners}
+	// The sum is a number only where all cosines are, the background's too. Of numbers all else is made of numbers.
+	sum := s.Sum(s.Sum(all, 1), 0)
+	parts := []torch.Tensor{sum, best, index, of(cosine), of(probability), of(phrase), runners}
 	for i, part := range parts {
 		parts[i] = s.Reshape(s.To(part, torch.Float32), -1)
 	}
@@ -136,18 +135,21 @@ func (r *Regions) rank(s *torch.Scope, queries *Queries, params Params, timings 
 	since = r.detector.lap(s, since, &timings.Rank)
 	values := torch.Download[float32](s, joined)
 	r.detector.lap(s, since, &timings.Download)
-	if s.Err() != nil {
-		return ranking{}
+	if err := s.Err(); err != nil {
+		return ranking{}, err
 	}
 	next := func(n int64) (part []float32) {
 		part, values = values[:n], values[n:]
 		return part
 	}
+	if sum := next(1)[0]; sum-sum != 0 {
+		return ranking{}, fmt.Errorf("%w: a cosine is not a number, or infinite; try models of dtype float32", ErrOutput)
+	}
 	return ranking{
 		m: int(m), perBox: int(min(q, 2)),
 		score: next(q * m), box: next(q * m), cosine: next(q * m), probability: next(q * m), phrase: next(q * m),
 		runners: next(k * min(q, 2)),
-	}
+	}, nil
 }
 
 // kept is the share that a query's own negative phrasings leave of its probability,
@@ -197,12 +199,9 @@ func (r *Regions) objectness() []float32 {
 }
 
 // candidates are the boxes of query number q that reach its threshold, best first.
-func (t ranking) candidates(q int, threshold float32) ([]candidate, error) {
+func (t ranking) candidates(q int, threshold float32) []candidate {
 	n := 0
 	for _, score := range t.score[q*t.m:][:t.m] {
-		if math.IsNaN(float64(score)) {
-			return nil, fmt.Errorf("%w: a score is not a number; try models of dtype float32", ErrOutput)
-		}
 		if threshold != 0 && score < threshold {
 			break
 		}
@@ -213,7 +212,7 @@ func (t ranking) candidates(q int, threshold float32) ([]candidate, error) {
 		at := q*t.m + i
 		found[i] = candidate{query: int32(q), proposal: int32(t.box[at]), at: int32(at), score: t.score[at]}
 	}
-	return found, nil
+	return found
 }
 
 // report is the detection of a candidate that stays.

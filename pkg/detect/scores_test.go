@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"strings"
 	"testing"
 
 	"github.com/clipdet/clipdet/pkg/box"
@@ -238,6 +239,30 @@ func TestExampleErrors(t *testing.T) {
 		q, err := d.Queries(t.Context(), test.query)
 		if err == nil || test.want != nil && !errors.Is(err, test.want) || q != nil {
 			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
+		}
+	}
+}
+
+// TestQueriesWithoutADirection subtracts the only template from a text that is no more than that.
+func TestQueriesWithoutADirection(t *testing.T) {
+	const empty = "a photo of ."
+	for _, test := range []struct {
+		name       string
+		background []string
+		query      Query
+		says       string
+	}{
+		{"a phrase", []string{"a wall"}, Query{Name: "x", Phrases: []string{empty}}, `"x"`},
+		{"a negative phrase", []string{"a wall"}, Query{Name: "x", Negatives: []string{"a cat", empty}}, `negative phrase of "x"`},
+		{"the background", []string{"a wall", empty}, Query{Name: "x"}, "phrase 2 of the background"},
+	} {
+		d := open(t, Options{SubtractEmpty: true, Templates: []string{"a photo of {}."}, Background: test.background})
+		q, err := d.Queries(t.Context(), Query{Name: "dog", Negatives: []string{"a wolf"}}, test.query)
+		if !errors.Is(err, ErrQuery) || !strings.Contains(err.Error(), test.says) || q != nil {
+			t.Errorf("%s: got %v, want ErrQuery that says %s", test.name, err, test.says)
+		}
+		if len(test.background) == 1 {
+			queries(t, d, "dog", "cat")
 		}
 	}
 }
