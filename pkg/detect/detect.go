@@ -94,7 +94,8 @@ var (
 	// another detector.
 	ErrQuery = errors.New("unusable queries")
 	// ErrLimit says that there are more queries, phrases or detections than the limits
-	// allow: Options.Limits and Params.MaxDetections.
+	// allow, Options.Limits and Params.MaxDetections; more than 8,192 boxes of a picture;
+	// or more than 67,108,864 boxes times queries.
 	ErrLimit = prompt.ErrLimit
 	// ErrOutput says that a model gave something that is no number.
 	ErrOutput = errors.New("unusable output of a model")
@@ -127,6 +128,7 @@ type Options struct {
 	// Scores in bfloat16 differ in the third digit.
 	DType string
 	// Proposals is the largest number of candidate boxes of a picture; 0 is DefaultProposals.
+	// Where there are more than 8,192, that is ErrLimit.
 	Proposals int
 	// Crops say what CLIP sees of each box, one view each. The embeddings of several
 	// views are averaged, and the mean is scaled to unit length again. nil is one zero

@@ -54,10 +54,9 @@ func (r *Regions) match(ctx context.Context, queries *Queries, params Params) (*
 		lists[q] = top.candidates(q, thresholds[q])
 		result.Presence[q].Score = top.score[q*top.m]
 	}
-	kept := r.suppress(lists, thresholds, params)
-	if len(kept) > params.MaxDetections {
-		return nil, fmt.Errorf("detect: match: %w: %d detections, and %d are taken; raise the threshold, lower top-k, or raise the limit",
-			ErrLimit, len(kept), params.MaxDetections)
+	kept, err := r.suppress(ctx, lists, thresholds, params)
+	if err != nil {
+		return nil, fmt.Errorf("detect: match: %w", err)
 	}
 	for _, c := range kept {
 		result.Presence[c.query].Present = true
