@@ -154,18 +154,29 @@ func (r *Regions) rank(s *torch.Scope, queries *Queries, params Params, timings 
 // kept is the share that a query's own negative phrasings leave of its probability,
 // exp(c) / (exp(c) + Σ exp(n)), where c is the logarithm of the sum of exp over all
 // classes, whose cosines are given [K,Q+G], and n are the negatives' logits: [K,Q]. So
-// the product with the softmax over the classes is the one over both.
+// the product with the softmax over the classes is the one over both. It works through
+// the queries in parts, since [K,Q,N] may be large.
 func (q *Queries) kept(s *torch.Scope, boxes, cosines torch.Tensor, logitScale float64) torch.Tensor {
 	negatives := s.Use(q.negatives) // [Q,N,D]
 	shape := s.Shape(negatives)
+	all := s.Reshape(s.LogSumExp(s.Scale(cosines, logitScale), 1), -1, 1, 1) // [K,1,1]
 	if s.Err() != nil {
 		return torch.Tensor{}
 	}
-	n, d := shape[1], shape[2]
-	logits := s.Scale(s.Matmul(boxes, s.Permute(s.Reshape(negatives, -1, d), 1, 0)), logitScale)            // [K,Q*N]
-	logits = s.Add(s.Reshape(logits, -1, shape[0], n), torch.Upload(s, q.absent, shape[0], n))              // [K,Q,N]
-	classes := s.Expand(s.Reshape(s.LogSumExp(s.Scale(cosines, logitScale), 1), -1, 1, 1), -1, shape[0], 1) // [K,Q,1]
-	return s.Reshape(s.Slice(s.Softmax(s.Cat(2, classes, logits), 2), 2, 0, 1), -1, shape[0])               // [K,Q]
+	k, n, d := s.Shape(all)[0], shape[1], shape[2]
+	step := max(1, phraseElements/(k*(n+1)))
+	var parts []torch.Tensor
+	for low := int64(0); low < shape[0]; low += step {
+		parts = append(parts, s.Within(func() torch.Tensor {
+			high := min(low+step, shape[0])
+			some := s.Permute(s.Reshape(s.Slice(negatives, 0, low, high), -1, d), 1, 0)      // [D,q*N]
+			logits := s.Reshape(s.Scale(s.Matmul(boxes, some), logitScale), -1, high-low, n) // [K,q,N]
+			logits = s.Add(logits, torch.Upload(s, q.absent[low*n:high*n], high-low, n))     // [K,q,N]
+			softmax := s.Softmax(s.Cat(2, s.Expand(all, -1, high-low, 1), logits), 2)        // [K,q,1+N]
+			return s.Contiguous(s.Reshape(s.Slice(softmax, 2, 0, 1), -1, high-low))          // a copy, which lets go of the rest
+		}))
+	}
+	return s.Cat(1, parts...)
 }
 
 // nearestPhrases gives, for each box and query, which of the query's phrasings has

@@ -6,6 +6,7 @@ import (
 	"image"
 	"maps"
 	"math"
+	"os"
 	"slices"
 	"sort"
 	"strings"
@@ -241,6 +242,61 @@ func TestExampleErrors(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
 		}
 	}
+}
+
+// TestManyNegativesTakeLittleMemory has as many as the limits allow: [K,Q,N] takes 300 MB, each time that it is there. The
+// queries differ by their first negative alone, of which there are 7.
+func TestManyNegativesTakeLittleMemory(t *testing.T) {
+	d := open(t, Options{})
+	list, boxes := make([]Query, 250), make([]box.Box, 300)
+	for i := range list {
+		negatives := slices.Repeat([]string{"a cat"}, 999)
+		negatives[0] = fmt.Sprint("number ", i%7)
+		list[i] = Query{Name: fmt.Sprint(i), Phrases: []string{"a dog"}, Negatives: negatives}
+	}
+	for i := range boxes {
+		boxes[i] = box.Box{X1: float32(1 + i%5), Y1: 9}
+	}
+	q, err := d.Queries(t.Context(), list...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	regions, err := d.RegionsAt(t.Context(), scene(1, 60, 40), boxes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer regions.Close()
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil { // the peak is that from now on
+		t.Fatal(err)
+	}
+	before := peak(t)
+	got, err := regions.Match(t.Context(), q, Params{Rank: RankProbability, TopK: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if grown := peak(t) - before; grown > 800_000 {
+		t.Errorf("matching took %d KB, want far less than 1,500,000", grown)
+	}
+	for i, p := range got.Presence {
+		if want := got.Presence[i%7].Score; math.Abs(float64(p.Score-want)) > 1e-6*float64(want) || i > 0 && i < 7 && p.Score == got.Presence[0].Score {
+			t.Errorf("query %d has the score %v, and %d with the same negatives %v", i, p.Score, i%7, want)
+		}
+	}
+}
+
+// peak is the most memory that the process had resident, in KB.
+func peak(t *testing.T) (kb int) {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	if _, err := fmt.Sscan(rest, &kb); err != nil {
+		t.Fatal(err)
+	}
+	return kb
 }
 
 // TestQueriesWithoutADirection subtracts the only template from a text that is no more than that.
