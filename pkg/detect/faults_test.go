@@ -421,6 +421,19 @@ func TestEndOfTheContextAtEachStage(t *testing.T) {
 	}
 }
 
+// TestQueriesEndBeforeTheEngine holds that tokenising many queries ends with the context: the engine, which is closed,
+// would say ErrClosed.
+func TestQueriesEndBeforeTheEngine(t *testing.T) {
+	d := open(t, Options{})
+	d.Close()
+	asked := []Query{{Name: "dog"}, {Name: "cat"}, {Name: "cup"}}
+	for n := range int64(len(asked)) {
+		if _, err := d.Queries(endAfter(n), asked...); !errors.Is(err, context.Canceled) {
+			t.Errorf("ended after %d of %d queries: got %v, want Canceled", n, len(asked), err)
+		}
+	}
+}
+
 func TestDetectAllOfAStreamThatPanics(t *testing.T) {
 	for _, pictures := range []int{1, 3} {
 		d := open(t, Options{Pictures: pictures})

@@ -66,6 +66,9 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, e
 	var examples []picturedExample
 	named := make(map[string]bool)
 	for _, query := range queries {
+		if ctx.Err() != nil { // texts from strangers may be many and long
+			return nil, fmt.Errorf("detect: queries: %w", context.Cause(ctx))
+		}
 		if named[query.Name] {
 			return nil, fmt.Errorf("detect: %w: two are named %q; give all phrases to one", ErrQuery, query.Name)
 		}
