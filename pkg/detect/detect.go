@@ -306,7 +306,7 @@ type Info struct {
 	RPN, Image, Text model.File
 }
 
-// Info says what d runs on.
+// Info says what d runs on. The slices in the manifests are d's own and must not be changed.
 func (d *Detector) Info() Info {
 	return Info{Device: d.engine.Device().String(), RPN: d.files.RPN, Image: d.files.Image, Text: d.files.Text}
 }

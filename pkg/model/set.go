@@ -221,7 +221,8 @@ func (s Set) Resolve(dtype string, prefer ...string) (Files, error) {
 	return Files{RPN: files[0], Image: files[1], Text: files[2]}, nil
 }
 
-// File returns the archive of one name, as [Set.List] gives it, ready to be loaded. Errors are those of Resolve.
+// File returns the archive of one name, as [Set.List] gives it. Errors are those of Resolve, but an archive of [Dir] isn't
+// read whole: ask [Check] before it is loaded, as detect.Verify does.
 func (s Set) File(name string) (File, error) {
 	entries, err := s.List()
 	if err != nil {
