@@ -70,7 +70,8 @@ func (r *Regions) suppress(ctx context.Context, lists [][]candidate, thresholds 
 			kept = append(kept, survivor{c, boxes[c.proposal]})
 		}
 		if len(kept) > params.MaxDetections {
-			return nil, fmt.Errorf("%w: more than %d detections; raise the threshold, lower top-k, or raise the limit", ErrLimit, params.MaxDetections)
+			return nil, fmt.Errorf("%w: %d detections or more, and %d are taken; raise the threshold, lower top-k, or raise the limit",
+				ErrLimit, len(kept), params.MaxDetections)
 		}
 	}
 	if params.BoxVoting > 0 {
