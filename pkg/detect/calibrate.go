@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/clipdet/clipdet/pkg/calibration"
 	"github.com/clipdet/clipdet/pkg/pixels"
@@ -29,6 +30,9 @@ func (d *Detector) Scoring(queries *Queries, params Params) (calibration.Scoring
 		Background:    append([]string{}, d.options.Background...),
 		SubtractEmpty: d.options.SubtractEmpty,
 		Queries:       append([]calibration.Query{}, queries.entries...),
+	}
+	for i, q := range s.Queries {
+		s.Queries[i].Parts = slices.Clone(q.Parts)
 	}
 	for _, crop := range d.options.Crops {
 		c := calibration.Crop{Mode: string(crop.Mode), Context: crop.Context}

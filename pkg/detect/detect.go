@@ -64,6 +64,7 @@ import (
 	"fmt"
 	"image"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/clip"
@@ -84,8 +85,8 @@ var (
 	// ErrOutOfMemory says that the host's or the device's memory didn't suffice.
 	ErrOutOfMemory = torch.ErrOutOfMemory
 	// ErrPanic says that code of the caller's panicked while this package ran it: an
-	// image's methods, the stream of DetectAll, or Options.Progress. It is always a
-	// PanicError, which has the stack.
+	// image's methods, the stream of DetectAll, Options.Progress, or Options.Logger in
+	// DetectAll. It is always a PanicError, which has the stack.
 	ErrPanic = torch.ErrPanic
 	// ErrOption says that an option or parameter is out of range.
 	ErrOption = errors.New("unusable option")
@@ -93,7 +94,8 @@ var (
 	// another detector.
 	ErrQuery = errors.New("unusable queries")
 	// ErrLimit says that there are more queries, phrases or detections than the limits
-	// allow: Options.Limits and Params.MaxDetections.
+	// allow, Options.Limits and Params.MaxDetections; more than 8,192 boxes of a picture;
+	// or more than 67,108,864 boxes times queries.
 	ErrLimit = prompt.ErrLimit
 	// ErrOutput says that a model gave something that is no number.
 	ErrOutput = errors.New("unusable output of a model")
@@ -110,7 +112,11 @@ const (
 	DefaultPictures = 4
 )
 
-// Options say how to open a Detector. Only Models is needed.
+// maxAtOnce is far more pictures or threads than help. libgomp ends the process where the system has no thread left for
+// it, and a stream's look-ahead has room for as many pictures.
+const maxAtOnce = 1024
+
+// Options say how to open a Detector. Only Models is needed. The slices stay the caller's.
 type Options struct {
 	// Models are the three archives: builtin.Models(), model.Dir(path) or model.Locked(lock, path).
 	Models model.Set
@@ -122,6 +128,7 @@ type Options struct {
 	// Scores in bfloat16 differ in the third digit.
 	DType string
 	// Proposals is the largest number of candidate boxes of a picture; 0 is DefaultProposals.
+	// Where there are more than 8,192, that is ErrLimit.
 	Proposals int
 	// Crops say what CLIP sees of each box, one view each. The embeddings of several
 	// views are averaged, and the mean is scaled to unit length again. nil is one zero
@@ -151,7 +158,7 @@ type Options struct {
 	// Pictures is how many pictures of a stream go together in DetectAll, those of one
 	// size as one batch of the proposal network, and their crops in common batches: each
 	// result then waits for that many. 0 is 1 on a CPU, where more gain nothing and may
-	// change the proposals' last digits, and DefaultPictures on a GPU.
+	// change the proposals' last digits, and DefaultPictures on a GPU. 1,024 are the most.
 	Pictures int
 	// TextCache is a directory, made where it is missing, in which the embeddings of
 	// phrases are kept, so that a later run with the same model and phrases needn't
@@ -161,7 +168,7 @@ type Options struct {
 	// encode are done, from the engine's thread: it must return soon, and not call d. A
 	// panic in it is the ErrPanic of that call of Queries.
 	Progress func(done, phrases int)
-	// Threads is the number of CPU threads of one operation; 0 is GOMAXPROCS. They
+	// Threads is the number of CPU threads of one operation, at most 1,024; 0 is GOMAXPROCS. They
 	// wait for each other by spinning, which is very slow where other programs keep
 	// the processors busy: then start your program with GOMP_SPINCOUNT=10000 in its
 	// environment, which libgomp reads when it is loaded, or use one thread.
@@ -180,11 +187,18 @@ func (o Options) withDefaults(device torch.Device) (Options, error) {
 			return o, fmt.Errorf("detect: %w: %s is %d; it must be positive, or 0 for the default", ErrOption, name, value)
 		}
 	}
+	for name, value := range map[string]int{"Pictures": o.Pictures, "Threads": o.Threads} {
+		if value > maxAtOnce {
+			return o, fmt.Errorf("detect: %w: %s is %d; %d are the most", ErrOption, name, value, maxAtOnce)
+		}
+	}
 	for _, crop := range o.Crops {
 		if err := crop.Check(); err != nil {
 			return o, fmt.Errorf("detect: %w", err)
 		}
 	}
+	// Whoever goes on to use the slices doesn't change the answers.
+	o.Crops, o.Templates, o.Background = slices.Clone(o.Crops), slices.Clone(o.Templates), slices.Clone(o.Background)
 	if len(o.Crops) == 0 {
 		o.Crops = []pixels.Crop{{}}
 	}
@@ -292,7 +306,7 @@ type Info struct {
 	RPN, Image, Text model.File
 }
 
-// Info says what d runs on.
+// Info says what d runs on. The slices in the manifests are d's own and must not be changed.
 func (d *Detector) Info() Info {
 	return Info{Device: d.engine.Device().String(), RPN: d.files.RPN, Image: d.files.Image, Text: d.files.Text}
 }

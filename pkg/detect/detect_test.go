@@ -275,6 +275,8 @@ func TestOpenErrors(t *testing.T) {
 		{"a dtype that isn't there", Options{Models: tiny(), DType: "float16"}, model.ErrMissing},
 		{"negative proposals", Options{Models: tiny(), Proposals: -1}, ErrOption},
 		{"negative batch", Options{Models: tiny(), Batch: -1}, ErrOption},
+		{"more threads than a machine has", Options{Models: tiny(), Threads: 1025}, ErrOption},
+		{"more pictures than there is memory", Options{Models: tiny(), Pictures: math.MaxInt}, ErrOption},
 		{"an unknown crop", Options{Models: tiny(), Crops: []pixels.Crop{{}, {Mode: "x"}}}, pixels.ErrCrop},
 	} {
 		d, err := Open(t.Context(), test.options)
@@ -285,6 +287,22 @@ func TestOpenErrors(t *testing.T) {
 			d.Close()
 			t.Errorf("%s: there is a detector beside the error", test.name)
 		}
+	}
+}
+
+// TestSlicesOfOptionsAreTheCallers changes them after Open.
+func TestSlicesOfOptionsAreTheCallers(t *testing.T) {
+	img := scene(3, 90, 60)
+	crops, templates, background := []pixels.Crop{{Mode: pixels.CropPad}}, []string{"a photo of a {}"}, []string{"a wall"}
+	d := open(t, Options{Crops: crops, Templates: templates, Background: background})
+	want, err := d.Detect(t.Context(), img, queries(t, d, "dog", "cat"), Params{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	crops[0], templates[0], background[0] = pixels.Crop{Mode: "none"}, "no template", "a floor"
+	got, err := d.Detect(t.Context(), img, queries(t, d, "dog", "cat"), Params{})
+	if err != nil || !reflect.DeepEqual(got.Detections, want.Detections) {
+		t.Errorf("other detections than before (%v)", err)
 	}
 }
 

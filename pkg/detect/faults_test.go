@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"log/slog"
 	"math"
 	"reflect"
 	"runtime"
@@ -132,6 +133,7 @@ func (b *rig) faults() []fault {
 		{"not even one phrase has memory", ask(wordy(noMemory)), ErrOutOfMemory, "memory", kindOutOfMemory},
 		{"phrases of another type", ask(wordy(otherType)), clip.ErrOutput, "float32", kindOutput},
 		{"phrases of another width", ask(wordy(otherWidth)), clip.ErrOutput, "[16,32]", kindOutput},
+		{"phrases that are no numbers", ask(wordy(noNumber)), ErrOutput, "not of numbers", kindOutput},
 		{"too long a phrase", ask(Query{Name: "x", Phrases: []string{strings.Repeat("dog ", 100)}}), prompt.ErrTooLong, "", kindOther},
 		{"no queries", ask(), ErrQuery, "", kindOther},
 		{"closed queries", find(img, b.closed, Params{}), ErrClosed, "", kindClosed},
@@ -227,6 +229,38 @@ func TestEveryFailureIsItsCallers(t *testing.T) {
 	}
 	if got := d.Stats(); got.Halved <= counted.Halved || got.Queue != 0 || got.Pictures <= counted.Pictures {
 		t.Errorf("got %+v, want batches halved, pictures, and an empty queue", got)
+	}
+}
+
+// TestNoCosineIsInfinite holds that an embedding with one number that is none, or infinite, is an error by every rank,
+// and where few boxes are asked for.
+func TestNoCosineIsInfinite(t *testing.T) {
+	d := open(t, Options{})
+	q := queries(t, d, "dog", "cat")
+	for _, bad := range []float64{math.Inf(1), math.Inf(-1), math.NaN()} {
+		r, err := d.RegionsAt(t.Context(), scene(1, 60, 40), []box.Box{{X1: 9, Y1: 9}, {X1: 30, Y1: 20}, {X1: 9, Y1: 20}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sound := r.embeddings
+		defer sound.Drop()
+		err = d.engine.Do(t.Context(), func(s *torch.Scope) error {
+			values := torch.Download[float32](s, s.Use(sound))
+			values[len(values)/2] = float32(bad)
+			r.embeddings = s.Keep(torch.Upload(s, values, 3, int64(len(values)/3)))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		for _, rank := range Ranks() {
+			for _, params := range []Params{{Rank: rank}, {Rank: rank, NMS: 1, TopK: 1}, {Rank: rank, Threshold: 0.9}} {
+				if got, err := r.Match(t.Context(), q, params); !errors.Is(err, ErrOutput) {
+					t.Errorf("%v by %s: got %+v, %v, want ErrOutput", bad, rank, got, err)
+				}
+			}
+		}
 	}
 }
 
@@ -387,6 +421,19 @@ func TestEndOfTheContextAtEachStage(t *testing.T) {
 	}
 }
 
+// TestQueriesEndBeforeTheEngine holds that tokenising many queries ends with the context: the engine, which is closed,
+// would say ErrClosed.
+func TestQueriesEndBeforeTheEngine(t *testing.T) {
+	d := open(t, Options{})
+	d.Close()
+	asked := []Query{{Name: "dog"}, {Name: "cat"}, {Name: "cup"}}
+	for n := range int64(len(asked)) {
+		if _, err := d.Queries(endAfter(n), asked...); !errors.Is(err, context.Canceled) {
+			t.Errorf("ended after %d of %d queries: got %v, want Canceled", n, len(asked), err)
+		}
+	}
+}
+
 func TestDetectAllOfAStreamThatPanics(t *testing.T) {
 	for _, pictures := range []int{1, 3} {
 		d := open(t, Options{Pictures: pictures})
@@ -422,6 +469,53 @@ func TestDetectAllOfAStreamThatPanics(t *testing.T) {
 				t.Errorf("no stream: got %v, want ErrPanic", err)
 			}
 		}
+	}
+}
+
+// ending is a log handler that ends the goroutine that logs.
+type ending struct {
+	slog.Handler
+	end func()
+}
+
+func (e ending) Enabled(context.Context, slog.Level) bool { return true }
+
+func (e ending) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "regions found" {
+		e.end()
+	}
+	return nil
+}
+
+// TestDetectAllWithALoggerThatPanics holds that code of the caller's on DetectAll's own goroutine can't end the process.
+func TestDetectAllWithALoggerThatPanics(t *testing.T) {
+	for name, end := range map[string]func(){"panic": panics, "runtime.Goexit": runtime.Goexit} {
+		d := open(t, Options{Logger: slog.New(ending{slog.DiscardHandler, end})})
+		q := queries(t, d, "dog")
+		before, yields := torch.Live(), 0
+		for _, err := range d.DetectAll(t.Context(), stream(scene(1, 40, 30), nil, scene(2, 40, 30)), q, Params{}) {
+			if yields++; !errors.Is(err, ErrPanic) {
+				t.Errorf("%s: got %v, want ErrPanic", name, err)
+			}
+		}
+		if n := torch.Live() - before; yields != 1 || n != 0 {
+			t.Errorf("%s: %d yields, and %d tensors are left; want 1 and none", name, yields, n)
+		}
+	}
+}
+
+// TestDetectAllHasItsOwnThresholds changes the caller's while the stream runs.
+func TestDetectAllHasItsOwnThresholds(t *testing.T) {
+	d := open(t, Options{Proposals: 10})
+	q := queries(t, d, "dog")
+	params := Params{Thresholds: map[string]float32{"dog": 2}} // above all scores
+	results := d.DetectAll(t.Context(), stream(scene(1, 40, 30), nil, scene(2, 40, 30), scene(3, 40, 30)), q, params)
+	params.Thresholds["dog"] = 0
+	for got, err := range results {
+		if err != nil || len(got.Detections) > 0 || got.Presence[0].Threshold != 2 {
+			t.Errorf("got %+v, %v, want the threshold that DetectAll was given", got, err)
+		}
+		params.Thresholds["cat"] = 0.5
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -43,24 +42,21 @@ func (r *Regions) match(ctx context.Context, queries *Queries, params Params) (*
 	}
 	var top ranking
 	err = r.detector.do(ctx, func(s *torch.Scope) error {
-		top = r.rank(s, queries, params, &result.Timings)
-		return nil
+		top, err = r.rank(s, queries, params, &result.Timings)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("detect: match: %w", err)
 	}
 	since := time.Now()
 	lists := make([][]candidate, len(queries.names))
-	for q, name := range queries.names {
-		if lists[q], err = top.candidates(q, thresholds[q]); err != nil {
-			return nil, fmt.Errorf("detect: match %q: %w", name, err)
-		}
+	for q := range queries.names {
+		lists[q] = top.candidates(q, thresholds[q])
 		result.Presence[q].Score = top.score[q*top.m]
 	}
-	kept := r.suppress(lists, thresholds, params)
-	if len(kept) > params.MaxDetections {
-		return nil, fmt.Errorf("detect: match: %w: %d detections, and %d are taken; raise the threshold, lower top-k, or raise the limit",
-			ErrLimit, len(kept), params.MaxDetections)
+	kept, err := r.suppress(ctx, lists, thresholds, params)
+	if err != nil {
+		return nil, fmt.Errorf("detect: match: %w", err)
 	}
 	for _, c := range kept {
 		result.Presence[c.query].Present = true
@@ -93,7 +89,7 @@ const phraseElements = 16 << 20
 //
 // Shape letters: K boxes, Q queries, G background phrasings, T phrasings of a query,
 // D the width of an embedding, M candidates.
-func (r *Regions) rank(s *torch.Scope, queries *Queries, params Params, timings *Timings) ranking {
+func (r *Regions) rank(s *torch.Scope, queries *Queries, params Params, timings *Timings) (ranking, error) {
 	since := time.Now()
 	boxes := s.Use(r.embeddings)      // [K,D]
 	classes := s.Use(queries.classes) // [Q+G,D]
@@ -128,7 +124,9 @@ func (r *Regions) rank(s *torch.Scope, queries *Queries, params Params, timings 
 	_, runners := s.TopK(cosine, min(q, 2), 1) // [K,2]
 	phrase := r.nearestPhrases(s, boxes, s.Use(queries.each))
 
-	parts := []torch.Tensor{best, index, of(cosine), of(probability), of(phrase), runners}
+	// The sum is a number only where all cosines are, the background's too. Of numbers all else is made of numbers.
+	sum := s.Sum(s.Sum(all, 1), 0)
+	parts := []torch.Tensor{sum, best, index, of(cosine), of(probability), of(phrase), runners}
 	for i, part := range parts {
 		parts[i] = s.Reshape(s.To(part, torch.Float32), -1)
 	}
@@ -136,35 +134,49 @@ func (r *Regions) rank(s *torch.Scope, queries *Queries, params Params, timings 
 	since = r.detector.lap(s, since, &timings.Rank)
 	values := torch.Download[float32](s, joined)
 	r.detector.lap(s, since, &timings.Download)
-	if s.Err() != nil {
-		return ranking{}
+	if err := s.Err(); err != nil {
+		return ranking{}, err
 	}
 	next := func(n int64) (part []float32) {
 		part, values = values[:n], values[n:]
 		return part
 	}
+	if sum := next(1)[0]; sum-sum != 0 {
+		return ranking{}, fmt.Errorf("%w: a cosine is not a number, or infinite; try models of dtype float32", ErrOutput)
+	}
 	return ranking{
 		m: int(m), perBox: int(min(q, 2)),
 		score: next(q * m), box: next(q * m), cosine: next(q * m), probability: next(q * m), phrase: next(q * m),
 		runners: next(k * min(q, 2)),
-	}
+	}, nil
 }
 
 // kept is the share that a query's own negative phrasings leave of its probability,
 // exp(c) / (exp(c) + Σ exp(n)), where c is the logarithm of the sum of exp over all
 // classes, whose cosines are given [K,Q+G], and n are the negatives' logits: [K,Q]. So
-// the product with the softmax over the classes is the one over both.
+// the product with the softmax over the classes is the one over both. It works through
+// the queries in parts, since [K,Q,N] may be large.
 func (q *Queries) kept(s *torch.Scope, boxes, cosines torch.Tensor, logitScale float64) torch.Tensor {
 	negatives := s.Use(q.negatives) // [Q,N,D]
 	shape := s.Shape(negatives)
+	all := s.Reshape(s.LogSumExp(s.Scale(cosines, logitScale), 1), -1, 1, 1) // [K,1,1]
 	if s.Err() != nil {
 		return torch.Tensor{}
 	}
-	n, d := shape[1], shape[2]
-	logits := s.Scale(s.Matmul(boxes, s.Permute(s.Reshape(negatives, -1, d), 1, 0)), logitScale)            // [K,Q*N]
-	logits = s.Add(s.Reshape(logits, -1, shape[0], n), torch.Upload(s, q.absent, shape[0], n))              // [K,Q,N]
-	classes := s.Expand(s.Reshape(s.LogSumExp(s.Scale(cosines, logitScale), 1), -1, 1, 1), -1, shape[0], 1) // [K,Q,1]
-	return s.Reshape(s.Slice(s.Softmax(s.Cat(2, classes, logits), 2), 2, 0, 1), -1, shape[0])               // [K,Q]
+	k, n, d := s.Shape(all)[0], shape[1], shape[2]
+	step := max(1, phraseElements/(k*(n+1)))
+	var parts []torch.Tensor
+	for low := int64(0); low < shape[0]; low += step {
+		parts = append(parts, s.Within(func() torch.Tensor {
+			high := min(low+step, shape[0])
+			some := s.Permute(s.Reshape(s.Slice(negatives, 0, low, high), -1, d), 1, 0)      // [D,q*N]
+			logits := s.Reshape(s.Scale(s.Matmul(boxes, some), logitScale), -1, high-low, n) // [K,q,N]
+			logits = s.Add(logits, torch.Upload(s, q.absent[low*n:high*n], high-low, n))     // [K,q,N]
+			softmax := s.Softmax(s.Cat(2, s.Expand(all, -1, high-low, 1), logits), 2)        // [K,q,1+N]
+			return s.Contiguous(s.Reshape(s.Slice(softmax, 2, 0, 1), -1, high-low))          // a copy, which lets go of the rest
+		}))
+	}
+	return s.Cat(1, parts...)
 }
 
 // nearestPhrases gives, for each box and query, which of the query's phrasings has
@@ -197,12 +209,9 @@ func (r *Regions) objectness() []float32 {
 }
 
 // candidates are the boxes of query number q that reach its threshold, best first.
-func (t ranking) candidates(q int, threshold float32) ([]candidate, error) {
+func (t ranking) candidates(q int, threshold float32) []candidate {
 	n := 0
 	for _, score := range t.score[q*t.m:][:t.m] {
-		if math.IsNaN(float64(score)) {
-			return nil, fmt.Errorf("%w: a score is not a number; try models of dtype float32", ErrOutput)
-		}
 		if threshold != 0 && score < threshold {
 			break
 		}
@@ -213,7 +222,7 @@ func (t ranking) candidates(q int, threshold float32) ([]candidate, error) {
 		at := q*t.m + i
 		found[i] = candidate{query: int32(q), proposal: int32(t.box[at]), at: int32(at), score: t.score[at]}
 	}
-	return found, nil
+	return found
 }
 
 // report is the detection of a candidate that stays.

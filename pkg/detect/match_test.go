@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"context"
+	"errors"
 	"math"
 	"sort"
 	"testing"
@@ -93,6 +95,76 @@ func TestMatchEqualsItsDefinition(t *testing.T) {
 			}
 		}
 		compare(t, query.Name, result.Detections, kept)
+	}
+}
+
+// TestBoxesTimesQueriesAreBounded has regions and queries without embeddings: who goes on to use them gets another error.
+func TestBoxesTimesQueriesAreBounded(t *testing.T) {
+	d := open(t, Options{})
+	const boxes = 1000
+	r := &Regions{detector: d, width: 60, height: 40, proposals: make([]Proposal, boxes)}
+	for _, test := range []struct {
+		queries int
+		limited bool
+	}{{1, false}, {maxCandidates / boxes, false}, {maxCandidates/boxes + 1, true}} {
+		_, err := r.Match(t.Context(), &Queries{detector: d, names: make([]string, test.queries)}, Params{})
+		if err == nil || errors.Is(err, ErrLimit) != test.limited {
+			t.Errorf("%d boxes times %d queries: got %v, want ErrLimit: %t", boxes, test.queries, err, test.limited)
+		}
+	}
+}
+
+// TestBoxesAreBounded has the same box many times, which CLIP sees once.
+func TestBoxesAreBounded(t *testing.T) {
+	d := open(t, Options{})
+	q := queries(t, d, "dog")
+	boxes := make([]box.Box, maxBoxes+1)
+	for i := range boxes {
+		boxes[i] = box.Box{X1: 9, Y1: 9}
+	}
+	if _, err := d.RegionsAt(t.Context(), scene(1, 60, 40), boxes); !errors.Is(err, ErrLimit) {
+		t.Errorf("%d boxes: got %v, want ErrLimit", len(boxes), err)
+	}
+	r, err := d.RegionsAt(t.Context(), scene(1, 60, 40), boxes[1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	got, err := r.Match(t.Context(), q, Params{})
+	if err != nil || len(got.Detections) != 1 {
+		t.Errorf("%d boxes in one place: %v, want one detection", maxBoxes, err)
+	}
+}
+
+// TestSuppressionLooksAtItsContext holds that each part of it asks for each query, since all together may take hours.
+func TestSuppressionLooksAtItsContext(t *testing.T) {
+	r := &Regions{proposals: make([]Proposal, 20)}
+	list := make([]candidate, len(r.proposals))
+	for i := range list {
+		r.proposals[i].Box = box.Box{X1: float32(i + 1), Y1: 9}
+		list[i] = candidate{proposal: int32(i), score: 0.5}
+	}
+	lists, thresholds := [][]candidate{list, list, list}, make([]float32, 3)
+	for _, test := range []struct {
+		name   string
+		params Params
+		parts  int
+	}{
+		{"NMS", Params{NMS: 0.5}, 1},
+		{"soft NMS", Params{SoftNMS: 0.5}, 1},
+		{"contained, then NMS", Params{NMS: 0.5, Contained: 0.9}, 2},
+		{"voting", Params{NMS: 1, BoxVoting: 0.5}, 2},
+	} {
+		test.params.MaxDetections = 1000
+		want := len(lists) * test.parts
+		for n := range want {
+			if _, err := r.suppress(endAfter(int64(n)), lists, thresholds, test.params); !errors.Is(err, context.Canceled) {
+				t.Errorf("%s, ended after %d of %d steps: got %v, want Canceled", test.name, n, want, err)
+			}
+		}
+		if _, err := r.suppress(endAfter(int64(want)), lists, thresholds, test.params); err != nil {
+			t.Errorf("%s, with %d steps: %v", test.name, want, err)
+		}
 	}
 }
 

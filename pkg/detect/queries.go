@@ -43,7 +43,8 @@ type Queries struct {
 // It fails with ErrLimit when there are too many, with ErrQuery when there is none, two
 // have one name or an example's box lies outside its picture, with prompt.ErrQuery and
 // prompt.ErrUTF8 where a text or weight can't be used, and with prompt.ErrTooLong when a
-// phrasing has more than CLIP's 77 tokens.
+// phrasing has more than CLIP's 77 tokens. A query of whose embeddings Options.SubtractEmpty
+// leaves nothing is ErrQuery too, and ErrOutput says that a model gave no numbers.
 func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, err error) {
 	defer d.ended(ctx, "Queries", time.Now(), &err)
 	typed := make([]prompt.Query, len(queries))
@@ -65,6 +66,9 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, e
 	var examples []picturedExample
 	named := make(map[string]bool)
 	for _, query := range queries {
+		if ctx.Err() != nil { // texts from strangers may be many and long
+			return nil, fmt.Errorf("detect: queries: %w", context.Cause(ctx))
+		}
 		if named[query.Name] {
 			return nil, fmt.Errorf("detect: %w: two are named %q; give all phrases to one", ErrQuery, query.Name)
 		}
@@ -109,7 +113,7 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, e
 		all := d.embedExamples(s, texts.embed(s), examples)
 		q.each, q.classes, q.negatives = plan.classes(s, all, book.rows(d.options.Background), book.rows(empty))
 		d.lap(s, since, &q.took)
-		return nil
+		return q.check(s, all)
 	})
 	if err != nil {
 		q.Close() // what was kept before it failed
@@ -121,6 +125,33 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, e
 	d.options.Logger.Debug("queries embedded", "queries", len(queries), "phrases", len(book.tokens),
 		"encoded", q.encoded, "examples", len(examples))
 	return q, nil
+}
+
+// check fails where q isn't made of numbers: the models gave none, among all embeddings [P+E,D], or a class is of length
+// 0, so that it has no direction.
+func (q *Queries) check(s *torch.Scope, all torch.Tensor) error {
+	none := func(t torch.Tensor) int { // the first row of [N,D] that isn't of numbers, or -1
+		return slices.IndexFunc(torch.Download[float32](s, s.Sum(t, 1)), func(sum float32) bool { return sum-sum != 0 })
+	}
+	if none(all) >= 0 {
+		return fmt.Errorf("%w: the embedding of a phrase or example is not of numbers; try models of dtype float32", ErrOutput)
+	}
+	what := ""
+	if i := none(s.Use(q.classes)); i >= len(q.names) {
+		what = fmt.Sprintf("phrase %d of the background", i-len(q.names)+1)
+	} else if i >= 0 {
+		what = fmt.Sprintf("%q", q.names[i])
+	}
+	if q.negatives != nil {
+		negatives := s.Use(q.negatives)
+		if i := none(s.Reshape(negatives, int64(len(q.absent)), -1)); i >= 0 {
+			what = fmt.Sprintf("a negative phrase of %q", q.names[i*len(q.names)/len(q.absent)])
+		}
+	}
+	if what != "" && s.Err() == nil {
+		return fmt.Errorf("%w: %s has no embedding: nothing is left of it once the templates' own is subtracted, or its parts cancel out", ErrQuery, what)
+	}
+	return nil
 }
 
 // Encoded is how many phrases the text tower embedded for these queries; the others

@@ -25,6 +25,9 @@ type Regions struct {
 	timings       Timings
 }
 
+// maxBoxes bounds the boxes of a picture, of which NMS compares every two; soft NMS keeps 4 bytes for each of those.
+const maxBoxes = 1 << 13
+
 // Regions finds the candidate boxes of a picture and embeds each. The picture is the
 // caller's and isn't changed.
 func (d *Detector) Regions(ctx context.Context, img image.Image) (_ *Regions, err error) {
@@ -47,7 +50,7 @@ func (d *Detector) regionsOf(ctx context.Context, img image.Image) (*Regions, er
 // RegionsAt is Regions with boxes of the caller's, in pixels of the picture, in the place
 // of proposals, say to see what CLIP makes of the right boxes. They keep their order, and
 // their objectness is 1. A box that isn't finite, or whose right or lower edge comes before
-// the other, is ErrOption.
+// the other, is ErrOption, and more than 8,192 are ErrLimit.
 func (d *Detector) RegionsAt(ctx context.Context, img image.Image, boxes []box.Box) (_ *Regions, err error) {
 	defer d.ended(ctx, "RegionsAt", time.Now(), &err)
 	picture, err := fromImage(img)
@@ -104,14 +107,19 @@ func (d *Detector) regions(ctx context.Context, pictures []*pixels.RGB, propose 
 	for i, picture := range pictures {
 		all[i] = &Regions{detector: d, width: picture.Width, height: picture.Height}
 	}
-	err := d.do(ctx, func(s *torch.Scope) error { return d.find(s, pictures, all, propose) })
-	if err != nil {
-		for _, r := range all {
-			r.Close() // what was kept before it failed
+	whole := false
+	defer func() {
+		if !whole { // it failed, or the logger panicked
+			for _, r := range all {
+				r.Close()
+			}
 		}
+	}()
+	if err := d.do(ctx, func(s *torch.Scope) error { return d.find(s, pictures, all, propose) }); err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
 	d.found(ctx, all)
+	whole = true
 	return all, nil
 }
 
@@ -132,6 +140,9 @@ func (d *Detector) find(s *torch.Scope, pictures []*pixels.RGB, all []*Regions, 
 	views := make([]views, len(all))
 	boxes := 0
 	for i, r := range all {
+		if n := len(proposals[i]); n > maxBoxes {
+			return fmt.Errorf("%w: a picture has %d boxes, and %d are taken; ask in several calls or for fewer proposals", ErrLimit, n, maxBoxes)
+		}
 		r.proposals = proposals[i]
 		views[i] = d.views(uploaded[i], r.width, r.height, r.boxes())
 		boxes += len(r.proposals)

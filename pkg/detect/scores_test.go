@@ -6,8 +6,10 @@ import (
 	"image"
 	"maps"
 	"math"
+	"os"
 	"slices"
 	"sort"
+	"strings"
 	"testing"
 
 	"github.com/clipdet/clipdet/pkg/box"
@@ -238,6 +240,104 @@ func TestExampleErrors(t *testing.T) {
 		q, err := d.Queries(t.Context(), test.query)
 		if err == nil || test.want != nil && !errors.Is(err, test.want) || q != nil {
 			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
+		}
+	}
+}
+
+// TestScoringIsTheCallers changes what Scoring gives and asks again.
+func TestScoringIsTheCallers(t *testing.T) {
+	d := open(t, Options{})
+	q, err := d.Queries(t.Context(), Query{Name: "dog", Phrases: []string{"a dog"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	first, err := d.Scoring(q, Params{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := first.Queries[0].Parts[0]
+	first.Queries[0].Parts[0], first.Templates[0] = "a cat::1", "none"
+	if again, err := d.Scoring(q, Params{}); err != nil || again.Queries[0].Parts[0] != want || again.Templates[0] == "none" {
+		t.Errorf("got %+v, %v, want what it was before the caller changed it", again, err)
+	}
+}
+
+// TestManyNegativesTakeLittleMemory has as many as the limits allow: [K,Q,N] takes 300 MB, each time that it is there. The
+// queries differ by their first negative alone, of which there are 7.
+func TestManyNegativesTakeLittleMemory(t *testing.T) {
+	d := open(t, Options{})
+	list, boxes := make([]Query, 250), make([]box.Box, 300)
+	for i := range list {
+		negatives := slices.Repeat([]string{"a cat"}, 999)
+		negatives[0] = fmt.Sprint("number ", i%7)
+		list[i] = Query{Name: fmt.Sprint(i), Phrases: []string{"a dog"}, Negatives: negatives}
+	}
+	for i := range boxes {
+		boxes[i] = box.Box{X1: float32(1 + i%5), Y1: 9}
+	}
+	q, err := d.Queries(t.Context(), list...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	regions, err := d.RegionsAt(t.Context(), scene(1, 60, 40), boxes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer regions.Close()
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil { // the peak is that from now on
+		t.Fatal(err)
+	}
+	before := peak(t)
+	got, err := regions.Match(t.Context(), q, Params{Rank: RankProbability, TopK: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if grown := peak(t) - before; grown > 800_000 {
+		t.Errorf("matching took %d KB, want far less than 1,500,000", grown)
+	}
+	for i, p := range got.Presence {
+		if want := got.Presence[i%7].Score; math.Abs(float64(p.Score-want)) > 1e-6*float64(want) || i > 0 && i < 7 && p.Score == got.Presence[0].Score {
+			t.Errorf("query %d has the score %v, and %d with the same negatives %v", i, p.Score, i%7, want)
+		}
+	}
+}
+
+// peak is the most memory that the process had resident, in KB.
+func peak(t *testing.T) (kb int) {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	if _, err := fmt.Sscan(rest, &kb); err != nil {
+		t.Fatal(err)
+	}
+	return kb
+}
+
+// TestQueriesWithoutADirection subtracts the only template from a text that is no more than that.
+func TestQueriesWithoutADirection(t *testing.T) {
+	const empty = "a photo of ."
+	for _, test := range []struct {
+		name       string
+		background []string
+		query      Query
+		says       string
+	}{
+		{"a phrase", []string{"a wall"}, Query{Name: "x", Phrases: []string{empty}}, `"x"`},
+		{"a negative phrase", []string{"a wall"}, Query{Name: "x", Negatives: []string{"a cat", empty}}, `negative phrase of "x"`},
+		{"the background", []string{"a wall", empty}, Query{Name: "x"}, "phrase 2 of the background"},
+	} {
+		d := open(t, Options{SubtractEmpty: true, Templates: []string{"a photo of {}."}, Background: test.background})
+		q, err := d.Queries(t.Context(), Query{Name: "dog", Negatives: []string{"a wolf"}}, test.query)
+		if !errors.Is(err, ErrQuery) || !strings.Contains(err.Error(), test.says) || q != nil {
+			t.Errorf("%s: got %v, want ErrQuery that says %s", test.name, err, test.says)
+		}
+		if len(test.background) == 1 {
+			queries(t, d, "dog", "cat")
 		}
 	}
 }

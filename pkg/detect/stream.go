@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"iter"
+	"maps"
 	"runtime/debug"
 	"time"
 
@@ -23,19 +24,24 @@ const lookAhead = 2
 // images runs on a goroutine of its own, so that its decoding, the detection and the
 // caller's work on results overlap; it stays a few pictures ahead. Where it panics, or
 // ends its goroutine, the last yield is an ErrPanic, after the results of the pictures
-// before. Where a picture's own methods panic, that is the picture's error.
+// before, and so it is where Options.Logger does. Where a picture's own methods panic,
+// that is the picture's error.
+//
+// A *pixels.RGB isn't copied: it must not be changed before its result is yielded. Other
+// images may be, as soon as images goes on.
 //
 // When ctx ends, the last yield is its error, at once. A caller may stop early. In both
 // cases DetectAll returns only when images has finished the picture in hand, so that
 // nothing of the caller's runs on unseen: a stream that may block has to watch ctx too.
 // After d.Close each picture that comes gives ErrClosed.
 func (d *Detector) DetectAll(ctx context.Context, images iter.Seq2[image.Image, error], queries *Queries, params Params) iter.Seq2[*Result, error] {
+	params.Thresholds = maps.Clone(params.Thresholds) // the loop may change its own
 	return func(yield func(*Result, error) bool) {
 		stop, cancel := context.WithCancel(ctx)
 		pictures := make(chan picture, max(lookAhead, d.options.Pictures))
 		results := make(chan outcome, lookAhead)
 		go decodeAhead(stop, images, pictures)
-		go d.detectAhead(stop, pictures, queries, params, results)
+		go d.detectAhead(stop, cancel, pictures, queries, params, results)
 		defer func() {
 			cancel()
 			for range results { // ends when both goroutines have ended
@@ -102,24 +108,42 @@ func decodeAhead(ctx context.Context, images iter.Seq2[image.Image, error], out 
 	panicked = nil
 }
 
-func (d *Detector) detectAhead(ctx context.Context, in <-chan picture, queries *Queries, params Params, out chan<- outcome) {
+func (d *Detector) detectAhead(ctx context.Context, cancel func(), in <-chan picture, queries *Queries, params Params, out chan<- outcome) {
 	defer close(out)
 	defer func() {
+		cancel()
 		for range in { // lets decodeAhead end first
+		}
+	}()
+	send := func(o outcome) bool {
+		if ctx.Err() != nil {
+			return false
+		}
+		select {
+		case out <- o:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	panicked := &PanicError{Value: "runtime.Goexit"} // as in decodeAhead, of the logger or the methods of the stream's errors
+	defer func() {
+		if p := recover(); p != nil {
+			panicked = &PanicError{Value: p, Stack: debug.Stack()}
+		}
+		if panicked != nil {
+			send(outcome{err: fmt.Errorf("detect: %w", panicked)})
 		}
 	}()
 	for group := range groups(in, d.options.Pictures) {
 		for _, o := range d.detectGroup(ctx, group, queries, params) {
-			if ctx.Err() != nil {
-				return
-			}
-			select {
-			case out <- o:
-			case <-ctx.Done():
+			if !send(o) {
+				panicked = nil
 				return
 			}
 		}
 	}
+	panicked = nil
 }
 
 // groups gives what comes in n at a time, and the rest at the end.

@@ -2,6 +2,8 @@ package detect
 
 import (
 	"cmp"
+	"context"
+	"fmt"
 	"slices"
 
 	"github.com/clipdet/clipdet/pkg/box"
@@ -20,14 +22,18 @@ type survivor struct {
 	box box.Box
 }
 
-// suppress gives the candidates that stay, of lists that have one query each, best first.
-func (r *Regions) suppress(lists [][]candidate, thresholds []float32, params Params) []survivor {
+// suppress gives the candidates that stay, of lists that have one query each, best first. It looks at ctx between the
+// queries, and fails with ErrLimit where more stay than params allow.
+func (r *Regions) suppress(ctx context.Context, lists [][]candidate, thresholds []float32, params Params) ([]survivor, error) {
 	boxes := r.boxes()
 	groups := lists
 	if params.contained() {
 		contained := box.NewContained(boxes, params.Contained)
 		groups = make([][]candidate, len(lists))
 		for q, list := range lists {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
 			groups[q] = only(list, contained.NMS(proposals(list), 0))
 		}
 	}
@@ -54,19 +60,29 @@ func (r *Regions) suppress(lists [][]candidate, thresholds []float32, params Par
 	var kept []survivor
 	counts := make([]int, len(lists))
 	for _, list := range groups {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		for _, c := range keep(list) {
 			if counts[c.query]++; params.TopK > 0 && counts[c.query] > params.TopK {
 				continue
 			}
 			kept = append(kept, survivor{c, boxes[c.proposal]})
 		}
+		if len(kept) > params.MaxDetections {
+			return nil, fmt.Errorf("%w: %d detections or more, and %d are taken; raise the threshold, lower top-k, or raise the limit",
+				ErrLimit, len(kept), params.MaxDetections)
+		}
 	}
 	if params.BoxVoting > 0 {
 		for q, list := range lists {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
 			vote(kept, int32(q), list, boxes, params.BoxVoting)
 		}
 	}
-	return kept
+	return kept, nil
 }
 
 func proposals(list []candidate) []int {

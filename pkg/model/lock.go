@@ -130,7 +130,8 @@ func plainName(name string) bool {
 
 // Locked is the set of the archives that the lock file at path names, in the directory dir, or in the lock file's own
 // where dir is "". It takes those alone: a file that differs by a byte, that is missing, or that has a manifest and no
-// place in the lock is refused, with [ErrNotLocked], and so is a link that leads out of the directory.
+// place in the lock is refused, with [ErrNotLocked], and so is a link that leads out of the directory. An empty path is
+// [ErrLock], and not a set without a lock.
 //
 // [Set.Resolve] and [Set.File] hash the archives that they return, whole. libtorch then opens them once more, by their
 // paths; [File.Unchanged] tells whether they were touched meanwhile.
@@ -138,11 +139,14 @@ func Locked(path, dir string) Set {
 	if dir == "" {
 		dir = filepath.Dir(path)
 	}
-	return Set{dir: dir, lock: path}
+	return Set{dir: dir, locked: true, lock: path}
 }
 
 // readLock reads the lock file at path.
 func readLock(path string) (Lock, error) {
+	if path == "" {
+		return Lock{}, fmt.Errorf("%w: its path is empty", ErrLock)
+	}
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe's opening waits for its writer
 	if err != nil {
 		return Lock{}, fmt.Errorf("%w: %w", ErrLock, err)

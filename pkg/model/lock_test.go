@@ -266,6 +266,11 @@ func TestLockFilesThatCanNotBeUsed(t *testing.T) {
 			}
 		}
 	}
+	for _, where := range []string{"", dir} { // say of a setting that is missing
+		if _, err := Locked("", where).Resolve(Auto); !errors.Is(err, ErrLock) || !strings.Contains(err.Error(), "empty") {
+			t.Errorf("an empty path of a lock file, models in %q: got %v, want ErrLock that says so", where, err)
+		}
+	}
 	if _, err := Locked(filepath.Join(dir, "none.json"), "").Resolve(Auto); !errors.Is(err, ErrLock) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no lock file: got %v, want ErrLock and fs.ErrNotExist", err)
 	}

@@ -26,10 +26,11 @@ var (
 // Set says where the archives of a detector come from. Make one with [Dir], [Locked] or [Embedded], or take
 // builtin.Models(); the zero Set is refused by its methods. Making a Set touches no file.
 type Set struct {
-	dir  string // of Dir and Locked
-	lock string // of Locked: the lock file
-	name string // of Embedded
-	fsys fs.FS
+	dir    string // of Dir and Locked
+	locked bool   // of Locked
+	lock   string // of Locked: the lock file
+	name   string // of Embedded
+	fsys   fs.FS
 }
 
 // Dir is the set of the *.pt files in the directory at path. Their names don't matter; their manifests do. Files without
@@ -45,7 +46,7 @@ func (s Set) String() string {
 	switch {
 	case s.fsys != nil:
 		return fmt.Sprintf("embedded models %q", s.name)
-	case s.lock != "":
+	case s.locked:
 		return fmt.Sprintf("models in %s, locked by %s", s.dir, s.lock)
 	case s.dir != "":
 		return fmt.Sprintf("models in %s", s.dir)
@@ -100,7 +101,7 @@ func (s Set) List() ([]Entry, error) {
 	fsys := s.fsys
 	switch {
 	case fsys != nil:
-	case s.lock != "":
+	case s.locked:
 		return s.listLocked()
 	case s.dir != "":
 		fsys = os.DirFS(s.dir)
@@ -220,7 +221,8 @@ func (s Set) Resolve(dtype string, prefer ...string) (Files, error) {
 	return Files{RPN: files[0], Image: files[1], Text: files[2]}, nil
 }
 
-// File returns the archive of one name, as [Set.List] gives it, ready to be loaded. Errors are those of Resolve.
+// File returns the archive of one name, as [Set.List] gives it. Errors are those of Resolve, but an archive of [Dir] isn't
+// read whole: ask [Check] before it is loaded, as detect.Verify does.
 func (s Set) File(name string) (File, error) {
 	entries, err := s.List()
 	if err != nil {
@@ -241,7 +243,7 @@ func (s Set) File(name string) (File, error) {
 // place gives an entry its path and makes sure that an embedded one is there.
 func (s Set) place(entry Entry, all []Entry) (File, error) {
 	switch {
-	case s.lock != "":
+	case s.locked:
 		return s.placeLocked(entry)
 	case s.fsys == nil:
 		return File{Path: filepath.Join(s.dir, entry.Name), Manifest: entry.Manifest}, nil

@@ -97,17 +97,13 @@ func equal(fsys fs.FS, name, path string) (bool, error) {
 		return false, err
 	}
 	defer source.Close()
-	copied, err := os.Open(path)
+	copied, size, err := openRegular(path)
 	if err != nil {
 		return false, nil
 	}
 	defer copied.Close()
-	sourceInfo, err := source.Stat()
-	if err != nil {
+	if info, err := source.Stat(); err != nil || info.Size() != size {
 		return false, err
-	}
-	if info, err := copied.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() != sourceInfo.Size() {
-		return false, nil
 	}
 	want, got := make([]byte, 256<<10), make([]byte, 256<<10)
 	for {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -58,6 +59,12 @@ func TestSpillWritesOnceAndRepairs(t *testing.T) {
 		if resolve() != path {
 			t.Errorf("%s: the copy moved", name)
 		}
+	}
+	if err := errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)); err != nil { // whose opening waits for a writer
+		t.Fatal(err)
+	}
+	if resolve() != path {
+		t.Error("a pipe in its place: the copy moved")
 	}
 	embedded["rpn.pt"] = &fstest.MapFile{Data: archive(t, variant(RPN, BFloat16, ""))}
 	if resolve() == path {

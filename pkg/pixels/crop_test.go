@@ -190,6 +190,8 @@ func TestCropRect(t *testing.T) {
 		{"clipped to the picture", 0, box.Box{X0: -5, Y0: -5, X1: 500, Y1: 7}, image.Rect(0, 0, 100, 7)},
 		{"twice about the centre", 2, box.Box{X0: 40, Y0: 20, X1: 60, Y1: 30}, image.Rect(30, 15, 70, 35)},
 		{"half about the centre", 0.5, box.Box{X0: 40, Y0: 20, X1: 60, Y1: 32}, image.Rect(45, 23, 55, 29)},
+		{"half of a box beyond float32", 0.5, box.Box{X0: -3e38, Y0: 20, X1: 3e38, Y1: 32}, image.Rect(0, 23, 100, 29)},
+		{"twice a box beyond float32", 2, box.Box{X0: -3e38, Y0: 20, X1: 3e38, Y1: 30}, image.Rect(0, 15, 100, 35)},
 		{"a point is a pixel", 0, box.Box{X0: 7, Y0: 7, X1: 7, Y1: 7}, image.Rect(7, 7, 8, 8)},
 		{"the far corner is its last pixel", 0, box.Box{X0: 100, Y0: 50, X1: 100, Y1: 50}, image.Rect(99, 49, 100, 50)},
 		{"beyond is the nearest pixel", 0, box.Box{X0: -30, Y0: 90, X1: -20, Y1: 95}, image.Rect(0, 49, 1, 50)},

@@ -109,8 +109,9 @@ func FromImage(img image.Image) (*RGB, error) {
 	if b.Empty() {
 		return nil, fmt.Errorf("%w: it is %d x %d pixels", ErrEmpty, b.Dx(), b.Dy())
 	}
-	if b.Dx() > maxPixels/b.Dy() {
-		return nil, fmt.Errorf("%w: it is %d x %d, more than %d pixels", ErrTooLarge, b.Dx(), b.Dy(), maxPixels)
+	width, height := uint64(b.Dx()), uint64(b.Dy()) // which may be beyond int
+	if width > maxPixels/height {
+		return nil, fmt.Errorf("%w: it is %d x %d, more than %d pixels", ErrTooLarge, width, height, maxPixels)
 	}
 	out := newRGB(b.Dx(), b.Dy())
 	switch img := img.(type) {

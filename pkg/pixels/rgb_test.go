@@ -9,6 +9,7 @@ import (
 	"image/draw"
 	"image/jpeg"
 	"image/png"
+	"math"
 	"math/rand/v2"
 	"testing"
 )
@@ -140,6 +141,7 @@ func TestFromImageRefuses(t *testing.T) {
 		{"no pixels", image.NewGray(image.Rect(3, 3, 3, 9)), ErrEmpty},
 		{"an RGB without pixels", &RGB{}, ErrEmpty},
 		{"endless bounds", image.NewUniform(color.White), ErrTooLarge},
+		{"bounds beyond int", &image.Gray{Rect: image.Rectangle{Min: image.Pt(math.MinInt, 0), Max: image.Pt(math.MaxInt, 1)}}, ErrTooLarge},
 		{"an RGB with endless bounds", &RGB{Width: 1 << 40, Height: 1 << 40}, ErrTooLarge},
 		{"an RGB with too few bytes", &RGB{Pix: make([]uint8, 11), Width: 2, Height: 2}, ErrBroken},
 	} {

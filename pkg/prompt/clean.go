@@ -113,19 +113,36 @@ func withoutControl(r rune) rune {
 // asks for the semicolon.
 var closedReference = regexp.MustCompile(`&#?[0-9A-Za-z]{1,24};`)
 
-// unescapeClosed is ftfy.fixes.unescape_html.
+// unescapeClosed is ftfy.fixes.unescape_html. It goes on where a reference gives an
+// ampersand that begins another, as fix would, so that nested ones cost no turn of fix each.
 func unescapeClosed(text string) string {
-	return closedReference.ReplaceAllStringFunc(text, func(ref string) string {
-		plain := unescape(ref)
-		if plain == ref && ref == strings.ToUpper(ref) {
-			// &EACUTE; is no entity, but what is left of one in capitals.
-			plain = strings.ToUpper(strings.ReplaceAll(unescape(strings.ToLower(ref)), "ß", "ss"))
+	var plain strings.Builder
+	for {
+		at := closedReference.FindStringIndex(text)
+		if at == nil {
+			plain.WriteString(text)
+			return plain.String()
 		}
-		if plain == ";" && ref[1] != '#' || !strings.Contains(plain, ";") {
-			return plain
+		plain.WriteString(text[:at[0]])
+		found := unescapedClosed(text[at[0]:at[1]])
+		if text = text[at[1]:]; found == "&" {
+			text = found + text
+		} else {
+			plain.WriteString(found)
 		}
-		return ref // only a part of it was an entity, as in &notit;
-	})
+	}
+}
+
+func unescapedClosed(ref string) string {
+	plain := unescape(ref)
+	if plain == ref && ref == strings.ToUpper(ref) {
+		// &EACUTE; is no entity, but what is left of one in capitals.
+		plain = strings.ToUpper(strings.ReplaceAll(unescape(strings.ToLower(ref)), "ß", "ss"))
+	}
+	if plain == ";" && ref[1] != '#' || !strings.Contains(plain, ";") {
+		return plain
+	}
+	return ref // only a part of it was an entity, as in &notit;
 }
 
 // reference is what Python's html.unescape takes for a character reference.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 )
 
 // ErrLimit is what more queries, phrases, templates or text than [Limits] allow fail with.
@@ -38,6 +39,7 @@ func (l Limits) orDefault() Limits {
 	if l.FileBytes <= 0 {
 		l.FileBytes = 1 << 20
 	}
+	l.FileBytes = min(l.FileBytes, math.MaxInt64-1) // so that one more can be asked for
 	return l
 }
 

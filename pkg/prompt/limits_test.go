@@ -3,6 +3,7 @@ package prompt
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,7 @@ func TestTemplatesAreBounded(t *testing.T) {
 		{"a {}\nb {}\n", Limits{Phrases: 1}, ErrLimit},
 		{"a {}\nb {}\n", Limits{FileBytes: 10}, nil},
 		{"a {}\nb {}\n", Limits{FileBytes: 9}, ErrLimit},
+		{"a {}\nb {}\n", Limits{FileBytes: math.MaxInt64}, nil},
 		{"{}" + strings.Repeat("a", 4094), Limits{}, nil},
 		{"{}" + strings.Repeat("a", 4095), Limits{}, ErrTooLong},
 		{"{}" + strings.Repeat("a", 1<<17), Limits{}, ErrTooLong},
@@ -95,6 +97,19 @@ func TestLongTextsCostLittle(t *testing.T) {
 				t.Errorf("%d bytes that start with %.12q: %v, want moments", len(text), text, took)
 			}
 		}
+	}
+}
+
+// TestNestedReferencesCostLittle has 100 texts of 4,000 bytes, of which each once took 40 ms or more.
+func TestNestedReferencesCostLittle(t *testing.T) {
+	start := time.Now()
+	for range 100 {
+		if got := clean("&" + strings.Repeat("amp;", 999) + "lt;"); got != "<" {
+			t.Fatalf("a nested &lt; is %q, want <", got)
+		}
+	}
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("%v, want moments", took)
 	}
 }
 

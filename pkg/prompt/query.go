@@ -102,7 +102,7 @@ func usable(weight float32) bool { return weight > 0 && weight-weight == 0 }
 // checkText fails for text that would silently become another text, or none, on
 // its way to the tokens. The error wraps kind.
 func checkText(kind error, what, text string) error {
-	if len(text) > maxBytes { // before cleaning, whose time grows with the square of nested &amp;amp;
+	if len(text) > maxBytes { // before cleaning, which costs as much as all of the text
 		return fmt.Errorf("%w: %s has %d bytes, starting with %.40q", ErrTooLong, what, len(text), text)
 	}
 	if err := checkUTF8(what, text); err != nil {

@@ -7,6 +7,8 @@
 // ROWS of a picture are resampled along x at once, one in each lane of a vector. Four
 // fit a register of every processor, and longer ones gain little.
 enum { ROWS = 4 };
+// BAND rows at a time are resampled along x, so that a picture of ten million rows takes no memory for each.
+enum { BAND = 64 };
 typedef float lanes __attribute__((vector_size(ROWS * sizeof(float))));
 
 // taps says which source samples make each sample of a resized line, and how much of each.
@@ -85,16 +87,21 @@ static void along_x(const uint8_t *from, int64_t stride, int64_t rows, const tap
   }
 }
 
-// along_y resizes columns of values [t->count, width] to [samples, width], whose rows
-// are stride apart.
-static void along_y(const float *from, int64_t width, const taps *t, int64_t samples, float *restrict to, int64_t stride) {
+// along_y adds source rows first to first + n - 1, values [n, width], to the samples [samples, width], whose rows are
+// stride apart. A sample starts with its first source row and is rounded after its last.
+static void along_y(const float *rows, int64_t first, int64_t n, int64_t width, const taps *t, int64_t samples, float *restrict to, int64_t stride) {
   for (int64_t y = 0; y < samples; y++, to += stride) {
-    const float *weight = t->weight + y * t->most, *row = from + (t->from[y] - t->first) * width;
-    memset(to, 0, (size_t)width * sizeof *to);
-    for (int64_t k = 0; k < t->length[y]; k++, row += width) {
-      for (int64_t x = 0; x < width; x++) to[x] += weight[k] * row[x];
+    int64_t from = t->from[y], end = from + t->length[y];
+    int64_t low = from > first ? from : first, high = end < first + n ? end : first + n;
+    if (low >= high) continue;
+    const float *weight = t->weight + y * t->most, *row = rows + (low - first) * width;
+    if (low == from) memset(to, 0, (size_t)width * sizeof *to);
+    for (int64_t k = low; k < high; k++, row += width) {
+      for (int64_t x = 0; x < width; x++) to[x] += weight[k - from] * row[x];
     }
-    for (int64_t x = 0; x < width; x++) to[x] = to_byte(to[x]);
+    if (high == end) {
+      for (int64_t x = 0; x < width; x++) to[x] = to_byte(to[x]);
+    }
   }
 }
 
@@ -105,13 +112,18 @@ static int resample_one(const uint8_t *image, int64_t channels, int64_t height, 
   int failed = plan_taps(&x, p->x1 - p->x0, p->width, p->left, p->to_w) || plan_taps(&y, p->y1 - p->y0, p->height, p->top, p->to_h);
   if (!failed) {
     columns = aligned_alloc(sizeof *columns, (size_t)x.count * sizeof *columns);
-    rows = malloc((size_t)(y.count * p->to_w) * sizeof *rows);
+    rows = malloc((size_t)(BAND * p->to_w) * sizeof *rows);
     failed = !columns || !rows;
   }
   if (!failed) memset(columns, 0, (size_t)x.count * sizeof *columns); // lanes of rows that there aren't
   for (int64_t c = 0; c < channels && !failed; c++) {
-    along_x(image + (c * height + p->y0 + y.first) * width + p->x0, width, y.count, &x, p->to_w, columns, rows);
-    along_y(rows, p->to_w, &y, p->to_h, out + (c * size + p->to_y) * size + p->to_x, size);
+    const uint8_t *from = image + (c * height + p->y0 + y.first) * width + p->x0;
+    float *to = out + (c * size + p->to_y) * size + p->to_x;
+    for (int64_t row = 0; row < y.count; row += BAND) {
+      int64_t n = y.count - row < BAND ? y.count - row : BAND;
+      along_x(from + row * width, width, n, &x, p->to_w, columns, rows);
+      along_y(rows, y.first + row, n, p->to_w, &y, p->to_h, to, size);
+    }
   }
   free(columns);
   free(rows);

@@ -38,9 +38,14 @@ func (d *decoder) huffmanTables(segment []byte) error {
 			return errors.New("bad Huffman table: values are missing")
 		}
 		h.values = segment[17 : 17+n]
-		for i := range h.short {
-			if value, length := h.find(uint32(i) << (16 - shortBits)); 0 < length && length <= shortBits {
-				h.short[i] = uint16(value)<<8 | uint16(length)
+		at, values := 0, h.values // codes follow each other without a gap
+		for length := 1; length <= shortBits; length++ {
+			for range int(segment[length]) {
+				for range 1 << (shortBits - length) {
+					h.short[at] = uint16(values[0])<<8 | uint16(length)
+					at++
+				}
+				values = values[1:]
 			}
 		}
 		if class == 0 {

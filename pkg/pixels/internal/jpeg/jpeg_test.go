@@ -2,6 +2,7 @@ package jpeg
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // That the samples equal libjpeg's is tested by package pixels, on whole pictures.
@@ -111,6 +113,19 @@ func TestDecodeErrors(t *testing.T) {
 		if test.want != nil && !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: %v; want %v and %q", test.name, err, test.want, test.says)
 		}
+	}
+}
+
+// TestManyTablesCostLittle has 8 MB of Huffman tables without a code, which once took 5 s.
+func TestManyTablesCostLittle(t *testing.T) {
+	data := readFile(t, "420.jpg")
+	tables := append([]byte{0xff, dht, 0, 0}, make([]byte, 17*3800)...)
+	binary.BigEndian.PutUint16(tables[2:], uint16(len(tables)-2))
+	_, end := segment(t, data, sof0)
+	start := time.Now()
+	_, err := Decode(append(slices.Clone(data[:end]), bytes.Repeat(tables, 128)...))
+	if took := time.Since(start); took > 3*time.Second || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("%v after %v, want ErrUnexpectedEOF in moments", err, took)
 	}
 }
 
