@@ -393,7 +393,7 @@ func TestEvalRefusesOtherRecords(t *testing.T) {
 		{[]string{"--max-detections", "5"}, "--max-detections"},
 		{[]string{"--shard", "1/2"}, `--shard: the records have "1/1", and this is "1/2"`},
 		{[]string{"--annotations", "changed.json"}, "annotations: "},
-		{[]string{"--models", ""}, "clip-image: "},
+		{[]string{"--models", filepath.Join(tinyPath, "../../../pkg/model/builtin")}, "clip-image: "},
 		{[]string{"--records", "instances.json"}, "does not begin as records of eval do"},
 	} {
 		code, stdout, stderr := clipdet(t, tinyEval(append([]string{"--records", "x.jsonl"}, test.args...)...)...)

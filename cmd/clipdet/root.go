@@ -8,6 +8,7 @@ import (
 	"log/slog"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // The exit codes, as the help of the root command lists them.
@@ -69,11 +70,25 @@ Exit codes:
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return emptyFlag(cmd.Flags())
+		},
 	}
 	root.SetVersionTemplate("clipdet {{.Version}}\n")
 	root.PersistentFlags().BoolP("verbose", "v", false, "log what happens, in detail, to stderr")
 	root.AddCommand(detectCommand(), calibrateCommand(), evalCommand(), benchCommand(), modelsCommand(), doctorCommand(), schemaCommand())
 	return root
+}
+
+// emptyFlag fails for a flag without a value, but where that means something. It comes of a script's variable that isn't
+// set, and to go on as if the flag weren't there could leave out a lock or a calibration.
+func emptyFlag(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(flag *pflag.Flag) {
+		if flag.Value.Type() == "string" && flag.Value.String() == "" && flag.Name != "text-cache" && flag.Name != "batch-sizes" {
+			err = fmt.Errorf("--%s: its value is empty; leave the flag out for its default", flag.Name)
+		}
+	})
+	return err
 }
 
 // logger logs warnings to the command's stderr, and with --verbose all.

@@ -62,6 +62,8 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"detect", "-q", "dog"}, "no picture"},
 		{[]string{"detect", "a.png"}, "--query"},
 		{[]string{"detect", "-q", "", "a.png"}, "name is empty"},
+		{[]string{"detect", "-q", "dog", "--models", "models", "--lock", "", "a.png"}, "--lock: its value is empty"},
+		{[]string{"detect", "-q", "dog", "--calibration=", "a.png"}, "--calibration: its value is empty"},
 		{[]string{"detect", "-q", "dog=", "a.png"}, "phrase 1 is empty"},
 		{[]string{"detect", "-q", "dog", "-q", "dog=a dog", "a.png"}, `"dog" is given twice`},
 		{[]string{"detect", "-q", "x=" + long, "a.png"}, "--query"},
