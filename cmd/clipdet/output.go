@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +22,7 @@ func openOutput(stdout io.Writer, dir, name string) (*output, error) {
 	if dir == "" {
 		return &output{stdout: stdout}, nil
 	}
-	file, err := os.CreateTemp(dir, ".partial-*")
+	file, err := newPartial(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func writable(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(dir, ".partial-*")
+	temp, err := newPartial(dir)
 	if err != nil {
 		return err
 	}
@@ -99,10 +100,16 @@ func writeFile(path string, write func(io.Writer) error) error {
 	return errors.Join(err, out.close())
 }
 
+// newPartial makes a file with a name of its own, for publish. The umask says who may read it; one of os.CreateTemp would
+// be its owner's alone.
+func newPartial(dir string) (*os.File, error) {
+	return os.OpenFile(filepath.Join(dir, ".partial-"+rand.Text()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+}
+
 // publish closes a temporary file and gives it its name, in one step, so that no reader meets half a file. It removes
 // the file where it fails.
 func publish(temp *os.File, path string) error {
-	err := errors.Join(temp.Chmod(0o644), temp.Close())
+	err := temp.Close()
 	if err == nil {
 		err = os.Rename(temp.Name(), path)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -247,5 +248,29 @@ func TestWriteFileThatFails(t *testing.T) {
 	})
 	if after, _ := os.ReadFile(path); err == nil || string(after) != "before" {
 		t.Errorf("error %v and %q, want one and the file as it was", err, after)
+	}
+}
+
+// Files are as readable as the umask has it, those in --out and those of a flag.
+func TestUmask(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o027))
+	out := filepath.Join(t.TempDir(), "out")
+	if code, _, stderr := clipdet(t, "detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "--threshold", "0",
+		"--pictures", "--format", "yolo", "--out", out, "../../testdata/formats/420.jpg"); code != exitDone {
+		t.Fatalf("exit code %d, stderr %q", code, stderr)
+	}
+	files := 0
+	err := filepath.WalkDir(out, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		files++
+		if info, err := entry.Info(); err != nil || info.Mode() != 0o640 {
+			t.Errorf("%s is %v (%v), want -rw-r-----", path, info.Mode(), err)
+		}
+		return nil
+	})
+	if err != nil || files != 5 {
+		t.Errorf("%d files (%v), want the labels, the classes and three pictures", files, err)
 	}
 }

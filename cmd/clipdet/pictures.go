@@ -106,7 +106,7 @@ func (p *pictures) drawNow(name string, picture image.Image, result *detect.Resu
 // save writes a picture under its name when it is complete.
 func (p *pictures) save(name string, picture image.Image) error {
 	path := filepath.Join(p.dir, name)
-	temp, err := os.CreateTemp(p.dir, ".partial-*")
+	temp, err := newPartial(p.dir)
 	if err != nil {
 		return fmt.Errorf("draw pictures: %w", err)
 	}

@@ -126,6 +126,9 @@ func (k KnownAnswer) Compare(outputs []Array) (float64, error) {
 		if n, err := elements(want.Shape); err != nil || fmt.Sprint(outputs[i].Shape) != fmt.Sprint(want.Shape) || n != len(values) {
 			return 0, fmt.Errorf("%w: output %d has shape %v and %d values, want shape %v", ErrAnswer, i, outputs[i].Shape, len(values), want.Shape)
 		}
+		if len(want.Values) > len(values) {
+			return 0, fmt.Errorf("%w: output %d has %d values, and %d are known", ErrAnswer, i, len(values), len(want.Values))
+		}
 		var sum, absSum float64
 		for _, v := range values {
 			sum += v

@@ -75,4 +75,8 @@ func TestCompare(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrAnswer that says %q", test.name, err, test.says)
 		}
 	}
+	answer.Outputs[1].Values = []float64{2, 0} // more than there are, as no valid manifest has
+	if _, err := answer.Compare([]Array{floats(100, -1.5, 0), count}); !errors.Is(err, ErrAnswer) {
+		t.Errorf("more known values than values: got %v, want ErrAnswer", err)
+	}
 }

@@ -3,6 +3,7 @@ package results
 import (
 	"bufio"
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -121,12 +122,13 @@ func (y *yoloWriter) Close() error { return nil }
 
 // writeFile gives the file its name when it is complete. A link of that name is replaced, not followed.
 func writeFile(path, data string) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), ".partial-*")
+	partial := filepath.Join(filepath.Dir(path), ".partial-"+rand.Text())
+	temp, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}
 	_, err = temp.WriteString(data)
-	err = errors.Join(err, temp.Chmod(0o644), temp.Close())
+	err = errors.Join(err, temp.Close())
 	if err == nil {
 		err = os.Rename(temp.Name(), path)
 	}
