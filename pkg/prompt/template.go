@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 )
 
 // ErrTemplate is what a template without exactly one {} fails with, and a list
@@ -127,11 +128,7 @@ func (l Limits) parseLines(r io.Reader, missing error, check func(line string) e
 	number := 0
 	for lines.Scan() {
 		number++
-		line := lines.Text()
-		if number == 1 {
-			line = strings.TrimPrefix(line, "\ufeff")
-		}
-		line = strings.TrimSpace(line)
+		line := strings.TrimFunc(lines.Text(), blank)
 		if line == "" || line[0] == '#' {
 			continue
 		}
@@ -152,6 +149,9 @@ func (l Limits) parseLines(r io.Reader, missing error, check func(line string) e
 	}
 	return found, nil
 }
+
+// blank is white space, and the byte order mark, which stands at the start of files and where files were joined.
+func blank(r rune) bool { return r == '\ufeff' || unicode.IsSpace(r) }
 
 func checkTemplate(template string) error {
 	if len(template) > maxBytes {

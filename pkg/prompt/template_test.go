@@ -81,6 +81,7 @@ func TestParseTemplates(t *testing.T) {
 		{"lines", "a {}.\nthe {}\n", []string{"a {}.", "the {}"}},
 		{"no newline at the end", "a {}.", []string{"a {}."}},
 		{"Windows", "\ufeffa {}.\r\nthe {}\r\n", []string{"a {}.", "the {}"}},
+		{"two of Windows, joined", "\ufeffa {}.\r\n\ufeff# more\r\n\ufeff\ufeffthe {}\r\n", []string{"a {}.", "the {}"}},
 		{"comments and empty lines", "# CLIP\n\n  \t\n  # more\n a {}. \n", []string{"a {}."}},
 		{"# within a line is text", "a {} # 1\n", []string{"a {} # 1"}},
 	}
