@@ -109,7 +109,7 @@ func queryName(name string) string {
 		}
 		return r
 	}, name)
-	return strings.TrimLeft(strings.Join(strings.Fields(name), " "), "@-")
+	return strings.TrimLeft(strings.Join(strings.Fields(name), " "), "@- ")
 }
 
 // asked are the queries of the categories, as on the command line; the file says how some are phrased.
