@@ -36,7 +36,7 @@ var (
 
 const (
 	soakCallers = 16
-	soakEnough  = 4000 // calls, among which every fault has to be
+	soakEnough  = 1500 // calls, among which every fault has to be
 	soakThreads = 8    // more than after the first round: Go keeps those that once waited in a system call
 )
 
