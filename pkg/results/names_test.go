@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strconv"
 	"testing"
-	"time"
 )
 
 func TestNamesDiffer(t *testing.T) {
@@ -19,16 +18,14 @@ func TestNamesDiffer(t *testing.T) {
 	}
 }
 
-// Frames of many films, each in its folder, have the same names. Looking for a free number from 2 on takes minutes.
+// Frames of many films, each in its folder, have the same names. Looking for a free number from 2 on would not end before
+// the tests' time limit.
 func TestNamesOfThousandsThatAreTheSame(t *testing.T) {
-	const pictures = 100_000
+	const pictures = 300_000
 	var names Names
 	var last string
-	began := time.Now()
 	for i := range pictures {
-		if last = names.Of(strconv.Itoa(i) + "/frame.jpg"); time.Since(began) > 20*time.Second {
-			t.Fatalf("after %v only %d of %d pictures have their names", time.Since(began), i+1, pictures)
-		}
+		last = names.Of(strconv.Itoa(i) + "/frame.jpg")
 	}
 	if want := "frame-" + strconv.Itoa(pictures); last != want {
 		t.Errorf("the last name is %q, want %q", last, want)
