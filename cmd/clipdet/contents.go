@@ -15,14 +15,9 @@ type contents struct {
 
 // readContents reads what is needed of ground truth in COCO's form.
 func readContents(path string) (*contents, error) {
-	file, err := openText(path)
+	d, err := eval.ReadDatasetFile(path, eval.Limits{})
 	if err != nil {
 		return nil, err
-	}
-	defer file.Close()
-	d, err := eval.ReadDataset(file, eval.Limits{})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if len(d.Images) == 0 || len(d.Categories) == 0 {
 		return nil, fmt.Errorf("%s: %w: it has %d images and %d categories", path, eval.ErrFormat, len(d.Images), len(d.Categories))

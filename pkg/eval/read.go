@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"strconv"
+	"syscall"
 )
 
 // Limits bounds what the readers take on. The zero Limits are the defaults,
@@ -85,7 +86,7 @@ func ReadDatasetFile(path string, limits Limits) (*Dataset, error) {
 }
 
 func fromFile[T any](path string, read func(io.Reader) (T, error)) (T, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe's opening waits for its writer
 	if err != nil {
 		return *new(T), err
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/iotest"
 )
@@ -111,6 +113,17 @@ func TestReadersPassOnErrors(t *testing.T) {
 	}
 	if _, err := ReadResultsFile("testdata/coco.dataset.json", Limits{}); err == nil || !strings.HasPrefix(err.Error(), "testdata/coco.dataset.json: ") {
 		t.Errorf("a file that isn't one of results: %v", err)
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, datasetErr := ReadDatasetFile(pipe, Limits{})
+	_, resultsErr := ReadResultsFile(pipe, Limits{})
+	for _, err := range []error{datasetErr, resultsErr} {
+		if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), pipe) {
+			t.Errorf("a pipe that nobody writes to: %v, want ErrFormat that names it", err)
+		}
 	}
 }
 
