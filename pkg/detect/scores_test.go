@@ -6,7 +6,6 @@ import (
 	"image"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"sort"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
 	"github.com/clipdet/clipdet/pkg/torch"
+	"github.com/clipdet/clipdet/pkg/torch/torchtest"
 )
 
 // see embeds boxes of a picture, each view alone, and averages the views in plain Go.
@@ -286,15 +286,13 @@ func TestManyNegativesTakeLittleMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer regions.Close()
-	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil { // the peak is that from now on
-		t.Fatal(err)
-	}
-	before := peak(t)
-	got, err := regions.Match(t.Context(), q, Params{Rank: RankProbability, TopK: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if grown := peak(t) - before; grown > 800_000 {
+	var got *Result
+	grown := torchtest.PeakGrowth(t, func() {
+		if got, err = regions.Match(t.Context(), q, Params{Rank: RankProbability, TopK: 1}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if grown > 800_000 {
 		t.Errorf("matching took %d KB, want far less than 1,500,000", grown)
 	}
 	for i, p := range got.Presence {
@@ -302,20 +300,6 @@ func TestManyNegativesTakeLittleMemory(t *testing.T) {
 			t.Errorf("query %d has the score %v, and %d with the same negatives %v", i, p.Score, i%7, want)
 		}
 	}
-}
-
-// peak is the most memory that the process had resident, in KB.
-func peak(t *testing.T) (kb int) {
-	t.Helper()
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(status), "VmHWM:")
-	if _, err := fmt.Sscan(rest, &kb); err != nil {
-		t.Fatal(err)
-	}
-	return kb
 }
 
 // TestQueriesWithoutADirection subtracts the only template from a text that is no more than that.

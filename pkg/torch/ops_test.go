@@ -1,11 +1,9 @@
 package torch
 
 import (
-	"fmt"
 	"image"
 	"math"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
 )
@@ -167,50 +165,6 @@ func TestBothWaysToResampleAgree(t *testing.T) {
 			t.Errorf("%d threads: %d of %d values differ", threads, differ, len(ops))
 		}
 	}
-}
-
-// TestResampleOfAThinPicture has one of 2 million rows, a few KB as a file, which once took room for each of them.
-func TestResampleOfAThinPicture(t *testing.T) {
-	const height, size = 2_000_000, 64
-	e := start(t)
-	pixels := make([]uint8, 2*height)
-	for i := range pixels {
-		pixels[i] = uint8(i / 2 * 256 / height)
-	}
-	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil { // the peak is that from now on
-		t.Fatal(err)
-	}
-	before := peak(t)
-	var values []float32
-	if err := e.Do(t.Context(), func(s *Scope) error {
-		piece := Piece{From: image.Rect(0, 0, 2, height), Width: size, Height: size, To: image.Rect(0, 0, size, size)}
-		values = Download[float32](s, s.Resample(Upload(s, pixels, 1, 1, height, 2), []Piece{piece}, size, []float32{0}))
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if grown := peak(t) - before; grown > 200_000 {
-		t.Errorf("it took %d KB, want far less than 500,000", grown)
-	}
-	for i, v := range values {
-		if want := float64(i/size)*4 + 1.5; math.Abs(float64(v)-want) > 2 { // rows of 4 levels each
-			t.Fatalf("row %d has the value %v, want about %v", i/size, v, want)
-		}
-	}
-}
-
-// peak is the most memory that the process had resident, in KB.
-func peak(t *testing.T) (kb int) {
-	t.Helper()
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(status), "VmHWM:")
-	if _, err := fmt.Sscan(rest, &kb); err != nil {
-		t.Fatal(err)
-	}
-	return kb
 }
 
 func TestResampleRefusesPiecesThatDontFit(t *testing.T) {

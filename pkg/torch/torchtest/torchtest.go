@@ -61,3 +61,27 @@ func Resident(t testing.TB) int {
 	}
 	return pages * os.Getpagesize()
 }
+
+// PeakGrowth is how much more memory than before the process has resident at the most while do runs, in KB.
+func PeakGrowth(t testing.TB, do func()) int {
+	t.Helper()
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil { // the peak is that from now on
+		t.Fatal(err)
+	}
+	before := peak(t)
+	do()
+	return peak(t) - before
+}
+
+func peak(t testing.TB) (kb int) {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	if _, err := fmt.Sscan(rest, &kb); err != nil {
+		t.Fatal(err)
+	}
+	return kb
+}
