@@ -107,12 +107,13 @@ func (f *benchFlags) check(cmd *cobra.Command) error {
 	case cmd.Flags().Changed("text-cache"):
 		return errors.New("--text-cache: bench encodes the phrases anew each time; leave it out")
 	}
-	for flag, path := range map[string]string{"--json": f.json, "--plot": f.plot} {
-		if info, err := os.Stat(filepath.Dir(path)); path != "" && (err != nil || !info.IsDir()) {
-			return fmt.Errorf("%s %s: there is no such directory", flag, path)
+	written := []flagFile{{"--json", f.json}, {"--plot", f.plot}}
+	for _, file := range written {
+		if err := file.check(); err != nil {
+			return err
 		}
 	}
-	if err := apart([]flagFile{{"--json", f.json}, {"--plot", f.plot}}, nil); err != nil {
+	if err := apart(written, nil); err != nil {
 		return err
 	}
 	sizes, err := f.batches()

@@ -175,6 +175,8 @@ func TestBenchUsage(t *testing.T) {
 		{"--plot a.svg --batch-sizes=,", exitUsage, "--batch-sizes"},
 		{"--json file/a.json", exitUsage, "no such directory"},
 		{"--plot none/a.svg", exitUsage, "no such directory"},
+		{"--json /dev/null", exitUsage, "it is there already, and no file"},
+		{"--json file --plot a.svg --json a.svg", exitUsage, "--json is the same file"},
 		{"--text-cache x", exitUsage, "leave it out"},
 		{"--proposals 0", exitUsage, "--proposals 0"},
 		{"--device gpu", exitUsage, "cuda:N"},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -155,17 +154,14 @@ func (f *calibrateFlags) checkOut() error {
 	if f.out == "" {
 		return nil
 	}
-	dir := filepath.Dir(f.out)
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return fmt.Errorf("--out %s: there is no such directory", f.out)
+	out := flagFile{"--out", f.out}
+	if err := out.check(); err != nil {
+		return err
 	}
-	if info, err := os.Stat(f.out); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("--out %s: it is there already, and no file", f.out)
-	}
-	if err := writable(dir); err != nil {
+	if err := writable(filepath.Dir(f.out)); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
-	return apart([]flagFile{{"--out", f.out}}, []flagFile{{"--annotations", f.annotations}, {"--templates", f.templates}, {"--background", f.background}})
+	return apart([]flagFile{out}, []flagFile{{"--annotations", f.annotations}, {"--templates", f.templates}, {"--background", f.background}})
 }
 
 func (f *calibrateFlags) write(stdout io.Writer, found calibration.Calibration) error {

@@ -123,15 +123,9 @@ func (f *evalOutputs) check() error {
 			return fmt.Errorf("--images %s: it is no directory", f.images)
 		}
 	}
-	for _, file := range []struct{ flag, path string }{{"--json", f.json}, {"--results", f.results}, {"--records", f.records}} {
-		if file.path == "" {
-			continue
-		}
-		if info, err := os.Stat(filepath.Dir(file.path)); err != nil || !info.IsDir() {
-			return fmt.Errorf("%s %s: there is no such directory", file.flag, file.path)
-		}
-		if info, err := os.Stat(file.path); err == nil && !info.Mode().IsRegular() {
-			return fmt.Errorf("%s %s: it is there already, and no file", file.flag, file.path)
+	for _, file := range []flagFile{{"--json", f.json}, {"--results", f.results}, {"--records", f.records}} {
+		if err := file.check(); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -67,6 +67,20 @@ func writable(dir string) error {
 // flagFile is a file and what names it in messages.
 type flagFile struct{ flag, path string }
 
+// check fails where no file can get this name, say of a directory or a device, which a file must not replace.
+func (f flagFile) check() error {
+	if f.path == "" {
+		return nil
+	}
+	if info, err := os.Stat(filepath.Dir(f.path)); err != nil || !info.IsDir() {
+		return fmt.Errorf("%s %s: there is no such directory", f.flag, f.path)
+	}
+	if info, err := os.Stat(f.path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s %s: it is there already, and no file", f.flag, f.path)
+	}
+	return nil
+}
+
 // apart fails where a file that is written would take the place of another one, or of one that is read.
 func apart(written, read []flagFile) error {
 	for i, to := range written {

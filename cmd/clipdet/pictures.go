@@ -104,18 +104,20 @@ func (p *pictures) drawNow(name string, picture image.Image, result *detect.Resu
 }
 
 // save writes a picture under its name when it is complete.
-func (p *pictures) save(name string, picture image.Image) error {
+func (p *pictures) save(name string, picture image.Image) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("draw pictures: %w", err)
+		}
+	}()
 	path := filepath.Join(p.dir, name)
 	temp, err := newPartial(p.dir)
 	if err != nil {
-		return fmt.Errorf("draw pictures: %w", err)
+		return err
 	}
 	encoder := png.Encoder{CompressionLevel: png.BestSpeed} // half the time, and up to a seventh more bytes
 	if err := encoder.Encode(temp, picture); err != nil {
-		return fmt.Errorf("draw pictures: %s: %w", path, errors.Join(err, temp.Close(), os.Remove(temp.Name())))
+		return fmt.Errorf("%s: %w", path, errors.Join(err, temp.Close(), os.Remove(temp.Name())))
 	}
-	if err := publish(temp, path); err != nil {
-		return fmt.Errorf("draw pictures: %w", err)
-	}
-	return nil
+	return publish(temp, path)
 }
