@@ -23,6 +23,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/prompt"
 	"github.com/clipdet/clipdet/pkg/rpn"
 	"github.com/clipdet/clipdet/pkg/torch"
+	"github.com/clipdet/clipdet/pkg/torch/torchtest"
 )
 
 // The faults that testdata/models/faulty has for who asks; its README.md says how.
@@ -592,12 +593,7 @@ func TestDetectAllLeftHalfWay(t *testing.T) {
 			t.Errorf("%d tensors live after Close", n)
 		}
 	}
-	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > goroutines && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
-	if n := runtime.NumGoroutine(); n > goroutines {
-		t.Errorf("%d goroutines at the end, %d before", n, goroutines)
-	}
+	torchtest.NoMoreGoroutines(t, goroutines)
 }
 
 // TestCloseDuringCalls closes a detector in the middle of calls of every kind: each ends

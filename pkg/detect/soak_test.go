@@ -11,12 +11,10 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
-	"os"
 	"reflect"
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,14 +64,9 @@ func TestSoak(t *testing.T) {
 		if n := torch.Live(); n != 0 {
 			t.Errorf("round %d: %d tensors are left", round, n)
 		}
-		for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > goroutines && time.Now().Before(deadline); {
-			time.Sleep(time.Millisecond)
-		}
-		if n := runtime.NumGoroutine(); n > goroutines {
-			t.Errorf("round %d: %d goroutines, %d before", round, n, goroutines)
-		}
+		torchtest.NoMoreGoroutines(t, goroutines)
 		debug.FreeOSMemory()
-		nowThreads, nowResident := osThreads(t), torchtest.Resident(t)
+		nowThreads, nowResident := torchtest.Threads(t), torchtest.Resident(t)
 		t.Logf("round %d: %d calls, %d faults so far; %d goroutines, %d threads, %d MB", round, s.calls.Load(), s.faulted.Load(),
 			runtime.NumGoroutine(), nowThreads, nowResident>>20)
 		if round == 0 {
@@ -92,21 +85,6 @@ func TestSoak(t *testing.T) {
 			t.Errorf("there was no %q among %d calls", what, s.calls.Load())
 		}
 	}
-}
-
-// osThreads is how many threads the process has.
-func osThreads(t *testing.T) int {
-	t.Helper()
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(status), "Threads:")
-	n, err := strconv.Atoi(strings.Fields(rest)[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
 
 // soak is what the callers of TestSoak share.

@@ -7,7 +7,8 @@ import (
 	"iter"
 	"runtime"
 	"testing"
-	"time"
+
+	"github.com/clipdet/clipdet/pkg/torch/torchtest"
 )
 
 // stream yields pictures, and err in the place of each that is nil.
@@ -78,12 +79,7 @@ func TestDetectAllStopsEarly(t *testing.T) {
 	if taken > 3+2*lookAhead+3 {
 		t.Errorf("%d pictures were taken for 3 results", taken)
 	}
-	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > goroutines && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
-	if n := runtime.NumGoroutine(); n > goroutines {
-		t.Errorf("%d goroutines after the loop, %d before", n, goroutines)
-	}
+	torchtest.NoMoreGoroutines(t, goroutines)
 }
 
 func TestDetectAllEndsWithItsContext(t *testing.T) {

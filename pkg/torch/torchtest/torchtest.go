@@ -4,9 +4,11 @@ package torchtest
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/torch"
@@ -62,26 +64,53 @@ func Resident(t testing.TB) int {
 	return pages * os.Getpagesize()
 }
 
+// Threads is how many threads of the operating system the process has.
+func Threads(t testing.TB) int {
+	t.Helper()
+	return status(t, "Threads:")
+}
+
+// Within waits until count gives no more than most, and fails the test where that doesn't come about: goroutines and
+// threads go a moment after what they did is done.
+func Within(t testing.TB, what string, most int, count func() int) {
+	t.Helper()
+	const patience = 30 * time.Second // of a busy machine
+	n := count()
+	for deadline := time.Now().Add(patience); n > most && time.Now().Before(deadline); n = count() {
+		time.Sleep(time.Millisecond)
+	}
+	if n > most {
+		t.Errorf("%d %s are left, %d may be", n, what, most)
+	}
+}
+
+// NoMoreGoroutines waits until there are no more goroutines than before, and fails the test where some stay.
+func NoMoreGoroutines(t testing.TB, before int) {
+	t.Helper()
+	Within(t, "goroutines", before, runtime.NumGoroutine)
+}
+
 // PeakGrowth is how much more memory than before the process has resident at the most while do runs, in KB.
 func PeakGrowth(t testing.TB, do func()) int {
 	t.Helper()
 	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil { // the peak is that from now on
 		t.Fatal(err)
 	}
-	before := peak(t)
+	before := status(t, "VmHWM:")
 	do()
-	return peak(t) - before
+	return status(t, "VmHWM:") - before
 }
 
-func peak(t testing.TB) (kb int) {
+// status is a number of the process's /proc/self/status.
+func status(t testing.TB, name string) (n int) {
 	t.Helper()
-	status, err := os.ReadFile("/proc/self/status")
+	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(status), "VmHWM:")
-	if _, err := fmt.Sscan(rest, &kb); err != nil {
+	_, rest, _ := strings.Cut(string(text), name)
+	if _, err := fmt.Sscan(rest, &n); err != nil {
 		t.Fatal(err)
 	}
-	return kb
+	return n
 }
