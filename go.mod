@@ -2,6 +2,8 @@ module github.com/clipdet/clipdet
 
 go 1.26.0
 
+toolchain go1.26.11
+
 require (
 	github.com/disintegration/imaging v1.6.2
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3

@@ -1,15 +1,21 @@
-"""Reads weights from a file without running anything in it: a state dict of torch.save, alone or in a training
-checkpoint; a safetensors file; or a TorchScript archive, which is how OpenAI publishes CLIP."""
+"""Reads what torch.save, torch.jit.save and safetensors wrote, without running anything in it.
+
+torch.load does that no better than the release at hand: weights_only of torch 2.1 hands what looks like TorchScript to
+torch.jit.load, whose archives run code while they are loaded (CVE-2025-32434), and lets a pickle work on tensors
+(CVE-2026-24747). So the pickle here makes plain data alone, with descriptions in the place of tensors.
+"""
 
 from __future__ import annotations
 
 import io
 import pickle
-import warnings
+import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import safetensors
 import safetensors.torch
@@ -19,32 +25,90 @@ from torch import Tensor
 # Where training scripts keep the state dict beside their optimiser's: torchvision's and open_clip's.
 NESTED = ("model", "state_dict")
 
+# How a file of torch.save begins before torch 1.6, as torch/serialization.py has it; then it became a zip.
+OLD_MAGIC, OLD_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+ZIP_MAGIC = b"PK\3\4"
+
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The weights in a file, by name. Raises ValueError when it holds none."""
+    """The weights in a file, by name: of a state dict, alone or in a training checkpoint; of a safetensors file; or of
+    a TorchScript archive, which is how OpenAI publishes CLIP. Raises ValueError when it holds none.
+    """
     if path.suffix == ".safetensors":
         try:
             return safetensors.torch.load_file(path)
         except safetensors.SafetensorError as error:
             raise ValueError(f"{path}: not a safetensors file: {error}") from error
-    if is_torchscript(path):
-        try:
-            return torchscript(path)
-        except (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, ValueError, EOFError) as error:
-            raise ValueError(f"{path}: an unreadable TorchScript archive: {first_line(error)}") from error
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "TypedStorage is deprecated")  # torch's own use of it
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = f"not a file of torch.save that holds weights only: {first_line(error)}"
-        raise ValueError(f"{path}: {reason}") from error
+    state = load(path)
     for key in NESTED:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path}: not a state dict; write one with torch.save(model.state_dict(), ...)")
-    return {name.removeprefix("module."): value for name, value in state.items()}  # the prefix of distributed training
+    return {str(name).removeprefix("module."): value for name, value in state.items()}  # as distributed training names
+
+
+def load(path: Path) -> object:
+    """What a file of torch.save holds, with its tensors on the CPU; of a TorchScript archive, the parameters and
+    buffers by their dotted names. Raises ValueError when it is no such file, or holds anything but plain data and
+    tensors.
+    """
+    with open(path, "rb") as file:
+        zipped = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
+        file.seek(0)
+        try:
+            return from_zip(file) if zipped else from_old(file)
+        except Exception as error:  # a stranger's bytes make pickle and zipfile raise whatever they come upon
+            raise ValueError(f"{path}: not a file of weights: {first_line(error)}") from error
+
+
+def from_zip(file: BinaryIO) -> object:
+    """A zip has the pickle as data.pkl in its only folder, and every storage as a file in data/ beside it."""
+    with zipfile.ZipFile(file) as archive:
+        pickles = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise ValueError(f"its zip has {len(pickles)} data.pkl")
+        folder = pickles[0].removesuffix("data.pkl")
+        if folder + "byteorder" in archive.namelist() and archive.read(folder + "byteorder") != b"little":
+            raise ValueError("its values are not little-endian")
+        reader = Unpickler(io.BytesIO(archive.read(pickles[0])))
+        what = reader.load()
+        if isinstance(what, Module):
+            what = dict(what.tensors(""))
+        return with_tensors(
+            what, {key: storage.tensor(archive.read(f"{folder}data/{key}")) for key, storage in reader.storages.items()}
+        )
+
+
+def from_old(file: BinaryIO) -> object:
+    """Before there were zips: pickles in a row, of the magic number, the protocol, the system, the data and the keys of
+    the storages; then for each key how many values it has, and the values.
+    """
+    magic, protocol, system = (Unpickler(file).load() for _ in range(3))
+    if magic != OLD_MAGIC or protocol != OLD_PROTOCOL:
+        raise ValueError("neither a zip nor of torch.save before it wrote zips")
+    if not system["little_endian"]:
+        raise ValueError("its values are not little-endian")
+    reader = Unpickler(file)
+    what, values = reader.load(), {}
+    for key in Unpickler(file).load():
+        (count,) = struct.unpack("<q", file.read(8))
+        storage = reader.storages[key]
+        if count != storage.count:
+            raise ValueError(f"storage {key} has {count} values of {storage.count}")
+        values[key] = storage.tensor(file.read(count * storage.dtype.itemsize))
+    return with_tensors(what, values)
+
+
+def with_tensors(what: object, values: dict[str, Tensor]) -> object:
+    """Plain data with tensors in the place of what describes them, given the values of the storages."""
+    if isinstance(what, View):
+        return values[what.storage.key].as_strided(what.size, what.stride, what.offset)
+    if isinstance(what, dict):
+        return {key: with_tensors(value, values) for key, value in what.items()}
+    if isinstance(what, list | tuple):
+        return type(what)(with_tensors(value, values) for value in what)
+    return what
 
 
 def first_line(error: Exception) -> str:
@@ -52,36 +116,47 @@ def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def is_torchscript(path: Path) -> bool:
-    """Whether a file is what torch.jit.save writes: its zip has constants, which torch.save's lacks."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
-def torchscript(path: Path) -> dict[str, Tensor]:
-    """The parameters and buffers of a TorchScript archive, by their dotted names. Its code is not even read."""
-    reader = torch._C.PyTorchFileReader(str(path))
-    module = Reader(reader).load()
-    if not isinstance(module, Module):
-        raise ValueError(f"it holds a {type(module).__name__} and no module")
-    return dict(module.tensors(""))
-
-
 class Module:
-    """An object of a class that the archive defines: nothing but its attributes."""
+    """An object of a class that a TorchScript archive defines: nothing but its attributes."""
 
     def __setstate__(self, state: object) -> None:
         self.attributes = state if isinstance(state, dict) else {}
 
-    def tensors(self, prefix: str) -> Iterator[tuple[str, Tensor]]:
-        """The tensors in it and in the modules in it, by their names after prefix."""
+    def tensors(self, prefix: str) -> Iterator[tuple[str, View]]:
+        """Those in it and in the modules in it, by their names after prefix."""
         for name, value in getattr(self, "attributes", {}).items():
-            if isinstance(value, Tensor):
+            if isinstance(value, View):
                 yield prefix + name, value
             elif isinstance(value, Module):
                 yield from value.tensors(f"{prefix}{name}.")
+
+
+@dataclass
+class Storage:
+    """What a pickle says of values in a row."""
+
+    dtype: torch.dtype
+    key: str
+    count: int
+
+    def tensor(self, data: bytes) -> Tensor:
+        """The values."""
+        if self.count == 0:
+            return torch.empty(0, dtype=self.dtype)
+        there = len(data) // self.dtype.itemsize
+        if not 0 < self.count <= there:
+            raise ValueError(f"storage {self.key} has {there} values of {self.count}")
+        return torch.frombuffer(bytearray(data), dtype=self.dtype, count=self.count)
+
+
+@dataclass
+class View:
+    """What a pickle says of a tensor."""
+
+    storage: Storage
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
 
 
 # Values of the storages that torch writes, by the names of their classes.
@@ -99,44 +174,50 @@ STORAGES = {
 }
 
 
-class Reader(pickle.Unpickler):
-    """Reads data.pkl of a TorchScript archive, and knows tensors, lists, and modules without their methods."""
+class Unpickler(pickle.Unpickler):
+    """Knows plain data, tensors, and modules without their methods."""
 
-    def __init__(self, reader: torch._C.PyTorchFileReader) -> None:
-        super().__init__(io.BytesIO(reader.get_record("data.pkl")))
-        self._reader = reader
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file, encoding="utf-8")  # of Python 2's strings
+        self.storages: dict[str, Storage] = {}
 
     def find_class(self, module: str, name: str) -> object:
         if module.partition(".")[0] == "__torch__":
             return Module
         if module == "torch" and name in STORAGES:
             return STORAGES[name]
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return view
+        if (module, name) in KNOWN:
+            return KNOWN[module, name]
         if module == "torch.jit._pickle":  # typed lists: build_intlist and the like
             return first
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no weights need")
 
-    def persistent_load(self, pid: tuple) -> Tensor:
-        """The values of a storage, in a row."""
-        _, dtype, key, _, count = pid
-        if count == 0:
-            return torch.empty(0, dtype=dtype)
-        values = torch.frombuffer(bytearray(self._reader.get_record(f"data/{key}")), dtype=dtype)
-        if len(values) < count:
-            raise ValueError(f"data/{key} has {len(values)} values of {count}")
-        return values
+    def persistent_load(self, pid: tuple) -> Storage:
+        kind, dtype, key, _, count, *part = pid
+        if kind != "storage" or any(part):  # a class with its source, and a part of another storage: before torch 0.4
+            raise pickle.UnpicklingError(f"it refers to a {kind} in a way that no weights need")
+        storage = Storage(dtype, key, count)
+        if self.storages.setdefault(key, storage) != storage:
+            raise pickle.UnpicklingError(f"it describes storage {key} twice")
+        return storage
 
 
-def view(values: Tensor, offset: int, size: tuple, stride: tuple, *_: object) -> Tensor:
-    """A tensor of a storage's values."""
-    return values.as_strided(size, stride, offset)
+def view(storage: Storage, offset: int, size: tuple, stride: tuple, *_: object) -> View:
+    return View(storage, offset, size, stride)
 
 
 def first(value: object, *_: object) -> object:
     return value
+
+
+# What pickles of weights call, and what is called in its place.
+KNOWN = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch", "Size"): tuple,
+    ("torch._utils", "_rebuild_parameter"): first,
+    ("torch._utils", "_rebuild_tensor"): view,
+    ("torch._utils", "_rebuild_tensor_v2"): view,
+}
 
 
 def misfit(error: RuntimeError) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import checkpoint
+
 
 class Progress:
     """Says every few seconds where a run is and how long it still takes, and when a checkpoint is due."""
@@ -81,7 +83,7 @@ class Run:
         self._mean = Average(model, 0.998)
         self.first = 0
         if resume.exists():
-            state = torch.load(resume, weights_only=True)
+            state = checkpoint.load(resume)
             if state["settings"] != settings:
                 raise ValueError(f"{resume} belongs to a run with {state['settings']}: remove it or use those settings")
             model.load_state_dict(state["model"])

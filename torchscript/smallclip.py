@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+import checkpoint
 
 VOCABULARY = 49408
 CONTEXT = 77
@@ -173,8 +176,8 @@ def load(path: str) -> tuple[SmallCLIP, dict]:
 
     The token table, most of the text tower, comes in half precision, which is finer than what training settles.
     """
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    model = SmallCLIP(Config(**checkpoint["config"]))
-    model.load_state_dict(checkpoint["state"])
+    saved = checkpoint.load(Path(path))
+    model = SmallCLIP(Config(**saved["config"]))
+    model.load_state_dict(saved["state"])
     model.text.tokens.half()
-    return model.eval(), checkpoint["notes"]
+    return model.eval(), saved["notes"]

@@ -8,6 +8,7 @@ CPU about 150 times as long as the convolution.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, con
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.models.resnet import BasicBlock, ResNet
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+import checkpoint
 
 MEAN = (0.485, 0.456, 0.406)  # torchvision's own
 STD = (0.229, 0.224, 0.225)
@@ -107,7 +110,7 @@ def save(path: str, model: SmallRPN, notes: dict) -> None:
 
 def load(path: str) -> tuple[SmallRPN, dict]:
     """The model of a checkpoint, in evaluation mode, and its notes."""
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    model = SmallRPN(Config(**checkpoint["config"]))
-    model.load_state_dict(checkpoint["state"])
-    return model.eval(), checkpoint["notes"]
+    saved = checkpoint.load(Path(path))
+    model = SmallRPN(Config(**saved["config"]))
+    model.load_state_dict(saved["state"])
+    return model.eval(), saved["notes"]

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
+import checkpoint
 import packages
 import pictograms
 import progress
@@ -113,7 +114,7 @@ def train(out: Path, steps: int, batch: int, seed: int, leave_out: str, count: i
     settings = {"steps": steps, "batch": batch, "seed": seed, "leave_out": leave_out, "scenes": count, "peak": peak}
     first, resume = 0, out.with_suffix(".resume")
     if resume.exists():
-        state = torch.load(resume, weights_only=True)
+        state = checkpoint.load(resume)
         if state["settings"] != settings:
             raise ValueError(f"{resume} belongs to a run with {state['settings']}: remove it or use those settings")
         model.load_state_dict(state["model"])

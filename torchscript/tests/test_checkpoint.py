@@ -1,8 +1,12 @@
 """Weights in each published form, and files that would run code if they were trusted."""
 
+import io
 import pickle
+import random
+import struct
 import subprocess
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -69,8 +73,9 @@ def test_other_forms(tmp_path: Path, state: dict[str, Tensor]) -> None:
     torch.save(state, tmp_path / "plain.pt")
     torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in state.items()}}, tmp_path / "training.pt")
+    torch.save(dict(Outer().named_parameters()) | state, tmp_path / "both.pt")
     safetensors.torch.save_file({k: v.contiguous() for k, v in state.items()}, tmp_path / "hub.safetensors")
-    for file in ("plain.pt", "old.pth", "training.pt", "hub.safetensors"):
+    for file in ("plain.pt", "old.pth", "training.pt", "both.pt", "hub.safetensors"):
         same(checkpoint.read(tmp_path / file), state)
 
 
@@ -114,7 +119,7 @@ def test_no_form_runs_code(tmp_path: Path) -> None:
         assert not touched.exists(), f"{file} ran a command"
     for load in (smallclip.load, smallrpn.load):
         for file in ("saved.pt", "old.pt", "nested.pt"):
-            with pytest.raises((pickle.UnpicklingError, RuntimeError)):
+            with pytest.raises(ValueError, match=file):
                 load(str(tmp_path / file))
             assert not touched.exists(), f"{file} ran a command"
     pickle.loads(evil)
@@ -124,21 +129,56 @@ def test_no_form_runs_code(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (storage(9, 2), "data/0 has 2 values of 9"),
+        (storage(9, 2), "storage 0 has 2 values of 9"),
         (storage(2, 3), "out of bounds"),
-        (storage(2, 2), "no module"),
-        (storage(2, 2, "torch._utils\n_rebuild_qtensor"), "asks for torch._utils._rebuild_qtensor"),
+        (storage(2, 2, "torch._utils\n_rebuild_qtensor"), "it asks for torch._utils._rebuild_qtensor"),
+        (b"\x80\x02(X\x06\0\0\0modulectorch\nFloatStorage\nK\0K\0K\0tQ.", "it refers to a module"),
         (b"\x80\x02", "ran out|EOF|Ran out"),
         (b"", "ran out|EOF|Ran out"),
-        (b"\x80\x02N.", "holds a NoneType and no module"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_broken_archives_are_errors(tmp_path: Path, data: bytes, why: str) -> None:
     archive(tmp_path / "model.pt", data)
-    with pytest.raises(ValueError, match=rf"model.pt: an unreadable TorchScript archive: .*({why})") as caught:
+    with pytest.raises(ValueError, match=rf"model.pt: not a file of weights: .*({why})") as caught:
         checkpoint.read(tmp_path / "model.pt")
     assert "\n" not in str(caught.value)
+
+
+def test_a_pickle_works_on_no_tensor(tmp_path: Path) -> None:
+    # weights[0] = 5 and weights.set_(...) while the pickle is read: torch.load of torch 2.1 does both.
+    tensor = storage(2, 2).removeprefix(b"\x80\x02").removesuffix(b".")
+    archive(tmp_path / "item.pt", b"\x80\x02" + tensor + b"K\0K\x05s.", names=())
+    with pytest.raises(ValueError, match=r"item.pt: .*does not support item assignment"):
+        checkpoint.read(tmp_path / "item.pt")
+    archive(tmp_path / "state.pt", b"\x80\x02}X\x01\0\0\0w" + tensor + b"(" + b"K\0" * 5 + b"tbs.", names=())
+    with pytest.raises(ValueError, match=r"state.pt: "):
+        checkpoint.read(tmp_path / "state.pt")
+
+
+@pytest.mark.parametrize("form", ["zip", "old", "TorchScript"])
+def test_damaged_files_are_errors(tmp_path: Path, state: dict[str, Tensor], form: str) -> None:
+    path = tmp_path / "model.pt"
+    if form == "TorchScript":
+        torch.jit.save(torch.jit.script(Outer().eval()), path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=form == "zip")
+    whole = path.read_bytes()
+    draw = random.Random(1)
+    refused = []
+    for _ in range(1500):
+        data = bytearray(whole)
+        for _ in range(draw.choice((1, 3, 30))):
+            data[draw.randrange(len(data))] = draw.randrange(256)
+        path.write_bytes(data[: draw.randrange(len(data))] if draw.random() < 0.2 else data)
+        try:
+            got = checkpoint.read(path)
+        except ValueError as error:
+            refused.append(str(error))
+        else:
+            assert all(isinstance(value, Tensor) for value in got.values())
+    assert len(refused) > 300
+    assert all(said.startswith(f"{path}: ") and "\n" not in said for said in refused)
 
 
 def test_files_that_are_none_are_errors(tmp_path: Path) -> None:
@@ -147,8 +187,8 @@ def test_files_that_are_none_are_errors(tmp_path: Path) -> None:
     (tmp_path / "cut.safetensors").write_bytes(bytes(7))
     torch.save([1, 2], tmp_path / "list.pt")
     for file, why in {
-        "page.pt": "not a file of torch.save",
-        "empty.pt": "not a file of torch.save",
+        "page.pt": "not a file of weights",
+        "empty.pt": "not a file of weights",
         "cut.safetensors": "not a safetensors file",
         "list.pt": "not a state dict",
     }.items():
@@ -186,5 +226,26 @@ def test_torchscript_reads_and_writes_files(tmp_path: Path, monkeypatch: pytest.
     assert Path("written").exists()
     assert bytes(loaded(3).numpy()) == b"key"
     Path("written").unlink()
-    assert checkpoint.read(Path("archive.pt")) == {}, "a state of its own form is left alone"
-    assert not Path("written").exists(), "the exports' reader ran the code of an archive"
+    disguise(Path("archive.pt"), Path("disguised.pt"))
+    for file in ("archive.pt", "disguised.pt"):
+        with pytest.raises(ValueError, match=r"not a state dict|not a file of weights"):
+            checkpoint.read(Path(file))
+        assert not Path("written").exists(), "the exports' reader ran the code of an archive"
+    with suppress(RuntimeError, pickle.UnpicklingError), pytest.warns(UserWarning, match="looks like a TorchScript"):
+        torch.load("disguised.pt", weights_only=True)
+    assert Path("written").exists(), "torch.load would not have run the code of disguised.pt either"
+
+
+def disguise(script: Path, out: Path) -> None:
+    """A TorchScript archive whose zip has two directories: one without constants.pkl for readers that look for it right
+    before the end, and the true one for those that go where the end says that it is, as libtorch does.
+    """
+    plain = io.BytesIO()
+    with zipfile.ZipFile(script) as old, zipfile.ZipFile(plain, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    data = plain.getvalue()
+    end = data.rindex(b"PK\5\6")
+    size, start = struct.unpack("<II", data[end + 12 : end + 20])
+    shown = data[start : start + size].replace(b"constants.pkl", b"constantz.pkl")
+    out.write_bytes(data[:end] + shown + data[end:])

@@ -306,9 +306,9 @@ def test_wrong_checkpoints_are_named(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
     torch.save({"roi_heads.box_predictor.cls_score.weight": torch.zeros(91, 1024)}, tmp_path / "partial.pth")
     wanted = {
-        "text.pth": "not a file of torch.save",
+        "text.pth": "not a file of weights",
         "list.pth": "not a state dict",
-        "pickled-module.pth": "weights only",
+        "pickled-module.pth": "which no weights need",
         "other.pth": "not a Faster R-CNN's weights",
         "partial.pth": f"not weights of {name}",
     }
