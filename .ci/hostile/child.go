@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -32,28 +31,41 @@ type process struct {
 func (b *bench) run(name string, args ...string) process {
 	ctx, cancel := context.WithTimeout(context.Background(), timeBound)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, b.clipdet, args...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's interrupt is for this program alone
+	cmd := b.command(ctx, "", args...)
 	start := time.Now()
-	err := cmd.Run()
-	p := process{stdout: stdout.String(), stderr: stderr.String(), took: time.Since(start)}
-	var exit *exec.ExitError
-	switch {
-	case ctx.Err() != nil:
-		b.problem("%s: still running after %v: clipdet %s", name, timeBound, strings.Join(args, " "))
-		return p
-	case err != nil && !errors.As(err, &exit):
+	if err := cmd.Start(); err != nil {
 		b.problem("%s: %v", name, err)
-		return p
+		return process{}
 	}
-	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
-	p.code = cmd.ProcessState.ExitCode()
-	if status.Signaled() {
+	p := cmd.end()
+	p.took = time.Since(start)
+	if ctx.Err() != nil {
+		b.problem("%s: still running after %v: clipdet %s", name, timeBound, strings.Join(args, " "))
+	}
+	return p
+}
+
+type command struct {
+	*exec.Cmd
+	stdout, stderr bytes.Buffer
+}
+
+// command is clipdet, after a shell did what comes before it.
+func (b *bench) command(ctx context.Context, before string, args ...string) *command {
+	c := &command{Cmd: exec.CommandContext(ctx, "bash", append([]string{"-c", before + ` exec "$0" "$@"`, b.clipdet}, args...)...)}
+	c.Stdout, c.Stderr = &c.stdout, &c.stderr
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's interrupt is for this program alone
+	return c
+}
+
+// end waits for a command that was started.
+func (c *command) end() process {
+	_ = c.Wait() // judged by the code
+	p := process{code: c.ProcessState.ExitCode(), stdout: c.stdout.String(), stderr: c.stderr.String()}
+	if status, _ := c.ProcessState.Sys().(syscall.WaitStatus); status.Signaled() {
 		p.signal = status.Signal()
 	}
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+	if usage, ok := c.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		p.peak = usage.Maxrss << 10
 	}
 	return p
@@ -96,17 +108,12 @@ func (b *bench) disk() error {
 		if err != nil {
 			return err
 		}
-		script := fmt.Sprintf(`ulimit -f %d; exec "$0" "$@"`, blocks)
-		cmd := exec.Command("bash", append([]string{"-c", script, b.clipdet, "detect", "-q", "owl", "--text-cache", out + "/cache", "--threshold", "0",
-			"--models", tiny, "--pictures", "-o", out + "/found"}, good...)...)
-		var stdout, stderr bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &stdout, &stderr
-		_ = cmd.Run() // judged by the code
-		status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
-		p := process{code: cmd.ProcessState.ExitCode(), stdout: stdout.String(), stderr: stderr.String()}
-		if status.Signaled() {
-			p.signal = status.Signal()
+		cmd := b.command(context.Background(), fmt.Sprintf("ulimit -f %d;", blocks), append([]string{"detect", "-q", "owl",
+			"--text-cache", out + "/cache", "--threshold", "0", "--models", tiny, "--pictures", "-o", out + "/found"}, good...)...)
+		if err := cmd.Start(); err != nil {
+			return err
 		}
+		p := cmd.end()
 		name := fmt.Sprintf("files of at most %d KiB", blocks)
 		if !b.judge(name, p) {
 			continue
@@ -114,12 +121,17 @@ func (b *bench) disk() error {
 		if p.code != 1 || !strings.Contains(p.stderr, out) {
 			b.problem("%s: exit code %d, want 1 and the folder on stderr: %.500s", name, p.code, p.stderr)
 		}
-		_ = filesOf(out, func(path string) {
-			if strings.Contains(path, ".partial-") {
-				b.problem("%s: %s is left", name, path)
-			}
-		})
+		b.nothingHalf(name, out)
 		b.count("full disk", false)
 	}
 	return nil
+}
+
+// nothingHalf reports files that were begun and are neither finished nor gone.
+func (b *bench) nothingHalf(name, out string) {
+	_ = filesOf(out, func(path string) {
+		if strings.Contains(path, ".partial-") {
+			b.problem("%s: %s is left", name, path)
+		}
+	})
 }

@@ -134,6 +134,7 @@ func (b *bench) all(images, archives, forged int) error {
 		func() error { return b.archives(archives, false) },
 		func() error { return b.archives(forged, true) },
 		b.disk,
+		b.signals,
 	} {
 		if err := part(); err != nil {
 			return err

@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/torch"
@@ -43,9 +45,9 @@ func (c textCache) read(tokens [][]int64) []float32 {
 	if c.dir == "" {
 		return nil
 	}
-	data, err := os.ReadFile(c.path(tokens))
 	size := 4 * len(tokens) * c.width
-	if err != nil || len(data) != size+4 || crc32.ChecksumIEEE(data[:size]) != binary.LittleEndian.Uint32(data[size:]) {
+	data := readWhole(c.path(tokens), size+4)
+	if data == nil || crc32.ChecksumIEEE(data[:size]) != binary.LittleEndian.Uint32(data[size:]) {
 		return nil
 	}
 	values := make([]float32, size/4)
@@ -53,6 +55,24 @@ func (c textCache) read(tokens [][]int64) []float32 {
 		values[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
 	}
 	return values
+}
+
+// readWhole gives the content of a regular file of size bytes, or nil.
+func readWhole(path string, size int) []byte {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe's opening waits for its writer
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(size) {
+		return nil
+	}
+	data := make([]byte, size)
+	if _, err := io.ReadFull(file, data); err != nil {
+		return nil
+	}
+	return data
 }
 
 // write keeps the embeddings [T,D] of phrases. What goes wrong is logged only: the

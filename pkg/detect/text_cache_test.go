@@ -1,9 +1,11 @@
 package detect
 
 import (
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/clipdet/clipdet/pkg/pixels"
@@ -51,6 +53,13 @@ func TestTextCache(t *testing.T) {
 			}
 		}
 	}
+	pipes := func() {
+		for _, file := range files() {
+			if err := errors.Join(os.Remove(file), syscall.Mkfifo(file, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	for _, step := range []struct {
 		name    string
 		before  func()
@@ -65,6 +74,8 @@ func TestTextCache(t *testing.T) {
 		{"no cache", nil, "", []Query{cat, dog}, 5},
 		{"damaged files", damage, dir, []Query{cat, dog}, 5},
 		{"mended", nil, dir, []Query{cat, dog}, 0},
+		{"pipes in the files' places", pipes, dir, []Query{cat, dog}, 5},
+		{"mended again", nil, dir, []Query{cat, dog}, 0},
 		{"a file in the directory's place", nil, emptyFile(t), []Query{cat, dog}, 5},
 	} {
 		if step.before != nil {
