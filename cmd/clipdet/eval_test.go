@@ -284,7 +284,7 @@ func TestEvalGoesOnAfterKill(t *testing.T) {
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
 		}
-		for waited := 0; lines() <= before && waited < 3000; waited++ {
+		for waited := 0; lines() <= before && waited < 30_000; waited++ {
 			time.Sleep(10 * time.Millisecond)
 		}
 		time.Sleep(time.Duration(draw.IntN(100)) * time.Millisecond)

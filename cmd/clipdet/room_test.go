@@ -4,6 +4,7 @@ import (
 	"context"
 	"image"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -20,23 +21,24 @@ func TestRoomBoundsWhatWaits(t *testing.T) {
 		{"a small one beside a large one", 97, 1, []image.Image{small, large, large}, 2},
 		{"none takes no room", 97, 1, []image.Image{large, nil, nil, large, small}, 4},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		r := newRoom(test.mebibytes, test.together)
-		fit := 0
-		for _, picture := range test.pictures {
-			if r.take(ctx, picture) != nil {
-				break
+		synctest.Test(t, func(t *testing.T) { // its time stands still until all wait
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			r := newRoom(test.mebibytes, test.together)
+			fit := 0
+			for _, picture := range test.pictures {
+				if r.take(ctx, picture) != nil {
+					break
+				}
+				fit++
 			}
-			fit++
-		}
-		if fit != test.fit {
-			t.Errorf("%s: %d fit, want %d", test.name, fit, test.fit)
-			continue
-		}
-		r.give(test.pictures[0])
-		if err := r.take(t.Context(), test.pictures[0]); err != nil {
-			t.Errorf("%s: there is no room where one was given back: %v", test.name, err)
-		}
+			if fit != test.fit {
+				t.Fatalf("%s: %d fit, want %d", test.name, fit, test.fit)
+			}
+			r.give(test.pictures[0])
+			if err := r.take(t.Context(), test.pictures[0]); err != nil {
+				t.Errorf("%s: there is no room where one was given back: %v", test.name, err)
+			}
+		})
 	}
 }

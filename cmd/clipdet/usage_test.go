@@ -14,9 +14,15 @@ import (
 // asCommand in the environment makes the test program the command, for tests that need a process of its own.
 const asCommand = "CLIPDET_TEST_AS_COMMAND"
 
+// atStart is the address space of the test program before any test, in KB, which is what it has as the command, too.
+var atStart int64
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
 		main() // ends the process
+	}
+	if status, err := numbers(os.DirFS("/"), "proc/self/status"); err == nil { // or the test that needs it fails
+		atStart = status["VmSize"]
 	}
 	code := m.Run()
 	if n := torch.Live(); n != 0 {

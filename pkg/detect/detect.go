@@ -86,7 +86,7 @@ var (
 	ErrOutOfMemory = torch.ErrOutOfMemory
 	// ErrPanic says that code of the caller's panicked while this package ran it: an
 	// image's methods, the stream of DetectAll, Options.Progress, or Options.Logger in
-	// DetectAll. It is always a PanicError, which has the stack.
+	// Open and DetectAll. It is always a PanicError, which has the stack.
 	ErrPanic = torch.ErrPanic
 	// ErrOption says that an option or parameter is out of range.
 	ErrOption = errors.New("unusable option")
@@ -273,8 +273,6 @@ func Open(ctx context.Context, options Options) (*Detector, error) {
 		engine.Close()
 		return nil, fmt.Errorf("detect: %w", err)
 	}
-	options.Logger.Debug("models loaded", "device", device.String(),
-		"rpn", files.RPN.Path, "image", files.Image.Path, "text", files.Text.Path)
 	return d, nil
 }
 
@@ -293,6 +291,8 @@ func (d *Detector) load(s *torch.Scope) (err error) {
 			return err
 		}
 	}
+	d.options.Logger.Debug("models loaded", "device", d.engine.Device().String(),
+		"rpn", d.files.RPN.Path, "image", d.files.Image.Path, "text", d.files.Text.Path)
 	return nil
 }
 

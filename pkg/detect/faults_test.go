@@ -473,25 +473,41 @@ func TestDetectAllOfAStreamThatPanics(t *testing.T) {
 	}
 }
 
-// ending is a log handler that ends the goroutine that logs.
+// ending is a log handler that ends the goroutine that logs a message.
 type ending struct {
 	slog.Handler
-	end func()
+	message string
+	end     func()
 }
 
 func (e ending) Enabled(context.Context, slog.Level) bool { return true }
 
 func (e ending) Handle(_ context.Context, r slog.Record) error {
-	if r.Message == "regions found" {
+	if r.Message == e.message {
 		e.end()
 	}
 	return nil
 }
 
+// TestOpenWithALoggerThatPanics holds that models don't stay loaded without a Detector to close.
+func TestOpenWithALoggerThatPanics(t *testing.T) {
+	goroutines := runtime.NumGoroutine()
+	for name, end := range map[string]func(){"panic": panics, "runtime.Goexit": runtime.Goexit} {
+		_, err := Open(t.Context(), Options{Models: tiny(), Threads: 1, Logger: slog.New(ending{slog.DiscardHandler, "models loaded", end})})
+		if !errors.Is(err, ErrPanic) {
+			t.Errorf("%s: got %v, want ErrPanic", name, err)
+		}
+		if n := torch.Live(); n != 0 {
+			t.Errorf("%s: %d tensors are left", name, n)
+		}
+	}
+	torchtest.NoMoreGoroutines(t, goroutines)
+}
+
 // TestDetectAllWithALoggerThatPanics holds that code of the caller's on DetectAll's own goroutine can't end the process.
 func TestDetectAllWithALoggerThatPanics(t *testing.T) {
 	for name, end := range map[string]func(){"panic": panics, "runtime.Goexit": runtime.Goexit} {
-		d := open(t, Options{Logger: slog.New(ending{slog.DiscardHandler, end})})
+		d := open(t, Options{Logger: slog.New(ending{slog.DiscardHandler, "regions found", end})})
 		q := queries(t, d, "dog")
 		before, yields := torch.Live(), 0
 		for _, err := range d.DetectAll(t.Context(), stream(scene(1, 40, 30), nil, scene(2, 40, 30)), q, Params{}) {
