@@ -1,6 +1,7 @@
-// Command hostile gives the built clipdet mutated pictures and model archives, and checks that it refuses or does each of
-// them as it promises: exit codes 0 to 3, no crash, no hang, bounded memory, errors that name the file, and the results of
-// the good pictures among them as they are alone. The mutations follow from a seed. It runs at the top of the repository:
+// Command hostile gives the built clipdet mutated pictures and model archives, full disks, and signals, and checks that it
+// refuses or does each of them as it promises: exit codes 0 to 3, no crash, no hang, bounded memory, no half files, errors
+// that name the file, and the results of the good pictures among them as they are alone. The mutations follow from a seed.
+// It runs at the top of the repository:
 //
 //	go run ./.ci/hostile --clipdet ./clipdet [--images 10000] [--archives 1000]
 package main
