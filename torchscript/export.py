@@ -157,11 +157,11 @@ def export_builtin(chosen: argparse.Namespace) -> list[Path]:
     """
     paths = []
     if chosen.rpn:
-        network, notes = smallrpn.load(str(chosen.rpn))
+        network, notes = smallrpn.load(chosen.rpn)
         fold_norms(network.backbone, torch.zeros(1, 3, 64, 64))
         paths += write_rpn(chosen, network, "clipdet-small-rpn", own_weights(chosen.rpn, notes))
     if chosen.clip:
-        model, notes = smallclip.load(str(chosen.clip))
+        model, notes = smallclip.load(chosen.clip)
         fold_norms(model.image, torch.zeros(1, 3, model.config.size, model.config.size))
         mean, std = list(smallclip.MEAN), list(smallclip.STD)
         pair = clip.Pair(model.image, model.text, "clipdet-small-clip", model.config.size, mean, std, model.scale())

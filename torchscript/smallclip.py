@@ -166,17 +166,17 @@ class SmallCLIP(nn.Module):
         return float(self.log_scale.detach().exp())
 
 
-def save(path: str, model: SmallCLIP, notes: dict) -> None:
+def save(path: Path, model: SmallCLIP, notes: dict) -> None:
     """A checkpoint of weights and sizes; notes say how they came about."""
     torch.save({"config": asdict(model.config), "state": model.state_dict(), "notes": notes}, path)
 
 
-def load(path: str) -> tuple[SmallCLIP, dict]:
+def load(path: Path) -> tuple[SmallCLIP, dict]:
     """The model of a checkpoint, in evaluation mode, and its notes.
 
     The token table, most of the text tower, comes in half precision, which is finer than what training settles.
     """
-    saved = checkpoint.load(Path(path))
+    saved = checkpoint.load(path)
     model = SmallCLIP(Config(**saved["config"]))
     model.load_state_dict(saved["state"])
     model.text.tokens.half()

@@ -103,14 +103,14 @@ class SmallRPN(nn.Module):
         return proposals[0] * scale, captured[0]
 
 
-def save(path: str, model: SmallRPN, notes: dict) -> None:
+def save(path: Path, model: SmallRPN, notes: dict) -> None:
     """A checkpoint of weights and sizes; notes say how they came about."""
     torch.save({"config": asdict(model.config), "state": model.state_dict(), "notes": notes}, path)
 
 
-def load(path: str) -> tuple[SmallRPN, dict]:
+def load(path: Path) -> tuple[SmallRPN, dict]:
     """The model of a checkpoint, in evaluation mode, and its notes."""
-    saved = checkpoint.load(Path(path))
+    saved = checkpoint.load(path)
     model = SmallRPN(Config(**saved["config"]))
     model.load_state_dict(saved["state"])
     return model.eval(), saved["notes"]

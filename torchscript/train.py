@@ -87,8 +87,8 @@ def main() -> int:
         found = judge.recall(arguments.out, arguments.photos)
         count = len(json.loads((arguments.photos / "instances.json").read_text())["images"])
         figures["proposals on photos (COCO val2017)"] = {"photos": count} | found
-    _, clip_notes = smallclip.load(str(clip))
-    _, rpn_notes = smallrpn.load(str(rpn))
+    _, clip_notes = smallclip.load(clip)
+    _, rpn_notes = smallrpn.load(rpn)
     (arguments.out / "MODELCARD.md").write_text(card.text(arguments.out, clip_notes, rpn_notes, figures))
     return 0
 

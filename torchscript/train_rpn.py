@@ -155,7 +155,7 @@ def train(out: Path, steps: int, batch: int, seed: int, leave_out: str, count: i
             f"left out {k}": v for k, v in recall(model, pictograms.load(pictograms.FAMILIES[leave_out])).items()
         }
     out.parent.mkdir(parents=True, exist_ok=True)
-    smallrpn.save(str(out), model.eval(), {"settings": settings, "figures": figures})
+    smallrpn.save(out, model.eval(), {"settings": settings, "figures": figures})
     return figures
 
 

@@ -28,10 +28,13 @@ type process struct {
 }
 
 // run runs clipdet, and reports what no input may do to it.
-func (b *bench) run(name string, args ...string) process {
+func (b *bench) run(name string, args ...string) process { return b.runAfter(name, "", args...) }
+
+// runAfter is run after a shell did what comes before.
+func (b *bench) runAfter(name, before string, args ...string) process {
 	ctx, cancel := context.WithTimeout(context.Background(), timeBound)
 	defer cancel()
-	cmd := b.command(ctx, "", args...)
+	cmd := b.command(ctx, before, args...)
 	start := time.Now()
 	if err := cmd.Start(); err != nil {
 		b.problem("%s: %v", name, err)
@@ -108,13 +111,9 @@ func (b *bench) disk() error {
 		if err != nil {
 			return err
 		}
-		cmd := b.command(context.Background(), fmt.Sprintf("ulimit -f %d;", blocks), append([]string{"detect", "-q", "owl",
-			"--text-cache", out + "/cache", "--threshold", "0", "--models", tiny, "--pictures", "-o", out + "/found"}, good...)...)
-		if err := cmd.Start(); err != nil {
-			return err
-		}
-		p := cmd.end()
 		name := fmt.Sprintf("files of at most %d KiB", blocks)
+		p := b.runAfter(name, fmt.Sprintf("ulimit -f %d;", blocks), append([]string{"detect", "-q", "owl",
+			"--text-cache", out + "/cache", "--threshold", "0", "--models", tiny, "--pictures", "-o", out + "/found"}, good...)...)
 		if !b.judge(name, p) {
 			continue
 		}

@@ -73,9 +73,10 @@ def test_other_forms(tmp_path: Path, state: dict[str, Tensor]) -> None:
     torch.save(state, tmp_path / "plain.pt")
     torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in state.items()}}, tmp_path / "training.pt")
-    torch.save(dict(Outer().named_parameters()) | state, tmp_path / "both.pt")
+    parameters = {name: nn.Parameter(value, requires_grad=False) for name, value in state.items()}
+    torch.save(parameters, tmp_path / "parameters.pt")
     safetensors.torch.save_file({k: v.contiguous() for k, v in state.items()}, tmp_path / "hub.safetensors")
-    for file in ("plain.pt", "old.pth", "training.pt", "both.pt", "hub.safetensors"):
+    for file in ("plain.pt", "old.pth", "training.pt", "parameters.pt", "hub.safetensors"):
         same(checkpoint.read(tmp_path / file), state)
 
 
@@ -120,7 +121,7 @@ def test_no_form_runs_code(tmp_path: Path) -> None:
     for load in (smallclip.load, smallrpn.load):
         for file in ("saved.pt", "old.pt", "nested.pt"):
             with pytest.raises(ValueError, match=file):
-                load(str(tmp_path / file))
+                load(tmp_path / file)
             assert not touched.exists(), f"{file} ran a command"
     pickle.loads(evil)
     assert touched.exists(), "the test's own code would not have run either"
@@ -186,11 +187,15 @@ def test_files_that_are_none_are_errors(tmp_path: Path) -> None:
     (tmp_path / "empty.pt").write_bytes(b"")
     (tmp_path / "cut.safetensors").write_bytes(bytes(7))
     torch.save([1, 2], tmp_path / "list.pt")
+    archive(tmp_path / "tensor.pt", storage(2, 2))
+    archive(tmp_path / "none.pt", b"\x80\x02N.")
     for file, why in {
         "page.pt": "not a file of weights",
         "empty.pt": "not a file of weights",
         "cut.safetensors": "not a safetensors file",
         "list.pt": "not a state dict",
+        "tensor.pt": "not a state dict",
+        "none.pt": "not a state dict",
     }.items():
         with pytest.raises(ValueError, match=f"{file}: {why}") as caught:
             checkpoint.read(tmp_path / file)

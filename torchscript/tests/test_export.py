@@ -33,8 +33,8 @@ def test_rpn_from_a_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_own_models_have_the_image_tower_in_bfloat16_too(tmp_path: Path) -> None:
     config = smallclip.Config(channels=(8, 8, 16, 16), text_width=32, embedding=16)
     model, network = smallclip.SmallCLIP(config).eval(), smallrpn.SmallRPN().eval()
-    smallclip.save(str(tmp_path / "clip.ckpt"), model, {})
-    smallrpn.save(str(tmp_path / "rpn.ckpt"), network, {})
+    smallclip.save(tmp_path / "clip.ckpt", model, {})
+    smallrpn.save(tmp_path / "rpn.ckpt", network, {})
     checkpoints = ["--rpn", str(tmp_path / "rpn.ckpt"), "--clip", str(tmp_path / "clip.ckpt")]
     assert export.main(["builtin", *checkpoints, "--out", str(tmp_path)]) == 0
     written = {path.name: archive.read_manifest(path) for path in tmp_path.glob("*.pt")}
