@@ -447,12 +447,17 @@ check_program() { # program
   found_in=${where%/*}
 }
 
-run_path() { readelf -d "$1" 2>/dev/null | sed -n 's/.*R[UN]*PATH.*\[\(.*\)\]/\1/p'; }
+# run_path PROGRAM prints where it looks for libraries, its own folder filled in.
+run_path() {
+  local own
+  own=$(cd "$(dirname "$1")" && pwd -P)
+  readelf -d "$1" 2>/dev/null | sed -n 's/.*R[UN]*PATH.*\[\(.*\)\]/\1/p' | sed "s#\$ORIGIN#$own#g"
+}
 
-# closed_folder PATH names the first folder on the way to PATH that this user can't enter.
+# closed_folder PATH prints the first folder on the way to PATH that this user can't enter.
 closed_folder() {
   local folder='' part parts
-  IFS=/ read -ra parts <<<"$1"
+  IFS=/ read -ra parts <<<"${1%%:*}"
   for part in "${parts[@]}"; do
     [[ -n $part ]] || continue
     folder+=/$part
@@ -522,6 +527,7 @@ bundle_licences() { # program site folder
   done
   command -v go >/dev/null || return 0
   while read -r module version; do
+    # shellcheck disable=SC2001 # bash has no such replacement
     dir=$(go env GOMODCACHE)/$(sed 's/[A-Z]/!\L&/g' <<<"$module@$version") # the cache writes capitals so
     for file in "$dir"/{LICENSE*,LICENCE*,COPYING*,NOTICE*}; do
       [[ ! -f $file ]] || bundle_file "$file" "$3/${module//\//_}/${file##*/}"
