@@ -87,10 +87,12 @@ def decode(deltas: Tensor, anchors: Tensor, weights: list[float], largest: float
 
 
 def threshold(iou: float) -> float:
-    """The largest float32 not above iou. torchvision compares float32 IoUs with a float64 threshold, where operators of
-    torch would round it to float32 first; with this one both decide alike."""
-    rounded = np.float32(iou)
-    return float(rounded if rounded <= iou else np.nextafter(rounded, np.float32(0)))
+    """The largest float32 not above iou. torchvision's kernel for CPUs compares float32 IoUs with a float64 threshold,
+    where operators of torch would round it to float32 first; with this one both decide alike. torchvision's kernel for
+    GPUs rounds the threshold too, and may decide otherwise about an IoU that equals it; here all devices follow the CPU.
+    """
+    rounded = float(np.float32(iou))  # numpy would compare its own float32 with iou in float32
+    return rounded if rounded <= iou else float(np.nextafter(np.float32(iou), np.float32(0)))
 
 
 class Proposals(nn.Module):
