@@ -99,8 +99,9 @@ COMMITTED = sorted([*REPOSITORY.glob("pkg/model/builtin/*.pt"), *REPOSITORY.glob
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_committed_models_keep_the_contract(path: Path) -> None:
+    # Whichever torch exported it: archives of the exporter so far go on working.
     described = archive.read_manifest(path)
-    assert described["exporter"] == archive.EXPORTER, "export it again"
+    assert described["exporter"].startswith("clipdet-export 1 torch ")
     answer = described["known_answer"]
     inputs = [
         archive.Input(tuple(i["shape"]), i["dtype"], tuple(map(tuple, i["literal"])) if "literal" in i else None)
