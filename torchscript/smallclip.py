@@ -90,8 +90,8 @@ class ImageTower(nn.Module):
 
 
 class Attention(nn.Module):
-    """Causal self-attention, written out: torch 2.11's fused one is the slower in bfloat16 on CPUs, most of all for texts
-    of full length, and torch 2.1's corrupts the heap in its backward there."""
+    """Causal self-attention, written out: in bfloat16 on CPUs torch 2.11's fused one is slower, and torch 2.1's
+    corrupts the heap in its backward."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

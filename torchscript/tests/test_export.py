@@ -49,6 +49,14 @@ def test_own_models_have_the_image_tower_in_bfloat16_too(tmp_path: Path) -> None
             assert torch.allclose(torch.jit.load(str(tmp_path / name))(crops), want, atol=near), name
 
 
+def test_nothing_is_printed_but_the_summary(tmp_path: Path) -> None:
+    # As users run it: torch.jit's notes of its deprecation are for developers, and open_clip's of random weights for none.
+    command = [sys.executable, str(HERE / "export.py"), "clip", "--name", "RN50", "--random", "1", "--out", str(tmp_path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout.count("\n") == 4
+
+
 def test_problems_are_one_line_and_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
     cases = {
