@@ -51,7 +51,17 @@ def test_own_models_have_the_image_tower_in_bfloat16_too(tmp_path: Path) -> None
 
 def test_nothing_is_printed_but_the_summary(tmp_path: Path) -> None:
     # As users run it: torch.jit's notes of its deprecation are for developers, and open_clip's of random weights for none.
-    command = [sys.executable, str(HERE / "export.py"), "clip", "--name", "RN50", "--random", "1", "--out", str(tmp_path)]
+    command = [
+        sys.executable,
+        str(HERE / "export.py"),
+        "clip",
+        "--name",
+        "RN50",
+        "--random",
+        "1",
+        "--out",
+        str(tmp_path),
+    ]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert done.stderr == ""
     assert done.stdout.count("\n") == 4
