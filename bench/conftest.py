@@ -23,9 +23,7 @@ FIGURES = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "filterwarnings", r"ignore:.torch\.jit\.\w+. is (deprecated|not supported):DeprecationWarning"
-    )
+    config.addinivalue_line("filterwarnings", r"ignore:.torch\.jit\.\w+. is (deprecated|not):DeprecationWarning")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -36,7 +36,7 @@ Way = TypeVar("Way", bound=Encoder)
 
 
 @torch.inference_mode()
-def fastest(ways: list[Way], batch: int = 16, rounds: int = 3) -> Way:
+def fastest(ways: list[Way], batch: int = 16, rounds: int = 2) -> Way:
     """The one that encodes a batch of crops in the least time, of some rounds in turn after one to warm up."""
     crops = torch.rand(batch, 3, ways[0].size, ways[0].size)
     least = [float("inf")] * len(ways)
