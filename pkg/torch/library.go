@@ -51,6 +51,22 @@ func release(version string) (major, minor int, ok bool) {
 	return major, minor, n == 2
 }
 
+// DriverNeeded is the oldest NVIDIA driver for Linux that runs the CUDA which a version of
+// libtorch was built for, by the table "CUDA Toolkit and Minimum Required Driver Version
+// for CUDA Minor Version Compatibility" in NVIDIA's release notes of CUDA 11.8, 12.9 and
+// 13.0. A version that doesn't name its CUDA has that of PyPI's wheels.
+func DriverNeeded(version string) string {
+	_, local, _ := strings.Cut(version, "+")
+	_, minor, _ := release(version)
+	switch {
+	case strings.HasPrefix(local, "cu11"):
+		return "450.80.02"
+	case strings.HasPrefix(local, "cu12"), !strings.HasPrefix(local, "cu") && minor < 11:
+		return "525.60.13"
+	}
+	return "580.65.06"
+}
+
 var versionNumber = regexp.MustCompile(`\d+\.\d+\.\d+[+\w]*`)
 
 // Version is that of the libtorch that runs, such as "2.1.2" or "2.1.2+cu121", and ""

@@ -29,3 +29,14 @@ func TestSupportedVersions(t *testing.T) {
 		}
 	}
 }
+
+func TestDriverNeeded(t *testing.T) {
+	for version, want := range map[string]string{
+		"2.1.2+cu118": "450.80.02", "2.1.2+cu121": "525.60.13", "2.1.2": "525.60.13", "2.8.0": "525.60.13", "2.11.0+cu128": "525.60.13",
+		"2.11.0": "580.65.06", "2.11.0+cu130": "580.65.06",
+	} {
+		if got := DriverNeeded(version); got != want {
+			t.Errorf("libtorch %s: driver %s, want %s", version, got, want)
+		}
+	}
+}

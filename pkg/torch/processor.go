@@ -16,8 +16,8 @@ type Processor struct {
 	AMX      bool   // some of those multiply matrices
 }
 
-// Host is the processor of this machine.
-var Host = sync.OnceValue(func() Processor {
+// HostProcessor is the processor of this machine.
+var HostProcessor = sync.OnceValue(func() Processor {
 	text, _ := os.ReadFile("/proc/cpuinfo") // what can't be read is unknown
 	return parseProcessor(string(text))
 })
