@@ -1,7 +1,7 @@
 package torch_test
 
 import (
-	"fmt"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -39,10 +39,10 @@ func TestEnginesLeaveNoThreadBehind(t *testing.T) {
 
 // TestEnginesKeepTheirThreads counts the threads that work for each of several engines:
 // a thread that OpenMP makes has the name of the thread that asks for it. All engines are
-// there before one works.
+// started before one works.
 func TestEnginesKeepTheirThreads(t *testing.T) {
 	numbers := []int{2, 3, 1, 4}
-	engines := make([]*torch.Engine, len(numbers))
+	engines, names := make([]*torch.Engine, len(numbers)), make([]string, len(numbers))
 	for i, n := range numbers {
 		engine, err := torch.Start(torch.CPU, n)
 		if err != nil {
@@ -50,9 +50,10 @@ func TestEnginesKeepTheirThreads(t *testing.T) {
 		}
 		t.Cleanup(func() { engine.Close() })
 		engines[i] = engine
-		name := fmt.Sprintf("engine %d", i)
 		if err := engine.Do(t.Context(), func(*torch.Scope) error {
-			return os.WriteFile("/proc/thread-self/comm", []byte(name), 0)
+			self, err := os.Readlink("/proc/thread-self")
+			names[i] = "omp " + filepath.Base(self) // its number, which no other thread has
+			return errors.Join(err, os.WriteFile("/proc/thread-self/comm", []byte(names[i]), 0))
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +77,7 @@ func TestEnginesKeepTheirThreads(t *testing.T) {
 			}); err != nil {
 				t.Fatal(err)
 			}
-			if got := named(t, fmt.Sprintf("engine %d", i)); got != n {
+			if got := named(t, names[i]); got != n {
 				t.Errorf("%s on an engine of %d threads used %d", work.name, n, got)
 			}
 		}
