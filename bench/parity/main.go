@@ -4,7 +4,7 @@
 //	parity STAGE <REQUEST.json >ANSWER.npz
 //
 // The answer is what numpy.load reads: arrays named "0", "1" and so on. stages.go says what each stage is asked and what
-// it answers. GOMAXPROCS sets the threads of libtorch.
+// it answers. OMP_NUM_THREADS or GOMAXPROCS sets the threads of libtorch.
 package main
 
 import (

@@ -43,9 +43,9 @@
 //   - results on another processor, since libtorch has other code for its instructions, or
 //     of another libtorch or dtype;
 //   - results with Options.DType "auto", the default, on a CPU with instructions for
-//     bfloat16, if the times that decided the dtype were measured anew: its types may be about
-//     as fast. One process measures once, and others take what it kept in model.CacheDir. Name
-//     the dtype, or [Unmeasured], where a second machine or an emptied cache must not matter;
+//     bfloat16, if the dtype is measured anew, as after model.CacheDir was emptied: where both
+//     types are about as fast, either may be taken. A process measures once. Name the dtype, or
+//     take [Unmeasured], where that must not be;
 //   - results with Options.Pictures above 1, since pictures in a batch add up otherwise;
 //   - results after a batch was halved for want of memory ([Stats].Halved).
 //
