@@ -16,15 +16,15 @@ func (e *Encoder) Crops(s *torch.Scope, n int) torch.Tensor {
 	return torch.Upload(s, values, int64(n), 3, side, side)
 }
 
-// What TimePerCrop aims at: how long all takes, and a pass of each tower.
+// What TimePerCrop aims at: how long all takes, and one pass.
 const (
 	timeAll  = 500 * time.Millisecond
 	timePass = 120 * time.Millisecond
 )
 
 // TimePerCrop measures how long two image towers take for a crop on a CPU. It takes a
-// block, as EncodeAll does, or as many crops as take half a second in all, one at least.
-// A b that is far slower than a with one crop isn't tried with more.
+// block, as EncodeAll does, or as many crops as take half a second in all. It takes two at
+// least, since one alone waits mostly for the weights, of which some types have less.
 func TimePerCrop(s *torch.Scope, a, b *Encoder) (ofA, ofB time.Duration) {
 	pass := func(tower *Encoder, n int) time.Duration {
 		crops := tower.Crops(s, n)
@@ -36,18 +36,15 @@ func TimePerCrop(s *torch.Scope, a, b *Encoder) (ofA, ofB time.Duration) {
 		return time.Since(start) / time.Duration(n)
 	}
 	start := time.Now()
-	// The first pass of a tower also prepares it. Where that counts, it isn't measured.
-	for i := 0; i < 2 && time.Since(start) < timePass/4; i++ {
-		ofA, ofB = pass(a, 1), pass(b, 1)
+	one := pass(a, 1)
+	if one < timePass/4 { // a first pass prepares the tower, which counts if it is small
+		pass(b, 1)
+		one = pass(a, 1)
 	}
-	if s.Err() != nil || ofB > timePass && ofB > 2*ofA {
-		return ofA, ofB
-	}
-	n := int(min(timePass/min(ofA, ofB), 2*timePass/max(ofA, ofB), block))
-	n = max(n, 1)
+	n := min(max(2, int(timePass/max(1, one))), block)
 	ofA, ofB = pass(a, n), pass(b, n)
 	for range 2 { // what disturbs makes it slower, so the best counts
-		if time.Since(start)+time.Duration(n)*(ofA+ofB) > timeAll {
+		if s.Err() != nil || time.Since(start)+time.Duration(n)*(ofA+ofB) > timeAll {
 			break
 		}
 		ofA, ofB = min(ofA, pass(a, n)), min(ofB, pass(b, n))

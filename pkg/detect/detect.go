@@ -130,10 +130,10 @@ type Options struct {
 	// "float16", which all three must then have, or "auto", the default, which takes the
 	// fastest for each of the three that is there in it, else float32. On a GPU that is
 	// bfloat16 from compute capability 8.0, and then float16. A CPU without instructions for
-	// bfloat16 takes float32. With them, the first Open measures a block of crops in both
-	// types of the image tower, which takes about half a second, or some seconds if the
-	// tower is large, and takes bfloat16 for all three models if the tower is a tenth faster
-	// in it. The times are kept in model.CacheDir for the processor, libtorch, number of
+	// bfloat16 takes float32. With them, the first Open loads the image tower in both types
+	// and times a block of crops, or fewer, two at least: half a second in all, and longer if
+	// two crops take longer. It takes bfloat16 for all three models if the tower is a tenth
+	// faster in it. The times are kept in model.CacheDir for the processor, libtorch, number of
 	// threads and archives. [Unmeasured] is the same without measuring: bfloat16 on a CPU
 	// with AMX. Scores in bfloat16 differ in the third digit.
 	DType string
