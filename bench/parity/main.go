@@ -4,7 +4,7 @@
 //	parity STAGE [DEVICE] <REQUEST.json >ANSWER.npz
 //
 // The answer is what numpy.load reads: arrays named "0", "1" and so on. stages.go says what each stage is asked and what
-// it answers. DEVICE is cpu, the default, or cuda:N. GOMAXPROCS sets the threads of libtorch.
+// it answers. DEVICE is cpu, the default, or cuda:N. OMP_NUM_THREADS or GOMAXPROCS sets the threads of libtorch.
 package main
 
 import (
