@@ -28,6 +28,7 @@ GENERATED = "<!-- from here on by .ci/third_party.py -->\n"
 # SPDX's names of what packages say of themselves.
 SPDX = {
     "3-Clause BSD License": "BSD-3-Clause",
+    "Apache 2.0": "Apache-2.0",
     "Apache Software License": "Apache-2.0",
     "BSD": "BSD-3-Clause",
     "BSD License": "BSD-3-Clause",
@@ -38,8 +39,11 @@ SPDX = {
     "NVIDIA Proprietary Software": "NVIDIA's",
 }
 # What the licence files say where the packages' own fields don't, or name another.
-READ = {"clip-anytorch": "MIT", "open-clip-torch": "MIT", "resvg-py": "MIT"}
-# The same of Go modules that no SBOM of the command tells, since it links none of their code.
+# cuda-toolkit holds nothing but the names of NVIDIA's other packages, and no licence.
+READ = {"clip-anytorch": "MIT", "cuda-toolkit": "NVIDIA's", "open-clip-torch": "MIT", "resvg-py": "MIT"}
+# What their wheels say of the libraries that aren't under NVIDIA's terms.
+FREE_LIBRARIES = {"torch": "BSD-3-Clause", "nvidia_nvtx": "Apache-2.0"}
+# The licences of Go modules that no SBOM of the command tells, since it links none of their code.
 UNLINKED = {
     "github.com/disintegration/imaging": "MIT",
     "github.com/inconshreveable/mousetrap": "Apache-2.0",
@@ -53,9 +57,10 @@ KNOWN = {
     "Apache-2.0 OR BSD-2-Clause",
     "BSD-2-Clause",
     "BSD-3-Clause",
+    "BSD-3-Clause AND 0BSD AND MIT AND Zlib AND CC0-1.0",
     "CC-BY-4.0",
-    "HPND",
     "MIT",
+    "MIT-CMU",
     "MPL-2.0",
     "MPL-2.0 AND MIT",
     "NVIDIA's",
@@ -90,10 +95,10 @@ def unlinked(sbom: Path) -> Iterator[tuple[str, str, str]]:
 def libraries() -> Iterator[tuple[str, str, str]]:
     """The wheels that setup-libtorch.sh takes libraries from."""
     wheels = re.findall(
-        r'^  "([\w.]+)-([\w.]+)-\w+-\w+-\w+\.whl ', (ROOT / "setup-libtorch.sh").read_text(), re.MULTILINE
+        r'^  "([\w.]+)-([\w.]+)-\w+-\w+-[\w.]+\.whl ', (ROOT / "setup-libtorch.sh").read_text(), re.MULTILINE
     )
     for name, version in wheels:
-        yield name.replace("_", "-"), version, "NVIDIA's" if name.startswith("nvidia") else "BSD-3-Clause"
+        yield name.replace("_", "-"), version, FREE_LIBRARIES.get(name, "NVIDIA's")
 
 
 def python() -> Iterator[tuple[str, str, str]]:

@@ -21,6 +21,7 @@ class Archives:
     """The three archives of a folder, the image tower in a type that is there."""
 
     def __init__(self, folder: Path, dtype: str = "float32") -> None:
+        self.dtype = getattr(torch, dtype)
         name = "clip-image.pt" if dtype == "float32" else f"clip-image.{dtype}.pt"
         extra = {"manifest.json": ""}
         self.network = torch.jit.load(folder / "rpn.pt").eval()
@@ -47,7 +48,11 @@ class Archives:
         """As tuned.Tuned.detect: crops as tensors, encoded in batches."""
         boxes, pixels = self._propose(picture, proposals), pil_to_tensor(picture)
         crops = torch.stack([self._crop(pixels, tuple(box)) for box in boxes.tolist()])
-        return ranked(boxes.tolist(), torch.cat([self.image(part / 255) for part in crops.split(batch)]), queries)
+        return ranked(boxes.tolist(), torch.cat([self.encode(part / 255) for part in crops.split(batch)]), queries)
+
+    def encode(self, crops: Tensor) -> Tensor:
+        """As tuned.Encoder.encode."""
+        return self.image(crops)
 
     def _propose(self, picture: Image.Image, limit: int) -> Tensor:
         pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]

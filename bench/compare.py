@@ -3,8 +3,9 @@
     ./setup-libtorch.sh python bench/compare.py [--json FILE] [--images DIR] [--rounds N] [--quick]
 
 Three do the same work in turn, several rounds, each round on other pictures: reference.py ("notebook": float32, one
-crop and one phrasing at a time), tuned.py (what a good engineer writes in PyTorch, in the type that clipdet takes
-here, queries embedded before) and clipdet, from files to ranked boxes, models loaded and queries embedded before.
+crop and one phrasing at a time), tuned.py (what a good engineer writes in PyTorch, in the faster of float32 and
+bfloat16, queries embedded before) and clipdet, in the type that its auto takes, from files to ranked boxes, models
+loaded and queries embedded before.
 clipdet draws three pictures of each besides, the others none. The weights of ViT-B/32, RN50 and
 fasterrcnn_resnet50_fpn are random ones: they detect nothing, and take the same time. The built-in models have their
 own, and run on their scenes.
@@ -72,6 +73,8 @@ BUILTIN = stages.ROOT / "pkg" / "model" / "builtin"
 
 SCENES = stages.ROOT / "testdata" / "scenes"
 
+TYPES = (torch.float32, torch.bfloat16)
+
 Queries = dict[str, Tensor]
 
 
@@ -82,6 +85,7 @@ class Contest:
     embed: Callable[[list[str]], Tensor]
     notebook: Callable[[Image.Image, Queries, int], list[reference.Detection]]
     tuned: Callable[[Image.Image, Queries, int], list[reference.Detection]]
+    tuned_dtype: torch.dtype
     flags: list[str]
 
 
@@ -92,6 +96,7 @@ class Seconds:
     notebook: list[float] = field(default_factory=list)
     tuned: list[float] = field(default_factory=list)
     ours: list[float] = field(default_factory=list)
+    dtype: str = ""  # that clipdet's auto took
     ours_float32: list[float] = field(default_factory=list)
     non_module: list[float] = field(default_factory=list)
     crop: list[float] = field(default_factory=list)
@@ -111,32 +116,34 @@ class Seconds:
         }
 
 
-def exported(name: str, folder: Path, dtype: str) -> Contest:
-    """Random models in memory, and the same ones exported into a folder in float32 and the type that clipdet takes."""
+def exported(name: str, folder: Path) -> Contest:
+    """Random models in memory, and the same ones exported into a folder in the types that clipdet may take here."""
     weights = Weights(f"random, seed {SEED}", "0" * 64, "none: random", "torch.manual_seed")
     detector, _ = detectors.from_seed("fasterrcnn_resnet50_fpn", SEED)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         model = towers.Model(name).build()
     size, look = model.visual.image_size, model.visual.preprocess_cfg
-    for each in sorted({"float32", dtype}):
+    for each in ["float32", "bfloat16"] if stages.fast_bfloat16() else ["float32"]:
         rpn.export(folder, copy.deepcopy(detector), "fasterrcnn_resnet50_fpn", weights, each)
         clip.export(folder, towers.pair(name, copy.deepcopy(model)), weights, each)
     preprocess = reference.open_clip.image_transform(size, False, look["mean"], look["std"])
     plain = reference.Models(detector, model, preprocess)
-    fast = tuned.Tuned(plain, getattr(torch, dtype))
+    fast = tuned.fastest([tuned.Tuned(plain, each) for each in TYPES])
     return Contest(
         lambda phrasings: reference.embed_query(model, phrasings),
         lambda picture, queries, count: reference.detect(plain, picture, queries, count),
         fast.detect,
+        fast.dtype,
         ["--models", str(folder)],
     )
 
 
-def builtin(dtype: str) -> Contest:
+def builtin() -> Contest:
     """The built-in models, which clipdet takes without a flag."""
-    plain, fast = archives.Archives(BUILTIN), archives.Archives(BUILTIN, dtype)
-    return Contest(plain.embed_query, plain.notebook, fast.tuned, [])
+    plain = archives.Archives(BUILTIN)
+    fast = tuned.fastest([plain, archives.Archives(BUILTIN, "bfloat16")])
+    return Contest(plain.embed_query, plain.notebook, fast.tuned, fast.dtype, [])
 
 
 def timed(detect: Callable[[Path], object], pictures: list[Path]) -> float:
@@ -181,7 +188,7 @@ def agree(programs: Path, contest: Contest, setting: Setting, picture: Path, fou
 
 
 def compare(
-    setting: Setting, programs: Path, folder: Path, contest: Contest, rounds: list[list[Path]], dtype: str
+    setting: Setting, programs: Path, folder: Path, contest: Contest, rounds: list[list[Path]]
 ) -> tuple[Seconds, float]:
     """All rounds of a setting, and the largest difference of cosines, looked at in each round."""
     templates = stages.templates(programs)
@@ -203,8 +210,9 @@ def compare(
         seconds.tuned.append(timed(lambda path: contest.tuned(reference.read(path), queries, count), pictures))
         ours = bench(programs, folder, contest, setting, pictures, "auto")
         seconds.ours.append(1 / ours["throughput"]["images_per_s"]["median"])
+        seconds.dtype = next(one["dtype"] for one in ours["models"] if one["kind"] == "clip-image")
         exact = ours  # where clipdet takes float32 anyway
-        if dtype != "float32":
+        if seconds.dtype != "float32":
             exact = bench(programs, folder, contest, setting, pictures, "float32")
         seconds.ours_float32.append(1 / exact["throughput"]["images_per_s"]["median"])
         seconds.non_module.append(1 - ours["rounds"]["module_share"]["median"])
@@ -234,11 +242,10 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--quick", action="store_true", help="one picture and the first setting alone: some minutes")
     chosen = parser.parse_args(arguments)
-    dtype = "bfloat16" if stages.fast_bfloat16() else "float32"
     photos = grouped(sorted(chosen.images.glob("*.jpg")), chosen.quick)[: chosen.rounds]
     if not photos:
         parser.error(f"--images {chosen.images}: there is no *.jpg")
-    answer: dict = {"dtype": dtype, "threads": torch.get_num_threads(), "settings": {}}
+    answer: dict = {"threads": torch.get_num_threads(), "settings": {}}
     answer["pictures"] = sum(map(len, photos))
     with tempfile.TemporaryDirectory() as scratch:
         programs = Path(scratch) / "programs"
@@ -247,15 +254,21 @@ def main(arguments: list[str]) -> None:
             folder = Path(scratch) / (setting.clip or "built-in").replace("/", "-")
             folder.mkdir(exist_ok=True)
             if setting.clip:
-                contest, rounds = exported(setting.clip, folder, dtype), photos
+                contest, rounds = exported(setting.clip, folder), photos
             else:
-                contest, rounds = builtin(dtype), grouped(sorted(SCENES.glob("*.jpg")), chosen.quick)[: chosen.rounds]
+                contest, rounds = builtin(), grouped(sorted(SCENES.glob("*.jpg")), chosen.quick)[: chosen.rounds]
             few = rounds if setting is SETTINGS[0] else rounds[:3]
-            seconds, off = compare(setting, programs, folder, contest, few, dtype)
-            answer["settings"][setting.name] = {**seconds.summary(), "cosine_difference": off, "seconds": vars(seconds)}
+            seconds, off = compare(setting, programs, folder, contest, few)
+            answer["settings"][setting.name] = {
+                **seconds.summary(),
+                "dtype": seconds.dtype,
+                "tuned_dtype": str(contest.tuned_dtype).removeprefix("torch."),
+                "cosine_difference": off,
+                "seconds": {name: value for name, value in vars(seconds).items() if name != "dtype"},
+            }
     answer |= next(iter(answer["settings"].values()))
     for name, figures in answer["settings"].items():
-        print(name)
+        print(f"{name}: clipdet in {figures['dtype']}, tuned in {figures['tuned_dtype']}")
         for key in (
             "notebook_over_ours",
             "notebook_over_ours_float32",

@@ -22,6 +22,10 @@ sys.path.insert(0, str(ROOT / "torchscript"))  # first, since a package of OpenA
 FIGURES = pytest.StashKey[list[str]]()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("filterwarnings", r"ignore:.torch\.jit\.\w+. is (deprecated|not):DeprecationWarning")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--photos", type=Path, metavar="DIR", help="compare on all photos of this folder too: 30 minutes")
 

@@ -13,11 +13,11 @@ import json
 import math
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import open_clip
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
@@ -25,10 +25,6 @@ from torch.nn.functional import normalize
 from torchvision.models import detection
 from torchvision.models.detection.transform import resize_boxes
 from torchvision.transforms.functional import to_tensor
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", FutureWarning)  # open_clip 2.24 imports timm by its old path
-    import open_clip
 
 import stages
 

@@ -1,8 +1,9 @@
 """Reads what torch.save, torch.jit.save and safetensors wrote, without running anything in it.
 
-torch.load does that no better than the release at hand: weights_only of torch 2.1 hands what looks like TorchScript to
-torch.jit.load, whose archives run code while they are loaded (CVE-2025-32434), and lets a pickle work on tensors
-(CVE-2026-24747). So the pickle here makes plain data alone, with descriptions in the place of tensors.
+torch.load with weights_only refuses TorchScript, which is how OpenAI publishes CLIP, since torch.jit.load runs the code
+of an archive. Of other files it keeps the promise as well as the release does: code ran before torch 2.6
+(CVE-2025-32434) and memory could be corrupted before 2.10 (CVE-2026-24747). So the pickle here makes plain data alone,
+with descriptions in the place of tensors.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import checkpoint
 from archive import Weights
 
 # How the published COCO_V1 weights of each detector meet its batch norms: the eps of frozen ones, or None where they
-# are not frozen (torchvision.models.detection.faster_rcnn, versions 0.13 to 0.16).
+# are not frozen (torchvision.models.detection.faster_rcnn, versions 0.13 to 0.26).
 NORM_EPS: dict[str, float | None] = {
     "fasterrcnn_resnet50_fpn": 0.0,
     "fasterrcnn_resnet50_fpn_v2": None,

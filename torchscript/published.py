@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import torchvision
 from huggingface_hub import hf_hub_download
+from open_clip import pretrained
 
 import download
 from packages import cache_home
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", FutureWarning)  # open_clip 2.24 imports timm by its old path
-    from open_clip import pretrained
 
 # OpenAI's models by the names that OpenAI gave them (openai/CLIP, clip/clip.py), with those that open_clip gives them.
 OPENAI = {
@@ -70,7 +66,8 @@ def clip(name: str, tag: str) -> Published:
         raise ValueError(f"{name}: no weights are published as {tag!r}; tags: {tags}")
     if tag == "openai":
         return Published(known["url"], digest_in(known["url"]), "MIT")
-    if known.get("hf_hub"):
+    # Where there is both, the hub has a copy; the publisher's own file has a digest in its name.
+    if known.get("hf_hub") and not known.get("url"):
         repository, file = (known["hf_hub"].rsplit("/", 1) + [""])[:2]
         file = file or "open_clip_pytorch_model.bin"
         page = f"https://huggingface.co/{repository}"

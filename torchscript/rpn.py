@@ -87,10 +87,12 @@ def decode(deltas: Tensor, anchors: Tensor, weights: list[float], largest: float
 
 
 def threshold(iou: float) -> float:
-    """The largest float32 not above iou. torchvision compares float32 IoUs with a float64 threshold, where operators of
-    torch would round it to float32 first; with this one both decide alike."""
-    rounded = np.float32(iou)
-    return float(rounded if rounded <= iou else np.nextafter(rounded, np.float32(0)))
+    """The largest float32 not above iou. torchvision's kernel for CPUs compares float32 IoUs with a float64 threshold,
+    where operators of torch would round it to float32 first; with this one both decide alike. Its kernel for GPUs
+    rounds the threshold too, and may decide otherwise about an IoU that equals it; here all devices follow the CPU.
+    """
+    rounded = float(np.float32(iou))  # numpy would compare its own float32 with iou in float32
+    return rounded if rounded <= iou else float(np.nextafter(np.float32(iou), np.float32(0)))
 
 
 class Proposals(nn.Module):
@@ -156,7 +158,8 @@ class Proposals(nn.Module):
     def resized(self, images: Tensor, sizes: Tensor) -> Tensor:
         """Each picture's (height, width) after the resize, int64 [B,2] on the CPU.
 
-        GeneralizedRCNNTransform, run eagerly, holds scales in float32: 800 * float32(1/425) * 425 < 800 gives 799.
+        GeneralizedRCNNTransform, run eagerly, holds scales in float64. Scripted it holds them in float32, and so did
+        the eager one of torchvision 0.16: for some pictures that falls a pixel short.
         """
         if images.dim() != 4 or images.shape[1] != 3:
             raise ValueError("images must be [B,3,H,W]")
@@ -166,8 +169,12 @@ class Proposals(nn.Module):
         for height, width in inside:
             if height < 1 or width < 1 or height > images.shape[2] or width > images.shape[3]:
                 raise ValueError("sizes must be 1 to the height and width of images")
-        side = sizes.to(torch.float32)
-        scale = torch.minimum(side.amin(1).reciprocal() * self.min_size, side.amax(1).reciprocal() * self.max_size)
+        side = sizes.to(torch.float64)
+        short, long = side.amin(1), side.amax(1)
+        # A number over a tensor would be the number times the tensor's reciprocal, which is rounded once more.
+        scale = torch.minimum(
+            torch.full_like(short, self.min_size) / short, torch.full_like(long, self.max_size) / long
+        )
         return (side * scale[:, None]).floor().to(torch.int64).clamp(min=1)
 
     def prepare(self, images: Tensor, sizes: Tensor, resized: Tensor) -> Tensor:

@@ -84,13 +84,14 @@ class ImageTower(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         x = self.layers(crops)
-        # In bfloat16 the mean would take thirty times as long on a CPU, and lose digits.
+        # libtorch 2.1, which archives run on too, takes thirty times as long on a CPU for a mean in bfloat16.
         mean = x.mean((2, 3), dtype=torch.float32).to(x.dtype)
         return self.project(torch.cat([mean, x.amax((2, 3))], 1))
 
 
 class Attention(nn.Module):
-    """Causal self-attention, written out: torch 2.1's fused one corrupts the heap in its bfloat16 backward on CPUs."""
+    """Causal self-attention, written out: in bfloat16 on CPUs torch 2.11's fused one is slower, and torch 2.1's
+    corrupts the heap in its backward."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

@@ -1,8 +1,7 @@
 """A region proposal network small enough to train on a CPU, of torchvision's own parts.
 
 A ResNet with one BasicBlock a stage, cut after stride 16, with a feature pyramid at strides 8, 16, 32 and 64, and
-Faster R-CNN's RPN on top. No MobileNet: in channels_last, the gradients of a depthwise convolution take torch 2.1 on a
-CPU about 150 times as long as the convolution.
+Faster R-CNN's RPN on top.
 """
 
 from __future__ import annotations

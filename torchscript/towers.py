@@ -1,9 +1,10 @@
 """open_clip's models, OpenAI's among them, as the two towers of clip.py, with weights from a file or a seed."""
 
-import warnings
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import open_clip
 import torch
 from torch import nn
 
@@ -14,12 +15,13 @@ from clip import CONTEXT, VOCABULARY, Pair
 from published import OPENAI
 from transformer import ImageTransformer, TextTransformer, fits
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", FutureWarning)  # open_clip 2.24 imports timm by its old path
-    import open_clip
-
 # Keys that OpenAI's checkpoints have and open_clip's lack.
 OPENAI_KEYS = ("input_resolution", "context_length", "vocab_size")
+
+
+def tells_news(record: logging.LogRecord) -> bool:
+    """Whether open_clip logs anything but that a model was built without weights, which is what was asked for."""
+    return not record.getMessage().startswith("No pretrained weights loaded for model")
 
 
 def text_tower(model: nn.Module) -> TextTransformer:
@@ -104,12 +106,14 @@ class Model:
             known = ", ".join([*OPENAI, *(n for n in open_clip.list_models() if n.startswith(("ViT-", "RN")))])
             raise ValueError(f"unknown model {self.name!r}; there are, among others: {known}")
         look = {key: value for key, value in self.look().items() if key in ("mean", "std")}
+        options = {"force_quick_gelu": quick_gelu or self.openai, "force_preprocess_cfg": look}
+        logging.getLogger().addFilter(tells_news)
         try:
-            model = open_clip.create_model(
-                own, force_quick_gelu=quick_gelu or self.openai, pretrained_hf=False, force_preprocess_cfg=look
-            )
+            model = open_clip.create_model(own, pretrained_text=False, **options)
         except (RuntimeError, OSError, ImportError) as error:
             raise ValueError(f"{self.name}: open_clip can't build it: {checkpoint.first_line(error)}") from error
+        finally:
+            logging.getLogger().removeFilter(tells_news)
         return model.eval().requires_grad_(False)
 
     def from_file(self, path: Path, licence: str, source: str) -> tuple[Pair, Weights]:

@@ -162,7 +162,7 @@ def train_texts(
         taught = functional.kl_div(
             (scale * found @ names.T).log_softmax(1), (scale * target @ names.T).softmax(1), reduction="batchmean"
         )
-        run.step(step, 10 * distance.mean() + taught, f", cosine {1 - float(distance.mean()):.3f}")
+        run.step(step, 10 * distance.mean() + taught, f", cosine {1 - float(distance.detach().mean()):.3f}")
     # Tokens that no text of the training holds say nothing: zero, not noise.
     unused = torch.ones(smallclip.VOCABULARY, dtype=torch.bool)
     unused[tokens.used([*book.phrases, *nouns])] = False

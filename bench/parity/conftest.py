@@ -72,7 +72,7 @@ def clip_model(exports: Path) -> Callable[..., tuple[nn.Module, Path]]:
     def export(name: str, *dtypes: str, turned: bool = False) -> tuple[nn.Module, Path]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
-            model = open_clip.create_model(name, pretrained_hf=False).eval().requires_grad_(False)
+            model = open_clip.create_model(name, pretrained_text=False).eval().requires_grad_(False)
             detectors.randomise_norms(model.visual)
             size, noise = model.visual.image_size, torch.randn(16, 3, 7, 7) + torch.randn(16, 3, 1, 1)
         examples = 1.4 * functional.interpolate(noise, size=size, mode="bicubic")

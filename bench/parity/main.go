@@ -1,10 +1,10 @@
 // Command parity runs one stage of clipdet on what it is told and writes all of the result, so that the tests beside it
 // can compare each stage with Python's:
 //
-//	parity STAGE <REQUEST.json >ANSWER.npz
+//	parity STAGE [DEVICE] <REQUEST.json >ANSWER.npz
 //
 // The answer is what numpy.load reads: arrays named "0", "1" and so on. stages.go says what each stage is asked and what
-// it answers. GOMAXPROCS sets the threads of libtorch.
+// it answers. DEVICE is cpu, the default, or cuda:N. OMP_NUM_THREADS or GOMAXPROCS sets the threads of libtorch.
 package main
 
 import (
@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 func main() {
@@ -23,8 +25,15 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
-	if len(args) != 1 {
-		return fmt.Errorf("%d arguments, want one: the stage", len(args))
+	if len(args) < 1 || len(args) > 2 {
+		return fmt.Errorf("%d arguments, want the stage and perhaps the device", len(args))
+	}
+	on := runner{torch.CPU}
+	if len(args) == 2 {
+		var err error
+		if on.device, err = torch.ParseDevice(args[1]); err != nil {
+			return err
+		}
 	}
 	switch args[0] {
 	case "templates":
@@ -34,11 +43,11 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	case "decode":
 		return answer(ctx, in, out, decode)
 	case "crops":
-		return answer(ctx, in, out, crops)
+		return answer(ctx, in, out, on.crops)
 	case "proposals":
-		return answer(ctx, in, out, proposals)
+		return answer(ctx, in, out, on.proposals)
 	case "embeddings":
-		return answer(ctx, in, out, embeddings)
+		return answer(ctx, in, out, on.embeddings)
 	case "evaluation":
 		return answer(ctx, in, out, evaluation)
 	}

@@ -62,7 +62,7 @@ type cropsRequest struct {
 }
 
 // crops answers the crop of each box, float32 [N,3,Size,Size] in [0,1].
-func crops(ctx context.Context, r cropsRequest, to *arrays) error {
+func (on runner) crops(ctx context.Context, r cropsRequest, to *arrays) error {
 	picture, err := pixels.DecodeFile(r.Picture, pixels.Limits{})
 	if err != nil {
 		return err
@@ -72,7 +72,7 @@ func crops(ctx context.Context, r cropsRequest, to *arrays) error {
 	for i, b := range r.Boxes {
 		rects[i] = crop.Rect(b, picture.Width, picture.Height)
 	}
-	return onEngine(ctx, func(s *torch.Scope) error {
+	return on.engine(ctx, func(s *torch.Scope) error {
 		values := torch.Download[float32](s, pixels.Crops(s, pixels.Upload(s, picture), rects, crop, r.Size, make([]float64, 3)))
 		if err := s.Err(); err != nil {
 			return err
@@ -87,12 +87,12 @@ type proposalsRequest struct {
 }
 
 // proposals answers, for each picture of each batch, the edges and the objectness of its proposals, float32 [K,5].
-func proposals(ctx context.Context, r proposalsRequest, to *arrays) error {
+func (on runner) proposals(ctx context.Context, r proposalsRequest, to *arrays) error {
 	file, err := open(r.Model)
 	if err != nil {
 		return err
 	}
-	return onEngine(ctx, func(s *torch.Scope) error {
+	return on.engine(ctx, func(s *torch.Scope) error {
 		network, err := rpn.Load(s, file)
 		if err != nil {
 			return err
@@ -153,7 +153,7 @@ type embeddingsRequest struct {
 }
 
 // embeddings answers the unit embedding of each crop or text, float32 [N,D].
-func embeddings(ctx context.Context, r embeddingsRequest, to *arrays) error {
+func (on runner) embeddings(ctx context.Context, r embeddingsRequest, to *arrays) error {
 	file, err := open(r.Model)
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func embeddings(ctx context.Context, r embeddingsRequest, to *arrays) error {
 	if err != nil {
 		return err
 	}
-	return onEngine(ctx, func(s *torch.Scope) error {
+	return on.engine(ctx, func(s *torch.Scope) error {
 		encoder, err := clip.Load(s, file)
 		if err != nil {
 			return err
@@ -268,9 +268,12 @@ func open(path string) (model.File, error) {
 	return model.File{Path: path, Manifest: manifest}, nil
 }
 
-// onEngine runs work on the CPU.
-func onEngine(ctx context.Context, work func(*torch.Scope) error) error {
-	engine, err := torch.Start(torch.CPU, 0)
+// runner runs the stages that use libtorch on a device.
+type runner struct{ device torch.Device }
+
+// engine runs work on an engine of its own.
+func (on runner) engine(ctx context.Context, work func(*torch.Scope) error) error {
+	engine, err := torch.Start(on.device, 0)
 	if err != nil {
 		return err
 	}

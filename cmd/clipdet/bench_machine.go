@@ -26,14 +26,9 @@ type gpuName struct {
 }
 
 func thisMachine(device torch.Device, threads int) machine {
-	m := machine{CPU: "unknown", Cores: runtime.GOMAXPROCS(0), Threads: threads, Device: device.String()}
+	m := machine{CPU: torch.HostProcessor().Name, Cores: runtime.GOMAXPROCS(0), Threads: threads, Device: device.String()}
 	if threads == 0 {
-		m.Threads = m.Cores
-	}
-	for name, value := range procFile("/proc/cpuinfo") {
-		if name == "model name" {
-			m.CPU = value
-		}
+		m.Threads = torch.DefaultThreads()
 	}
 	m.Memory = bytesOf(procFile("/proc/meminfo")["MemTotal"])
 	if device.IsCUDA() {

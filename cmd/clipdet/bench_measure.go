@@ -315,12 +315,7 @@ func (b *bench) measureEncoder(ctx context.Context) error {
 }
 
 func (b *bench) encode(s *torch.Scope, tower *clip.Encoder, size int) error {
-	side := int64(b.report.files.Image.Manifest.InputSize)
-	values := make([]float32, int64(size)*3*side*side)
-	for i := range values {
-		values[i] = float32(i*2654435761>>8&255) / 255
-	}
-	crops := torch.Upload(s, values, int64(size), 3, side, side)
+	crops := tower.Crops(s, size)
 	once := func() time.Duration {
 		start := time.Now()
 		s.Within(func() torch.Tensor {

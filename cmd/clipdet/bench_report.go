@@ -25,6 +25,7 @@ type benchReport struct {
 	Versions    map[string]string `json:"versions"`
 	Flags       map[string]string `json:"flags"`
 	Models      []benchModel      `json:"models"`
+	DType       dtypeChoice       `json:"dtype"`
 	Workload    workload          `json:"workload"`
 	LoadMS      float64           `json:"load_ms"` // the models, onto the device
 	Throughput  throughput        `json:"throughput"`
@@ -52,6 +53,14 @@ type benchModel struct {
 	Weights      string     `json:"weights"`
 	Digest       string     `json:"digest"`
 	FLOPs        int64      `json:"flops"` // 0: its export didn't count them
+}
+
+// dtypeChoice is which type of weights was taken for the image tower, and why.
+type dtypeChoice struct {
+	Taken    string  `json:"taken"`
+	Why      string  `json:"why"`
+	Float32  float64 `json:"float32_ms"` // a crop, where that was measured to decide; else 0
+	BFloat16 float64 `json:"bfloat16_ms"`
 }
 
 type workload struct {
@@ -168,6 +177,7 @@ func (r *benchReport) describe(cmd *cobra.Command, device torch.Device, p plan) 
 
 func (r *benchReport) models(info detect.Info) {
 	r.files = modelFiles{info.RPN, info.Image, info.Text}
+	r.DType = dtypeChoice{info.DType.Type, info.DType.Why, ms(info.DType.Float32), ms(info.DType.BFloat16)}
 	for _, file := range r.files.all() {
 		m := file.Manifest
 		r.Models = append(r.Models, benchModel{m.Kind, m.Architecture, m.DType, m.Weights.Name, m.Digest, m.FLOPs})
@@ -333,6 +343,7 @@ func (r *benchReport) table() string {
 	for _, m := range r.Models {
 		line("model      %s: %s in %s, digest %.12s", m.Kind, printable(m.Architecture), m.DType, m.Digest)
 	}
+	line("dtype      %s: %s", r.DType.Taken, printable(r.DType.Why))
 	line("work       %d pictures a round%s, %.2f megapixels, %.0f proposals each; %d queries, %d phrases",
 		w.Pictures, made(w), w.Megapixels, w.Proposals, w.Queries, w.Phrases)
 	line("load       %.0f ms", r.LoadMS)

@@ -54,6 +54,9 @@ func TestBenchMeasuresMadePictures(t *testing.T) {
 	if m := r.Machine; m.CPU == "" || m.Cores < 1 || m.Threads != 1 || m.Memory <= 0 || m.Device != "cpu" || m.GPU != nil {
 		t.Errorf("the machine is %+v", m)
 	}
+	if c := r.DType; c.Taken != model.Float32 || c.Why == "" || !strings.Contains(stdout, "dtype      float32: "+c.Why) {
+		t.Errorf("the type of weights is %+v, want float32, and why, in the table too:\n%s", c, stdout)
+	}
 	if len(r.NotMeasured) != 1 || !strings.Contains(r.NotMeasured[0], "GPU") {
 		t.Errorf("not measured: %q, want that nothing ran on a GPU", r.NotMeasured)
 	}

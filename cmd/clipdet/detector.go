@@ -30,7 +30,8 @@ func (f *modelFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.lock, "lock", "", "lock `FILE` of --models that lies elsewhere; 'clipdet models lock' writes one")
 	_ = cmd.MarkFlagFilename("lock", "json") // fails for an unknown flag only
 	f.addDevice(cmd)
-	f.dtype = addChoice(cmd, "dtype", "the models' type of weights; auto is bfloat16 where there are such and the CPU multiplies it itself, else float32", model.Auto, model.Float32, model.BFloat16, model.Float16)
+	f.dtype = addChoice(cmd, "dtype", "the models' type of weights; auto is the fastest that is there, which a CPU with instructions for bfloat16 measures once, and unmeasured the same by a rule",
+		model.Auto, model.Float32, model.BFloat16, model.Float16, detect.Unmeasured)
 }
 
 func (f *modelFlags) addDevice(cmd *cobra.Command) {

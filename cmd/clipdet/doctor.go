@@ -23,9 +23,11 @@ func doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what works here and what does not, with the fix",
-		Long: `Checks what detection needs: the libraries, the device, memory, the cache, and
-the models, each of which answers its known answer. A line is "ok" or "problem",
-and a problem is followed by what to do about it; then the exit code is 3.
+		Long: `Checks what detection needs: the libraries, the device, memory, the caches, and
+the models, each of which answers its known answer. It also says which type of
+weights --dtype takes, and why. A line is "ok", "warning" or "problem". The last
+two are followed by what to do about it. Detection works in spite of a warning;
+with a problem the exit code is 3.
 
 Where libtorch is missing or another than at the build, no program starts, not even
 this one: './setup-libtorch.sh --check ./clipdet' says why.`,
@@ -44,7 +46,7 @@ this one: './setup-libtorch.sh --check ./clipdet' says why.`,
 			} {
 				for _, found := range find(cmd, &f) {
 					fmt.Fprintln(cmd.OutOrStdout(), found)
-					if found.fix != "" {
+					if found.fix != "" && !found.works {
 						problems++
 					}
 				}
@@ -63,13 +65,18 @@ this one: './setup-libtorch.sh --check ./clipdet' says why.`,
 type finding struct {
 	name, detail string
 	fix          string // empty: it is well
+	works        bool   // in spite of what there is to fix
 }
 
 func (f finding) String() string {
 	detail, fix := printable(f.detail), printable(f.fix) // names of files are in both
 	line := fmt.Sprintf("%-8s %-9s %s", "ok", f.name, detail)
 	if f.fix != "" {
-		line = fmt.Sprintf("%-8s %-9s %s\n%18s fix: %s", "problem", f.name, detail, "", fix)
+		word := "problem"
+		if f.works {
+			word = "warning"
+		}
+		line = fmt.Sprintf("%-8s %-9s %s\n%18s fix: %s", word, f.name, detail, "", fix)
 	}
 	return strings.TrimRight(line, " ")
 }
@@ -87,15 +94,16 @@ func findVersions(*cobra.Command, *modelFlags) []finding {
 func findLibtorch(*cobra.Command, *modelFlags) []finding {
 	cpu, err := torch.Library("libtorch_cpu.so")
 	if err != nil {
-		return []finding{{"libtorch", fmt.Sprintf("where it was loaded from can't be seen: %v", err), "run on Linux with /proc mounted"}}
+		return []finding{{name: "libtorch", detail: fmt.Sprintf("where it was loaded from can't be seen: %v", err), fix: "run on Linux with /proc mounted"}}
 	}
 	return []finding{libtorchFinding(torch.Version(), filepath.Dir(cpu))}
 }
 
 func libtorchFinding(version, dir string) finding {
 	found := finding{name: "libtorch", detail: cmp.Or(version, "of unknown version") + " in " + dir}
-	if !strings.HasPrefix(version, "2.1.") {
-		found.fix = "unset LD_LIBRARY_PATH, or build and run with ./setup-libtorch.sh, which gets libtorch 2.1.2; gotch needs that version"
+	if !torch.Supported(version) {
+		found.fix = fmt.Sprintf("unset LD_LIBRARY_PATH, or build and run with ./setup-libtorch.sh, which gets libtorch %s; clipdet works with %s to %s",
+			torch.SetupVersion, torch.OldestVersion, torch.NewestVersion)
 	}
 	return found
 }
@@ -123,29 +131,29 @@ type deviceFacts struct {
 }
 
 func deviceFinding(m deviceFacts) finding {
-	detail := fmt.Sprintf("cpu (%d cores), %d GPUs", runtime.GOMAXPROCS(0), m.gpus)
+	detail := fmt.Sprintf("cpu (%d cores, %d threads), %d GPUs", runtime.GOMAXPROCS(0), torch.DefaultThreads(), m.gpus)
 	if m.gpus == 0 && !m.hasCUDA {
 		detail += " (this is the CPU variant)"
 	}
 	const rebuild = "build with CLIPDET_CUDA=1 ./setup-libtorch.sh go build ./cmd/clipdet, or use --device cpu"
-	needed := driverNeeded(m.libtorch)
+	needed := torch.DriverNeeded(m.libtorch)
 	switch {
 	case m.asked == torch.CPU.String() || m.gpus > 0 && m.err == nil:
 		return finding{name: "device", detail: fmt.Sprintf("%v is used; %s", m.device, detail)}
 	case !m.hasDriver && m.err != nil:
-		return finding{"device", m.err.Error(), "install an NVIDIA driver, or use --device cpu"}
+		return finding{name: "device", detail: m.err.Error(), fix: "install an NVIDIA driver, or use --device cpu"}
 	case !m.hasDriver:
 		return finding{name: "device", detail: fmt.Sprintf("%v is used; %s", m.device, detail)}
 	case m.gpus == 0 && m.driver != "" && older(m.driver, needed):
-		return finding{"device", fmt.Sprintf("%s, and the NVIDIA driver %s is too old for libtorch %s", detail, m.driver, m.libtorch),
-			fmt.Sprintf("install driver %s or later, or use --device cpu", needed)}
+		return finding{name: "device", detail: fmt.Sprintf("%s, and the NVIDIA driver %s is too old for libtorch %s", detail, m.driver, m.libtorch),
+			fix: fmt.Sprintf("install driver %s or later, or use --device cpu", needed)}
 	case !m.hasCUDA:
-		return finding{"device", detail + ", but there is an NVIDIA driver", rebuild}
+		return finding{name: "device", detail: detail + ", but there is an NVIDIA driver", fix: rebuild}
 	case m.gpus == 0:
-		return finding{"device", detail + ", but there is an NVIDIA driver",
-			"see whether nvidia-smi lists the GPU and CUDA_VISIBLE_DEVICES does not hide it, or use --device cpu"}
+		return finding{name: "device", detail: detail + ", but there is an NVIDIA driver",
+			fix: "see whether nvidia-smi lists the GPU and CUDA_VISIBLE_DEVICES does not hide it, or use --device cpu"}
 	}
-	return finding{"device", m.err.Error(), fmt.Sprintf("name one of the %d GPUs that there are, from cuda:0, or use --device cpu", m.gpus)}
+	return finding{name: "device", detail: m.err.Error(), fix: fmt.Sprintf("name one of the %d GPUs that there are, from cuda:0, or use --device cpu", m.gpus)}
 }
 
 var driverNumber = regexp.MustCompile(`\bNVRM version:.*?\s(\d{2,}(?:\.\d+)+)\s`)
@@ -156,15 +164,6 @@ func driverVersion(module string) string {
 		return found[1]
 	}
 	return ""
-}
-
-// driverNeeded is the oldest driver for Linux that runs the CUDA that a libtorch was built for, by the table "CUDA Toolkit
-// and Minimum Required Driver Version for CUDA Minor Version Compatibility" in NVIDIA's release notes of CUDA 12.1.
-func driverNeeded(libtorch string) string {
-	if strings.Contains(libtorch, "+cu11") {
-		return "450.80.02"
-	}
-	return "525.60.13"
 }
 
 // older says whether version a comes before b, number by number.
@@ -186,7 +185,7 @@ const memoryNeeded = 1 << 30
 func findMemory(_ *cobra.Command, f *modelFlags) []finding {
 	has, err := readMemory(os.DirFS("/"))
 	if err != nil {
-		return []finding{{"memory", err.Error(), "run on Linux with /proc mounted"}}
+		return []finding{{name: "memory", detail: err.Error(), fix: "run on Linux with /proc mounted"}}
 	}
 	return []finding{memoryFinding(has, modelSizes(f))}
 }
@@ -224,10 +223,10 @@ func memoryFinding(m freeMemory, models int64) finding {
 }
 
 func findCache(*cobra.Command, *modelFlags) []finding {
-	const fix = "set CLIPDET_HOME to a directory that can be written; until then the built-in models go to the temporary directory"
+	const fix = "set CLIPDET_HOME to a directory that can be written; until then the built-in models go to the temporary directory, and each run measures the types of weights again"
 	dir, err := model.CacheDir()
 	if err != nil {
-		return []finding{{"cache", err.Error(), fix}}
+		return []finding{{name: "cache", detail: err.Error(), fix: fix, works: true}}
 	}
 	return []finding{
 		cacheFinding(dir, fix),
@@ -235,7 +234,7 @@ func findCache(*cobra.Command, *modelFlags) []finding {
 	}
 }
 
-// cacheFinding tries to write to a directory, which is made where it is missing.
+// cacheFinding tries to write to a directory, which is made where it is missing. Detection works without it.
 func cacheFinding(dir, fix string) finding {
 	err := os.MkdirAll(dir, 0o755)
 	var temp *os.File
@@ -247,7 +246,7 @@ func cacheFinding(dir, fix string) finding {
 		err = errors.Join(err, temp.Close(), os.Remove(temp.Name()))
 	}
 	if err != nil {
-		return finding{"cache", err.Error(), fix}
+		return finding{name: "cache", detail: err.Error(), fix: fix, works: true}
 	}
 	return finding{name: "cache", detail: dir}
 }
@@ -256,18 +255,18 @@ func findModels(cmd *cobra.Command, f *modelFlags) []finding {
 	set := f.set()
 	// What Go can't have of the address space ends the program, which could say nothing any more.
 	if has, err := readMemory(os.DirFS("/")); err == nil && has.limit == addressLimit && has.free < memoryNeeded+modelSizes(f) {
-		return []finding{{"models", "not run: the memory does not suffice", "see memory"}}
+		return []finding{{name: "models", detail: "not run: the memory does not suffice", fix: "see memory"}}
 	}
 	device, err := torch.ParseDevice(f.device)
 	if err != nil {
 		device = torch.CPU // the device has a line of its own; see whether the models are well
 	}
-	files, err := set.Resolve(f.dtype.value, device.FastDTypes()...)
+	taken, err := detect.Resolve(cmd.Context(), detect.Options{Models: set, Device: device.String(), DType: f.dtype.value})
 	if err != nil {
-		return []finding{{"models", err.Error(), modelFix(err)}}
+		return []finding{{name: "models", detail: err.Error(), fix: modelFix(err)}}
 	}
-	var found []finding
-	for _, file := range []model.File{files.RPN, files.Image, files.Text} {
+	found := []finding{{name: "dtype", detail: taken.DType.Type + ": " + taken.DType.Why}}
+	for _, file := range []model.File{taken.RPN, taken.Image, taken.Text} {
 		m := file.Manifest
 		line := finding{name: "models", detail: fmt.Sprintf("%s: %s in %s of %v", m.Kind, m.Architecture, m.DType, set)}
 		if other := m.OtherTorch(torch.Version()); other != "" {

@@ -29,7 +29,7 @@ func TestModelsThatWork(t *testing.T) {
 	if code != exitDone || stderr != "" {
 		t.Errorf("doctor: exit code %d, stderr %q; want 0 and nothing\n%s", code, stderr, stdout)
 	}
-	for _, line := range []string{"clipdet", "gotch", "libtorch  2.1.", "device", "memory", "cache", "models    rpn", "models    clip-image", "models    clip-text"} {
+	for _, line := range []string{"clipdet", "gotch", "libtorch  2.", "device", "memory", "cache", "dtype     float32: ", "models    rpn", "models    clip-image", "models    clip-text"} {
 		if !strings.Contains(stdout, "ok       "+line) {
 			t.Errorf("doctor: no line %q in\n%s", line, stdout)
 		}

@@ -15,10 +15,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
+	"github.com/clipdet/clipdet/pkg/torch"
 )
-
-// maxThreads is more than machines have processors. With thousands more, libtorch waits for them without end.
-const maxThreads = 1024
 
 // scoringFlags are those that scores depend on: what to look for, with which models, and how boxes and queries compare.
 type scoringFlags struct {
@@ -55,7 +53,7 @@ func (f *scoringFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.background, "background", "default", "phrasings of what is of no interest: none, default, or a `FILE`, one a line, # for comments")
 	flags.BoolVar(&f.subtractEmpty, "subtract-empty", false, "take from each query what templates without a name have in common; scores fall")
 	f.modelFlags.add(cmd)
-	flags.IntVar(&f.threads, "threads", 0, "CPU threads of one operation, `N`; 0 is one for each processor, and fewer are faster where others use them")
+	flags.IntVar(&f.threads, "threads", 0, "CPU threads of one operation, `N`; 0 is OMP_NUM_THREADS, or else one for each processor, and fewer are faster where others use them")
 	flags.IntVar(&f.batch, "batch", detect.DefaultBatch, "encode `N` crops or phrases at once, which bounds a GPU's memory; a CPU always takes 16")
 	flags.IntVar(&f.together, "batch-pictures", 0, fmt.Sprintf("take `N` pictures through the models together; 0 is 1 on a CPU, where more gain nothing, and %d on a GPU", detect.DefaultPictures))
 	flags.StringVar(&f.textCache, "text-cache", defaultTextCache(), "keep the queries' embeddings in `DIR` for later runs; \"\" keeps none")
@@ -99,8 +97,8 @@ func (f *scoringFlags) plan(cmd *cobra.Command) (plan, error) {
 		return p, fmt.Errorf("--proposals %d: want 1 or more", f.proposals)
 	case f.limits.check() != nil:
 		return p, f.limits.check()
-	case f.threads < 0 || f.threads > maxThreads:
-		return p, fmt.Errorf("--threads %d: want 0 (one for each processor) to %d", f.threads, maxThreads)
+	case f.threads < 0 || f.threads > torch.MaxThreads:
+		return p, fmt.Errorf("--threads %d: want 0 (OMP_NUM_THREADS, or else one for each processor) to %d", f.threads, torch.MaxThreads)
 	case f.batch < 1:
 		return p, fmt.Errorf("--batch %d: want 1 or more", f.batch)
 	case f.together < 0 || f.together > maxTogether:

@@ -223,7 +223,7 @@ func TestCompletion(t *testing.T) {
 		{"detect --device ", "auto cpu cuda:0"},
 		{"detect --rank ", "fused mean probability cosine"},
 		{"detect --crop ", "clip squash pad"},
-		{"detect --dtype ", "auto float32 bfloat16 float16"},
+		{"detect --dtype ", "auto float32 bfloat16 float16 unmeasured"},
 		{"models i", "inspect"},
 	}
 	for _, test := range tests {

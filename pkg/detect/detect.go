@@ -38,9 +38,14 @@
 // and so perhaps in the order of boxes that are about as good, are
 //
 //   - results on a GPU, where sums may be made in another order each time;
-//   - results with another number of Options.Threads, by default GOMAXPROCS;
+//   - results with another number of Options.Threads, by default that of OMP_NUM_THREADS, or
+//     else GOMAXPROCS;
 //   - results on another processor, since libtorch has other code for its instructions, or
 //     of another libtorch or dtype;
+//   - results with Options.DType "auto", the default, on a CPU with instructions for
+//     bfloat16, if the dtype is measured anew, as after model.CacheDir was emptied: where both
+//     types are about as fast, either may be taken. A process measures once. Name the dtype, or
+//     take [Unmeasured], where that must not be;
 //   - results with Options.Pictures above 1, since pictures in a batch add up otherwise;
 //   - results after a batch was halved for want of memory ([Stats].Halved).
 //
@@ -112,8 +117,7 @@ const (
 	DefaultPictures = 4
 )
 
-// maxAtOnce is far more pictures or threads than help. libgomp ends the process where the system has no thread left for
-// it, and a stream's look-ahead has room for as many pictures.
+// maxAtOnce is far more pictures than help: a stream's look-ahead has room for as many.
 const maxAtOnce = 1024
 
 // Options say how to open a Detector. Only Models is needed. The slices stay the caller's.
@@ -123,9 +127,15 @@ type Options struct {
 	// Device is "auto" (the default: the first GPU, else the CPU), "cpu" or "cuda:N".
 	Device string
 	// DType picks the archives by the type of their weights: "float32", "bfloat16" or
-	// "float16", which all three must then have, or "auto", the default: bfloat16 on a
-	// CPU that multiplies it itself, where an archive is there in it, else float32.
-	// Scores in bfloat16 differ in the third digit.
+	// "float16", which all three must then have, or "auto", the default, which takes the
+	// fastest for each of the three that is there in it, else float32. On a GPU that is
+	// bfloat16 from compute capability 8.0, and then float16. A CPU without instructions for
+	// bfloat16 takes float32. With them, the first Open loads the image tower in both types
+	// and times a block of crops, or fewer, two at least: half a second in all, and longer if
+	// two crops take longer. It takes bfloat16 for all three models if the tower is a tenth
+	// faster in it. The times are kept in model.CacheDir for the processor, libtorch, number of
+	// threads and archives. [Unmeasured] is the same without measuring: bfloat16 on a CPU
+	// with AMX. Scores in bfloat16 differ in the third digit.
 	DType string
 	// Proposals is the largest number of candidate boxes of a picture; 0 is DefaultProposals.
 	// Where there are more than 8,192, that is ErrLimit.
@@ -168,7 +178,8 @@ type Options struct {
 	// encode are done, from the engine's thread: it must return soon, and not call d. A
 	// panic in it is the ErrPanic of that call of Queries.
 	Progress func(done, phrases int)
-	// Threads is the number of CPU threads of one operation, at most 1,024; 0 is GOMAXPROCS. They
+	// Threads is the number of CPU threads of one operation, at most 1,024; 0 is that of
+	// OMP_NUM_THREADS in the environment, or else GOMAXPROCS. It is this Detector's alone. They
 	// wait for each other by spinning, which is very slow where other programs keep
 	// the processors busy: then start your program with GOMP_SPINCOUNT=10000 in its
 	// environment, which libgomp reads when it is loaded, or use one thread.
@@ -181,16 +192,27 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// complete finds the device, and puts the defaults in.
+func (o Options) complete() (torch.Device, Options, error) {
+	device, err := torch.ParseDevice(o.Device)
+	if err != nil {
+		return device, o, fmt.Errorf("detect: %w", err)
+	}
+	o, err = o.withDefaults(device)
+	return device, o, err
+}
+
 func (o Options) withDefaults(device torch.Device) (Options, error) {
 	for name, value := range map[string]int{"Proposals": o.Proposals, "Batch": o.Batch, "Pictures": o.Pictures, "Threads": o.Threads} {
 		if value < 0 {
 			return o, fmt.Errorf("detect: %w: %s is %d; it must be positive, or 0 for the default", ErrOption, name, value)
 		}
 	}
-	for name, value := range map[string]int{"Pictures": o.Pictures, "Threads": o.Threads} {
-		if value > maxAtOnce {
-			return o, fmt.Errorf("detect: %w: %s is %d; %d are the most", ErrOption, name, value, maxAtOnce)
-		}
+	if o.Pictures > maxAtOnce {
+		return o, fmt.Errorf("detect: %w: Pictures is %d; %d are the most", ErrOption, o.Pictures, maxAtOnce)
+	}
+	if o.Threads > torch.MaxThreads {
+		return o, fmt.Errorf("detect: %w: Threads is %d; %d are the most", ErrOption, o.Threads, torch.MaxThreads)
 	}
 	for _, crop := range o.Crops {
 		if err := crop.Check(); err != nil {
@@ -214,6 +236,9 @@ func (o Options) withDefaults(device torch.Device) (Options, error) {
 			o.Pictures = DefaultPictures
 		}
 	}
+	if o.Threads == 0 {
+		o.Threads = torch.DefaultThreads()
+	}
 	if o.Progress == nil {
 		o.Progress = func(int, int) {}
 	}
@@ -236,6 +261,7 @@ func (o Options) withDefaults(device torch.Device) (Options, error) {
 type Detector struct {
 	options   Options
 	files     model.Files
+	choice    DTypeChoice
 	tokenizer *prompt.Tokenizer
 	engine    *torch.Engine
 	network   *rpn.Network
@@ -247,15 +273,11 @@ type Detector struct {
 
 // Open loads the models onto the device. The caller closes the Detector.
 func Open(ctx context.Context, options Options) (*Detector, error) {
-	device, err := torch.ParseDevice(options.Device)
-	if err != nil {
-		return nil, fmt.Errorf("detect: %w", err)
-	}
-	options, err = options.withDefaults(device)
+	device, options, err := options.complete()
 	if err != nil {
 		return nil, err
 	}
-	files, err := options.Models.Resolve(options.DType, device.FastDTypes()...)
+	files, choice, err := hostChooser().resolve(ctx, options, device)
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
@@ -267,7 +289,7 @@ func Open(ctx context.Context, options Options) (*Detector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
-	d := &Detector{options: options, files: files, tokenizer: tokenizer, engine: engine}
+	d := &Detector{options: options, files: files, choice: choice, tokenizer: tokenizer, engine: engine}
 	d.texts = newTextCache(options.TextCache, files.Text.Manifest, device, options.Logger)
 	if err := engine.Do(ctx, d.load); err != nil {
 		engine.Close()
@@ -292,6 +314,7 @@ func (d *Detector) load(s *torch.Scope) (err error) {
 		}
 	}
 	d.options.Logger.Debug("models loaded", "device", d.engine.Device().String(),
+		"threads", d.options.Threads, "dtype", d.choice.Type, "why", d.choice.Why,
 		"rpn", d.files.RPN.Path, "image", d.files.Image.Path, "text", d.files.Text.Path)
 	return nil
 }
@@ -303,12 +326,32 @@ func (d *Detector) Close() error { return d.engine.Close() }
 // Info says what a Detector runs on.
 type Info struct {
 	Device           string
+	Threads          int // of one operation on the CPU
 	RPN, Image, Text model.File
+	DType            DTypeChoice
 }
 
 // Info says what d runs on. The slices in the manifests are d's own and must not be changed.
 func (d *Detector) Info() Info {
-	return Info{Device: d.engine.Device().String(), RPN: d.files.RPN, Image: d.files.Image, Text: d.files.Text}
+	return info(d.engine.Device(), d.options, d.files, d.choice)
+}
+
+func info(device torch.Device, options Options, files model.Files, choice DTypeChoice) Info {
+	return Info{Device: device.String(), Threads: options.Threads, RPN: files.RPN, Image: files.Image, Text: files.Text, DType: choice}
+}
+
+// Resolve says what [Open] with the same options runs on. It chooses as Open does, measuring
+// included, but loads no detector.
+func Resolve(ctx context.Context, options Options) (Info, error) {
+	device, options, err := options.complete()
+	if err != nil {
+		return Info{}, err
+	}
+	files, choice, err := hostChooser().resolve(ctx, options, device)
+	if err != nil {
+		return Info{}, fmt.Errorf("detect: %w", err)
+	}
+	return info(device, options, files, choice), nil
 }
 
 // Detect finds the queries in a picture. The picture is the caller's and isn't changed.

@@ -83,17 +83,19 @@ func (c textCache) write(tokens [][]int64, values []float32) {
 		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
 	}
 	data = binary.LittleEndian.AppendUint32(data, crc32.ChecksumIEEE(data))
-	if err := c.replace(c.path(tokens), data); err != nil {
+	if err := replaceFile(c.path(tokens), data); err != nil {
 		c.log.Debug("embeddings of phrases can't be kept", "error", err)
 	}
 }
 
-// replace writes beside and renames, so that another process sees all of a file or none.
-func (c textCache) replace(path string, data []byte) error {
-	if err := os.MkdirAll(c.dir, 0o755); err != nil {
+// replaceFile writes a file, and the directories above it. It writes beside and renames, so
+// that another process sees all of the file or none.
+func replaceFile(path string, data []byte) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(c.dir, ".partial-*")
+	file, err := os.CreateTemp(dir, ".partial-*")
 	if err != nil {
 		return err
 	}

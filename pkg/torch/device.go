@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/sugarme/gotch/libtch"
-	"golang.org/x/sys/cpu"
 )
 
 // Device is where tensors live: [CPU], or CUDA(n). It is a value; nothing in the
@@ -32,16 +31,6 @@ func (d Device) String() string {
 
 // code is libtch's number of the device.
 func (d Device) code() int32 { return int32(d.cuda - 1) }
-
-// FastDTypes are the types of weights, by their names in a manifest, in which d is faster than in float32, fastest
-// first. On a CPU that is bfloat16 where the processor multiplies it itself; elsewhere it is several times slower than
-// float32. Of a GPU libtch doesn't tell.
-func (d Device) FastDTypes() []string {
-	if !d.IsCUDA() && cpu.X86.HasAVX512BF16 {
-		return []string{"bfloat16"}
-	}
-	return nil
-}
 
 // CUDADevices is the number of GPUs that libtorch can use: 0 without a driver, and
 // 0 where the program is linked to the CPU variant.

@@ -41,19 +41,18 @@ type job struct {
 }
 
 // Start makes an engine for a device. threads is the number of CPU threads that
-// one operation may use; 0 is GOMAXPROCS, which Go sets to the processors that this
-// process may use, a container's limit included. The number is this engine's alone:
-// libtorch keeps it per thread. More threads than free processors are much slower
+// one operation may use; 0 is [DefaultThreads]. The number is this engine's alone,
+// whatever others are started with. More threads than free processors are much slower
 // than one, since they wait for each other by spinning.
 //
 // It switches off, for the process, the profiling executor of TorchScript: with it
 // the first calls of every module, and of every new shape, take twice as long.
 func Start(device Device, threads int) (*Engine, error) {
 	if threads < 0 {
-		return nil, fmt.Errorf("torch: %d threads: the number must be positive, or 0 for GOMAXPROCS", threads)
+		return nil, fmt.Errorf("torch: %d threads: the number must be positive, or 0 for the default", threads)
 	}
 	if threads == 0 {
-		threads = runtime.GOMAXPROCS(0)
+		threads = DefaultThreads()
 	}
 	e := &Engine{
 		device:  device,

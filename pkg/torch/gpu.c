@@ -28,3 +28,21 @@ const char *gpu_look(int number, char *name, int size, size_t *total, size_t *fr
   release(device);
   return failed ? "its memory can't be read" : NULL;
 }
+
+// CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR.
+enum { capability_major = 75, capability_minor = 76 };
+
+const char *gpu_capability(int number, int *major, int *minor) {
+  void *driver = dlopen("libcuda.so.1", RTLD_NOW);
+  if (!driver) return "libcuda.so.1 can't be opened";
+  int (*init)(unsigned) = dlsym(driver, "cuInit");
+  int (*get)(int *, int) = dlsym(driver, "cuDeviceGet");
+  int (*attribute)(int *, int, int) = dlsym(driver, "cuDeviceGetAttribute");
+  if (!init || !get || !attribute) return "the driver lacks a function";
+  int device;
+  if (init(0) || get(&device, number)) return "the driver doesn't know it";
+  if (attribute(major, capability_major, device) || attribute(minor, capability_minor, device)) {
+    return "its compute capability can't be read";
+  }
+  return NULL;
+}

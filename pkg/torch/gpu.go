@@ -26,3 +26,16 @@ func (d Device) GPU() (GPU, error) {
 	}
 	return GPU{Name: C.GoString(&name[0]), Memory: int64(total), InUse: int64(total - free)}, nil
 }
+
+// Capability is the compute capability of the GPU d, such as 9 and 0. Errors are those of
+// [Device.GPU].
+func (d Device) Capability() (major, minor int, err error) {
+	if !d.IsCUDA() {
+		return 0, 0, fmt.Errorf("%w: %v is no GPU", ErrDevice, d)
+	}
+	var x, y C.int
+	if failed := C.gpu_capability(C.int(d.code()), &x, &y); failed != nil {
+		return 0, 0, fmt.Errorf("%w: %v: %s", ErrDevice, d, C.GoString(failed))
+	}
+	return int(x), int(y), nil
+}

@@ -12,7 +12,15 @@ func TestGPU(t *testing.T) {
 	if gpu, err := CUDA(CUDADevices()).GPU(); !errors.Is(err, ErrDevice) {
 		t.Errorf("a GPU that isn't there: %v, %v", gpu, err)
 	}
+	for _, device := range []Device{CPU, CUDA(CUDADevices())} {
+		if major, minor, err := device.Capability(); !errors.Is(err, ErrDevice) {
+			t.Errorf("%v has the compute capability %d.%d (%v), want ErrDevice", device, major, minor, err)
+		}
+	}
 	for i := range CUDADevices() {
+		if major, _, err := CUDA(i).Capability(); err != nil || major < 3 { // libtorch runs on nothing older
+			t.Errorf("cuda:%d has the compute capability %d (%v)", i, major, err)
+		}
 		if gpu, err := CUDA(i).GPU(); err != nil || gpu.Name == "" || gpu.InUse <= 0 || gpu.InUse > gpu.Memory {
 			t.Errorf("cuda:%d is %+v (%v)", i, gpu, err)
 		}

@@ -28,6 +28,45 @@ func Library(name string) (string, error) {
 	return "", cmp.Or(lines.Err(), fmt.Errorf("no %s among the mapped files", name))
 }
 
+// The releases of libtorch that clipdet works with. setup-libtorch.sh takes the same.
+const (
+	OldestVersion = "2.1"
+	NewestVersion = "2.11"
+	// SetupVersion is what setup-libtorch.sh gets where it isn't told another.
+	SetupVersion = "2.11.0"
+)
+
+// Supported reports whether clipdet works with a version of libtorch, such as
+// "2.1.2+cu121".
+func Supported(version string) bool {
+	major, minor, ok := release(version)
+	_, oldest, _ := release(OldestVersion)
+	_, newest, _ := release(NewestVersion)
+	return ok && major == 2 && oldest <= minor && minor <= newest
+}
+
+// release reads the first two numbers of a version.
+func release(version string) (major, minor int, ok bool) {
+	n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor) // n says how many there are
+	return major, minor, n == 2
+}
+
+// DriverNeeded is the oldest NVIDIA driver for Linux that runs the CUDA which a version of
+// libtorch was built for, by the table "CUDA Toolkit and Minimum Required Driver Version
+// for CUDA Minor Version Compatibility" in NVIDIA's release notes of CUDA 11.8, 12.9 and
+// 13.0. A version that doesn't name its CUDA has that of PyPI's wheels.
+func DriverNeeded(version string) string {
+	_, local, _ := strings.Cut(version, "+")
+	_, minor, _ := release(version)
+	switch {
+	case strings.HasPrefix(local, "cu11"):
+		return "450.80.02"
+	case strings.HasPrefix(local, "cu12"), !strings.HasPrefix(local, "cu") && minor < 11:
+		return "525.60.13"
+	}
+	return "580.65.06"
+}
+
 var versionNumber = regexp.MustCompile(`\d+\.\d+\.\d+[+\w]*`)
 
 // Version is that of the libtorch that runs, such as "2.1.2" or "2.1.2+cu121", and ""

@@ -10,6 +10,7 @@ typedef void *module;
 char *get_and_reset_last_err(void);
 int at_grad_set_enabled(int);
 void at_set_num_threads(int);
+int at_get_num_threads();
 void at_copy_(tensor dst, tensor src);
 void at_free(tensor);
 

@@ -7,6 +7,7 @@ import "C"
 import (
 	"fmt"
 	"os"
+	"sync"
 	"unsafe"
 
 	"github.com/sugarme/gotch/libtch"
@@ -20,12 +21,26 @@ type Module struct {
 	m      unsafe.Pointer
 }
 
+// settingThreads is held while a thread takes its number of threads.
+var settingThreads sync.Mutex
+
 // prepareThread sets what libtorch keeps per thread, on the engine's thread.
 func prepareThread(threads int) {
 	C.at_grad_set_enabled(0)
 	C.atm_set_profiling_mode(0)
-	C.at_set_num_threads(C.int(threads))
+	setThreads(threads)
 	C.free(unsafe.Pointer(C.get_and_reset_last_err()))
+}
+
+// setThreads sets the number of threads of the engine's operations. libtorch keeps it per
+// thread, but also as the process's default, and a thread takes the default once, at its
+// first parallel work or when the number is read. So it is read at once, before another
+// engine sets another default.
+func setThreads(threads int) {
+	settingThreads.Lock()
+	defer settingThreads.Unlock()
+	C.at_set_num_threads(C.int(threads))
+	C.at_get_num_threads()
 }
 
 // Load reads a TorchScript archive onto the engine's device.

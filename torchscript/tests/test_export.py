@@ -49,6 +49,14 @@ def test_own_models_have_the_image_tower_in_bfloat16_too(tmp_path: Path) -> None
             assert torch.allclose(torch.jit.load(str(tmp_path / name))(crops), want, atol=near), name
 
 
+def test_nothing_is_printed_but_the_summary(tmp_path: Path) -> None:
+    # As users run it: notes that torch.jit is deprecated are for developers, open_clip's of random weights for nobody.
+    command = [sys.executable, str(HERE / "export.py"), "clip", "--name", "RN50", "--random", "1", "--out", tmp_path]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout.count("\n") == 4
+
+
 def test_problems_are_one_line_and_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
     cases = {
@@ -99,8 +107,9 @@ COMMITTED = sorted([*REPOSITORY.glob("pkg/model/builtin/*.pt"), *REPOSITORY.glob
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_committed_models_keep_the_contract(path: Path) -> None:
+    # Whichever torch exported it: archives of the exporter so far go on working.
     described = archive.read_manifest(path)
-    assert described["exporter"] == archive.EXPORTER, "export it again"
+    assert described["exporter"].startswith("clipdet-export 1 torch ")
     answer = described["known_answer"]
     inputs = [
         archive.Input(tuple(i["shape"]), i["dtype"], tuple(map(tuple, i["literal"])) if "literal" in i else None)

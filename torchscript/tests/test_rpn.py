@@ -164,7 +164,7 @@ def test_resized_equals_eager_torchvision(small: nn.Module) -> None:
         empty = torch.empty(3, height, width, device="meta")
         want, _ = transform._resize_image_and_masks(empty, 800, 1333)
         assert size == list(want.shape[1:]), f"{height} x {width}"
-    assert got[0] == [799, 1204], "the known case in which float32 falls short of 800"
+    assert got[0] == [800, 1204], "the known case in which float32 falls short of 800"
 
 
 @pytest.mark.parametrize("count", [1, 2, 50, 700, 1500])
@@ -189,15 +189,28 @@ def test_suppress_follows_long_chains() -> None:
     assert kept[0].nonzero()[:, 0].tolist() == list(range(0, 40, 2))
 
 
-@pytest.mark.parametrize("iou", [0.3, 0.6, 0.7])
-def test_threshold_decides_as_torchvision_where_iou_equals_it(iou: float) -> None:
-    # Boxes of length a + b that share b: IoU b / (2 a + b), the threshold to the digit.
-    shared = round(iou * 10)
-    apart = (10 - shared) / 2
-    boxes = torch.tensor([[0, 0, apart + shared, 1], [apart, 0, 10, 1]])
-    want = torchvision.ops.nms(boxes, torch.tensor([2.0, 1.0]), iou).tolist()
-    kept = rpn.suppress(boxes[None], torch.ones(1, 2, dtype=torch.bool), rpn.threshold(iou))
-    assert kept[0].nonzero()[:, 0].tolist() == want
+@pytest.mark.parametrize("iou", [0.1, 0.3, 1 / 3, 0.5, 0.6, 0.7, 0.9])
+@pytest.mark.parametrize("unit", [1, 10, 100, 0.001, 4096, 20000, 98765.4])
+def test_suppress_decides_as_torchvision_where_iou_equals_the_threshold(iou: float, unit: float) -> None:
+    # Strips of length 1 + iou, 1 - iou apart, overlap their neighbours by the threshold but for rounding, and so do a
+    # strip and one of iou times its length inside it.
+    generator = torch.Generator().manual_seed(1)
+    start = torch.randint(0, 40, (400,), generator=generator) * (1 - iou)
+    row = torch.randint(0, 3, (400,), generator=generator) * 3.0
+    length = torch.where(torch.rand(400, generator=generator) < 0.7, 1 + iou, iou * (1 + iou))
+    boxes = torch.stack([start, row, start + length, row + 2], 1) * unit
+    near = (torchvision.ops.box_iou(boxes, boxes) - iou).abs() < 1e-5
+    assert near.sum() > 2000, "too few pairs are at the threshold"
+    want = torchvision.ops.nms(boxes, torch.arange(400, 0, -1, dtype=torch.float32), iou)
+    kept = rpn.suppress(boxes[None], torch.ones(1, 400, dtype=torch.bool), rpn.threshold(iou))
+    assert kept[0].nonzero()[:, 0].tolist() == want.tolist()
+
+
+@pytest.mark.parametrize(
+    ("iou", "want"), [(0.3, 0.29999998211860657), (0.6, 0.5999999642372131), (0.7, 0.699999988079071), (0.5, 0.5)]
+)
+def test_threshold_is_the_largest_float32_not_above(iou: float, want: float) -> None:
+    assert rpn.threshold(iou) == want
 
 
 def test_bfloat16_sees_the_same_features(detector: nn.Module, request: pytest.FixtureRequest) -> None:

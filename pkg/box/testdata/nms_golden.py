@@ -1,6 +1,6 @@
 """Write nms.json: seeded boxes and what torchvision.ops.nms keeps of them.
 
-Run with torchvision 0.16.2 in this folder: python nms_golden.py
+Run with torchvision 0.26.0 in this folder (0.16.2 keeps the same): python nms_golden.py
 """
 
 import json

@@ -1,0 +1,252 @@
+package detect
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/clipdet/clipdet/pkg/clip"
+	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/torch"
+)
+
+// Unmeasured is "auto" of Options.DType without a measurement: on a CPU bfloat16 with AMX,
+// else float32.
+const Unmeasured = "unmeasured"
+
+// DTypeChoice says which type of weights was taken, and why.
+type DTypeChoice struct {
+	Type string // of the image tower
+	Why  string // in words
+	// Float32 and BFloat16 are the times of a crop that decided; 0 where none was measured.
+	Float32, BFloat16 time.Duration
+}
+
+// decisive is how many times as fast bfloat16 has to be: its scores are less exact.
+const decisive = 1.1
+
+// chooser takes the type of weights for a host's processor. It measures each pair of
+// archives once, and keeps the times for the process and in a file.
+type chooser struct {
+	host  torch.Processor
+	mu    sync.Mutex           // held while it measures, so that two don't slow each other
+	known map[string]cropTimes // by question.key
+}
+
+func newChooser(host torch.Processor) *chooser {
+	return &chooser{host: host, known: map[string]cropTimes{}}
+}
+
+// hostChooser is that of this machine.
+var hostChooser = sync.OnceValue(func() *chooser { return newChooser(torch.HostProcessor()) })
+
+// resolve picks the archives, and says why those.
+func (c *chooser) resolve(ctx context.Context, o Options, device torch.Device) (model.Files, DTypeChoice, error) {
+	choice, prefer, err := c.choose(ctx, o, device)
+	if err != nil {
+		return model.Files{}, choice, err
+	}
+	dtype := o.DType
+	if dtype == Unmeasured {
+		dtype = model.Auto
+	}
+	files, err := o.Models.Resolve(dtype, prefer...)
+	if err != nil {
+		return files, choice, err
+	}
+	choice.Type = files.Image.Manifest.DType
+	if len(prefer) > 0 && choice.Type != prefer[0] {
+		choice.Why += "; the image tower is not there in " + prefer[0]
+	}
+	return files, choice, nil
+}
+
+// choose gives the types of weights to take, the best first, and why. Whatever it decides
+// for the image tower, which takes most of the time, holds for all three models.
+func (c *chooser) choose(ctx context.Context, o Options, device torch.Device) (choice DTypeChoice, prefer []string, err error) {
+	switch {
+	case o.DType != model.Auto && o.DType != Unmeasured:
+		return DTypeChoice{Why: "asked for"}, nil, nil
+	case device.IsCUDA():
+		major, minor, err := device.Capability()
+		if err != nil {
+			return DTypeChoice{Why: err.Error()}, []string{model.Float32}, nil
+		}
+		prefer = gpuDTypes(major)
+		return DTypeChoice{Why: fmt.Sprintf("fastest on a GPU of compute capability %d.%d is %s", major, minor, prefer[0])}, prefer, nil
+	case !c.host.BFloat16:
+		return DTypeChoice{Why: fmt.Sprintf("the processor has no instructions for bfloat16 (%s)", c.host.Name)}, []string{model.Float32}, nil
+	}
+	if o.DType == model.Auto {
+		plain, fast, err := imageTowers(o.Models)
+		if err != nil {
+			return DTypeChoice{}, nil, err
+		}
+		if plain.Path != "" && fast.Path != "" {
+			return c.byTime(ctx, o, plain, fast)
+		}
+	}
+	if c.host.AMX {
+		return DTypeChoice{Why: fmt.Sprintf("the processor has AMX for bfloat16 (%s)", c.host.Name)}, []string{model.BFloat16}, nil
+	}
+	return DTypeChoice{Why: fmt.Sprintf("the processor has no AMX, without which bfloat16 may be slower (%s)", c.host.Name)}, []string{model.Float32}, nil
+}
+
+// gpuDTypes are the types of weights that a GPU is fast in, the best first, by the first
+// number of its compute capability. From 8.0 a GPU multiplies bfloat16.
+func gpuDTypes(major int) []string {
+	if major >= 8 {
+		return []string{model.BFloat16, model.Float16}
+	}
+	return []string{model.Float16}
+}
+
+// imageTowers finds the image towers in float32 and in bfloat16, ready to be loaded. Both
+// are zero where one is missing, or where something is wrong that model.Set.Resolve tells.
+func imageTowers(set model.Set) (plain, fast model.File, err error) {
+	entries, err := set.List()
+	if err != nil {
+		return plain, fast, err
+	}
+	names := map[string]string{}
+	for _, e := range entries {
+		if e.Err == nil && e.Manifest.Kind == model.CLIPImage {
+			names[e.Manifest.DType] = e.Name
+		}
+	}
+	if names[model.Float32] == "" || names[model.BFloat16] == "" {
+		return plain, fast, nil
+	}
+	for dtype, file := range map[string]*model.File{model.Float32: &plain, model.BFloat16: &fast} {
+		if *file, err = set.File(names[dtype]); err != nil {
+			return plain, fast, err
+		}
+	}
+	return plain, fast, nil
+}
+
+// byTime prefers the type that is faster by far.
+func (c *chooser) byTime(ctx context.Context, o Options, plain, fast model.File) (DTypeChoice, []string, error) {
+	times, kept, err := c.times(ctx, o, plain, fast)
+	if err != nil {
+		return DTypeChoice{}, nil, err
+	}
+	choice := DTypeChoice{Float32: times.Float32, BFloat16: times.BFloat16}
+	choice.Why = fmt.Sprintf("measured: a crop takes %.3g ms in float32 and %.3g ms in bfloat16 (%s; %d threads; %s)",
+		1000*times.Float32.Seconds(), 1000*times.BFloat16.Seconds(), c.host.Name, o.Threads, kept)
+	if times.Float32.Seconds() > decisive*times.BFloat16.Seconds() {
+		return choice, []string{model.BFloat16}, nil
+	}
+	return choice, []string{model.Float32}, nil
+}
+
+// cropTimes are what was measured, as a file keeps it. The names are for people alone.
+type cropTimes struct {
+	Processor string        `json:"processor"`
+	Libtorch  string        `json:"libtorch"`
+	Threads   int           `json:"threads"`
+	Float32   time.Duration `json:"float32_ns"` // of a crop
+	BFloat16  time.Duration `json:"bfloat16_ns"`
+}
+
+// times measures two image towers, or takes what an earlier call or process measured. kept
+// says where it is kept, or why not.
+func (c *chooser) times(ctx context.Context, o Options, plain, fast model.File) (times cropTimes, kept string, err error) {
+	h := sha256.New()
+	for _, part := range []string{c.host.Kind, torch.Version(), fmt.Sprint(o.Threads), plain.Manifest.Digest, fast.Manifest.Digest} {
+		fmt.Fprintf(h, "%d %s\n", len(part), part)
+	}
+	key := hex.EncodeToString(h.Sum(nil)[:16])
+	dir, err := model.CacheDir()
+	if err != nil {
+		kept = "kept for this process alone: " + err.Error()
+	}
+	path := filepath.Join(dir, "dtype", key+".json")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	times, found := c.known[key]
+	if found {
+		return times, cmp.Or(kept, "kept in "+path), nil
+	}
+	if kept == "" {
+		if times, found = readTimes(path); found {
+			c.known[key] = times
+			return times, "kept in " + path, nil
+		}
+	}
+	times = cropTimes{Processor: c.host.Name, Libtorch: torch.Version(), Threads: o.Threads}
+	if times.Float32, times.BFloat16, err = measure(ctx, o.Threads, plain, fast); err != nil {
+		return times, "", err
+	}
+	c.known[key] = times
+	if kept == "" {
+		kept = "kept in " + path
+		if err := times.write(path); err != nil {
+			kept = "kept for this process alone: " + err.Error()
+			o.Logger.Debug("the measured types of weights can't be kept", "error", err)
+		}
+	}
+	return times, kept, nil
+}
+
+// measure times a crop in two image towers, on an engine of its own.
+func measure(ctx context.Context, threads int, plain, fast model.File) (ofPlain, ofFast time.Duration, err error) {
+	engine, err := torch.Start(torch.CPU, threads)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer engine.Close()
+	err = engine.Do(ctx, func(s *torch.Scope) error {
+		var towers [2]*clip.Encoder
+		for i, file := range []model.File{plain, fast} {
+			err := model.Check(file.Path) // libtorch compares no checksums
+			if err == nil {
+				towers[i], err = clip.Load(s, file)
+			}
+			if err == nil {
+				err = file.Unchanged()
+			}
+			if err != nil {
+				return err
+			}
+		}
+		ofPlain, ofFast = clip.TimePerCrop(s, towers[0], towers[1])
+		return s.Err()
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("measure which type of weights is faster: %w", err)
+	}
+	return ofPlain, ofFast, nil
+}
+
+// timesLimit is far more bytes than a file of cropTimes has.
+const timesLimit = 4096
+
+// readTimes reads a file of cropTimes. What isn't whole counts as missing.
+func readTimes(path string) (times cropTimes, found bool) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe's opening waits for its writer
+	if err != nil {
+		return times, false
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, timesLimit))
+	if err == nil {
+		err = json.Unmarshal(data, &times)
+	}
+	return times, err == nil && times.Float32 > 0 && times.BFloat16 > 0
+}
+
+func (t cropTimes) write(path string) error {
+	data, err := json.Marshal(t)
+	return errors.Join(err, replaceFile(path, append(data, '\n')))
+}
