@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Compiled with -ffp-contract=off (resample.go): a processor that fuses products with sums,
+// as aarch64 does, rounds as the others do.
+
 // ROWS of a picture are resampled along x at once, one in each lane of a vector. Four
 // fit a register of every processor, and longer ones gain little.
 enum { ROWS = 4 };
