@@ -1,9 +1,9 @@
 package prompt
 
 import (
-	"math"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"unicode"

@@ -1,6 +1,6 @@
 package torch
 
-// #cgo CFLAGS: -O3 -ffp-contract=off
+// #cgo CFLAGS: -O3
 // #cgo LDFLAGS: -lm
 // #include <stdlib.h>
 // #include "resample_host.h"
