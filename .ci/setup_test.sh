@@ -80,7 +80,7 @@ test_flags_do_not_vary() {
 test_alone_it_tells_what_it_has() {
   local said
   said=$("$setup")
-  [[ $said == *'2.1.2 cpu, old C++ ABI'* && $said == *'CLIPDET_CUDA=0'* && $said == *"$ready"* && $said == *'compiled, by'* ]] || {
+  [[ $said == *'2.11.0 cpu, new C++ ABI'* && $said == *'CLIPDET_CUDA=0'* && $said == *"$ready"* && $said == *'compiled, by'* ]] || {
     echo "the report lacks something: $said"
     return 1
   }
@@ -113,11 +113,11 @@ test_pip_is_missing() {
 }
 
 test_python_for_the_exports_is_missing() {
-  expect 3 'needs Python 3.11, .*apt install python3.11-venv' env PATH="$(tools)" CLIPDET_HOME="$PWD/home" "$setup" python -V
+  expect 3 'needs Python 3.11, 3.12 or 3.13, .*apt install python3.11-venv' env PATH="$(tools)" CLIPDET_HOME="$PWD/home" "$setup" python -V
 }
 
 test_network_is_missing() {
-  expect 3 'could not fetch torch==2.1.2: the network or the package index did not answer; run again' without_network
+  expect 3 'could not fetch torch==2.11.0: the network or the package index did not answer; run again' without_network
 }
 without_network() {
   env -u no_proxy -u NO_PROXY -u PIP_INDEX_URL -u PIP_FIND_LINKS PIP_RETRIES=0 PIP_PROXY=http://127.0.0.1:9 \
@@ -148,10 +148,10 @@ test_compiler_is_missing() {
 test_damaged_wheel_is_removed() {
   mkdir -p home/wheels
   cp -al "$ready"/wheels/{nvidia_cuda_runtime,nvidia_cuda_cupti}*.whl home/wheels
-  echo damaged >home/wheels/torch-2.1.2-cp311-cp311-manylinux1_x86_64.whl
+  echo damaged >home/wheels/torch-2.11.0-cp311-cp311-manylinux_2_28_x86_64.whl
   local said
   said=$(CLIPDET_HOME=$PWD/home "$setup" true 2>&1) && return 1
-  [[ $said == *'was damaged'*'removed: run again'* && ! -e home/wheels/torch-2.1.2-cp311-cp311-manylinux1_x86_64.whl ]] || {
+  [[ $said == *'was damaged'*'removed: run again'* && ! -e home/wheels/torch-2.11.0-cp311-cp311-manylinux_2_28_x86_64.whl ]] || {
     echo "said: $said"
     return 1
   }
@@ -169,10 +169,10 @@ test_interrupted_run_continues() {
   done
   kill -KILL -- "-$pid"
   wait "$pid" || true
-  [[ ! -e $home/libtorch-2.1.2-cpu ]] || { echo 'half of libtorch stands where the whole belongs' && return 1; }
+  [[ ! -e $home/libtorch-2.11.0-cpu ]] || { echo 'half of libtorch stands where the whole belongs' && return 1; }
   PATH=$path CLIPDET_HOME=$home "$setup" true
   equal 'what is left of the first run' "$(ls -A "$home/tmp")" ''
-  diff -rq "$ready/libtorch-2.1.2-cpu/torch" "$home/libtorch-2.1.2-cpu/torch"
+  diff -rq "$ready/libtorch-2.11.0-cpu/torch" "$home/libtorch-2.11.0-cpu/torch"
 }
 
 test_two_at_once() {
@@ -193,7 +193,7 @@ test_works_without_flock() {
   PATH=$path CLIPDET_HOME=$home "$setup" true
   [[ ! -e $home/lock.d ]]
   mkdir "$home/lock.d" && bash -c 'echo $$' >"$home/lock.d/pid"
-  rm -r "$home/libtorch-2.1.2-cpu"
+  rm -r "$home/libtorch-2.11.0-cpu"
   expect 3 'killed left .*lock.d: remove' env PATH="$path" CLIPDET_HOME="$home" "$setup" true
 }
 
@@ -208,41 +208,81 @@ test_folder_with_a_space() {
 }
 
 test_own_libtorch() {
-  local own=$PWD/own
-  cp -al "$ready/libtorch-2.1.2-cpu/torch" own
-  cp -al "$ready/libtorch-2.1.2-cpu/nvidia" nvidia
+  local own=$PWD/own version
+  cp -al "$ready/libtorch-2.11.0-cpu/torch" own
+  cp -al "$ready/libtorch-2.11.0-cpu/nvidia" nvidia
   PATH=$(tools) LIBTORCH=$own CLIPDET_HOME=$PWD/home "$setup" >report
-  grep -q "2.1.2 cpu, old C++ ABI" report && grep -q "found by  LIBTORCH" report && grep -q -- "-I$own/include" report
+  grep -q "2.11.0 cpu, new C++ ABI" report && grep -q "found by  LIBTORCH" report && grep -q -- "-I$own/include" report
   expect 3 'CLIPDET_CUDA=1, but LIBTORCH=.* has no lib/libtorch_cuda.so' env CLIPDET_CUDA=1 LIBTORCH="$own" "$setup" true
   expect 3 'is no libtorch' env LIBTORCH="$PWD" "$setup" true
-  echo 2.3.0+cpu >own/build-version
-  expect 3 'holds libtorch 2.3.0; gotch needs 2.1.x' env LIBTORCH="$own" "$setup" true
+  for version in 2.0.1 2.12.0+cpu 1.13.1 3.1.0 nightly; do
+    echo $version >own/build-version
+    expect 3 "holds libtorch ${version%+*}; gotch compiles with 2.1 to 2.11" env LIBTORCH="$own" "$setup" true
+  done
   echo 2.1.0+cpu >own/build-version
-  rm own/lib/libc10.so && printf '_ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_string' >own/lib/libc10.so
+  rm own/lib/libc10.so && printf '_ZN3c105ErrorC2ENS_14SourceLocationESs' >own/lib/libc10.so
   PATH=$(tools) LIBTORCH=$own CLIPDET_HOME=$PWD/home "$setup" >report
-  grep -q "2.1.0 cpu, new C++ ABI" report && grep -q -- '-D_GLIBCXX_USE_CXX11_ABI=1' report
+  grep -q "2.1.0 cpu, old C++ ABI" report && grep -q -- '-D_GLIBCXX_USE_CXX11_ABI=0' report
 }
 
-# What a program meets whose libtorch was moved, or is another than it was built with.
+test_libtorch_of_python() {
+  local packages
+  python3 -m venv --without-pip environment
+  expect 3 "LIBTORCH=python, but $PWD/environment/bin/python3 has no torch" \
+    env PATH="$PWD/environment/bin:$PATH" LIBTORCH=python "$setup" true
+  expect 3 'LIBTORCH=python, but python3 is not on PATH' env PATH="$(tools)" LIBTORCH=python "$setup" true
+  packages=$(echo environment/lib/python3*/site-packages)
+  cp -al "$ready"/libtorch-2.11.0-cpu/{torch,nvidia} "$packages"
+  echo 'raise SystemExit("finding torch must not run it")' >"$packages/torch/__init__.py"
+  PATH=$PWD/environment/bin:$(tools) LIBTORCH=python CLIPDET_HOME=$PWD/home "$setup" >report # without go: nothing is compiled
+  grep -q "found by  LIBTORCH=python, $PWD/environment/bin/python3" report
+  grep -q -- "-Wl,-rpath,$PWD/environment/lib/python3.*/site-packages/torch/lib" report
+}
+
+# What the command meets whose libtorch is another, was moved, or is closed to the user.
 test_check_says_why_a_program_does_not_start() {
-  local torch=$ready/libtorch-2.1.2-cpu/torch flags
-  printf '#include <string>\nnamespace c10 { std::string demangle(const char *); }\nint main() { return c10::demangle("i").empty(); }\n' >main.cc
-  cp -al "$torch" torch
-  flags="-L$PWD/torch/lib -lc10 -Wl,-rpath,$PWD/torch/lib"
-  mkdir cxx11
-  echo 'namespace c10 { std::string demangle(const char *name) { return name; } }' >c10.cc
-  g++ -include string -shared -fPIC c10.cc -Wl,-soname,libc10.so -o cxx11/libc10.so
-  # shellcheck disable=SC2086 # flags are words
-  g++ -D_GLIBCXX_USE_CXX11_ABI=0 main.cc -o old $flags && g++ main.cc -o new -Lcxx11 $flags
-  ./old
-  equal 'a program that starts' "$("$setup" --check ./old)" "./old finds all its libraries; libtorch is in $PWD/torch/lib"
-  expect 3 'was built for the new C\+\+ ABI .*demangleB5cxx11' "$setup" --check ./new
-  echo 'int other;' | gcc -shared -x c - -Wl,-soname,libc10.so -o libc10.so
-  expect 3 "finds another libtorch than it was built with, $PWD/libc10.so .*unset LD_LIBRARY_PATH" env LD_LIBRARY_PATH="$PWD" "$setup" --check old
-  rm -r torch
-  expect 3 "does not find libc10.so, which it was built to find in $PWD/torch/lib: put libtorch back" "$setup" --check ./old
+  local name open
+  "$setup" go build -C "$repo" -o "$PWD/built" ./cmd/clipdet
+  equal 'a program that starts' "$("$setup" --check built)" "built finds all its libraries; libtorch is in $ready/libtorch-2.11.0-cpu/torch/lib"
+  mkdir other # libraries of the right names that lack the symbols
+  for name in libc10 libtorch_cpu; do
+    echo 'int other;' | gcc -shared -x c - -Wl,-soname,$name.so -o other/$name.so
+  done
+  expect 3 "was built for the new C\+\+ ABI and finds a libtorch of the old one, $PWD/other/libc10.so .*cxx11.*unset LD_LIBRARY_PATH" \
+    env LD_LIBRARY_PATH="$PWD/other" "$setup" --check built
+  "$setup" --bundle bundle built
+  equal 'its bundle' "$("$setup" --check bundle/built)" "bundle/built finds all its libraries; libtorch is in $PWD/bundle/torch/lib"
+  mv bundle/torch/lib bundle/moved
+  expect 3 "does not find libc10.so libtorch_cpu.so, which it was built to find in $PWD/bundle/torch/lib: put libtorch back" "$setup" --check bundle/built
+  open=$(mktemp -d /tmp/clipdet-open.XXXXXX) # where a stranger can go
+  mv bundle/built "$open/" && cp "$setup" "$open/" && mkdir -p "$open/torch/lib" && chmod 755 "$open" && chmod 700 "$open/torch"
+  expect 3 "does not find .*libtorch_cpu.so, .* $open/torch is closed to nobody. Set CLIPDET_HOME .*--bundle" \
+    setpriv --reuid nobody --regid nogroup --clear-groups "$open/setup-libtorch.sh" --check "$open/built"
+  rm -r "$open"
   expect 3 'none is no program' "$setup" --check ./none
   expect 2 'takes one program' "$setup" --check
+}
+
+# A stranger runs the bundle in a root that holds nothing else but /proc, as containers have it.
+test_bundle_runs_in_an_empty_root() {
+  local name
+  "$setup" go build -C "$repo" -o "$PWD/clipdet" ./cmd/clipdet
+  "$setup" --bundle bundle clipdet >said
+  grep -q '^bundle holds clipdet and its libraries (.*); copy the whole folder$' said
+  expect 3 'bundle or bundle.partial is there already' "$setup" --bundle bundle clipdet
+  expect 3 'does not load libtorch' "$setup" --bundle another "$(type -P true)"
+  expect 2 'takes a new folder and a program' "$setup" --bundle another
+  # shellcheck disable=SC2016 # the linker expands it
+  equal 'what links it to this machine' "$(readelf -d bundle/clipdet | grep -c 'R.*PATH.*\[$ORIGIN/torch/lib\]')" 1
+  for name in clipdet torch-2.11.0 nvidia_cuda_runtime-13.0.96 github.com_sugarme_gotch; do
+    compgen -G "bundle/licences/$name/L*" >/dev/null || { echo "no licence of $name" && return 1; }
+  done
+  mkdir bundle/proc && mkdir -m 1777 bundle/tmp
+  cp "$repo/testdata/images/scene-020.jpg" bundle/tmp
+  env -i unshare --mount --pid --fork --mount-proc="$PWD/bundle/proc" "$(type -P chroot)" --userspec=65534:65534 "$PWD/bundle" \
+    /clipdet detect -q owl --top-k 1 --format csv /tmp/scene-020.jpg >found.csv
+  grep -q '/tmp/scene-020.jpg,.*owl,' found.csv
+  ./clipdet detect -q owl --top-k 1 --format csv "$repo/testdata/images/scene-020.jpg" | sed "s#$repo/testdata/images#/tmp#" | diff - found.csv
 }
 
 CLIPDET_HOME=$ready
