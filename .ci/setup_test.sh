@@ -96,7 +96,7 @@ test_platform_is_named() {
   mkdir bin
   printf '#!/bin/sh\necho Darwin arm64\n' >bin/uname
   chmod +x bin/uname
-  expect 3 'this is Darwin arm64; .* Linux x86_64' env PATH="$PWD/bin:$PATH" "$setup" true
+  expect 3 'this is Darwin arm64; .* Linux on x86_64 or aarch64' env PATH="$PWD/bin:$PATH" "$setup" true
 }
 
 test_python_is_missing() {
