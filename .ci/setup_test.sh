@@ -32,7 +32,7 @@ equal() {
 tools() {
   local name
   mkdir -p bin
-  for name in bash cat chmod cksum cmp cp df dirname echo env flock grep head ln mkdir mv rm sed sleep tail true uname "$@"; do
+  for name in bash cat chmod cksum cmp cp df dirname echo env flock grep head ln mkdir mv od rm sed sleep tail true uname "$@"; do
     ln -sf "$(type -P "$name")" "bin/$name"
   done
   if [[ " $* " == *' python3 '* ]]; then ln -sf "$python" bin/python3; fi
@@ -96,7 +96,7 @@ test_platform_is_named() {
   mkdir bin
   printf '#!/bin/sh\necho Darwin arm64\n' >bin/uname
   chmod +x bin/uname
-  expect 3 'this is Darwin arm64; .* Linux x86_64' env PATH="$PWD/bin:$PATH" "$setup" true
+  expect 3 'this is Darwin arm64; .* Linux on x86_64 or aarch64' env PATH="$PWD/bin:$PATH" "$setup" true
 }
 
 test_python_is_missing() {
@@ -220,9 +220,12 @@ test_own_libtorch() {
     expect 3 "holds libtorch ${version%+*}; gotch compiles with 2.1 to 2.11" env LIBTORCH="$own" "$setup" true
   done
   echo 2.1.0+cpu >own/build-version
-  rm own/lib/libc10.so && printf '_ZN3c105ErrorC2ENS_14SourceLocationESs' >own/lib/libc10.so
+  rm own/lib/libc10.so
+  { head -c 64 "$ready/libtorch-2.11.0-cpu/torch/lib/libc10.so" && printf '_ZN3c105ErrorC2ENS_14SourceLocationESs'; } >own/lib/libc10.so
   PATH=$(tools) LIBTORCH=$own CLIPDET_HOME=$PWD/home "$setup" >report
   grep -q "2.1.0 cpu, old C++ ABI" report && grep -q -- '-D_GLIBCXX_USE_CXX11_ABI=0' report
+  expect 3 'is not for aarch64, which this builds for' env GOARCH=arm64 LIBTORCH="$own" "$setup" true
+  expect 3 'GOARCH is 386, for which there is no libtorch' env GOARCH=386 "$setup" true
 }
 
 test_libtorch_of_python() {

@@ -109,5 +109,5 @@ func (b Box) Outward() image.Rectangle {
 // range to the platform, hence the limits.
 func whole(v float64) int { return int(min(max(v, math.MinInt32), math.MaxInt32)) }
 
-// finite says whether v is neither infinite nor NaN.
-func finite(v float32) bool { return v-v == 0 }
+// finite reports whether v is neither infinite nor NaN.
+func finite(v float32) bool { return -math.MaxFloat32 <= v && v <= math.MaxFloat32 }

@@ -157,7 +157,7 @@ func (c Calibration) WriteJSON(w io.Writer) error {
 }
 
 func (c Calibration) check() error {
-	finite := func(v float64) bool { return v-v == 0 }
+	finite := func(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }
 	switch {
 	case c.Version != Version:
 		return fmt.Errorf("%w: it is of version %d, not %d", ErrCalibration, c.Version, Version)

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/clipdet/clipdet/pkg/box"
 )
@@ -65,5 +66,6 @@ func (b BBox) check() error {
 	return nil
 }
 
-// finite says whether v is neither infinite nor NaN.
-func finite(v float64) bool { return v-v == 0 }
+// finite reports whether v is neither infinite nor NaN. v-v == 0 would not do: if v is a
+// product, arm64 fuses it with the subtraction, and what is left is its rounding error.
+func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }

@@ -59,8 +59,10 @@ func (c Crop) Check() error {
 // outside gives the picture's nearest one.
 func (c Crop) Rect(b box.Box, width, height int) image.Rectangle {
 	if c.Context != 0 && c.Context != 1 && !b.Empty() {
-		// Of halves, since the whole may be beyond float32.
-		dx, dy := float32(c.Context-1)*(b.X1/2-b.X0/2), float32(c.Context-1)*(b.Y1/2-b.Y0/2)
+		// Of halves, since the whole may be beyond float32. The products are converted, so that
+		// no processor fuses them with the sums, which could move an edge by a pixel.
+		more := float32(c.Context - 1)
+		dx, dy := float32(more*(b.X1/2-b.X0/2)), float32(more*(b.Y1/2-b.Y0/2))
 		b = box.Box{X0: b.X0 - dx, Y0: b.Y0 - dy, X1: b.X1 + dx, Y1: b.Y1 + dy}
 	}
 	r := b.Outward()

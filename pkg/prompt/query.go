@@ -3,6 +3,7 @@ package prompt
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"unicode"
@@ -97,7 +98,7 @@ func (q Query) check() error {
 }
 
 // usable says whether a weight is finite and above 0.
-func usable(weight float32) bool { return weight > 0 && weight-weight == 0 }
+func usable(weight float32) bool { return weight > 0 && weight <= math.MaxFloat32 }
 
 // checkText fails for text that would silently become another text, or none, on
 // its way to the tokens. The error wraps kind.

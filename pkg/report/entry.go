@@ -137,8 +137,8 @@ func edges(b box.Box, e *Entry) (to [4]float64, ok bool) {
 
 func fraction(v float64) float64 { return math.Round(v*1e4) / 1e4 }
 
-// finite says whether v is neither infinite nor NaN.
-func finite(v float64) bool { return v-v == 0 }
+// finite reports whether v is neither infinite nor NaN.
+func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }
 
 // jpegQuality keeps edges of letters and drawings clean at some 100 kB a picture.
 const jpegQuality = 85

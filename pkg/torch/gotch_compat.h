@@ -25,7 +25,7 @@ at::Tensor _cslt_sparse_mm(const Arguments &...) {
   TORCH_CHECK(false, "_cslt_sparse_mm: gotch calls it as in libtorch 2.1");
 }
 
-// Product of float8 matrices: one tensor as its result since 2.3, and not two.
+// Product of float8 matrices: one tensor as its result since 2.5, and not two.
 template <class... Arguments>
 std::tuple<at::Tensor, at::Tensor> _scaled_mm(const Arguments &...) {
   TORCH_CHECK(false, "_scaled_mm: gotch calls it as in libtorch 2.1");

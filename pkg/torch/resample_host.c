@@ -4,6 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Where the processor can fuse a product with a sum, as on aarch64, gcc would, and round
+// otherwise than elsewhere. It doesn't know the standard's pragma.
+#ifdef __clang__
+#pragma STDC FP_CONTRACT OFF
+#else
+#pragma GCC optimize("fp-contract=off")
+#endif
+
 // ROWS of a picture are resampled along x at once, one in each lane of a vector. Four
 // fit a register of every processor, and longer ones gain little.
 enum { ROWS = 4 };
