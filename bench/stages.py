@@ -41,5 +41,5 @@ def templates(programs: Path) -> list[str]:
 
 
 def fast_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 itself, so that clipdet takes it. Elsewhere it takes minutes."""
+    """Reports whether the processor multiplies bfloat16 itself. Elsewhere it takes minutes."""
     return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
