@@ -432,7 +432,7 @@ compile_gotch() {
     fail "the C++ compiler ${cxx%% *} is missing: install it (Debian, Ubuntu: apt install g++)"
   ! $cross || [[ $("${cxx%% *}" -dumpmachine) == "$machine"-* ]] ||
     fail "${cxx%% *} does not compile for $machine: set CC and CXX to $machine-linux-gnu-gcc and -g++ (Debian, Ubuntu: apt install g++-${machine/_/-}-linux-gnu)"
-  say 'compiling gotch, once: it takes about two minutes'
+  say 'compiling gotch, once: it takes about four minutes'
   # The current module's gotch where it has one (it may be replaced or vendored), else this script's own.
   local log=$home/compile.log where=(-C "$here" -mod=readonly) file start=$SECONDS
   ! go list "$package" >/dev/null 2>&1 || where=(-C "$PWD")

@@ -93,11 +93,11 @@ def unlinked(sbom: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def libraries() -> Iterator[tuple[str, str, str]]:
-    """The wheels that setup-libtorch.sh takes libraries from."""
+    """The wheels that setup-libtorch.sh takes libraries from, the same for each kind of machine."""
     wheels = re.findall(
         r'^  "([\w.]+)-([\w.]+)-\w+-\w+-[\w.]+\.whl ', (ROOT / "setup-libtorch.sh").read_text(), re.MULTILINE
     )
-    for name, version in wheels:
+    for name, version in dict.fromkeys(wheels):
         yield name.replace("_", "-"), version, FREE_LIBRARIES.get(name, "NVIDIA's")
 
 
