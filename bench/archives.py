@@ -18,21 +18,21 @@ from reference import Box, Detection, open_clip, rectangle
 
 
 class Archives:
-    """The three archives of a folder, the image tower in a type that is there."""
+    """The three archives of a folder on a device, the image tower in a type that is there."""
 
-    def __init__(self, folder: Path, dtype: str = "float32") -> None:
-        self.dtype = getattr(torch, dtype)
+    def __init__(self, folder: Path, dtype: str = "float32", device: str = "cpu") -> None:
+        self.dtype, self.device = getattr(torch, dtype), torch.device(device)
         name = "clip-image.pt" if dtype == "float32" else f"clip-image.{dtype}.pt"
         extra = {"manifest.json": ""}
-        self.network = torch.jit.load(folder / "rpn.pt").eval()
-        self.image = torch.jit.load(folder / name, _extra_files=extra).eval()
-        self.text = torch.jit.load(folder / "clip-text.pt").eval()
+        self.network = torch.jit.load(folder / "rpn.pt", device).eval()
+        self.image = torch.jit.load(folder / name, device, _extra_files=extra).eval()
+        self.text = torch.jit.load(folder / "clip-text.pt", device).eval()
         self.size = json.loads(extra["manifest.json"])["input_size"]
 
     @torch.inference_mode()
     def embed_query(self, phrasings: list[str]) -> Tensor:
         """The mean of the phrasings' unit embeddings, of unit length again [D]."""
-        each = [self.text(open_clip.tokenize([text]))[0] for text in phrasings]
+        each = [self.text(open_clip.tokenize([text]).to(self.device))[0] for text in phrasings]
         return normalize(torch.stack(each).mean(0), dim=0)
 
     @torch.inference_mode()
@@ -46,17 +46,17 @@ class Archives:
         self, picture: Image.Image, queries: dict[str, Tensor], proposals: int, batch: int = 64
     ) -> list[Detection]:
         """As tuned.Tuned.detect: crops as tensors, encoded in batches."""
-        boxes, pixels = self._propose(picture, proposals), pil_to_tensor(picture)
+        boxes, pixels = self._propose(picture, proposals), pil_to_tensor(picture).to(self.device)
         crops = torch.stack([self._crop(pixels, tuple(box)) for box in boxes.tolist()])
         return ranked(boxes.tolist(), torch.cat([self.encode(part / 255) for part in crops.split(batch)]), queries)
 
     def encode(self, crops: Tensor) -> Tensor:
         """As tuned.Encoder.encode."""
-        return self.image(crops)
+        return self.image(crops.to(self.device))
 
     def _propose(self, picture: Image.Image, limit: int) -> Tensor:
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
-        rows, counts = self.network(pixels, torch.tensor([pixels.shape[2:]]))
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].to(self.device)
+        rows, counts = self.network(pixels, torch.tensor([pixels.shape[2:]], device=self.device))
         return rows[0, : int(counts[0]), :4][:limit]
 
     def _embed_box(self, picture: Image.Image, box: Box) -> Tensor:
@@ -66,7 +66,7 @@ class Archives:
         crop = crop.resize((width, height), Image.Resampling.BICUBIC)
         left, top = round((width - self.size) / 2), round((height - self.size) / 2)
         crop = crop.crop((left, top, left + self.size, top + self.size))
-        return self.image(torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None] / 255)[0]
+        return self.encode(torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None] / 255)[0]
 
     def _crop(self, pixels: Tensor, box: Box) -> Tensor:
         left, top, right, bottom = rectangle(box, pixels.shape[2], pixels.shape[1])

@@ -1,6 +1,6 @@
 """How much faster clipdet is than Python, as ratios measured in one run, side by side on the same weights and pictures.
 
-    ./setup-libtorch.sh python bench/compare.py [--json FILE] [--images DIR] [--rounds N] [--quick]
+    ./setup-libtorch.sh python bench/compare.py [--json FILE] [--images DIR] [--rounds N] [--quick] [--device DEVICE]
 
 Three do the same work in turn, several rounds, each round on other pictures: reference.py ("notebook": float32, one
 crop and one phrasing at a time), tuned.py (what a good engineer writes in PyTorch, in the faster of float32 and
@@ -9,6 +9,9 @@ loaded and queries embedded before.
 clipdet draws three pictures of each besides, the others none. The weights of ViT-B/32, RN50 and
 fasterrcnn_resnet50_fpn are random ones: they detect nothing, and take the same time. The built-in models have their
 own, and run on their scenes.
+
+On a GPU all three run there. A picture then takes so little time that the tuned one and clipdet take each ten times,
+after one time to warm up, and clipdet draws nothing, which would cost more than all else.
 
 A ratio above 1 says how many times as fast clipdet is. non_module_share is what clipdet's wall time has besides the
 models' forwards; crop_share is what cutting crops takes of it.
@@ -43,7 +46,7 @@ import clip
 import detectors
 import rpn
 import towers
-from archive import Weights
+from archive import Weights, digest, read_manifest
 
 QUERIES = ["person", "dog", "car", "chair", "bottle", "tree"]
 SEED = 1
@@ -51,10 +54,11 @@ SEED = 1
 
 @dataclass(frozen=True)
 class Setting:
-    """A CLIP beside fasterrcnn_resnet50_fpn, or the built-in models, and how many boxes are encoded."""
+    """A CLIP beside a torchvision detector, or the built-in models, and how many boxes are encoded."""
 
     clip: str | None
     proposals: int
+    detector: str = "fasterrcnn_resnet50_fpn"
 
     @property
     def name(self) -> str:
@@ -75,7 +79,21 @@ SCENES = stages.ROOT / "testdata" / "scenes"
 
 TYPES = (torch.float32, torch.bfloat16)
 
+REPEATS = 10  # of a picture on a GPU
+
 Queries = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The folder of the Go side's programs, and where everything runs."""
+
+    folder: Path
+    device: str
+
+    @property
+    def gpu(self) -> bool:
+        return torch.device(self.device).type != "cpu"
 
 
 @dataclass(frozen=True)
@@ -116,19 +134,40 @@ class Seconds:
         }
 
 
-def exported(name: str, folder: Path) -> Contest:
-    """Random models in memory, and the same ones exported into a folder in the types that clipdet may take here."""
-    weights = Weights(f"random, seed {SEED}", "0" * 64, "none: random", "torch.manual_seed")
-    detector, _ = detectors.from_seed("fasterrcnn_resnet50_fpn", SEED)
+def from_seed(setting: Setting) -> reference.Models:
+    """Random models in memory."""
+    detector, _ = detectors.from_seed(setting.detector, SEED)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        model = towers.Model(name).build()
+        model = towers.Model(setting.clip).build()
     size, look = model.visual.image_size, model.visual.preprocess_cfg
-    for each in ["float32", "bfloat16"] if stages.fast_bfloat16() else ["float32"]:
-        rpn.export(folder, copy.deepcopy(detector), "fasterrcnn_resnet50_fpn", weights, each)
-        clip.export(folder, towers.pair(name, copy.deepcopy(model)), weights, each)
     preprocess = reference.open_clip.image_transform(size, False, look["mean"], look["std"])
-    plain = reference.Models(detector, model, preprocess)
+    return reference.Models(detector, model, preprocess)
+
+
+def export(setting: Setting, folder: Path, models: reference.Models, gpu: bool) -> None:
+    """Exports them into a folder in the types that clipdet may take here."""
+    weights = Weights(f"random, seed {SEED}", "0" * 64, "none: random", "torch.manual_seed")
+    for each in ["float32", "bfloat16"] if gpu or stages.fast_bfloat16() else ["float32"]:
+        rpn.export(folder, copy.deepcopy(models.detector), setting.detector, weights, each)
+        clip.export(folder, towers.pair(setting.clip, copy.deepcopy(models.clip)), weights, each)
+
+
+def described(folder: Path, proposals: int) -> Setting:
+    """The setting of a folder's archives. Raises ValueError where their weights aren't those of from_seed."""
+    manifests = {name: read_manifest(folder / f"{name}.pt") for name in ("clip-image", "rpn")}
+    names = {name: manifest["architecture"] for name, manifest in manifests.items()}
+    setting = Setting(names["clip-image"], proposals, names["rpn"])
+    models = from_seed(setting)
+    for name, module in {"clip-image": models.clip, "rpn": models.detector}.items():
+        if manifests[name]["weights"]["sha256"] != digest(module.state_dict()):
+            raise ValueError(f"{folder / name}.pt: other weights than export.py all --random {SEED} makes here")
+    return setting
+
+
+def random_weights(setting: Setting, folder: Path, models: reference.Models, device: str) -> Contest:
+    """Random models on the device, and the folder where the same ones were exported."""
+    model, plain = models.clip, models.to(device)
     fast = tuned.fastest([tuned.Tuned(plain, each) for each in TYPES])
     return Contest(
         lambda phrasings: reference.embed_query(model, phrasings),
@@ -139,11 +178,11 @@ def exported(name: str, folder: Path) -> Contest:
     )
 
 
-def builtin() -> Contest:
-    """The built-in models, which clipdet takes without a flag."""
-    plain = archives.Archives(BUILTIN)
-    fast = tuned.fastest([plain, archives.Archives(BUILTIN, "bfloat16")])
-    return Contest(plain.embed_query, plain.notebook, fast.tuned, fast.dtype, [])
+def builtin(device: str) -> Contest:
+    """The built-in models, given as a folder, since the program may be built without them."""
+    plain = archives.Archives(BUILTIN, device=device)
+    fast = tuned.fastest([plain, archives.Archives(BUILTIN, "bfloat16", device)])
+    return Contest(plain.embed_query, plain.notebook, fast.tuned, fast.dtype, ["--models", str(BUILTIN)])
 
 
 def timed(detect: Callable[[Path], object], pictures: list[Path]) -> float:
@@ -154,33 +193,43 @@ def timed(detect: Callable[[Path], object], pictures: list[Path]) -> float:
     return (time.perf_counter() - start) / len(pictures)
 
 
-def bench(programs: Path, folder: Path, contest: Contest, setting: Setting, pictures: list[Path], dtype: str) -> dict:
+def bench(
+    programs: Programs, scratch: Path, contest: Contest, setting: Setting, pictures: list[Path], dtype: str
+) -> dict:
     """What "clipdet bench" says of one round."""
-    report = folder / "bench.json"
+    report = scratch / "bench.json"
     asked = [argument for query in QUERIES for argument in ("-q", query)]
-    command = [str(programs / "clipdet"), "bench", *contest.flags, "--dtype", dtype, *asked, "--stages=false"]
-    command += [
-        "--rounds",
-        "1",
-        "--warm-up",
-        "1",
-        "--batch-sizes",
-        "",
-        "--proposals",
-        str(setting.proposals),
-        "--json",
-        str(report),
-    ]
-    subprocess.run([*command, *map(str, pictures)], check=True, capture_output=True)
+    command = [programs.folder / "clipdet", "bench", *contest.flags, "--device", programs.device, "--dtype", dtype]
+    command += [*asked, "--stages=false", "--rounds", "1", "--batch-sizes", "", "--proposals", str(setting.proposals)]
+    command += ["--json", report]
+    if programs.gpu:
+        command += [
+            "--warm-up",
+            str(max(3, len(pictures))),
+            "--images",
+            str(REPEATS * len(pictures)),
+            "--pictures=false",
+        ]
+    else:
+        command += ["--warm-up", "1"]
+    done = subprocess.run([*command, *pictures], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"clipdet bench: {done.stderr.strip()}")
     return json.loads(report.read_text())
 
 
-def agree(programs: Path, contest: Contest, setting: Setting, picture: Path, found: list[reference.Detection]) -> float:
+def agree(
+    programs: Programs, contest: Contest, setting: Setting, picture: Path, found: list[reference.Detection]
+) -> float:
     """How far the best cosine of a query is from the notebook's at most, in float32."""
     asked = [argument for query in QUERIES for argument in ("-q", query)]
-    command = ["detect", *contest.flags, "--dtype", "float32", *asked, "--rank", "cosine", "--nms", "1"]
+    command = ["detect", *contest.flags, "--device", programs.device, "--dtype", "float32", *asked]
+    command += ["--rank", "cosine", "--nms", "1"]
     command += ["--proposals", str(setting.proposals), "--top-k", "1", "--text-cache", "", str(picture)]
-    best = {one["query"]: one["cosine"] for one in json.loads(stages.run(programs / "clipdet", command))["detections"]}
+    best = {
+        one["query"]: one["cosine"]
+        for one in json.loads(stages.run(programs.folder / "clipdet", command))["detections"]
+    }
     wanted: dict[str, float] = {}
     for one in found:
         wanted.setdefault(one.query, one.cosine)
@@ -188,10 +237,10 @@ def agree(programs: Path, contest: Contest, setting: Setting, picture: Path, fou
 
 
 def compare(
-    setting: Setting, programs: Path, folder: Path, contest: Contest, rounds: list[list[Path]]
+    setting: Setting, programs: Programs, scratch: Path, contest: Contest, rounds: list[list[Path]]
 ) -> tuple[Seconds, float]:
     """All rounds of a setting, and the largest difference of cosines, looked at in each round."""
-    templates = stages.templates(programs)
+    templates = stages.templates(programs.folder)
     texts = dict(reference.phrasings(query, templates) for query in QUERIES)
     queries: Queries = {name: contest.embed(phrasings) for name, phrasings in texts.items()}
     count, seconds, off = setting.proposals, Seconds(), 0.0
@@ -202,18 +251,23 @@ def compare(
         def notebook(path: Path, found: list[reference.Detection] = found) -> None:
             found[:] = contest.notebook(reference.read(path), queries, count)
 
+        def fast(path: Path) -> None:
+            contest.tuned(reference.read(path), queries, count)
+
         start = time.perf_counter()
         for phrasings in texts.values():
-            contest.embed(phrasings)
+            contest.embed(phrasings).cpu()  # which waits for the device
         embedding = (time.perf_counter() - start) / len(pictures)
         seconds.notebook.append(embedding + timed(notebook, pictures))
-        seconds.tuned.append(timed(lambda path: contest.tuned(reference.read(path), queries, count), pictures))
-        ours = bench(programs, folder, contest, setting, pictures, "auto")
+        if programs.gpu:
+            timed(fast, pictures)
+        seconds.tuned.append(timed(fast, pictures * (REPEATS if programs.gpu else 1)))
+        ours = bench(programs, scratch, contest, setting, pictures, "auto")
         seconds.ours.append(1 / ours["throughput"]["images_per_s"]["median"])
         seconds.dtype = next(one["dtype"] for one in ours["models"] if one["kind"] == "clip-image")
         exact = ours  # where clipdet takes float32 anyway
         if seconds.dtype != "float32":
-            exact = bench(programs, folder, contest, setting, pictures, "float32")
+            exact = bench(programs, scratch, contest, setting, pictures, "float32")
         seconds.ours_float32.append(1 / exact["throughput"]["images_per_s"]["median"])
         seconds.non_module.append(1 - ours["rounds"]["module_share"]["median"])
         seconds.crop.append(ours["rounds"]["crop_share"]["median"])
@@ -241,24 +295,46 @@ def main(arguments: list[str]) -> None:
         "--rounds", type=int, metavar="N", help="at most N rounds of three pictures (default: all of them)"
     )
     parser.add_argument("--quick", action="store_true", help="one picture and the first setting alone: some minutes")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda:N")
+    parser.add_argument("--programs", type=Path, metavar="DIR", help="take parity and clipdet from here: no build")
+    parser.add_argument(
+        "--models", type=Path, metavar="DIR", help=f"archives of export.py all --random {SEED}: they alone are measured"
+    )
+    parser.add_argument(
+        "--proposals", type=int, default=300, metavar="N", help="with --models, of a picture (%(default)s)"
+    )
     chosen = parser.parse_args(arguments)
     photos = grouped(sorted(chosen.images.glob("*.jpg")), chosen.quick)[: chosen.rounds]
     if not photos:
         parser.error(f"--images {chosen.images}: there is no *.jpg")
-    answer: dict = {"threads": torch.get_num_threads(), "settings": {}}
+    if torch.device(chosen.device).type != "cpu" and not torch.cuda.is_available():
+        parser.error(f"--device {chosen.device}: this PyTorch sees no GPU")
+    settings = SETTINGS[: 1 if chosen.quick else None]
+    if chosen.models:
+        try:
+            settings = [described(chosen.models, chosen.proposals)]
+        except (OSError, RuntimeError, ValueError) as error:
+            parser.error(f"--models: {error}")
+    answer: dict = {"device": chosen.device, "threads": torch.get_num_threads(), "settings": {}}
     answer["pictures"] = sum(map(len, photos))
     with tempfile.TemporaryDirectory() as scratch:
-        programs = Path(scratch) / "programs"
-        stages.build(programs)
-        for setting in SETTINGS[: 1 if chosen.quick else None]:
-            folder = Path(scratch) / (setting.clip or "built-in").replace("/", "-")
-            folder.mkdir(exist_ok=True)
+        programs = Programs(chosen.programs or Path(scratch) / "programs", chosen.device)
+        if not chosen.programs:
+            stages.build(programs.folder)
+        for setting in settings:
+            rounds, folder = photos, chosen.models or Path(scratch) / (setting.clip or "built-in").replace("/", "-")
             if setting.clip:
-                contest, rounds = exported(setting.clip, folder), photos
+                models = from_seed(setting)
+                if not chosen.models:
+                    export(setting, folder, models, programs.gpu)
+                contest = random_weights(setting, folder, models, chosen.device)
             else:
-                contest, rounds = builtin(), grouped(sorted(SCENES.glob("*.jpg")), chosen.quick)[: chosen.rounds]
-            few = rounds if setting is SETTINGS[0] else rounds[:3]
-            seconds, off = compare(setting, programs, folder, contest, few)
+                contest, rounds = (
+                    builtin(chosen.device),
+                    grouped(sorted(SCENES.glob("*.jpg")), chosen.quick)[: chosen.rounds],
+                )
+            few = rounds if setting is settings[0] else rounds[:3]
+            seconds, off = compare(setting, programs, Path(scratch), contest, few)
             answer["settings"][setting.name] = {
                 **seconds.summary(),
                 "dtype": seconds.dtype,

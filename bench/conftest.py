@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,10 +26,16 @@ FIGURES = pytest.StashKey[list[str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", r"ignore:.torch\.jit\.\w+. is (deprecated|not):DeprecationWarning")
+    if config.getoption("--device") != "cpu":
+        # TF32, which convolutions take by default, has 10 bits: rounding would hide mistakes. Both sides see this.
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--photos", type=Path, metavar="DIR", help="compare on all photos of this folder too: 30 minutes")
+    parser.addoption("--device", default="cpu", help="where stages run on both sides: cpu (default) or cuda:N")
+    parser.addoption("--programs", type=Path, metavar="DIR", help="take parity and clipdet from here: no build")
+    parser.addoption("--figures", type=Path, metavar="FILE", help="write the figures to FILE too, a JSON list")
 
 
 @pytest.fixture(scope="session")
@@ -59,8 +67,16 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def device(request: pytest.FixtureRequest) -> str:
+    """Where the stages that use libtorch run, on both sides."""
+    return request.config.getoption("--device")
+
+
+@pytest.fixture(scope="session")
+def programs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the Go side's programs."""
+    if built := request.config.getoption("--programs"):
+        return built.absolute()
     folder = tmp_path_factory.mktemp("programs")
     stages.build(folder)
     return folder
@@ -77,3 +93,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if figures:
         terminalreporter.section("compared with Python")
         terminalreporter.write_line("\n".join(figures))
+    if config.getoption("--figures"):
+        config.getoption("--figures").write_text(json.dumps(figures, indent=1) + "\n")

@@ -39,6 +39,10 @@ class Models:
     clip: nn.Module
     preprocess: Callable[[Image.Image], Tensor]
 
+    def to(self, device: str) -> Models:
+        """Moves the networks to a device, where all of them work from then on."""
+        return Models(self.detector.to(device), self.clip.to(device), self.preprocess)
+
 
 @dataclass(frozen=True)
 class Detection:
@@ -66,7 +70,7 @@ def detect(
 @torch.inference_mode()
 def propose(detector: nn.Module, picture: Image.Image, limit: int) -> list[Box]:
     """The detector's best proposals, at most limit, in pixels of the picture, best first."""
-    pixels = to_tensor(picture)
+    pixels = to_tensor(picture).to(place(detector))
     resized, _ = detector.transform([pixels])
     boxes, _ = detector.rpn(resized, detector.backbone(resized.tensors))
     return resize_boxes(boxes[0], resized.image_sizes[0], pixels.shape[1:])[:limit].tolist()
@@ -76,7 +80,12 @@ def propose(detector: nn.Module, picture: Image.Image, limit: int) -> list[Box]:
 def embed_box(models: Models, picture: Image.Image, box: Box) -> Tensor:
     """The unit embedding [D] of the part of the picture in a box."""
     crop = models.preprocess(picture.crop(rectangle(box, *picture.size)))
-    return models.clip.encode_image(crop[None], normalize=True)[0]
+    return models.clip.encode_image(crop[None].to(place(models.clip)), normalize=True)[0]
+
+
+def place(module: nn.Module) -> torch.device:
+    """The device that a network is on."""
+    return next(module.parameters()).device
 
 
 def rectangle(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
@@ -89,7 +98,7 @@ def rectangle(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
 @torch.inference_mode()
 def embed_query(clip: nn.Module, phrasings: list[str]) -> Tensor:
     """The mean of the phrasings' unit embeddings, of unit length again [D]."""
-    each = [clip.encode_text(open_clip.tokenize([text]), normalize=True)[0] for text in phrasings]
+    each = [clip.encode_text(open_clip.tokenize([text]).to(place(clip)), normalize=True)[0] for text in phrasings]
     return normalize(torch.stack(each).mean(0), dim=0)
 
 

@@ -29,9 +29,9 @@ def run(program: Path, arguments: list[str], request: str = "") -> bytes:
     return done.stdout
 
 
-def ask(programs: Path, stage: str, request: object) -> list[np.ndarray]:
+def ask(programs: Path, stage: str, request: object, device: str = "cpu") -> list[np.ndarray]:
     """The arrays that a stage answers; bench/parity/stages.go says what each is asked."""
-    answer = np.load(io.BytesIO(run(programs / "parity", [stage], json.dumps(request))))
+    answer = np.load(io.BytesIO(run(programs / "parity", [stage, device], json.dumps(request))))
     return [answer[str(i)] for i in range(len(answer.files))]
 
 

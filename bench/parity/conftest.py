@@ -29,7 +29,7 @@ def exports() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def detector(exports: Path, full: bool) -> Callable[[str], tuple[nn.Module, Path]]:
+def detector(exports: Path, full: bool, device: str) -> Callable[[str], tuple[nn.Module, Path]]:
     """Gives one of torchvision's detectors, with random weights, and its exported proposal network, float32 in the
     memory format that torchvision has. Where the run may not take long, the ResNets see pictures at half their size."""
 
@@ -37,7 +37,8 @@ def detector(exports: Path, full: bool) -> Callable[[str], tuple[nn.Module, Path
     def export(name: str) -> tuple[nn.Module, Path]:
         half = not full and "resnet" in name
         model, weights = detectors.from_seed(name, 1, **({"min_size": 400, "max_size": 667} if half else {}))
-        return model, rpn.export(exports / name, copy.deepcopy(model), name, weights, channels_last=False)
+        path = rpn.export(exports / name, copy.deepcopy(model), name, weights, channels_last=False)
+        return model.to(device), path
 
     return export
 
@@ -61,7 +62,7 @@ def turn_texts(model: nn.Module, examples: Tensor) -> None:
 
 
 @pytest.fixture(scope="session")
-def clip_model(exports: Path) -> Callable[..., tuple[nn.Module, Path]]:
+def clip_model(exports: Path, device: str) -> Callable[..., tuple[nn.Module, Path]]:
     """Gives an open_clip model by its name, with random weights, and the folder with its exported towers, of the types
     that are asked for; turned is whether texts are made to differ in what pictures differ in.
 
@@ -83,6 +84,6 @@ def clip_model(exports: Path) -> Callable[..., tuple[nn.Module, Path]]:
         weights = archive.Weights("random", archive.digest(model.state_dict()), "none: random", "torch.manual_seed")
         for dtype in dtypes:
             clip.export(folder, towers.pair(name, model), weights, dtype)
-        return model, folder
+        return model.to(device), folder
 
     return export

@@ -77,7 +77,7 @@ def crop(picture: Image.Image, box: reference.Box) -> np.ndarray:
     return np.asarray(part, np.float32).transpose(2, 0, 1)
 
 
-def test_crops(programs: Path, photos: list[Path], report: Callable[[str], None]) -> None:
+def test_crops(programs: Path, photos: list[Path], device: str, report: Callable[[str], None]) -> None:
     draw = random.Random(3)
     means: dict[str, list[float]] = {}
     worst: dict[str, list[float]] = {}
@@ -85,7 +85,7 @@ def test_crops(programs: Path, photos: list[Path], report: Callable[[str], None]
         picture = reference.read(photo)
         chosen = list(boxes(draw, *picture.size))
         request = {"Picture": str(photo), "Boxes": [box for _, box in chosen], "Size": SIZE}
-        (got,) = stages.ask(programs, "crops", request)
+        (got,) = stages.ask(programs, "crops", request, device)
         for (kind, box), one in zip(chosen, got, strict=True):
             difference = np.abs(one * 255 - crop(picture, box))
             means.setdefault(kind, []).append(difference.mean())

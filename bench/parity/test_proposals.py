@@ -21,7 +21,17 @@ import reference
 import rpn
 import stages
 
-EDGES, SCORES = 0.01, 1e-5  # pixels, objectness
+
+@dataclass(frozen=True)
+class Tolerance:
+    edges: float  # pixels
+    scores: float  # objectness
+    share: float  # of proposals that must be the same
+
+
+# A GPU's convolutions add up in another order, by algorithms that it chooses by shape. Where an IoU is next to the
+# threshold, suppression then keeps another box, and those after it move up or down a place. On a CPU all are equal.
+TOLERANCES = {"cpu": Tolerance(0.01, 1e-5, 1), "cuda": Tolerance(0.1, 1e-4, 0.98)}
 
 
 @torch.inference_mode()
@@ -42,13 +52,13 @@ def propose(detector: nn.Module, paths: list[Path]) -> list[np.ndarray]:
         return boxes, found
 
     detector.rpn.filter_proposals = keep_scores
-    pictures = [to_tensor(reference.read(path)) for path in paths]
+    pictures = [to_tensor(reference.read(path)).to(reference.place(detector)) for path in paths]
     batch, _ = detector.transform(pictures)
     boxes, _ = detector.rpn(batch, detector.backbone(batch.tensors))
     del detector.rpn.filter_proposals
     detector.rpn._post_nms_top_n = kept
     return [
-        torch.cat([resize_boxes(box, resized, picture.shape[1:]), score[:, None]], 1).numpy()
+        torch.cat([resize_boxes(box, resized, picture.shape[1:]), score[:, None]], 1).cpu().numpy()
         for box, score, resized, picture in zip(boxes, scores, batch.image_sizes, pictures, strict=True)
     ]
 
@@ -57,25 +67,31 @@ def propose(detector: nn.Module, paths: list[Path]) -> list[np.ndarray]:
 class Comparison:
     """What was compared, and the largest differences of what is the same."""
 
+    allowed: Tolerance
     proposals: int = 0  # of torchvision, the best K of each picture
-    found: int = 0  # with a box within EDGES and an objectness within SCORES, at its place or in a tie with it
+    found: int = 0  # with the box and objectness within the tolerance, at its place or in a tie with it
     ties: int = 0  # of those, the ones whose box has another place
     edges: float = 0.0
     scores: float = 0.0
 
     def add(self, got: np.ndarray, want: np.ndarray, most: int) -> None:
         """Looks for each of the proposals that were got [K,5] among all that are wanted [n,5], of which the best most
-        count, and in a tie with the last of these any. Each place must have the objectness that is wanted there, and
-        a box that is wanted with that objectness."""
+        count, and in a tie with the last of these any. Each place must have the objectness that is wanted there,
+        unless some may be missing, and a box that is wanted with that objectness."""
+        allowed = self.allowed
         best = min(most, len(want))
-        assert len(got) == best, f"{len(got)} proposals, not {best}"
+        assert best * allowed.share <= len(got) <= best / allowed.share, f"{len(got)} proposals, not {best}"
         self.proposals += best
         free = np.ones(len(want), bool)
         for place, row in enumerate(got):
             distance = np.abs(want[:, :4] - row[:4]).max(1)
-            distance[~free | (np.abs(want[:, 4] - row[4]) > SCORES)] = np.inf
-            at = place if distance[place] == distance.min() else int(distance.argmin())
-            if distance[at] > EDGES or abs(want[place, 4] - row[4]) > SCORES:
+            distance[~free | (np.abs(want[:, 4] - row[4]) > allowed.scores)] = np.inf
+            at = int(distance.argmin())
+            if place < len(want) and distance[place] == distance[at]:
+                at = place
+            if distance[at] > allowed.edges:
+                continue
+            if allowed.share == 1 and abs(want[place, 4] - row[4]) > allowed.scores:
                 continue
             free[at] = False
             self.found += 1
@@ -85,7 +101,7 @@ class Comparison:
 
     def __str__(self) -> str:
         return (
-            f"{self.found} of {self.proposals} proposals the same ({self.ties} in another order within a tie), "
+            f"{self.found} of {self.proposals} proposals the same ({self.ties} at another place), "
             f"edges within {self.edges:.1g} px, objectness within {self.scores:.1g}"
         )
 
@@ -98,10 +114,12 @@ def test_proposals(
     programs: Path,
     photos: list[Path],
     noise: list[Path],
+    device: str,
     tmp_path: Path,
     report: Callable[[str], None],
 ) -> None:
     model, exported = detector(name)
+    allowed = TOLERANCES[torch.device(device).type]
     alone = [*photos, *noise] if full else [photos[1], noise[0]]
     pairs = [[one, noise[i % len(noise)]] for i, one in enumerate(photos[::5])] if full else [[photos[1], noise[1]]]
     batches = [[picture] for picture in alone] + pairs
@@ -111,8 +129,8 @@ def test_proposals(
 
     def compare(path: Path) -> list[Comparison]:
         request = {"Model": str(path), "Batches": [[str(picture) for picture in batch] for batch in batches]}
-        got = iter(stages.ask(programs, "proposals", request))
-        compared = [Comparison() for _ in want]
+        got = iter(stages.ask(programs, "proposals", request, device))
+        compared = [Comparison(allowed) for _ in want]
         for one, batch in zip(compared, want, strict=True):
             for rows in batch:
                 one.add(next(got), rows, model.rpn.post_nms_top_n())
@@ -123,17 +141,20 @@ def test_proposals(
     report(f"  in pairs: {total(compared[len(alone) :])}")
     if full:
         weights = archive.Weights("random", "0" * 64, "none", "none")
-        last = compare(rpn.export(tmp_path, copy.deepcopy(model), name, weights, channels_last=True))
+        last = compare(rpn.export(tmp_path, copy.deepcopy(model).cpu(), name, weights, channels_last=True))
         report(f"  exported in channels_last: {total(last)}")
         (tmp_path / "rpn.pt").unlink()
-    assert objectness.std() > 1000 * SCORES, "the objectness is nearly equal everywhere, so that order means little"
+    assert objectness.std() > 1000 * allowed.scores, (
+        "the objectness is nearly equal everywhere, so that order means little"
+    )
     for one, batch in zip(compared, batches, strict=True):
-        assert one.found == one.proposals, f"{batch}: {one}"
+        assert one.found >= allowed.share * one.proposals, f"{batch}: {one}"
 
 
 def total(compared: list[Comparison]) -> Comparison:
     """All of them in one."""
     return Comparison(
+        compared[0].allowed,
         sum(one.proposals for one in compared),
         sum(one.found for one in compared),
         sum(one.ties for one in compared),

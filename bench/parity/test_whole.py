@@ -36,6 +36,7 @@ def test_whole(
     full: bool,
     programs: Path,
     photos: list[Path],
+    device: str,
     tmp_path: Path,
     report: Callable[[str], None],
 ) -> None:
@@ -52,7 +53,7 @@ def test_whole(
     chosen, proposals = (photos, 100) if full else (photos[:3], 60)
     asked = [argument for query in QUERIES for argument in ("--query", query)]
     everything = ["--rank", "cosine", "--nms", "1", "--proposals", str(proposals), "--format", "jsonl"]
-    where = ["--models", str(tmp_path), "--dtype", "float32", "--device", "cpu"]
+    where = ["--models", str(tmp_path), "--dtype", "float32", "--device", device]
     answer = stages.run(programs / "clipdet", ["detect", *asked, *everything, *where, *map(str, chosen)])
 
     pairs, largest, moved, spread = 0, 0.0, 0, []
