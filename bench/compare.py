@@ -153,8 +153,10 @@ def export(setting: Setting, folder: Path, models: reference.Models, gpu: bool) 
         clip.export(folder, towers.pair(setting.clip, copy.deepcopy(models.clip)), weights, each)
 
 
-def described(folder: Path, proposals: int) -> Setting:
-    """The setting of a folder's archives. Raises ValueError where their weights aren't those of from_seed."""
+def described(folder: Path, proposals: int) -> tuple[Setting, reference.Models]:
+    """The setting of a folder's archives, and the models that they are of.
+
+    Raises ValueError where their weights aren't those of from_seed."""
     manifests = {name: read_manifest(folder / f"{name}.pt") for name in ("clip-image", "rpn")}
     names = {name: manifest["architecture"] for name, manifest in manifests.items()}
     setting = Setting(names["clip-image"], proposals, names["rpn"])
@@ -162,7 +164,7 @@ def described(folder: Path, proposals: int) -> Setting:
     for name, module in {"clip-image": models.clip, "rpn": models.detector}.items():
         if manifests[name]["weights"]["sha256"] != digest(module.state_dict()):
             raise ValueError(f"{folder / name}.pt: other weights than export.py all --random {SEED} makes here")
-    return setting
+    return setting, models
 
 
 def random_weights(setting: Setting, folder: Path, models: reference.Models, device: str) -> Contest:
@@ -312,9 +314,10 @@ def main(arguments: list[str]) -> None:
     settings = SETTINGS[: 1 if chosen.quick else None]
     if chosen.models:
         try:
-            settings = [described(chosen.models, chosen.proposals)]
+            setting, models = described(chosen.models, chosen.proposals)
         except (OSError, RuntimeError, ValueError) as error:
             parser.error(f"--models: {error}")
+        settings = [setting]
     answer: dict = {"device": chosen.device, "threads": torch.get_num_threads(), "settings": {}}
     answer["pictures"] = sum(map(len, photos))
     with tempfile.TemporaryDirectory() as scratch:
@@ -324,8 +327,8 @@ def main(arguments: list[str]) -> None:
         for setting in settings:
             rounds, folder = photos, chosen.models or Path(scratch) / (setting.clip or "built-in").replace("/", "-")
             if setting.clip:
-                models = from_seed(setting)
                 if not chosen.models:
+                    models = from_seed(setting)
                     export(setting, folder, models, programs.gpu)
                 contest = random_weights(setting, folder, models, chosen.device)
             else:

@@ -35,6 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--photos", type=Path, metavar="DIR", help="compare on all photos of this folder too: 30 minutes")
     parser.addoption("--device", default="cpu", help="where stages run on both sides: cpu (default) or cuda:N")
     parser.addoption("--programs", type=Path, metavar="DIR", help="take parity and clipdet from here: no build")
+    parser.addoption("--detector", action="append", help="of parity's proposals, instead of all: torchvision's name")
+    parser.addoption("--clip", action="append", help="of parity's embeddings, instead of two: open_clip's name")
     parser.addoption("--figures", type=Path, metavar="FILE", help="write the figures to FILE too, a JSON list")
 
 

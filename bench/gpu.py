@@ -41,7 +41,7 @@ PACKAGES = {
     "safetensors": "safetensors",
 }
 
-PROPOSALS, BATCH = 300, 64  # of the picture that is counted; clipdet's defaults
+BATCH = 64  # crops that clipdet encodes at once on a GPU
 
 
 def missing() -> list[str]:
@@ -98,15 +98,21 @@ def driver() -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")[0]
 
 
-def counts(models: Path, device: str, clipdet: Path, picture: Path) -> dict:
+def counts(models: Path, device: str, clipdet: Path, picture: Path, proposals: int) -> dict:
     """What the device does for one picture in float32: of clipdet itself where nsys is there, else of the two archives
     that take most of the time, run by PyTorch."""
     if device != "cpu" and shutil.which("nsys"):
-        return {"by": "nsys, of clipdet detect", "parts": {"a picture": by_nsys(models, device, clipdet, picture)}}
-    return {"by": "torch.profiler, of the archives alone, run in Python", "parts": by_profiler(models, device, picture)}
+        return {
+            "by": "nsys, of clipdet detect",
+            "parts": {"a picture": by_nsys(models, device, clipdet, picture, proposals)},
+        }
+    return {
+        "by": "torch.profiler, of the archives alone, run in Python",
+        "parts": by_profiler(models, device, picture, proposals),
+    }
 
 
-def by_profiler(models: Path, device: str, picture: Path) -> dict[str, dict[str, int]]:
+def by_profiler(models: Path, device: str, picture: Path, proposals: int) -> dict[str, dict[str, int]]:
     """Counts of the proposals' forward, and of the forwards of its crops."""
     import numpy as np
     import torch
@@ -119,7 +125,7 @@ def by_profiler(models: Path, device: str, picture: Path) -> dict[str, dict[str,
     side = json.loads(extra["manifest.json"])["input_size"]
     pixels = torch.from_numpy(np.array(Image.open(picture).convert("RGB"))).permute(2, 0, 1)[None].to(device)
     size = torch.tensor([pixels.shape[2:]], device=device)
-    crops = torch.rand(PROPOSALS, 3, side, side, device=device)
+    crops = torch.rand(proposals, 3, side, side, device=device)
 
     def encode() -> None:
         for part in crops.split(BATCH):
@@ -133,20 +139,21 @@ def by_profiler(models: Path, device: str, picture: Path) -> dict[str, dict[str,
                 run()
             with profile(activities=activities) as profiled:
                 run()
-            parts[name] = tally((event.name, event.cpu_parent and event.cpu_parent.name) for event in profiled.events())
+            told = ((event.name, event.cpu_parent and event.cpu_parent.name) for event in profiled.events())
+            parts[name] = tally(told, device != "cpu")
     return parts
 
 
-def tally(events: Iterable[tuple[str, str | None]]) -> dict[str, int]:
+def tally(events: Iterable[tuple[str, str | None]], gpu: bool) -> dict[str, int]:
     """Counts events of torch.profiler, each a name and the name of the event that it happens in.
 
     Kernels are counted by the calls that launch them; an operation that another one asks for is no operation.
     """
-    kinds = {"operations": 0, "kernels": 0, "copies": 0, "waits": 0}
+    kinds = {"operations": 0} | ({"kernels": 0, "copies": 0, "waits": 0} if gpu else {})
     for name, parent in events:
         if name.startswith("aten::") and not (parent or "").startswith("aten::"):
             kinds["operations"] += 1
-        if kind := called(name):
+        if gpu and (kind := called(name)):
             kinds[kind] += 1
     return kinds
 
@@ -162,14 +169,14 @@ def called(name: str) -> str | None:
     return None
 
 
-def by_nsys(models: Path, device: str, clipdet: Path, picture: Path) -> dict[str, int]:
+def by_nsys(models: Path, device: str, clipdet: Path, picture: Path, proposals: int) -> dict[str, int]:
     """What the last of four pictures adds to three."""
     with tempfile.TemporaryDirectory() as scratch:
         pictures = [Path(scratch) / f"{i}{picture.suffix}" for i in range(4)]
         for copy in pictures:
             shutil.copy(picture, copy)
         command = [clipdet, "detect", "--models", models, "--device", device, "--dtype", "float32", "-q", "dog"]
-        command += ["--proposals", str(PROPOSALS), "--batch-pictures", "1", "--text-cache", ""]
+        command += ["--proposals", str(proposals), "--batch-pictures", "1", "--text-cache", ""]
         few, all_ = (nsys([*command, *some], Path(scratch) / str(len(some))) for some in (pictures[:3], pictures))
     all_.subtract(few)
     return {kind: all_[kind] for kind in ("kernels", "copies", "waits")}
@@ -299,6 +306,7 @@ def main(arguments: list[str]) -> None:
         if name == "counts":
             one.add_argument("--models", type=Path, required=True)
             one.add_argument("--clipdet", type=Path, required=True)
+            one.add_argument("--proposals", type=int, default=300)
             one.add_argument("picture", type=Path)
     commands.add_parser("report").add_argument("out", type=Path)
     chosen = parser.parse_args(arguments)
@@ -310,7 +318,7 @@ def main(arguments: list[str]) -> None:
         case "machine":
             chosen.json.write_text(json.dumps(machine(chosen.device), indent=1) + "\n")
         case "counts":
-            found = counts(chosen.models, chosen.device, chosen.clipdet, chosen.picture)
+            found = counts(chosen.models, chosen.device, chosen.clipdet, chosen.picture, chosen.proposals)
             chosen.json.write_text(json.dumps(found, indent=1) + "\n")
         case "report":
             report = gather(chosen.out)

@@ -77,16 +77,16 @@ export CLIPDET_HOME=$scratch/home GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-10000}
 
 if [[ $device == cpu ]]; then
   clip=ViT-S-32-alt rpn=fasterrcnn_mobilenet_v3_large_320_fpn
-  parity='mobilenet_v3_large_320 or ViT'
   photos=(testdata/photos/coffee.jpg)
-  bench=(--proposals 16 --batch-sizes 1,8 --rounds 1 --warm-up 1 -q dog -q cup)
-  compare=(--quick --proposals 16)
+  proposals=16
+  bench=(--batch-sizes '1,8' --rounds 1 --warm-up 1 -q dog -q cup)
+  compare=(--quick)
 else
   clip=ViT-B/32 rpn=fasterrcnn_resnet50_fpn
-  parity='(resnet50_fpn and not v2) or ViT'
   photos=(testdata/photos/*.jpg)
-  bench=(--proposals 300 --batch-sizes '1,8,32,64,256' --rounds 3 --warm-up 8)
-  compare=(--rounds 2 --proposals 300)
+  proposals=300
+  bench=(--batch-sizes '1,8,32,64,256' --rounds 3 --warm-up 8)
+  compare=(--rounds 2)
 fi
 models=$scratch/models
 deadline=$((SECONDS + 60 * minutes))
@@ -112,11 +112,11 @@ step() {
   printf '%s\t%s\t%d\n' "$name" "$state" $((SECONDS - start)) >>"$out/steps.tsv"
 }
 
-# parity_on DEVICE NAMES: each stage against Python's.
+# parity_on DEVICE: each stage against Python's. Those that don't use libtorch are the same everywhere.
 parity_on() {
-  step "parity on ${1%%:*}" 150 "$python" -m pytest -q -s -p no:cacheprovider --rootdir "$repo" --device "$1" \
-    --programs "$programs" --figures "$out/parity-${1%%:*}.json" -k "crops or $2" \
-    bench/parity/test_pixels.py bench/parity/test_proposals.py bench/parity/test_embeddings.py
+  step "parity on ${1%%:*}" 150 "$python" -m pytest -q -s -p no:cacheprovider --device "$1" --programs "$programs" \
+    --detector "$rpn" --clip "${clip//\//-}" --figures "$out/parity-${1%%:*}.json" \
+    bench/parity/test_pixels.py::test_crops bench/parity/test_proposals.py bench/parity/test_embeddings.py
 }
 
 step machine 60 "$python" bench/gpu.py machine --device "$device" --json "$out/machine.json"
@@ -129,15 +129,16 @@ done
 step doctor 60 "$programs/clipdet" doctor --models "$models" --device "$device"
 step verify 60 "$programs/clipdet" models verify --device "$device" "$models"
 for dtype in float32 bfloat16; do
-  step "bench $dtype" 90 "$programs/clipdet" bench --models "$models" --device "$device" --dtype $dtype "${bench[@]}" \
+  step "bench $dtype" 90 "$programs/clipdet" bench --models "$models" --device "$device" --dtype $dtype --proposals $proposals \
+    "${bench[@]}" \
     --json "$out/bench-$dtype.json" "${photos[@]}"
 done
-[[ $device == cpu ]] || parity_on "$device" "$parity"
+[[ $device == cpu ]] || parity_on "$device"
 step counts 90 "$python" bench/gpu.py counts --device "$device" --models "$models" --clipdet "$programs/clipdet" \
-  --json "$out/counts.json" "${photos[0]}"
+  --proposals $proposals --json "$out/counts.json" "${photos[0]}"
 step compare 150 "$python" bench/compare.py --device "$device" --programs "$programs" --models "$models" \
-  "${compare[@]}" --json "$out/compare.json"
-parity_on cpu 'mobilenet_v3_large_320 or ViT'
+  --proposals $proposals "${compare[@]}" --json "$out/compare.json"
+parity_on cpu
 
 "$python" bench/gpu.py report "$out" && cat "$out/gpu.txt"
 ! cut -f2 "$out/steps.tsv" | grep -qv '^passed$'

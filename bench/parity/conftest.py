@@ -21,6 +21,14 @@ import towers
 from reference import open_clip
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Compares the models that the command line names, else those that are always compared."""
+    usual = {"detector": list(detectors.NORM_EPS), "clip": ["RN50-quickgelu", "ViT-B-32"]}
+    for kind, names in usual.items():
+        if f"{kind}_name" in metafunc.fixturenames:
+            metafunc.parametrize(f"{kind}_name", metafunc.config.getoption(f"--{kind}") or names)
+
+
 @pytest.fixture(scope="session")
 def exports() -> Iterator[Path]:
     """A folder for exported models, 2 GB of them, removed at the end."""

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.transform import resize_boxes
 from torchvision.transforms.functional import to_tensor
 
 import archive
-import detectors
 import reference
 import rpn
 import stages
@@ -106,9 +104,8 @@ class Comparison:
         )
 
 
-@pytest.mark.parametrize("name", detectors.NORM_EPS)
 def test_proposals(
-    name: str,
+    detector_name: str,
     detector: Callable[[str], tuple[nn.Module, Path]],
     full: bool,
     programs: Path,
@@ -118,14 +115,16 @@ def test_proposals(
     tmp_path: Path,
     report: Callable[[str], None],
 ) -> None:
-    model, exported = detector(name)
+    model, exported = detector(detector_name)
     allowed = TOLERANCES[torch.device(device).type]
     alone = [*photos, *noise] if full else [photos[1], noise[0]]
     pairs = [[one, noise[i % len(noise)]] for i, one in enumerate(photos[::5])] if full else [[photos[1], noise[1]]]
     batches = [[picture] for picture in alone] + pairs
     want = [propose(model, batch) for batch in batches]
     objectness = np.concatenate([rows[:, 4] for batch in want for rows in batch])
-    report(f"{name}: {len(alone)} pictures alone, {len(pairs)} pairs; objectness varies by {objectness.std():.2f}")
+    report(
+        f"{detector_name}: {len(alone)} pictures alone, {len(pairs)} pairs; objectness varies by {objectness.std():.2f}"
+    )
 
     def compare(path: Path) -> list[Comparison]:
         request = {"Model": str(path), "Batches": [[str(picture) for picture in batch] for batch in batches]}
@@ -141,7 +140,7 @@ def test_proposals(
     report(f"  in pairs: {total(compared[len(alone) :])}")
     if full:
         weights = archive.Weights("random", "0" * 64, "none", "none")
-        last = compare(rpn.export(tmp_path, copy.deepcopy(model).cpu(), name, weights, channels_last=True))
+        last = compare(rpn.export(tmp_path, copy.deepcopy(model).cpu(), detector_name, weights, channels_last=True))
         report(f"  exported in channels_last: {total(last)}")
         (tmp_path / "rpn.pt").unlink()
     assert objectness.std() > 1000 * allowed.scores, (
