@@ -32,6 +32,9 @@ type browser struct {
 	errors   []string // of scripts and of the console
 }
 
+// patience is for a machine whose disk has just got Chromium and which does other things too.
+const patience = 4 * time.Minute
+
 type message struct {
 	ID     int             `json:"id"`
 	Method string          `json:"method"`
@@ -50,11 +53,17 @@ func openBrowser(t *testing.T) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Not t.TempDir, which fails a test where Chromium's children still write while it's removed.
+	profile, err := os.MkdirTemp("", "chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.Command("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync",
-		"--remote-debugging-pipe", "--user-data-dir="+t.TempDir(), "about:blank")
+		"--remote-debugging-pipe", "--user-data-dir="+profile, "about:blank")
 	var said bytes.Buffer
 	cmd.Stderr, cmd.ExtraFiles = &said, []*os.File{fromUs, toUs} // 3 and 4
+	cmd.WaitDelay = 10 * time.Second                             // Chromium's own children may hold stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("%v; install Chromium", err)
 	}
@@ -86,6 +95,12 @@ func openBrowser(t *testing.T) *browser {
 			<-done
 		}
 		in.Close()
+		for range 50 {
+			if os.RemoveAll(profile) == nil {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
 		if t.Failed() {
 			t.Logf("Chromium's last words:\n%s", said.Bytes()[max(0, said.Len()-1000):])
 		}
@@ -122,7 +137,7 @@ func (b *browser) send(method string, params any) {
 func (b *browser) call(method string, params, to any) {
 	b.t.Helper()
 	b.send(method, params)
-	for deadline := time.After(60 * time.Second); ; {
+	for deadline := time.After(patience); ; {
 		select {
 		case m, ok := <-b.messages:
 			if !ok {
@@ -142,7 +157,7 @@ func (b *browser) call(method string, params, to any) {
 			}
 			return
 		case <-deadline:
-			b.t.Fatalf("%s: no answer in a minute", method)
+			b.t.Fatalf("%s: no answer in %v", method, patience)
 		}
 	}
 }
@@ -184,14 +199,14 @@ func (b *browser) open(dir, fragment string) {
 	b.t.Helper()
 	b.call("Page.navigate", map[string]any{"url": "about:blank"}, nil)
 	b.call("Page.navigate", map[string]any{"url": "file://" + dir + "/index.html" + fragment}, nil)
-	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		var ready bool
 		b.eval(`document.readyState === "complete" && location.protocol === "file:"`, &ready)
 		if ready {
 			return
 		}
 		if time.Now().After(deadline) {
-			b.t.Fatal("the page isn't loaded after a minute")
+			b.t.Fatalf("the page isn't loaded after %v", patience)
 		}
 	}
 }
