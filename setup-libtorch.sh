@@ -44,12 +44,12 @@ END
 
 # Another version of libtorch touches:
 #   - the lists from here to cuda_parts, and where the newest is another one, `newest`
-#   - pkg/torch/gotch_compat.h, if gotch doesn't compile
-#   - pkg/torch/library.go: the oldest and newest version, and the drivers that CUDA needs
+#   - pkg/internal/torch/gotch_compat.h, if gotch doesn't compile
+#   - pkg/internal/torch/library.go: the oldest and newest version, and the drivers that CUDA needs
 #   - torchscript/requirements.in, and requirements.txt made from it
 #   - cmd/clipdet/THIRD_PARTY.md, written by .ci/third_party.py
 #   - `.ci/run libtorch`, which tries the oldest, one between and the newest
-# TestVersionsAgree in pkg/torch holds these together.
+# TestVersionsAgree in pkg/internal/torch holds these together.
 version=2.11.0
 oldest=2.1 newest=2.11
 # The wheel of torch for CPython 3.11, which holds libtorch with its headers (new C++ ABI, CUDA 13.0), and the two NVIDIA
@@ -635,7 +635,7 @@ need_home() {
 main() {
   local print=false python=false verbose=false
   here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
-  header=$here/pkg/torch/gotch_compat.h
+  header=$here/pkg/internal/torch/gotch_compat.h
   while [[ ${1:-} == -* ]]; do
     case $1 in
       --env) print=true ;;

@@ -14,7 +14,7 @@ of it, and the exit code is 1 if a step didn't pass. The sizes on a CPU are smal
 
 The programs clipdet and parity are built elsewhere, for the same version of PyTorch:
 
-  CLIPDET_CUDA=1 ./setup-libtorch.sh go build -tags nobuiltin -ldflags '-s -w' -o DIR/ ./cmd/clipdet ./bench/parity
+  CLIPDET_CUDA=1 ./setup-libtorch.sh go build -tags nobuiltin -ldflags '-s -w' -o DIR/ ./cmd/clipdet ./pkg/internal/parity
 
 Options:
   --programs  the folder of the two programs

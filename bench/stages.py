@@ -1,4 +1,4 @@
-"""The Go side for Python: builds bench/parity and asks it for single stages."""
+"""The Go side for Python: builds pkg/internal/parity and asks it for single stages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def build(folder: Path) -> None:
     """Puts the programs parity and clipdet into a folder."""
-    command = ["./setup-libtorch.sh", "go", "build", "-o", f"{folder}/", "./bench/parity", "./cmd/clipdet"]
+    command = ["./setup-libtorch.sh", "go", "build", "-o", f"{folder}/", "./pkg/internal/parity", "./cmd/clipdet"]
     subprocess.run(command, cwd=ROOT, check=True)
 
 
@@ -30,7 +30,7 @@ def run(program: Path, arguments: list[str], request: str = "") -> bytes:
 
 
 def ask(programs: Path, stage: str, request: object, device: str = "cpu") -> list[np.ndarray]:
-    """The arrays that a stage answers; bench/parity/stages.go says what each is asked."""
+    """The arrays that a stage answers; pkg/internal/parity/stages.go says what each is asked."""
     answer = np.load(io.BytesIO(run(programs / "parity", [stage, device], json.dumps(request))))
     return [answer[str(i)] for i in range(len(answer.files))]
 

@@ -25,7 +25,7 @@ const apiFile = "testdata/api.txt"
 // A change of what the packages export is meant, and known to whoever reads the change of api.txt.
 func TestExportedAPI(t *testing.T) {
 	var now []string
-	torch := exported(t, "torch")
+	torch := exported(t, "internal/torch")
 	for _, dir := range publicPackages(t) {
 		for _, line := range exported(t, dir) {
 			now = append(now, line)
@@ -63,14 +63,14 @@ func TestExportedAPI(t *testing.T) {
 		t.Errorf("what the packages export is not what pkg/%s says:\n%s\nA line with - breaks programs that use it. Where it is meant, say so in "+
 			"pkg/detect/CHANGELOG.md, and run: CGO_ENABLED=0 go test ./pkg -run TestExportedAPI -update", apiFile, strings.Join(changes, "\n"))
 	}
-	for _, want := range []string{"detect: method (*Detector) Close() error", "model: method (Set) Resolve", "detect: type PanicError struct { Stack []byte }", "box: type Box", "builtin: func Models() model.Set"} {
+	for _, want := range []string{"detect: method (*Detector) Close() error", "model: method (Set) Resolve", "box: type Box", "builtin: func Models() model.Set"} {
 		if !slices.ContainsFunc(now, func(line string) bool { return strings.Contains(line, want) }) {
 			t.Errorf("no line with %q: the test looks in the wrong place", want)
 		}
 	}
 }
 
-// torchAlias is a line of a type that is one of pkg/torch by another name.
+// torchAlias is a line of a type that is one of pkg/internal/torch by another name.
 var torchAlias = regexp.MustCompile(`\btype \w+ = torch\.(\w+)$`)
 
 // isMember says whether a line, without its package, is of a field or a method of a type.
@@ -83,14 +83,13 @@ func isMember(line, name string) bool {
 	return false
 }
 
-// publicPackages are the folders below pkg that are part of the promise: all but internal ones and pkg/torch, which
-// wraps libtorch for the others and changes with it.
+// publicPackages are the folders below pkg that are part of the promise: all but internal ones.
 func publicPackages(t *testing.T) []string {
 	t.Helper()
 	var dirs []string
 	for path := range imports(t, false) {
 		dir, ok := strings.CutPrefix(path, "pkg/")
-		if ok && dir != "torch" && !strings.HasPrefix(dir, "torch/") && !slices.Contains(strings.Split(dir, "/"), "internal") {
+		if ok && !slices.Contains(strings.Split(dir, "/"), "internal") {
 			dirs = append(dirs, dir)
 		}
 	}
@@ -99,7 +98,7 @@ func publicPackages(t *testing.T) []string {
 }
 
 // exported gives a line for each exported name of a package, and for each exported field and method of its types. Comments,
-// bodies and the values of variables are left out, and so is what takes or gives a type of pkg/torch, but for types that are
+// bodies and the values of variables are left out, and so is what takes or gives a type of pkg/internal/torch, but for types that are
 // one of those.
 func exported(t *testing.T, dir string) []string {
 	t.Helper()

@@ -51,12 +51,12 @@ func imports(t *testing.T, withTests bool) map[string][]string {
 
 func TestOnlyTorchImportsGotch(t *testing.T) {
 	found := imports(t, true)
-	if !slices.ContainsFunc(found["pkg/torch"], isGotch) {
-		t.Error("pkg/torch doesn't import gotch: the test looks for the wrong name")
+	if !slices.ContainsFunc(found["pkg/internal/torch"], isGotch) {
+		t.Error("pkg/internal/torch doesn't import gotch: the test looks for the wrong name")
 	}
 	for name, list := range found {
-		if name != "pkg/torch" && slices.ContainsFunc(list, isGotch) {
-			t.Errorf("%s imports gotch; only pkg/torch may", name)
+		if name != "pkg/internal/torch" && slices.ContainsFunc(list, isGotch) {
+			t.Errorf("%s imports gotch; only pkg/internal/torch may", name)
 		}
 	}
 }
@@ -66,15 +66,15 @@ func isGotch(path string) bool { return strings.HasPrefix(path, "github.com/suga
 // The pure packages need neither libtorch nor cgo.
 func TestPurePackagesDontReachTorch(t *testing.T) {
 	found := imports(t, false)
-	for _, name := range []string{"pkg/box", "pkg/prompt", "pkg/overlay", "pkg/eval", "pkg/report", "pkg/model", "pkg/calibration"} {
-		for _, banned := range []string{"pkg/torch", "pkg/detect", "C"} {
+	for _, name := range []string{"pkg/box", "pkg/prompt", "pkg/overlay", "pkg/eval", "pkg/report", "pkg/model", "pkg/calibration", "pkg/pixels"} {
+		for _, banned := range []string{"pkg/internal/torch", "pkg/detect", "C"} {
 			if way := reach(found, name, banned, map[string]bool{}); way != nil {
 				t.Errorf("%s must not need %s: %s", name, banned, strings.Join(way, " -> "))
 			}
 		}
 	}
-	if reach(found, "pkg/detect", "pkg/torch", map[string]bool{}) == nil {
-		t.Error("pkg/detect doesn't reach pkg/torch: the test looks for the wrong name")
+	if reach(found, "pkg/detect", "pkg/internal/torch", map[string]bool{}) == nil {
+		t.Error("pkg/detect doesn't reach pkg/internal/torch: the test looks for the wrong name")
 	}
 }
 

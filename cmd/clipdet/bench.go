@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/clipdet/clipdet/pkg/device"
 	"github.com/clipdet/clipdet/pkg/pixels"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 // benchFlags are those of the bench command.
@@ -164,7 +164,7 @@ func (f *benchFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 	p.options.TextCache = ""
-	device, err := torch.ParseDevice(f.device)
+	on, err := device.Resolve(f.device)
 	if err != nil {
 		return setupFailure(cmd.Context(), err)
 	}
@@ -174,12 +174,12 @@ func (f *benchFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
 
-	b := bench{flags: f, plan: p, device: device, scratch: scratch, progress: newProgress(cmd.ErrOrStderr(), "", 1)}
+	b := bench{flags: f, plan: p, device: on, scratch: scratch, progress: newProgress(cmd.ErrOrStderr(), "", 1)}
 	bad, err := b.gather(args)
 	if err != nil {
 		return err
 	}
-	b.report.describe(cmd, device, p)
+	b.report.describe(cmd, on, p)
 	if err := b.measure(cmd.Context()); err != nil {
 		return interrupted(cmd.Context(), err)
 	}

@@ -7,7 +7,7 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/clipdet/clipdet/pkg/torch"
+	"github.com/clipdet/clipdet/pkg/device"
 )
 
 // machine is what the figures are of.
@@ -25,15 +25,15 @@ type gpuName struct {
 	Memory int64  `json:"memory_bytes"`
 }
 
-func thisMachine(device torch.Device, threads int) machine {
-	m := machine{CPU: torch.HostProcessor().Name, Cores: runtime.GOMAXPROCS(0), Threads: threads, Device: device.String()}
+func thisMachine(name string, threads int) machine {
+	m := machine{CPU: device.CPU(), Cores: runtime.GOMAXPROCS(0), Threads: threads, Device: name}
 	if threads == 0 {
-		m.Threads = torch.DefaultThreads()
+		m.Threads = device.Threads()
 	}
 	m.Memory = bytesOf(procFile("/proc/meminfo")["MemTotal"])
-	if device.IsCUDA() {
+	if name != "cpu" {
 		m.GPU = &gpuName{Name: "unknown"}
-		if gpu, err := device.GPU(); err == nil {
+		if gpu, err := device.Inspect(name); err == nil {
 			m.GPU = &gpuName{gpu.Name, gpu.Memory}
 		}
 	}
@@ -75,8 +75,8 @@ func hostMemory() memory {
 }
 
 // gpuInUse is what all programs have of a GPU, in bytes; 0 where there is none.
-func gpuInUse(device torch.Device) int64 {
-	gpu, err := device.GPU()
+func gpuInUse(name string) int64 {
+	gpu, err := device.Inspect(name)
 	if err != nil {
 		return 0
 	}

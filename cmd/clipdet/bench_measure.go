@@ -7,20 +7,18 @@ import (
 	"iter"
 	"time"
 
-	"github.com/clipdet/clipdet/pkg/clip"
 	"github.com/clipdet/clipdet/pkg/detect"
-	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/device"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
 	"github.com/clipdet/clipdet/pkg/results"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 // bench is one run of the command.
 type bench struct {
 	flags    *benchFlags
 	plan     plan
-	device   torch.Device
+	device   string
 	scratch  string // directory of made and drawn pictures
 	progress progress
 	inputs   []input // of a round
@@ -94,7 +92,7 @@ func (b *bench) measureRounds(ctx context.Context) error {
 	}
 	end := hostMemory()
 	r.Memory.Host = hostUse{Peak: end.peak, Growth: end.now - warm.now}
-	if b.device.IsCUDA() {
+	if b.device != "cpu" {
 		r.Memory.Device = &deviceUse{Peak: gpuInUse(b.device) - before}
 	}
 	r.Throughput.Images, r.Throughput.Crops = spreadOf(images), spreadOf(crops)
@@ -275,26 +273,8 @@ func (b *bench) words() (tokens int, err error) {
 	return tokens, nil
 }
 
-// A matrix of the peak's product: large enough to keep every core busy, on a CPU small enough to stay in its cache.
-const (
-	matrixCPU = 1024
-	matrixGPU = 8192
-	// atLeast is how long a batch size, and a peak each time, is measured.
-	atLeast = 500 * time.Millisecond
-)
-
-// onEngine does work on an engine of its own.
-func (b *bench) onEngine(ctx context.Context, work func(*torch.Scope) error) error {
-	engine, err := torch.Start(b.device, b.plan.options.Threads)
-	if err != nil {
-		return setupFailure(ctx, err)
-	}
-	defer engine.Close()
-	if err := engine.Do(ctx, work); err != nil {
-		return setupFailure(ctx, err)
-	}
-	return nil
-}
+// atLeast is how long a batch size, and a peak each time, is measured.
+const atLeast = 500 * time.Millisecond
 
 // measureEncoder measures CLIP's image tower alone, by batch size.
 func (b *bench) measureEncoder(ctx context.Context) error {
@@ -302,58 +282,41 @@ func (b *bench) measureEncoder(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return b.onEngine(ctx, func(s *torch.Scope) error {
-		tower, err := clip.Load(s, b.report.files.Image)
-		for i := 0; i < len(sizes) && err == nil; i++ {
-			s.Within(func() torch.Tensor {
-				err = b.encode(s, tower, sizes[i])
-				return torch.Tensor{}
-			})
+	detector, err := detect.Open(ctx, b.plan.options)
+	if err != nil {
+		return setupFailure(ctx, err)
+	}
+	defer detector.Close()
+	for _, size := range sizes {
+		if _, err := detector.EncodeTime(ctx, size); err != nil { // warm-up
+			return setupFailure(ctx, err)
 		}
-		return err
-	})
-}
-
-func (b *bench) encode(s *torch.Scope, tower *clip.Encoder, size int) error {
-	crops := tower.Crops(s, size)
-	once := func() time.Duration {
-		start := time.Now()
-		s.Within(func() torch.Tensor {
-			tower.Encode(s, crops)
-			return torch.Tensor{}
-		})
-		s.Synchronize()
-		return time.Since(start)
-	}
-	once() // warm-up
-	var rates []float64
-	for start := time.Now(); s.Err() == nil && (len(rates) < b.flags.rounds || time.Since(start) < atLeast); {
-		rates = append(rates, float64(size)/once().Seconds())
-	}
-	if s.Err() == nil {
+		var rates []float64
+		for start := time.Now(); len(rates) < b.flags.rounds || time.Since(start) < atLeast; {
+			took, err := detector.EncodeTime(ctx, size)
+			if err != nil {
+				return setupFailure(ctx, err)
+			}
+			rates = append(rates, float64(size)/took.Seconds())
+		}
 		b.report.Batches = append(b.report.Batches, batchRate{Size: size, Crops: spreadOf(rates)})
 	}
-	return s.Err()
+	return nil
 }
-
-var torchTypes = map[string]torch.DType{model.Float32: torch.Float32, model.BFloat16: torch.BFloat16, model.Float16: torch.Float16}
 
 // measurePeaks measures the peak of each type of the weights. It is called between the other parts, and the best
 // counts: another program that is busy at one time must not make a model pass the peak.
 func (b *bench) measurePeaks(ctx context.Context) error {
-	n := int64(matrixCPU)
-	if b.device.IsCUDA() {
-		n = matrixGPU
-	}
 	names := map[string]bool{}
 	for _, file := range b.report.files.all() {
 		names[file.Manifest.DType] = true
 	}
-	return b.onEngine(ctx, func(s *torch.Scope) error {
-		for name := range names {
-			rate := s.MatmulRate(torchTypes[name], n, atLeast)
-			b.report.Peaks[name] = peak{max(rate, b.report.Peaks[name].Rate), n}
+	for name := range names {
+		rate, n, err := device.PeakRate(ctx, b.device, name, b.plan.options.Threads, atLeast)
+		if err != nil {
+			return setupFailure(ctx, err)
 		}
-		return s.Err()
-	})
+		b.report.Peaks[name] = peak{max(rate, b.report.Peaks[name].Rate), int64(n)}
+	}
+	return nil
 }

@@ -15,7 +15,6 @@ import (
 
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/model"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 // benchReport is the JSON of bench, and what its table and plot are made of. Times are in ms, rates a second.
@@ -158,14 +157,14 @@ type modelFiles struct{ RPN, Image, Text model.File }
 func (f modelFiles) all() []model.File { return []model.File{f.RPN, f.Image, f.Text} }
 
 // describe notes what is known before anything is measured.
-func (r *benchReport) describe(cmd *cobra.Command, device torch.Device, p plan) {
-	r.Machine = thisMachine(device, p.options.Threads)
+func (r *benchReport) describe(cmd *cobra.Command, on string, p plan) {
+	r.Machine = thisMachine(on, p.options.Threads)
 	r.NotMeasured, r.Peaks, r.Batches = []string{}, map[string]peak{}, []batchRate{}
-	if !device.IsCUDA() {
+	if on == "cpu" {
 		r.NotMeasured = append(r.NotMeasured, "Nothing was run on a GPU: all figures are of the CPU, and say nothing of GPUs.")
 	}
 	r.Versions = map[string]string{
-		"clipdet": version(), "go": runtime.Version(), "gotch": moduleVersion(gotchPath), "libtorch": torch.Version(),
+		"clipdet": version(), "go": runtime.Version(), "gotch": moduleVersion(gotchPath), "libtorch": libtorchVersion(),
 	}
 	r.Flags = map[string]string{}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {

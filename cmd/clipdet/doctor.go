@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -14,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/device"
 	"github.com/clipdet/clipdet/pkg/model"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 func doctorCommand() *cobra.Command {
@@ -92,62 +91,61 @@ func findVersions(*cobra.Command, *modelFlags) []finding {
 
 // findLibtorch looks at what the system's linker mapped into this process, which is what really runs.
 func findLibtorch(*cobra.Command, *modelFlags) []finding {
-	cpu, err := torch.Library("libtorch_cpu.so")
+	lib, err := device.RunningLibtorch()
 	if err != nil {
 		return []finding{{name: "libtorch", detail: fmt.Sprintf("where it was loaded from can't be seen: %v", err), fix: "run on Linux with /proc mounted"}}
 	}
-	return []finding{libtorchFinding(torch.Version(), filepath.Dir(cpu))}
+	return []finding{libtorchFinding(lib)}
 }
 
-func libtorchFinding(version, dir string) finding {
-	found := finding{name: "libtorch", detail: cmp.Or(version, "of unknown version") + " in " + dir}
-	if !torch.Supported(version) {
+func libtorchFinding(lib device.Libtorch) finding {
+	found := finding{name: "libtorch", detail: cmp.Or(lib.Version, "of unknown version") + " in " + lib.Dir}
+	if !lib.Supported() {
 		found.fix = fmt.Sprintf("unset LD_LIBRARY_PATH, or build and run with ./setup-libtorch.sh, which gets libtorch %s; clipdet works with %s to %s",
-			torch.SetupVersion, torch.OldestVersion, torch.NewestVersion)
+			device.SetupLibtorch, device.OldestLibtorch, device.NewestLibtorch)
 	}
 	return found
 }
 
 func findDevice(_ *cobra.Command, f *modelFlags) []finding {
 	driver, noDriver := os.ReadFile("/proc/driver/nvidia/version")
-	_, noCUDA := torch.Library("libtorch_cuda.so")
-	device, err := torch.ParseDevice(f.device)
+	lib, _ := device.RunningLibtorch() // the line before says what is wrong with it
+	on, err := device.Resolve(f.device)
 	return []finding{deviceFinding(deviceFacts{
-		asked: f.device, device: device, err: err, gpus: torch.CUDADevices(),
-		hasDriver: noDriver == nil, driver: driverVersion(string(driver)), hasCUDA: noCUDA == nil, libtorch: torch.Version(),
+		asked: f.device, device: on, err: err, gpus: device.GPUs(),
+		hasDriver: noDriver == nil, driver: driverVersion(string(driver)), libtorch: lib,
 	})}
 }
 
 // deviceFacts are what the choice of a device depends on.
 type deviceFacts struct {
-	asked     string       // by --device
-	device    torch.Device // that it means,
-	err       error        // or why it can't be had
-	gpus      int          // that libtorch sees
-	hasDriver bool         // NVIDIA's, in the kernel
-	driver    string       // its version, or "" where it can't be read
-	hasCUDA   bool         // libtorch_cuda is loaded
-	libtorch  string       // its version
+	asked     string // by --device
+	device    string // that it means,
+	err       error  // or why it can't be had
+	gpus      int    // that libtorch sees
+	hasDriver bool   // NVIDIA's, in the kernel
+	driver    string // its version, or "" where it can't be read
+	libtorch  device.Libtorch
 }
 
 func deviceFinding(m deviceFacts) finding {
-	detail := fmt.Sprintf("cpu (%d cores, %d threads), %d GPUs", runtime.GOMAXPROCS(0), torch.DefaultThreads(), m.gpus)
-	if m.gpus == 0 && !m.hasCUDA {
+	detail := fmt.Sprintf("cpu (%d cores, %d threads), %d GPUs", runtime.GOMAXPROCS(0), device.Threads(), m.gpus)
+	if m.gpus == 0 && !m.libtorch.CUDA {
 		detail += " (this is the CPU variant)"
 	}
 	const rebuild = "build with CLIPDET_CUDA=1 ./setup-libtorch.sh go build ./cmd/clipdet, or use --device cpu"
-	needed := torch.DriverNeeded(m.libtorch)
+	needed := m.libtorch.DriverNeeded()
 	switch {
-	case m.asked == torch.CPU.String() || m.gpus > 0 && m.err == nil:
+	case m.asked == "cpu" || m.gpus > 0 && m.err == nil:
 		return finding{name: "device", detail: fmt.Sprintf("%v is used; %s", m.device, detail)}
 	case !m.hasDriver && m.err != nil:
 		return finding{name: "device", detail: m.err.Error(), fix: "install an NVIDIA driver, or use --device cpu"}
 	case !m.hasDriver:
 		return finding{name: "device", detail: fmt.Sprintf("%v is used; %s", m.device, detail)}
 	case m.gpus == 0 && m.driver != "" && older(m.driver, needed):
-		return finding{name: "device", detail: fmt.Sprintf("%s, and the NVIDIA driver %s is too old for libtorch %s", detail, m.driver, m.libtorch),
+		return finding{name: "device", detail: fmt.Sprintf("%s, and the NVIDIA driver %s is too old for libtorch %s", detail, m.driver, m.libtorch.Version),
 			fix: fmt.Sprintf("install driver %s or later, or use --device cpu", needed)}
-	case !m.hasCUDA:
+	case !m.libtorch.CUDA:
 		return finding{name: "device", detail: detail + ", but there is an NVIDIA driver", fix: rebuild}
 	case m.gpus == 0:
 		return finding{name: "device", detail: detail + ", but there is an NVIDIA driver",
@@ -257,11 +255,11 @@ func findModels(cmd *cobra.Command, f *modelFlags) []finding {
 	if has, err := readMemory(os.DirFS("/")); err == nil && has.limit == addressLimit && has.free < memoryNeeded+modelSizes(f) {
 		return []finding{{name: "models", detail: "not run: the memory does not suffice", fix: "see memory"}}
 	}
-	device, err := torch.ParseDevice(f.device)
+	on, err := device.Resolve(f.device)
 	if err != nil {
-		device = torch.CPU // the device has a line of its own; see whether the models are well
+		on = "cpu" // the device has a line of its own; see whether the models are well
 	}
-	taken, err := detect.Resolve(cmd.Context(), detect.Options{Models: set, Device: device.String(), DType: f.dtype.value})
+	taken, err := detect.Resolve(cmd.Context(), detect.Options{Models: set, Device: on, DType: f.dtype.value})
 	if err != nil {
 		return []finding{{name: "models", detail: err.Error(), fix: modelFix(err)}}
 	}
@@ -269,10 +267,10 @@ func findModels(cmd *cobra.Command, f *modelFlags) []finding {
 	for _, file := range []model.File{taken.RPN, taken.Image, taken.Text} {
 		m := file.Manifest
 		line := finding{name: "models", detail: fmt.Sprintf("%s: %s in %s of %v", m.Kind, m.Architecture, m.DType, set)}
-		if other := m.OtherTorch(torch.Version()); other != "" {
+		if other := m.OtherTorch(libtorchVersion()); other != "" {
 			line.detail += "; " + other
 		}
-		if _, err := detect.Verify(cmd.Context(), file, device.String()); err != nil {
+		if _, err := detect.Verify(cmd.Context(), file, on); err != nil {
 			line.detail, line.fix = err.Error(), modelFix(err)
 		}
 		found = append(found, line)
@@ -283,7 +281,7 @@ func findModels(cmd *cobra.Command, f *modelFlags) []finding {
 // modelFix says what to do about an error of a model.
 func modelFix(err error) string {
 	switch {
-	case errors.Is(err, torch.ErrOutOfMemory):
+	case errors.Is(err, detect.ErrOutOfMemory):
 		return "free memory, or use smaller models"
 	case errors.Is(err, model.ErrAnswer):
 		return "try --dtype float32; if that is right, this device is not exact enough in the other type, or else the file is damaged"

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/clipdet/clipdet/pkg/torch"
+	"github.com/clipdet/clipdet/pkg/device"
 )
 
 // says fails unless a finding is a problem with a fix, or is well, as wanted, and has the parts.
@@ -29,7 +29,7 @@ func says(t *testing.T, name string, f finding, problem bool, parts ...string) {
 
 func TestDoctorKnowsLibtorch(t *testing.T) {
 	for version, problem := range map[string]bool{"2.1.2": false, "2.1.0+cpu": false, "2.10.0": false, "2.11.0+cu130": false, "2.12.0": true, "2.0.1": true, "1.13.1": true, "": true} {
-		says(t, version, libtorchFinding(version, "/opt/torch/lib"), problem, "/opt/torch/lib", version)
+		says(t, version, libtorchFinding(device.Libtorch{Version: version, Dir: "/opt/torch/lib"}), problem, "/opt/torch/lib", version)
 	}
 }
 
@@ -63,27 +63,27 @@ func TestOlder(t *testing.T) {
 }
 
 func TestDoctorKnowsTheDevice(t *testing.T) {
-	gone := fmt.Errorf("%w: cuda:0 was asked for and libtorch sees 0 GPUs", torch.ErrDevice)
+	gone := fmt.Errorf("%w: cuda:0 was asked for and libtorch sees 0 GPUs", device.ErrDevice)
 	tests := []struct {
 		name    string
 		m       deviceFacts
 		problem bool
 		says    []string
 	}{
-		{"no GPU", deviceFacts{asked: "auto"}, false, []string{"cpu is used", "0 GPUs (this is the CPU variant)"}},
+		{"no GPU", deviceFacts{asked: "auto", device: "cpu"}, false, []string{"cpu is used", "0 GPUs (this is the CPU variant)"}},
 		{"a GPU asked for and no driver", deviceFacts{asked: "cuda:0", err: gone}, true, []string{"cuda:0 was asked for", "install an NVIDIA driver"}},
-		{"a GPU", deviceFacts{asked: "auto", device: torch.CUDA(0), gpus: 1, hasDriver: true, driver: "535.104.05", hasCUDA: true, libtorch: "2.1.2+cu121"}, false, []string{"cuda:0 is used"}},
-		{"too old a driver", deviceFacts{asked: "auto", hasDriver: true, driver: "470.57.02", hasCUDA: true, libtorch: "2.1.2+cu121"}, true,
+		{"a GPU", deviceFacts{asked: "auto", device: "cuda:0", gpus: 1, hasDriver: true, driver: "535.104.05", libtorch: device.Libtorch{Version: "2.1.2+cu121", CUDA: true}}, false, []string{"cuda:0 is used"}},
+		{"too old a driver", deviceFacts{asked: "auto", hasDriver: true, driver: "470.57.02", libtorch: device.Libtorch{Version: "2.1.2+cu121", CUDA: true}}, true,
 			[]string{"the NVIDIA driver 470.57.02 is too old for libtorch 2.1.2+cu121", "install driver 525.60.13 or later"}},
-		{"too old a driver, the GPU asked for", deviceFacts{asked: "cuda", err: gone, hasDriver: true, driver: "470.57.02", hasCUDA: true, libtorch: "2.1.2+cu121"}, true, []string{"525.60.13"}},
-		{"too old a driver, CPU asked for", deviceFacts{asked: "cpu", hasDriver: true, driver: "470.57.02", hasCUDA: true, libtorch: "2.1.2+cu121"}, false, []string{"cpu is used"}},
-		{"the same driver as before, and a newer CUDA", deviceFacts{asked: "auto", hasDriver: true, driver: "570.86.10", hasCUDA: true, libtorch: "2.11.0+cu130"}, true,
+		{"too old a driver, the GPU asked for", deviceFacts{asked: "cuda", err: gone, hasDriver: true, driver: "470.57.02", libtorch: device.Libtorch{Version: "2.1.2+cu121", CUDA: true}}, true, []string{"525.60.13"}},
+		{"too old a driver, CPU asked for", deviceFacts{asked: "cpu", device: "cpu", hasDriver: true, driver: "470.57.02", libtorch: device.Libtorch{Version: "2.1.2+cu121", CUDA: true}}, false, []string{"cpu is used"}},
+		{"the same driver as before, and a newer CUDA", deviceFacts{asked: "auto", hasDriver: true, driver: "570.86.10", libtorch: device.Libtorch{Version: "2.11.0+cu130", CUDA: true}}, true,
 			[]string{"570.86.10 is too old for libtorch 2.11.0+cu130", "install driver 580.65.06 or later"}},
-		{"the same driver with an older CUDA", deviceFacts{asked: "auto", hasDriver: true, driver: "470.57.02", hasCUDA: true, libtorch: "2.1.2+cu118"}, true, []string{"nvidia-smi"}},
-		{"a driver that sees no GPU", deviceFacts{asked: "auto", hasDriver: true, driver: "535.104.05", hasCUDA: true, libtorch: "2.1.2+cu121"}, true, []string{"CUDA_VISIBLE_DEVICES"}},
-		{"a driver of unknown version", deviceFacts{asked: "auto", hasDriver: true, hasCUDA: true, libtorch: "2.1.2+cu121"}, true, []string{"nvidia-smi"}},
-		{"the CPU variant beside a driver", deviceFacts{asked: "auto", hasDriver: true, driver: "535.104.05", libtorch: "2.1.2"}, true, []string{"CLIPDET_CUDA=1"}},
-		{"a GPU too many", deviceFacts{asked: "cuda:3", err: errors.New("cuda:3 was asked for"), gpus: 2, hasDriver: true, driver: "535.104.05", hasCUDA: true}, true, []string{"one of the 2 GPUs"}},
+		{"the same driver with an older CUDA", deviceFacts{asked: "auto", hasDriver: true, driver: "470.57.02", libtorch: device.Libtorch{Version: "2.1.2+cu118", CUDA: true}}, true, []string{"nvidia-smi"}},
+		{"a driver that sees no GPU", deviceFacts{asked: "auto", hasDriver: true, driver: "535.104.05", libtorch: device.Libtorch{Version: "2.1.2+cu121", CUDA: true}}, true, []string{"CUDA_VISIBLE_DEVICES"}},
+		{"a driver of unknown version", deviceFacts{asked: "auto", hasDriver: true, libtorch: device.Libtorch{Version: "2.1.2+cu121", CUDA: true}}, true, []string{"nvidia-smi"}},
+		{"the CPU variant beside a driver", deviceFacts{asked: "auto", hasDriver: true, driver: "535.104.05", libtorch: device.Libtorch{Version: "2.1.2"}}, true, []string{"CLIPDET_CUDA=1"}},
+		{"a GPU too many", deviceFacts{asked: "cuda:3", err: errors.New("cuda:3 was asked for"), gpus: 2, hasDriver: true, driver: "535.104.05", libtorch: device.Libtorch{CUDA: true}}, true, []string{"one of the 2 GPUs"}},
 	}
 	for _, test := range tests {
 		says(t, test.name, deviceFinding(test.m), test.problem, test.says...)

@@ -14,7 +14,6 @@ import (
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/model/builtin"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 func modelsCommand() *cobra.Command {
@@ -245,7 +244,7 @@ func verify(cmd *cobra.Command, set model.Set, e model.Entry, device string) (st
 	}
 	m := file.Manifest
 	note := fmt.Sprintf("%s in %s, difference %.2g (up to %.2g is right)", m.Kind, m.DType, difference, m.KnownAnswer.Tolerance)
-	if other := m.OtherTorch(torch.Version()); other != "" {
+	if other := m.OtherTorch(libtorchVersion()); other != "" {
 		note += "; " + other
 	}
 	return note, nil

@@ -12,10 +12,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/device"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 // scoringFlags are those that scores depend on: what to look for, with which models, and how boxes and queries compare.
@@ -61,7 +61,7 @@ func (f *scoringFlags) add(cmd *cobra.Command) {
 	f.limits.add(flags)
 	flags.IntVar(&f.proposals, "proposals", detect.DefaultProposals, "at most `N` candidate boxes of a picture")
 	f.crop = addChoice(cmd, "crop", "how a box becomes CLIP's square, by its centre, its whole in another shape, or its whole with a margin",
-		string(pixels.CropCLIP), string(pixels.CropSquash), string(pixels.CropPad))
+		string(detect.CropCLIP), string(detect.CropSquash), string(detect.CropPad))
 	flags.Float64SliceVar(&f.contexts, "crop-context", []float64{1}, "scale each box by `FACTOR,...` about its centre before cutting it out; the views of several are averaged")
 	flags.Lookup("crop-context").DefValue = "1" // in the help, in place of [1.000000]
 	var ranks []string
@@ -97,22 +97,18 @@ func (f *scoringFlags) plan(cmd *cobra.Command) (plan, error) {
 		return p, fmt.Errorf("--proposals %d: want 1 or more", f.proposals)
 	case f.limits.check() != nil:
 		return p, f.limits.check()
-	case f.threads < 0 || f.threads > torch.MaxThreads:
-		return p, fmt.Errorf("--threads %d: want 0 (OMP_NUM_THREADS, or else one for each processor) to %d", f.threads, torch.MaxThreads)
+	case f.threads < 0 || f.threads > device.MaxThreads:
+		return p, fmt.Errorf("--threads %d: want 0 (OMP_NUM_THREADS, or else one for each processor) to %d", f.threads, device.MaxThreads)
 	case f.batch < 1:
 		return p, fmt.Errorf("--batch %d: want 1 or more", f.batch)
 	case f.together < 0 || f.together > maxTogether:
 		return p, fmt.Errorf("--batch-pictures %d: want 0 (as the device likes) to %d", f.together, maxTogether)
 	}
 	for _, context := range f.contexts {
-		crop := pixels.Crop{Mode: pixels.CropMode(f.crop.value), Context: context}
-		if !(context > 0) {
-			return p, fmt.Errorf("--crop-context %v: want factors above 0, as in 1,1.5", context)
+		if !(context > 0 && context <= detect.MaxCropContext) {
+			return p, fmt.Errorf("--crop-context %v: want factors above 0 and at most %d, as in 1,1.5", context, detect.MaxCropContext)
 		}
-		if err := crop.Check(); err != nil {
-			return p, fmt.Errorf("--crop-context: %w", err)
-		}
-		p.options.Crops = append(p.options.Crops, crop)
+		p.options.Crops = append(p.options.Crops, detect.Crop{Mode: detect.CropMode(f.crop.value), Context: context})
 	}
 	if err := f.check(); err != nil {
 		return p, err

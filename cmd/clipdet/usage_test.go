@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/clipdet/clipdet/pkg/torch"
+	"github.com/clipdet/clipdet/pkg/device"
 )
 
 // asCommand in the environment makes the test program the command, for tests that need a process of its own.
@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 		atStart = status["VmSize"]
 	}
 	code := m.Run()
-	if n := torch.Live(); n != 0 {
+	if n := device.LiveTensors(); n != 0 {
 		fmt.Fprintf(os.Stderr, "%d tensors are alive after all tests, want 0\n", n)
 		code = 1
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"runtime/debug"
 	"strings"
+
+	"github.com/clipdet/clipdet/pkg/device"
 )
 
 // version describes this build by what the Go toolchain recorded in it: the module's version, and the revision where it
@@ -43,4 +45,10 @@ func moduleVersion(path string) string {
 		return m.Version
 	}
 	return "unknown"
+}
+
+// libtorchVersion returns the version of the libtorch that runs, or "".
+func libtorchVersion() string {
+	lib, _ := device.RunningLibtorch() // doctor says what is wrong with it
+	return lib.Version
 }

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/model/builtin"
 	"github.com/clipdet/clipdet/pkg/pixels"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 // The benchmarks write what benchstat compares, with stages, images, crops and phrases as units of their own:

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/clipdet/clipdet/pkg/calibration"
-	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
 // Scoring says what the scores of queries depend on under params, for the thresholds of
@@ -35,14 +34,7 @@ func (d *Detector) Scoring(queries *Queries, params Params) (calibration.Scoring
 		s.Queries[i].Parts = slices.Clone(q.Parts)
 	}
 	for _, crop := range d.options.Crops {
-		c := calibration.Crop{Mode: string(crop.Mode), Context: crop.Context}
-		if c.Mode == "" {
-			c.Mode = string(pixels.CropCLIP)
-		}
-		if c.Context == 0 {
-			c.Context = 1
-		}
-		s.Crops = append(s.Crops, c)
+		s.Crops = append(s.Crops, calibration.Crop{Mode: string(crop.Mode), Context: crop.Context})
 	}
 	return s, nil
 }

@@ -72,16 +72,15 @@ import (
 	"slices"
 	"time"
 
-	"github.com/clipdet/clipdet/pkg/clip"
+	"github.com/clipdet/clipdet/pkg/internal/clip"
+	"github.com/clipdet/clipdet/pkg/internal/rpn"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
-	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
-	"github.com/clipdet/clipdet/pkg/rpn"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 // Errors of this package, for errors.Is. Those of the packages that it uses pass
-// through: model.ErrMissing, model.ErrMismatch, pixels.ErrCrop, prompt.ErrTooLong and so on.
+// through: model.ErrMissing, model.ErrMismatch, prompt.ErrTooLong and so on.
 var (
 	// ErrClosed says that the detector, or what a call was given, has been closed.
 	ErrClosed = torch.ErrClosed
@@ -143,7 +142,7 @@ type Options struct {
 	// Crops say what CLIP sees of each box, one view each. The embeddings of several
 	// views are averaged, and the mean is scaled to unit length again. nil is one zero
 	// Crop, which is CLIP's own way on the box alone.
-	Crops []pixels.Crop
+	Crops []Crop
 	// Templates are filled with the name of each query that has no phrases of its
 	// own; nil is prompt.Templates().
 	Templates []string
@@ -214,15 +213,16 @@ func (o Options) withDefaults(device torch.Device) (Options, error) {
 	if o.Threads > torch.MaxThreads {
 		return o, fmt.Errorf("detect: %w: Threads is %d; %d are the most", ErrOption, o.Threads, torch.MaxThreads)
 	}
-	for _, crop := range o.Crops {
-		if err := crop.Check(); err != nil {
-			return o, fmt.Errorf("detect: %w", err)
-		}
-	}
 	// Whoever goes on to use the slices doesn't change the answers.
 	o.Crops, o.Templates, o.Background = slices.Clone(o.Crops), slices.Clone(o.Templates), slices.Clone(o.Background)
 	if len(o.Crops) == 0 {
-		o.Crops = []pixels.Crop{{}}
+		o.Crops = []Crop{{}}
+	}
+	for i, crop := range o.Crops {
+		var err error
+		if o.Crops[i], err = crop.complete(); err != nil {
+			return o, fmt.Errorf("detect: %w", err)
+		}
 	}
 	if o.Proposals == 0 {
 		o.Proposals = DefaultProposals

@@ -13,11 +13,11 @@ import (
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/model/builtin"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
-	"github.com/clipdet/clipdet/pkg/torch/torchtest"
 )
 
 func TestDetectKeepsItsPromises(t *testing.T) {
@@ -277,7 +277,7 @@ func TestOpenErrors(t *testing.T) {
 		{"negative batch", Options{Models: tiny(), Batch: -1}, ErrOption},
 		{"more threads than a machine has", Options{Models: tiny(), Threads: 1025}, ErrOption},
 		{"more pictures than there is memory", Options{Models: tiny(), Pictures: math.MaxInt}, ErrOption},
-		{"an unknown crop", Options{Models: tiny(), Crops: []pixels.Crop{{}, {Mode: "x"}}}, pixels.ErrCrop},
+		{"an unknown crop", Options{Models: tiny(), Crops: []Crop{{}, {Mode: "x"}}}, ErrOption},
 	} {
 		d, err := Open(t.Context(), test.options)
 		if !errors.Is(err, test.want) {
@@ -293,13 +293,13 @@ func TestOpenErrors(t *testing.T) {
 // TestSlicesOfOptionsAreTheCallers changes them after Open.
 func TestSlicesOfOptionsAreTheCallers(t *testing.T) {
 	img := scene(3, 90, 60)
-	crops, templates, background := []pixels.Crop{{Mode: pixels.CropPad}}, []string{"a photo of a {}"}, []string{"a wall"}
+	crops, templates, background := []Crop{{Mode: CropPad}}, []string{"a photo of a {}"}, []string{"a wall"}
 	d := open(t, Options{Crops: crops, Templates: templates, Background: background})
 	want, err := d.Detect(t.Context(), img, queries(t, d, "dog", "cat"), Params{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	crops[0], templates[0], background[0] = pixels.Crop{Mode: "none"}, "no template", "a floor"
+	crops[0], templates[0], background[0] = Crop{Mode: "none"}, "no template", "a floor"
 	got, err := d.Detect(t.Context(), img, queries(t, d, "dog", "cat"), Params{})
 	if err != nil || !reflect.DeepEqual(got.Detections, want.Detections) {
 		t.Errorf("other detections than before (%v)", err)

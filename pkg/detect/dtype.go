@@ -15,9 +15,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/clipdet/clipdet/pkg/clip"
+	"github.com/clipdet/clipdet/pkg/internal/clip"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 // Unmeasured is "auto" of Options.DType without a measurement: on a CPU bfloat16 with AMX,

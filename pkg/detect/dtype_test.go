@@ -12,9 +12,9 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/model/builtin"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 // Processors that this machine's may not be. libtorch computes bfloat16 on any.

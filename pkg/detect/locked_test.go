@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clipdet/clipdet/pkg/internal/torch"
+	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 	"github.com/clipdet/clipdet/pkg/model"
-	"github.com/clipdet/clipdet/pkg/torch"
-	"github.com/clipdet/clipdet/pkg/torch/torchtest"
 )
 
 // Between the hash and libtorch's own reading a file may be exchanged: then nothing may come of the model.

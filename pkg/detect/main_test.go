@@ -7,9 +7,9 @@ import (
 	"os"
 	"testing"
 
+	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/pixels"
-	"github.com/clipdet/clipdet/pkg/torch/torchtest"
 )
 
 func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/clipdet/clipdet/pkg/torch"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
 // Match finds the queries among the regions. It fails with ErrClosed where they, the queries

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/clipdet/clipdet/pkg/box"
-	"github.com/clipdet/clipdet/pkg/torch"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
 // The definition, written out in plain Go: embed each phrase, average, rank by cosine.

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/calibration"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/prompt"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 // Queries are embedded queries, ready to be matched with any number of pictures of

@@ -8,9 +8,10 @@ import (
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/calibration"
+	"github.com/clipdet/clipdet/pkg/internal/crop"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 // Query is what to look for: a name, and optionally what describes or shows it.
@@ -156,7 +157,7 @@ func (d *Detector) embedExamples(s *torch.Scope, texts torch.Tensor, examples []
 	for _, e := range examples {
 		all = append(all, s.Within(func() torch.Tensor {
 			var timings Timings // Queries.Took has it
-			seen := d.views(pixels.Upload(s, e.picture), e.picture.Width, e.picture.Height, []box.Box{e.box})
+			seen := d.views(crop.Upload(s, e.picture), e.picture.Width, e.picture.Height, []box.Box{e.box})
 			return d.embed(s, []views{seen}, &timings)
 		}))
 	}

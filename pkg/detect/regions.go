@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/internal/crop"
+	"github.com/clipdet/clipdet/pkg/internal/rpn"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/pixels"
-	"github.com/clipdet/clipdet/pkg/rpn"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 // Regions are a picture's proposals with their embeddings: encode once, query many
@@ -129,7 +130,7 @@ func (d *Detector) find(s *torch.Scope, pictures []*pixels.RGB, all []*Regions, 
 	since := time.Now()
 	uploaded := make([]torch.Tensor, len(pictures)) // [1,3,H,W] each
 	for i, picture := range pictures {
-		uploaded[i] = pixels.Upload(s, picture)
+		uploaded[i] = crop.Upload(s, picture)
 	}
 	since = d.lap(s, since, &timings.Upload)
 
@@ -173,12 +174,8 @@ type views struct {
 
 func (d *Detector) views(uploaded torch.Tensor, width, height int, boxes []box.Box) views {
 	v := views{uploaded: uploaded}
-	for _, crop := range d.options.Crops {
-		rects := make([]image.Rectangle, len(boxes))
-		for i, b := range boxes {
-			rects[i] = crop.Rect(b, width, height)
-		}
-		v.rects = append(v.rects, rects)
+	for _, seen := range d.options.Crops {
+		v.rects = append(v.rects, seen.rects(boxes, width, height))
 	}
 	return v
 }
@@ -189,7 +186,7 @@ func (d *Detector) embed(s *torch.Scope, pictures []views, timings *Timings) tor
 	since := time.Now()
 	size, mean := d.files.Image.Manifest.InputSize, d.files.Image.Manifest.Mean
 	var all []torch.Tensor // [K,D] of each view
-	for view, crop := range d.options.Crops {
+	for view, seen := range d.options.Crops {
 		var cuts cuts
 		for i, picture := range pictures {
 			for _, rect := range picture.rects[view] {
@@ -201,7 +198,7 @@ func (d *Detector) embed(s *torch.Scope, pictures []views, timings *Timings) tor
 			since = d.lap(s, since, &timings.Encode)
 			var parts []torch.Tensor // [N,3,S,S] of each picture
 			for i, rects := range cuts.between(low, high) {
-				parts = append(parts, pixels.Crops(s, pictures[i].uploaded, rects, crop, size, mean))
+				parts = append(parts, crop.Crops(s, pictures[i].uploaded, rects, crop.Mode(seen.Mode), size, mean))
 			}
 			crops := s.Cat(0, parts...)
 			since = d.lap(s, since, &timings.Crop)

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/box"
-	"github.com/clipdet/clipdet/pkg/rpn"
+	"github.com/clipdet/clipdet/pkg/internal/rpn"
 )
 
 // Proposal is a candidate box and the probability in [0,1] that it holds an object.

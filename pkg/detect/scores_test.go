@@ -12,10 +12,11 @@ import (
 	"testing"
 
 	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/internal/crop"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
+	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
-	"github.com/clipdet/clipdet/pkg/torch"
-	"github.com/clipdet/clipdet/pkg/torch/torchtest"
 )
 
 // see embeds boxes of a picture, each view alone, and averages the views in plain Go.
@@ -26,14 +27,11 @@ func see(t *testing.T, d *Detector, img image.Image, boxes []box.Box) [][]float6
 		t.Fatal(err)
 	}
 	views := make([][][]float64, len(boxes))
-	for _, crop := range d.options.Crops {
-		var rects []image.Rectangle
-		for _, b := range boxes {
-			rects = append(rects, crop.Rect(b, picture.Width, picture.Height))
-		}
+	for _, view := range d.options.Crops {
+		rects := view.rects(boxes, picture.Width, picture.Height)
 		if err := d.engine.Do(t.Context(), func(s *torch.Scope) error {
 			manifest := d.files.Image.Manifest
-			crops := pixels.Crops(s, pixels.Upload(s, picture), rects, crop, manifest.InputSize, manifest.Mean)
+			crops := crop.Crops(s, crop.Upload(s, picture), rects, crop.Mode(view.Mode), manifest.InputSize, manifest.Mean)
 			for i, row := range matrix(torch.Download[float32](s, d.image.Encode(s, crops)), len(boxes)) {
 				views[i] = append(views[i], row)
 			}
@@ -137,7 +135,7 @@ func TestScoresEqualTheirDefinition(t *testing.T) {
 		options Options
 		queries []Query
 	}{
-		{"two views", Options{Crops: []pixels.Crop{{}, {Mode: pixels.CropPad, Context: 1.5}}}, words},
+		{"two views", Options{Crops: []Crop{{}, {Mode: CropPad, Context: 1.5}}}, words},
 		{"no background", Options{Background: []string{}}, words},
 		{"many templates", Options{Templates: prompt.ManyTemplates()}, words[:1]},
 		{"less what empty templates have", Options{SubtractEmpty: true}, words},
@@ -145,7 +143,7 @@ func TestScoresEqualTheirDefinition(t *testing.T) {
 		{"negatives", Options{}, []Query{{Name: "orange", Negatives: []string{"the colour orange", "juice"}}, words[0], {Name: "cup", Negatives: []string{"a glass"}}}},
 		{"examples", Options{}, shown},
 		{"examples alone", Options{Background: []string{}}, shown[:1]},
-		{"everything", Options{Crops: []pixels.Crop{{}, {Context: 2}, {Mode: pixels.CropSquash}}, SubtractEmpty: true, Templates: prompt.BareName(), Batch: 3}, shown},
+		{"everything", Options{Crops: []Crop{{}, {Context: 2}, {Mode: CropSquash}}, SubtractEmpty: true, Templates: prompt.BareName(), Batch: 3}, shown},
 		{"everything, cached", Options{SubtractEmpty: true, TextCache: t.TempDir()}, shown},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -8,9 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/clipdet/clipdet/pkg/clip"
-	"github.com/clipdet/clipdet/pkg/rpn"
-	"github.com/clipdet/clipdet/pkg/torch"
+	"github.com/clipdet/clipdet/pkg/internal/clip"
+	"github.com/clipdet/clipdet/pkg/internal/rpn"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
 // Stats are what a Detector has done since it was opened, and what it does now. Numbers

@@ -8,7 +8,7 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/clipdet/clipdet/pkg/torch/torchtest"
+	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 )
 
 // stream yields pictures, and err in the place of each that is nil.

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 // ErrNotHere says that a model's weights are of a type that the device has no

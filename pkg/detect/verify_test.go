@@ -4,8 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 	"github.com/clipdet/clipdet/pkg/model"
-	"github.com/clipdet/clipdet/pkg/torch/torchtest"
 )
 
 func TestVerify(t *testing.T) {

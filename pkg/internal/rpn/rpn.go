@@ -10,8 +10,8 @@ import (
 	"slices"
 
 	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 // ErrOutput says that an archive doesn't answer as its manifest says.

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/clipdet/clipdet/pkg/torch"
-	"github.com/clipdet/clipdet/pkg/torch/torchtest"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
+	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 )
 
 func TestEnginesLeaveNoThreadBehind(t *testing.T) {

@@ -1,8 +1,7 @@
-package pixels
+package crop
 
 import (
 	"encoding/json"
-	"errors"
 	"image"
 	"image/png"
 	"math"
@@ -13,21 +12,22 @@ import (
 	"github.com/disintegration/imaging"
 
 	"github.com/clipdet/clipdet/pkg/box"
-	"github.com/clipdet/clipdet/pkg/torch"
-	"github.com/clipdet/clipdet/pkg/torch/torchtest"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
+	"github.com/clipdet/clipdet/pkg/internal/torchtest"
+	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
 func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }
 
 type cropCase struct {
-	Mode    CropMode
+	Mode    Mode
 	Context float64
 	Box     box.Box
 }
 
-func goldenCrops(t *testing.T) (picture *RGB, sheet image.Image, size int, pad []float64, cases []cropCase) {
+func goldenCrops(t *testing.T) (picture *pixels.RGB, sheet image.Image, size int, pad []float64, cases []cropCase) {
 	t.Helper()
-	text, err := os.ReadFile("../../testdata/crops/cases.json")
+	text, err := os.ReadFile("../../../testdata/crops/cases.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,11 +42,11 @@ func goldenCrops(t *testing.T) (picture *RGB, sheet image.Image, size int, pad [
 	for i := range golden.Pad {
 		golden.Pad[i] /= 255
 	}
-	picture, err = FromImage(readPNG(t, "../../testdata/crops/picture.png"))
+	picture, err = pixels.FromImage(readPNG(t, "../../../testdata/crops/picture.png"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return picture, readPNG(t, "../../testdata/crops/crops.png"), golden.Size, golden.Pad, golden.Cases
+	return picture, readPNG(t, "../../../testdata/crops/crops.png"), golden.Size, golden.Pad, golden.Cases
 }
 
 func readPNG(t *testing.T, path string) image.Image {
@@ -71,10 +71,9 @@ func TestCropsEqualPillow(t *testing.T) {
 	total, count := 0.0, 0
 	for i, c := range cases {
 		var values []float32
-		crop := Crop{Mode: c.Mode, Context: c.Context}
-		rect := crop.Rect(c.Box, picture.Width, picture.Height)
+		rect := Rect(c.Box, c.Context, picture.Width, picture.Height)
 		err := engine.Do(t.Context(), func(s *torch.Scope) error {
-			values = torch.Download[float32](s, Crops(s, Upload(s, picture), []image.Rectangle{rect}, crop, size, pad))
+			values = torch.Download[float32](s, Crops(s, Upload(s, picture), []image.Rectangle{rect}, c.Mode, size, pad))
 			return nil
 		})
 		if err != nil {
@@ -107,7 +106,7 @@ func TestCropsEqualPillow(t *testing.T) {
 func TestCropsEqualImaging(t *testing.T) {
 	const width, height, size, boxes = 157, 121, 32, 200
 	random := rand.New(rand.NewPCG(1, 2))
-	picture := &RGB{Pix: make([]uint8, 3*width*height), Width: width, Height: height}
+	picture := &pixels.RGB{Pix: make([]uint8, 3*width*height), Width: width, Height: height}
 	for i := range picture.Pix {
 		picture.Pix[i] = uint8(random.IntN(256))
 	}
@@ -115,13 +114,13 @@ func TestCropsEqualImaging(t *testing.T) {
 	for range boxes {
 		x, y := random.Float32()*width, random.Float32()*height
 		b := box.Box{X0: x, Y0: y, X1: x + 80*random.Float32(), Y1: y + 80*random.Float32()}
-		rects = append(rects, Crop{}.Rect(b, width, height))
+		rects = append(rects, Rect(b, 1, width, height))
 	}
 	engine := torchtest.Start(t)
-	for _, mode := range []CropMode{CropCLIP, CropSquash} {
+	for _, mode := range []Mode{CLIP, Squash} {
 		var values []float32
 		if err := engine.Do(t.Context(), func(s *torch.Scope) error {
-			crops := Crops(s, Upload(s, picture), rects, Crop{Mode: mode}, size, []float64{0, 0, 0})
+			crops := Crops(s, Upload(s, picture), rects, mode, size, []float64{0, 0, 0})
 			values = torch.Download[float32](s, crops)
 			return nil
 		}); err != nil {
@@ -129,7 +128,7 @@ func TestCropsEqualImaging(t *testing.T) {
 		}
 		off := 0
 		for i, r := range rects {
-			piece := Crop{Mode: mode}.piece(r, size)
+			piece := mode.piece(r, size)
 			want := imaging.Resize(imaging.Crop(picture, r), piece.Width, piece.Height, imaging.CatmullRom)
 			for at := range 3 * size * size {
 				channel, y, x := at/(size*size), at/size%size, at%size
@@ -154,14 +153,14 @@ func TestCropsOfABatchEqualSingleOnes(t *testing.T) {
 	engine := torchtest.Start(t)
 	var rects []image.Rectangle
 	for _, c := range cases {
-		rects = append(rects, Crop{}.Rect(c.Box, picture.Width, picture.Height))
+		rects = append(rects, Rect(c.Box, 1, picture.Width, picture.Height))
 	}
 	var batch, single []float32
 	err := engine.Do(t.Context(), func(s *torch.Scope) error {
 		p := Upload(s, picture)
-		batch = torch.Download[float32](s, Crops(s, p, rects, Crop{}, size, pad))
+		batch = torch.Download[float32](s, Crops(s, p, rects, CLIP, size, pad))
 		for i := range rects {
-			single = append(single, torch.Download[float32](s, Crops(s, p, rects[i:i+1], Crop{}, size, pad))...)
+			single = append(single, torch.Download[float32](s, Crops(s, p, rects[i:i+1], CLIP, size, pad))...)
 		}
 		return nil
 	})
@@ -185,36 +184,21 @@ func TestCropRect(t *testing.T) {
 		box     box.Box
 		want    image.Rectangle
 	}{
-		{"whole pixels stay", 0, box.Box{X0: 3, Y0: 4, X1: 10, Y1: 12}, image.Rect(3, 4, 10, 12)},
-		{"fractions go outward", 0, box.Box{X0: 3.9, Y0: 4.1, X1: 9.1, Y1: 11.9}, image.Rect(3, 4, 10, 12)},
-		{"clipped to the picture", 0, box.Box{X0: -5, Y0: -5, X1: 500, Y1: 7}, image.Rect(0, 0, 100, 7)},
+		{"whole pixels stay", 1, box.Box{X0: 3, Y0: 4, X1: 10, Y1: 12}, image.Rect(3, 4, 10, 12)},
+		{"fractions go outward", 1, box.Box{X0: 3.9, Y0: 4.1, X1: 9.1, Y1: 11.9}, image.Rect(3, 4, 10, 12)},
+		{"clipped to the picture", 1, box.Box{X0: -5, Y0: -5, X1: 500, Y1: 7}, image.Rect(0, 0, 100, 7)},
 		{"twice about the centre", 2, box.Box{X0: 40, Y0: 20, X1: 60, Y1: 30}, image.Rect(30, 15, 70, 35)},
 		{"half about the centre", 0.5, box.Box{X0: 40, Y0: 20, X1: 60, Y1: 32}, image.Rect(45, 23, 55, 29)},
 		{"half of a box beyond float32", 0.5, box.Box{X0: -3e38, Y0: 20, X1: 3e38, Y1: 32}, image.Rect(0, 23, 100, 29)},
 		{"twice a box beyond float32", 2, box.Box{X0: -3e38, Y0: 20, X1: 3e38, Y1: 30}, image.Rect(0, 15, 100, 35)},
-		{"a point is a pixel", 0, box.Box{X0: 7, Y0: 7, X1: 7, Y1: 7}, image.Rect(7, 7, 8, 8)},
-		{"the far corner is its last pixel", 0, box.Box{X0: 100, Y0: 50, X1: 100, Y1: 50}, image.Rect(99, 49, 100, 50)},
-		{"beyond is the nearest pixel", 0, box.Box{X0: -30, Y0: 90, X1: -20, Y1: 95}, image.Rect(0, 49, 1, 50)},
-		{"upside down is a pixel", 0, box.Box{X0: 20, Y0: 20, X1: 10, Y1: 10}, image.Rect(20, 20, 21, 21)},
-		{"not a number is a pixel", 0, box.Box{X0: float32(math.NaN()), Y0: 1, X1: 2, Y1: 3}, image.Rect(0, 0, 1, 1)},
+		{"a point is a pixel", 1, box.Box{X0: 7, Y0: 7, X1: 7, Y1: 7}, image.Rect(7, 7, 8, 8)},
+		{"the far corner is its last pixel", 1, box.Box{X0: 100, Y0: 50, X1: 100, Y1: 50}, image.Rect(99, 49, 100, 50)},
+		{"beyond is the nearest pixel", 1, box.Box{X0: -30, Y0: 90, X1: -20, Y1: 95}, image.Rect(0, 49, 1, 50)},
+		{"upside down is a pixel", 1, box.Box{X0: 20, Y0: 20, X1: 10, Y1: 10}, image.Rect(20, 20, 21, 21)},
+		{"not a number is a pixel", 1, box.Box{X0: float32(math.NaN()), Y0: 1, X1: 2, Y1: 3}, image.Rect(0, 0, 1, 1)},
 	} {
-		if got := (Crop{Context: test.context}).Rect(test.box, 100, 50); got != test.want {
+		if got := Rect(test.box, test.context, 100, 50); got != test.want {
 			t.Errorf("%s: %v with context %v gives %v, want %v", test.name, test.box, test.context, got, test.want)
-		}
-	}
-}
-
-func TestCropCheck(t *testing.T) {
-	for _, test := range []struct {
-		crop Crop
-		ok   bool
-	}{
-		{Crop{}, true}, {Crop{Mode: CropPad, Context: 1.5}, true}, {Crop{Mode: CropSquash}, true}, {Crop{Mode: CropCLIP}, true},
-		{Crop{Mode: "centre"}, false}, {Crop{Context: -1}, false}, {Crop{Context: math.NaN()}, false}, {Crop{Context: math.Inf(1)}, false},
-	} {
-		err := test.crop.Check()
-		if test.ok && err != nil || !test.ok && !errors.Is(err, ErrCrop) {
-			t.Errorf("%+v: got %v, want ok %v or an ErrCrop", test.crop, err, test.ok)
 		}
 	}
 }

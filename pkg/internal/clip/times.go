@@ -3,7 +3,7 @@ package clip
 import (
 	"time"
 
-	"github.com/clipdet/clipdet/pkg/torch"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
 // Crops makes n crops [n,3,S,S] of the tower's size, to measure it with.

@@ -5,8 +5,8 @@ import (
 	"math"
 	"testing"
 
-	"github.com/clipdet/clipdet/pkg/torch"
-	"github.com/clipdet/clipdet/pkg/torch/torchtest"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
+	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 )
 
 // TestResampleOfAThinPicture has one of 2 million rows, a few KB as a file, which once took room for each of them.

@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 // ErrOutput says that an archive doesn't answer as its manifest says.

@@ -1,17 +1,18 @@
-// Package torchtest has what tests of packages on top of pkg/torch share.
+// Package torchtest has what tests of packages on top of pkg/internal/torch share.
 package torchtest
 
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 // Main runs a package's tests and fails them when tensors are still alive at the end:
@@ -39,15 +40,21 @@ func Start(t testing.TB) *torch.Engine {
 }
 
 // Tiny are the archives of testdata/models/tiny: real ones with random weights, whose
-// answers mean nothing and are always the same. The tests of packages directly below
-// pkg find them.
+// answers mean nothing and are always the same.
 func Tiny(t testing.TB) model.Files {
 	t.Helper()
-	files, err := model.Dir("../../testdata/models/tiny").Resolve(model.Auto)
+	files, err := model.Dir(Testdata(t, "models", "tiny")).Resolve(model.Auto)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return files
+}
+
+// Testdata returns the path of a file or folder of testdata.
+func Testdata(t testing.TB, names ...string) string {
+	t.Helper()
+	_, here, _, _ := runtime.Caller(0)
+	return filepath.Join(append([]string{filepath.Dir(here), "..", "..", "..", "testdata"}, names...)...)
 }
 
 // Resident is the process's memory in bytes.

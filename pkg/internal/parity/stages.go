@@ -12,13 +12,14 @@ import (
 	"slices"
 
 	"github.com/clipdet/clipdet/pkg/box"
-	"github.com/clipdet/clipdet/pkg/clip"
 	"github.com/clipdet/clipdet/pkg/eval"
+	"github.com/clipdet/clipdet/pkg/internal/clip"
+	"github.com/clipdet/clipdet/pkg/internal/crop"
+	"github.com/clipdet/clipdet/pkg/internal/rpn"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
-	"github.com/clipdet/clipdet/pkg/rpn"
-	"github.com/clipdet/clipdet/pkg/torch"
 )
 
 // templates writes the default templates as a JSON list. It is asked nothing.
@@ -67,13 +68,12 @@ func (on runner) crops(ctx context.Context, r cropsRequest, to *arrays) error {
 	if err != nil {
 		return err
 	}
-	var crop pixels.Crop
 	rects := make([]image.Rectangle, len(r.Boxes))
 	for i, b := range r.Boxes {
-		rects[i] = crop.Rect(b, picture.Width, picture.Height)
+		rects[i] = crop.Rect(b, 1, picture.Width, picture.Height)
 	}
 	return on.engine(ctx, func(s *torch.Scope) error {
-		values := torch.Download[float32](s, pixels.Crops(s, pixels.Upload(s, picture), rects, crop, r.Size, make([]float64, 3)))
+		values := torch.Download[float32](s, crop.Crops(s, crop.Upload(s, picture), rects, crop.CLIP, r.Size, make([]float64, 3)))
 		if err := s.Err(); err != nil {
 			return err
 		}
@@ -102,7 +102,7 @@ func (on runner) proposals(ctx context.Context, r proposalsRequest, to *arrays) 
 			if err != nil {
 				return err
 			}
-			uploaded := pixels.Upload(s, batch)
+			uploaded := crop.Upload(s, batch)
 			uploaded = s.Reshape(uploaded, 3, int64(len(paths)), -1, int64(batch.Width))
 			uploaded = s.Contiguous(s.Permute(uploaded, 1, 0, 2, 3)) // [B,3,H,W]
 			all, err := network.Propose(s, uploaded, sizes, 0)

@@ -7,9 +7,9 @@ import (
 	"os"
 	"testing"
 
+	"github.com/clipdet/clipdet/pkg/internal/torch"
+	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 	"github.com/clipdet/clipdet/pkg/model"
-	"github.com/clipdet/clipdet/pkg/torch"
-	"github.com/clipdet/clipdet/pkg/torch/torchtest"
 )
 
 func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }
@@ -28,7 +28,7 @@ func load(t *testing.T, file model.File) (*torch.Engine, *Encoder) {
 }
 
 func TestEmbeddingsEqualPythons(t *testing.T) {
-	text, err := os.ReadFile("../../testdata/models/tiny/golden.json")
+	text, err := os.ReadFile("../../../testdata/models/tiny/golden.json")
 	if err != nil {
 		t.Fatal(err)
 	}

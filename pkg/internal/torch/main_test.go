@@ -26,4 +26,4 @@ func start(t testing.TB) *Engine {
 }
 
 // odd is a small TorchScript archive of testdata/models/odd.
-func odd(name string) string { return "../../testdata/models/odd/" + name + ".pt" }
+func odd(name string) string { return "../../../testdata/models/odd/" + name + ".pt" }

@@ -9,9 +9,9 @@ import (
 	"testing"
 
 	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
+	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 	"github.com/clipdet/clipdet/pkg/model"
-	"github.com/clipdet/clipdet/pkg/torch"
-	"github.com/clipdet/clipdet/pkg/torch/torchtest"
 )
 
 func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }
@@ -32,7 +32,7 @@ func load(t *testing.T, file model.File) (*torch.Engine, *Network) {
 // The golden batch holds two pictures, the smaller one padded with noise, and what
 // Python proposed for both at once (torchscript/tiny.py).
 func TestProposalsEqualPythons(t *testing.T) {
-	text, err := os.ReadFile("../../testdata/models/tiny/golden.json")
+	text, err := os.ReadFile("../../../testdata/models/tiny/golden.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestProposalsEqualPythons(t *testing.T) {
 
 func TestAnotherModelsOutputIsRefused(t *testing.T) {
 	// three gives three tensors; a tower takes one argument.
-	for _, path := range []string{"../../testdata/models/odd/three.pt", torchtest.Tiny(t).Image.Path} {
+	for _, path := range []string{"../../../testdata/models/odd/three.pt", torchtest.Tiny(t).Image.Path} {
 		engine, network := load(t, model.File{Path: path, Manifest: model.Manifest{Kind: model.RPN}})
 		err := engine.Do(t.Context(), func(s *torch.Scope) error {
 			_, err := network.Propose(s, torch.Upload(s, make([]uint8, 3*8*8), 1, 3, 8, 8), []Size{{8, 8}}, 0)

@@ -9,13 +9,13 @@ import (
 // The places that setup-libtorch.sh lists for another version of libtorch name the same one.
 func TestVersionsAgree(t *testing.T) {
 	for _, place := range []struct{ file, pattern, want string }{
-		{"../../setup-libtorch.sh", `(?m)^version=(\S+)$`, SetupVersion},
-		{"../../setup-libtorch.sh", `(?m)^oldest=(\S+) `, OldestVersion},
-		{"../../setup-libtorch.sh", `(?m)^oldest=\S+ newest=(\S+)$`, NewestVersion},
-		{"../../setup-libtorch.sh", `"torch-([\d.]+)-`, SetupVersion},
-		{"../../torchscript/requirements.in", `(?m)^torch==(\S+)`, SetupVersion},
-		{"../../torchscript/requirements.txt", `(?m)^torch==(\S+)`, SetupVersion},
-		{"../../cmd/clipdet/THIRD_PARTY.md", `(?m)^\| torch \| (\S+) \|`, SetupVersion},
+		{"../../../setup-libtorch.sh", `(?m)^version=(\S+)$`, SetupVersion},
+		{"../../../setup-libtorch.sh", `(?m)^oldest=(\S+) `, OldestVersion},
+		{"../../../setup-libtorch.sh", `(?m)^oldest=\S+ newest=(\S+)$`, NewestVersion},
+		{"../../../setup-libtorch.sh", `"torch-([\d.]+)-`, SetupVersion},
+		{"../../../torchscript/requirements.in", `(?m)^torch==(\S+)`, SetupVersion},
+		{"../../../torchscript/requirements.txt", `(?m)^torch==(\S+)`, SetupVersion},
+		{"../../../cmd/clipdet/THIRD_PARTY.md", `(?m)^\| torch \| (\S+) \|`, SetupVersion},
 	} {
 		text, err := os.ReadFile(place.file)
 		if err != nil {

@@ -1,4 +1,4 @@
-// Command parity runs one stage of clipdet on what it is told and writes all of the result, so that the tests beside it
+// Command parity runs one stage of clipdet on what it is told and writes all of the result, so that the tests in bench/parity
 // can compare each stage with Python's:
 //
 //	parity STAGE [DEVICE] <REQUEST.json >ANSWER.npz
@@ -14,7 +14,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/clipdet/clipdet/pkg/torch"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
 func main() {

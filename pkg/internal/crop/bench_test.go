@@ -1,19 +1,22 @@
-package pixels
+package crop
 
 import (
-	"bytes"
 	"fmt"
 	"image"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/clipdet/clipdet/pkg/box"
-	"github.com/clipdet/clipdet/pkg/torch"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
+	"github.com/clipdet/clipdet/pkg/pixels"
 )
+
+// scene is a picture of 640x480.
+const scene = "../../../testdata/images/scene-020.jpg"
 
 // BenchmarkCrops cuts boxes of all sizes out of a picture of 640x480 and resizes them to CLIP's 224 pixels.
 func BenchmarkCrops(b *testing.B) {
-	picture, err := Decode(bytes.NewReader(testPhoto(b)), Limits{})
+	picture, err := pixels.DecodeFile(scene, pixels.Limits{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -31,15 +34,15 @@ func BenchmarkCrops(b *testing.B) {
 		rects := make([]image.Rectangle, n)
 		for i := range rects {
 			x, y := random.Float32()*600, random.Float32()*440
-			rects[i] = Crop{}.Rect(box.Box{X0: x, Y0: y, X1: x + 10 + random.Float32()*300, Y1: y + 10 + random.Float32()*300}, 640, 480)
+			rects[i] = Rect(box.Box{X0: x, Y0: y, X1: x + 10 + random.Float32()*300, Y1: y + 10 + random.Float32()*300}, 1, 640, 480)
 		}
-		for _, mode := range []CropMode{CropCLIP, CropPad} {
+		for _, mode := range []Mode{CLIP, Pad} {
 			b.Run(fmt.Sprintf("boxes=%d/mode=%s", n, mode), func(b *testing.B) {
 				err := e.Do(b.Context(), func(s *torch.Scope) error {
 					uploaded := Upload(s, picture)
 					for b.Loop() {
 						s.Within(func() torch.Tensor {
-							Crops(s, uploaded, rects, Crop{Mode: mode}, 224, []float64{0.5, 0.5, 0.5})
+							Crops(s, uploaded, rects, mode, 224, []float64{0.5, 0.5, 0.5})
 							return torch.Tensor{}
 						})
 						s.Synchronize()
@@ -57,7 +60,7 @@ func BenchmarkCrops(b *testing.B) {
 
 // BenchmarkUpload640x480 takes a picture to the device, plane by plane.
 func BenchmarkUpload640x480(b *testing.B) {
-	picture, err := Decode(bytes.NewReader(testPhoto(b)), Limits{})
+	picture, err := pixels.DecodeFile(scene, pixels.Limits{})
 	if err != nil {
 		b.Fatal(err)
 	}

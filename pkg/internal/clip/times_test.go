@@ -3,8 +3,8 @@ package clip
 import (
 	"testing"
 
-	"github.com/clipdet/clipdet/pkg/torch"
-	"github.com/clipdet/clipdet/pkg/torch/torchtest"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
+	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 )
 
 func TestTimePerCrop(t *testing.T) {

@@ -1,0 +1,94 @@
+// Package crop makes the square inputs of CLIP's image tower out of boxes of a picture.
+package crop
+
+import (
+	"image"
+	"math"
+
+	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
+	"github.com/clipdet/clipdet/pkg/pixels"
+)
+
+// Mode is how a rectangle of any shape becomes a square. All resize with Pillow's
+// antialiased bicubic. The zero Mode is CLIP.
+type Mode string
+
+// The modes. pkg/detect's CropMode describes them.
+const (
+	CLIP   Mode = "clip"
+	Squash Mode = "squash"
+	Pad    Mode = "pad"
+)
+
+// Rect returns the rectangle of whole pixels that is cut out of a picture of width x
+// height for b. It scales b about its centre by context, rounds it outward (floor of X0
+// and Y0, ceiling of X1 and Y1), and clips it to the picture. The rectangle has at least
+// one pixel: a box outside the picture gives the nearest one.
+func Rect(b box.Box, context float64, width, height int) image.Rectangle {
+	if context != 1 && !b.Empty() {
+		// Halves, since the whole may be beyond float32. The conversions keep processors from
+		// fusing the product with the sum, which could move an edge by a pixel.
+		more := float32(context - 1)
+		dx, dy := float32(more*(b.X1/2-b.X0/2)), float32(more*(b.Y1/2-b.Y0/2))
+		b = box.Box{X0: b.X0 - dx, Y0: b.Y0 - dy, X1: b.X1 + dx, Y1: b.Y1 + dy}
+	}
+	r := b.Outward()
+	x0, x1 := span(r.Min.X, r.Max.X, width)
+	y0, y1 := span(r.Min.Y, r.Max.Y, height)
+	return image.Rect(x0, y0, x1, y1)
+}
+
+// span clips [low,high) to [0,length) and leaves at least one pixel.
+func span(low, high, length int) (int, int) {
+	low = min(max(low, 0), length-1)
+	return low, min(max(high, low+1), length)
+}
+
+// piece plans the resampling of r to a square of side size.
+func (m Mode) piece(r image.Rectangle, size int) torch.Piece {
+	w, h := r.Dx(), r.Dy()
+	p := torch.Piece{From: r, Width: size, Height: size, To: image.Rect(0, 0, size, size)}
+	switch m {
+	case Squash:
+	case Pad:
+		if w >= h {
+			p.Height = max(1, size*h/w)
+		} else {
+			p.Width = max(1, size*w/h)
+		}
+		x, y := (size-p.Width)/2, (size-p.Height)/2
+		p.To = image.Rect(x, y, x+p.Width, y+p.Height)
+	default:
+		// The long side is cut down to whole pixels and the corner is rounded to even,
+		// as torchvision.transforms.functional's resize and center_crop do.
+		if w <= h {
+			p.Height = size * h / w
+		} else {
+			p.Width = size * w / h
+		}
+		p.Left = int(math.RoundToEven(float64(p.Width-size) / 2))
+		p.Top = int(math.RoundToEven(float64(p.Height-size) / 2))
+	}
+	return p
+}
+
+// Upload copies a picture to the engine's device: uint8 [1,3,H,W].
+func Upload(s *torch.Scope, picture *pixels.RGB) torch.Tensor {
+	t := torch.Upload(s, picture.Pix, 1, int64(picture.Height), int64(picture.Width), 3)
+	return s.Contiguous(s.Permute(t, 0, 3, 1, 2))
+}
+
+// Crops cuts N rectangles out of a picture uint8 [1,3,H,W] and resizes them to size x
+// size: float32 [N,3,size,size] in [0,1]. Pad fills with the colour mean, in [0,1].
+func Crops(s *torch.Scope, picture torch.Tensor, rects []image.Rectangle, mode Mode, size int, mean []float64) torch.Tensor {
+	pieces := make([]torch.Piece, len(rects))
+	for i, r := range rects {
+		pieces[i] = mode.piece(r, size)
+	}
+	fill := make([]float32, len(mean))
+	for i, m := range mean {
+		fill[i] = float32(m * 255)
+	}
+	return s.DivBy(s.Resample(picture, pieces, size, fill), 255)
+}
