@@ -160,8 +160,8 @@ func everyWayGivesTheSame(t *testing.T, base Options, batches []int, callers int
 	calls.Wait()
 }
 
-// TestRegionsAtOwnBoxes holds that boxes of the caller's are embedded as proposals are.
-func TestRegionsAtOwnBoxes(t *testing.T) {
+// TestProposalsOfTheCaller holds that boxes of the caller's are embedded as proposals are.
+func TestProposalsOfTheCaller(t *testing.T) {
 	d := open(t, Options{})
 	q, img := queries(t, d, "dog", "cat"), scene(3, 160, 120)
 	want, err := d.Detect(t.Context(), img, q, Params{NMS: 1, Rank: RankCosine})
@@ -172,7 +172,7 @@ func TestRegionsAtOwnBoxes(t *testing.T) {
 	for _, p := range want.Proposals {
 		boxes = append(boxes, p.Box)
 	}
-	regions, err := d.RegionsAt(t.Context(), img, boxes)
+	regions, err := d.Regions(t.Context(), with(img, boxes...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,11 +188,11 @@ func TestRegionsAtOwnBoxes(t *testing.T) {
 		t.Errorf("got %v, want %v", got.Detections, want.Detections)
 	}
 	for _, bad := range []box.Box{{X0: 5, X1: 4, Y1: 3}, {X1: float32(math.NaN()), Y1: 3}} {
-		if _, err := d.RegionsAt(t.Context(), img, []box.Box{boxes[0], bad}); !errors.Is(err, ErrOption) {
+		if _, err := d.Regions(t.Context(), with(img, boxes[0], bad)); !errors.Is(err, ErrOption) {
 			t.Errorf("box %v: got %v, want ErrOption", bad, err)
 		}
 	}
-	none, err := d.RegionsAt(t.Context(), img, nil)
+	none, err := d.Regions(t.Context(), with(img))
 	if err != nil {
 		t.Fatal(err)
 	}

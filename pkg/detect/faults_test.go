@@ -117,7 +117,7 @@ func (b *rig) faults() []fault {
 		return func(ctx context.Context) error { return second(d.Queries(ctx, asked...)) }
 	}
 	at := func(boxes ...box.Box) func(context.Context) error {
-		return func(ctx context.Context) error { return second(d.RegionsAt(ctx, img, boxes)) }
+		return func(ctx context.Context) error { return second(d.Regions(ctx, with(img, boxes...))) }
 	}
 	nan := float32(math.NaN())
 	return []fault{
@@ -170,7 +170,7 @@ func TestEveryFailureIsItsCallers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	before, counted := torch.Live(), d.Stats()
+	before, counted := live(t, d), d.Stats()
 
 	stop := make(chan struct{})
 	var good sync.WaitGroup
@@ -220,7 +220,7 @@ func TestEveryFailureIsItsCallers(t *testing.T) {
 	}
 	close(stop)
 	good.Wait()
-	if n := torch.Live() - before; n != 0 {
+	if n := live(t, d) - before; n != 0 {
 		t.Errorf("%d tensors are left", n)
 	}
 	for k := range kinds {
@@ -239,7 +239,7 @@ func TestNoCosineIsInfinite(t *testing.T) {
 	d := open(t, Options{})
 	q := queries(t, d, "dog", "cat")
 	for _, bad := range []float64{math.Inf(1), math.Inf(-1), math.NaN()} {
-		r, err := d.RegionsAt(t.Context(), scene(1, 60, 40), []box.Box{{X1: 9, Y1: 9}, {X1: 30, Y1: 20}, {X1: 9, Y1: 20}})
+		r, err := d.Regions(t.Context(), with(scene(1, 60, 40), box.Box{X1: 9, Y1: 9}, box.Box{X1: 30, Y1: 20}, box.Box{X1: 9, Y1: 20}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -395,8 +395,8 @@ func TestEndOfTheContextAtEachStage(t *testing.T) {
 			return closing(d.Queries(ctx, Query{Name: "dog", Phrases: []string{fmt.Sprint("a dog ", name)}}))
 		}},
 		{"Regions", func(ctx context.Context) error { return closing(d.Regions(ctx, img)) }},
-		{"RegionsAt", func(ctx context.Context) error {
-			return closing(d.RegionsAt(ctx, img, []box.Box{{X1: 9, Y1: 9}}))
+		{"Regions with boxes", func(ctx context.Context) error {
+			return closing(d.Regions(ctx, with(img, box.Box{X1: 9, Y1: 9})))
 		}},
 		{"Match", func(ctx context.Context) error { return second(regions.Match(ctx, q, Params{})) }},
 		{"Detect", func(ctx context.Context) error { return second(d.Detect(ctx, img, q, Params{})) }},
@@ -406,13 +406,13 @@ func TestEndOfTheContextAtEachStage(t *testing.T) {
 		if err := test.call(whole); err != nil {
 			t.Fatal(err)
 		}
+		before := live(t, d)
 		steps := many - whole.left.Load()
-		before := torch.Live()
 		for n := int64(0); n < steps; n += max(1, min(steps/20, steps-12-n)) {
 			if err := test.call(endAfter(n)); !errors.Is(err, context.Canceled) {
 				t.Errorf("%s, ended after %d of %d steps: got %v, want Canceled", test.name, n, steps, err)
 			}
-			if live := torch.Live() - before; live != 0 {
+			if live := live(t, d) - before; live != 0 {
 				t.Fatalf("%s, ended after %d of %d steps: %d tensors are left", test.name, n, steps, live)
 			}
 		}
@@ -509,14 +509,14 @@ func TestDetectAllWithALoggerThatPanics(t *testing.T) {
 	for name, end := range map[string]func(){"panic": panics, "runtime.Goexit": runtime.Goexit} {
 		d := open(t, Options{Logger: slog.New(ending{slog.DiscardHandler, "regions found", end})})
 		q := queries(t, d, "dog")
-		before, yields := torch.Live(), 0
+		before, yields := live(t, d), 0
 		for _, err := range d.DetectAll(t.Context(), stream(scene(1, 40, 30), nil, scene(2, 40, 30)), q, Params{}) {
 			if yields++; !errors.Is(err, ErrPanic) {
 				t.Errorf("%s: got %v, want ErrPanic", name, err)
 			}
 		}
-		if n := torch.Live() - before; yields != 1 || n != 0 {
-			t.Errorf("%s: %d yields, and %d tensors are left; want 1 and none", name, yields, n)
+		if n := live(t, d) - before; yields != 2 || n != 0 {
+			t.Errorf("%s: %d yields, and %d tensors are left; want 2 and none", name, yields, n)
 		}
 	}
 }
@@ -639,7 +639,7 @@ func TestCloseDuringCalls(t *testing.T) {
 			func() error { return same(regions.Match(t.Context(), q, Params{})) },
 			func() error { return second(d.Queries(t.Context(), Query{Name: "cat"})) }, // not closed: the detector does that
 			func() error { return second(d.Regions(t.Context(), img)) },
-			func() error { return second(d.RegionsAt(t.Context(), img, []box.Box{{X1: 9, Y1: 9}})) },
+			func() error { return second(d.Regions(t.Context(), with(img, box.Box{X1: 9, Y1: 9}))) },
 			func() error {
 				for got, err := range d.DetectAll(t.Context(), stream(img, nil, img), q, Params{}) {
 					if err := same(got, err); err != nil {

@@ -1,12 +1,15 @@
 package detect
 
 import (
+	"context"
 	"image"
 	"math"
 	"math/rand/v2"
 	"os"
 	"testing"
 
+	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/pixels"
@@ -43,6 +46,25 @@ func queries(t testing.TB, d *Detector, names ...string) *Queries {
 	}
 	t.Cleanup(q.Close)
 	return q
+}
+
+// live returns the number of tensors once the engine has freed what was dropped and what
+// abandoned calls left.
+func live(t testing.TB, d *Detector) int64 {
+	t.Helper()
+	if err := d.engine.Do(context.Background(), func(*torch.Scope) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return torch.Live()
+}
+
+// with is an image with boxes of the objectness 1.
+func with(img image.Image, boxes ...box.Box) WithProposals {
+	p := WithProposals{Image: img}
+	for _, b := range boxes {
+		p.Proposals = append(p.Proposals, Proposal{b, 1})
+	}
+	return p
 }
 
 // scene is a picture with a few coloured blobs and noise; the seed places them.

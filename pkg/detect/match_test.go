@@ -29,12 +29,12 @@ func TestMatchEqualsItsDefinition(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer regions.Close()
-	if len(regions.proposals) < 10 {
-		t.Fatalf("only %d proposals: too few to test the order", len(regions.proposals))
+	if len(regions.boxes) < 10 {
+		t.Fatalf("only %d proposals: too few to test the order", len(regions.boxes))
 	}
 	var boxes [][]float64
 	if err := d.engine.Do(t.Context(), func(s *torch.Scope) error {
-		boxes = matrix(torch.Download[float32](s, s.Use(regions.embeddings)), len(regions.proposals))
+		boxes = matrix(torch.Download[float32](s, s.Use(regions.embeddings)), len(regions.boxes))
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -75,7 +75,7 @@ func TestMatchEqualsItsDefinition(t *testing.T) {
 					nearest = j
 				}
 			}
-			proposal := regions.proposals[k]
+			proposal := regions.Proposals()[k]
 			want = append(want, Detection{
 				Query: query.Name, Box: proposal.Box, Objectness: proposal.Objectness,
 				Cosine: float32(dot(e, classes[i])), Probability: float32(p),
@@ -102,7 +102,7 @@ func TestMatchEqualsItsDefinition(t *testing.T) {
 func TestBoxesTimesQueriesAreBounded(t *testing.T) {
 	d := open(t, Options{})
 	const boxes = 1000
-	r := &Regions{detector: d, width: 60, height: 40, proposals: make([]Proposal, boxes)}
+	r := &Regions{detector: d, width: 60, height: 40, boxes: make([]box.Box, boxes)}
 	for _, test := range []struct {
 		queries int
 		limited bool
@@ -122,10 +122,10 @@ func TestBoxesAreBounded(t *testing.T) {
 	for i := range boxes {
 		boxes[i] = box.Box{X1: 9, Y1: 9}
 	}
-	if _, err := d.RegionsAt(t.Context(), scene(1, 60, 40), boxes); !errors.Is(err, ErrLimit) {
+	if _, err := d.Regions(t.Context(), with(scene(1, 60, 40), boxes...)); !errors.Is(err, ErrLimit) {
 		t.Errorf("%d boxes: got %v, want ErrLimit", len(boxes), err)
 	}
-	r, err := d.RegionsAt(t.Context(), scene(1, 60, 40), boxes[1:])
+	r, err := d.Regions(t.Context(), with(scene(1, 60, 40), boxes[1:]...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,10 +138,10 @@ func TestBoxesAreBounded(t *testing.T) {
 
 // TestSuppressionLooksAtItsContext holds that each part of it asks for each query, since all together may take hours.
 func TestSuppressionLooksAtItsContext(t *testing.T) {
-	r := &Regions{proposals: make([]Proposal, 20)}
-	list := make([]candidate, len(r.proposals))
+	boxes := make([]box.Box, 20)
+	list := make([]candidate, len(boxes))
 	for i := range list {
-		r.proposals[i].Box = box.Box{X1: float32(i + 1), Y1: 9}
+		boxes[i] = box.Box{X1: float32(i + 1), Y1: 9}
 		list[i] = candidate{proposal: int32(i), score: 0.5}
 	}
 	lists, thresholds := [][]candidate{list, list, list}, make([]float32, 3)
@@ -158,11 +158,11 @@ func TestSuppressionLooksAtItsContext(t *testing.T) {
 		test.params.MaxDetections = 1000
 		want := len(lists) * test.parts
 		for n := range want {
-			if _, err := r.suppress(endAfter(int64(n)), lists, thresholds, test.params); !errors.Is(err, context.Canceled) {
+			if _, err := suppress(endAfter(int64(n)), boxes, lists, matching{Params: test.params, thresholds: thresholds}); !errors.Is(err, context.Canceled) {
 				t.Errorf("%s, ended after %d of %d steps: got %v, want Canceled", test.name, n, want, err)
 			}
 		}
-		if _, err := r.suppress(endAfter(int64(want)), lists, thresholds, test.params); err != nil {
+		if _, err := suppress(endAfter(int64(want)), boxes, lists, matching{Params: test.params, thresholds: thresholds}); err != nil {
 			t.Errorf("%s, with %d steps: %v", test.name, want, err)
 		}
 	}

@@ -24,6 +24,7 @@ import (
 type Queries struct {
 	detector  *Detector
 	names     []string
+	places    map[string]int      // of the names
 	phrases   [][]string          // of each query, as the text tower saw them; then its examples
 	entries   []calibration.Query // what each is made of
 	encoded   int                 // phrases that were not in the cache
@@ -46,7 +47,7 @@ type Queries struct {
 // phrasing has more than CLIP's 77 tokens. A query of whose embeddings Options.SubtractEmpty
 // leaves nothing is ErrQuery too, and ErrOutput says that a model gave no numbers.
 func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, err error) {
-	defer d.ended(ctx, "Queries", time.Now(), &err)
+	defer d.callEnds(ctx, "Queries", time.Now(), &err)
 	typed := make([]prompt.Query, len(queries))
 	for i, query := range queries {
 		typed[i] = query.text()
@@ -64,15 +65,15 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, e
 		return book.add(d.tokenizer, phrases)
 	}
 	var examples []picturedExample
-	named := make(map[string]bool)
+	q.places = make(map[string]int)
 	for _, query := range queries {
 		if ctx.Err() != nil { // texts from strangers may be many and long
 			return nil, fmt.Errorf("detect: queries: %w", context.Cause(ctx))
 		}
-		if named[query.Name] {
+		if _, twice := q.places[query.Name]; twice {
 			return nil, fmt.Errorf("detect: %w: two are named %q; give all phrases to one", ErrQuery, query.Name)
 		}
-		named[query.Name] = true
+		q.places[query.Name] = len(q.names)
 		phrases, err := query.Phrasings(d.options.Templates)
 		if err == nil {
 			err = errors.Join(note(phrases), note(query.Negatives))
@@ -164,6 +165,22 @@ func (q *Queries) Took() time.Duration { return q.took }
 
 // Names are the names of the queries, in the order in which they were given.
 func (q *Queries) Names() []string { return append([]string(nil), q.names...) }
+
+// Embeddings returns the class of each query, [Q,D]: the mean of its phrasings and
+// examples, of unit length, in the order of Names. The slices are the caller's. It fails
+// with ErrClosed after Close.
+func (q *Queries) Embeddings(ctx context.Context) ([][]float32, error) {
+	return q.detector.rows(ctx, q.classes, len(q.names))
+}
+
+// longest returns the largest number of phrasings and examples of a query.
+func (q *Queries) longest() int {
+	n := 0
+	for _, phrases := range q.phrases {
+		n = max(n, len(phrases))
+	}
+	return n
+}
 
 // Close frees the embeddings. It may be called twice.
 func (q *Queries) Close() {

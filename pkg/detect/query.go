@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"image"
@@ -156,9 +157,15 @@ func (d *Detector) embedExamples(s *torch.Scope, texts torch.Tensor, examples []
 	}
 	for _, e := range examples {
 		all = append(all, s.Within(func() torch.Tensor {
-			var timings Timings // Queries.Took has it
-			seen := d.views(crop.Upload(s, e.picture), e.picture.Width, e.picture.Height, []box.Box{e.box})
-			return d.embed(s, []views{seen}, &timings)
+			t := newTask(context.Background(), e.picture)
+			t.uploaded, t.boxes = crop.Upload(s, e.picture), []box.Box{e.box}
+			waiting := d.cuts([]*task{t})
+			for batches := d.image.Batches(s, d.options.Batch); len(waiting) > 0 && s.Err() == nil; s.Pause() {
+				embeddings, n := d.embed(s, batches, waiting)
+				assign(s, embeddings, waiting[:n])
+				waiting = waiting[n:]
+			}
+			return t.embeddings(s)
 		}))
 	}
 	return s.Cat(0, all...)

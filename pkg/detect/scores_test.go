@@ -160,9 +160,9 @@ func TestScoresEqualTheirDefinition(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer regions.Close()
-			cosine, probability := scores(t, d, test.queries, see(t, d, img, regions.boxes()))
+			cosine, probability := scores(t, d, test.queries, see(t, d, img, regions.boxes))
 			place := map[box.Box]int{}
-			for k, b := range regions.boxes() {
+			for k, b := range regions.boxes {
 				place[b] = k
 			}
 			for _, rank := range Ranks() {
@@ -170,7 +170,7 @@ func TestScoresEqualTheirDefinition(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if want := len(test.queries) * len(regions.proposals); len(result.Detections) != want {
+				if want := len(test.queries) * len(regions.boxes); len(result.Detections) != want {
 					t.Fatalf("%s: %d detections, want %d", rank, len(result.Detections), want)
 				}
 				for _, f := range result.Detections {
@@ -201,7 +201,7 @@ func TestAnExampleIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer regions.Close()
-	b := regions.proposals[3].Box
+	b := regions.boxes[3]
 	q, err := d.Queries(t.Context(), Query{Name: "x", Phrases: []string{"a thing"}, Examples: []Example{{Image: img, Box: &b, Name: "x.png"}, {Image: scene(1, 20, 20)}}})
 	if err != nil {
 		t.Fatal(err)
@@ -279,7 +279,7 @@ func TestManyNegativesTakeLittleMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer q.Close()
-	regions, err := d.RegionsAt(t.Context(), scene(1, 60, 40), boxes)
+	regions, err := d.Regions(t.Context(), with(scene(1, 60, 40), boxes...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,7 +87,7 @@ func (d *Detector) Stats() Stats {
 		Phrases:     d.text.Encoded(),
 		CacheHits:   c.hits.Load(),
 		Halved:      d.image.Halved() + d.text.Halved(),
-		Queue:       d.engine.Waiting(),
+		Queue:       d.waiting.Load() + int64(d.queue.length()),
 		LiveTensors: torch.Live(),
 		Timings:     c.timings.load(),
 		Text:        time.Duration(c.text.Load()),
@@ -156,8 +156,8 @@ func kindOf(ctx context.Context, err error) kind {
 	return kindOther
 }
 
-// ended counts a call that ends with err, and logs it.
-func (d *Detector) ended(ctx context.Context, call string, since time.Time, err *error) {
+// callEnds counts a call that ends with err, and logs it.
+func (d *Detector) callEnds(ctx context.Context, call string, since time.Time, err *error) {
 	d.counts.calls.Add(1)
 	took := slog.Duration("took", time.Since(since))
 	if *err == nil {
@@ -169,24 +169,11 @@ func (d *Detector) ended(ctx context.Context, call string, since time.Time, err 
 	d.options.Logger.DebugContext(ctx, "call failed", "call", call, took, "kind", kind.String(), "error", *err)
 }
 
-// do is the engine's Do, with the wait for it counted.
-func (d *Detector) do(ctx context.Context, work func(*torch.Scope) error) error {
-	since := time.Now()
-	return d.engine.Do(ctx, func(s *torch.Scope) error {
-		d.counts.wait.Add(int64(time.Since(since)))
-		return work(s)
-	})
-}
-
-// found counts and logs pictures of one size that went together.
-func (d *Detector) found(ctx context.Context, all []*Regions) {
-	proposals := 0
-	for _, r := range all {
-		d.counts.timings.add(r.timings)
-		proposals += len(r.proposals)
-	}
-	d.counts.pictures.Add(int64(len(all)))
-	t := all[0].timings // the others' are equal
-	d.options.Logger.DebugContext(ctx, "regions found", "pictures", len(all), "width", all[0].width, "height", all[0].height,
-		"proposals", proposals, "upload", t.Upload, "rpn", t.RPN, "crop", t.Crop, "encode", t.Encode, "halved", d.image.Halved())
+// regionsEnd counts and logs a picture whose regions were embedded.
+func (d *Detector) regionsEnd(ctx context.Context, r *Regions) {
+	d.counts.timings.add(r.timings)
+	d.counts.pictures.Add(1)
+	t := r.timings
+	d.options.Logger.DebugContext(ctx, "regions found", "width", r.width, "height", r.height,
+		"proposals", len(r.boxes), "upload", t.Upload, "rpn", t.RPN, "crop", t.Crop, "encode", t.Encode, "halved", d.image.Halved())
 }

@@ -99,7 +99,7 @@ func TestLogs(t *testing.T) {
 	}
 	for _, want := range []string{
 		`msg="models loaded" device=cpu`, `msg="queries embedded" queries=1`, `msg="call ended" call=Queries took=`,
-		`msg="regions found" pictures=1 width=60 height=40 proposals=`, `msg="call ended" call=Detect took=`,
+		`msg="regions found" width=60 height=40 proposals=`, `msg="call ended" call=Detect took=`,
 		`msg="call failed" call=Detect took=`, `kind=libtorch error="detect: libtorch: forward of`,
 	} {
 		if !strings.Contains(log.String(), want) {

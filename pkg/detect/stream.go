@@ -5,196 +5,148 @@ import (
 	"fmt"
 	"image"
 	"iter"
-	"maps"
 	"runtime/debug"
+	"sync"
 	"time"
-
-	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// lookAhead is how many pictures wait, decoded, for the engine, and how many results
-// for the caller.
+// lookAhead is how many pictures a stream is ahead, besides those that the engine takes
+// together.
 const lookAhead = 2
 
 // DetectAll finds the queries in a stream of pictures and yields, in order, one
 // result or error for each. An error that images yields, say of a file that can't be
-// decoded, is yielded in its picture's place, and the stream goes on. Options.Pictures
-// of them go together.
+// decoded, is yielded in its picture's place, and the next picture follows.
 //
 // images runs on a goroutine of its own, so that its decoding, the detection and the
-// caller's work on results overlap; it stays a few pictures ahead. Where it panics, or
-// ends its goroutine, the last yield is an ErrPanic, after the results of the pictures
-// before, and so it is where Options.Logger does. Where a picture's own methods panic,
-// that is the picture's error.
+// caller's work on results overlap. It reads a few pictures ahead: as many as
+// Options.Pictures, and three more. If images panics or ends its goroutine, the last yield
+// is an ErrPanic, after the results of the pictures before. If Options.Logger or a
+// picture's own methods panic, that is the picture's error.
 //
 // A *pixels.RGB isn't copied: it must not be changed before its result is yielded. Other
-// images may be, as soon as images goes on.
+// images may be changed as soon as yield has returned.
 //
-// When ctx ends, the last yield is its error, at once. A caller may stop early. In both
-// cases DetectAll returns only when images has finished the picture in hand, so that
-// nothing of the caller's runs on unseen: a stream that may block has to watch ctx too.
-// After d.Close each picture that comes gives ErrClosed.
+// If ctx ends, the last yield is its error, at once. A caller may stop early. In both
+// cases DetectAll returns when images has returned, so that nothing of the caller's runs
+// unseen: a stream that may block has to watch ctx too. After d.Close each picture that
+// comes gives ErrClosed.
 func (d *Detector) DetectAll(ctx context.Context, images iter.Seq2[image.Image, error], queries *Queries, params Params) iter.Seq2[*Result, error] {
-	params.Thresholds = maps.Clone(params.Thresholds) // the loop may change its own
+	m, wrong := d.matching(queries, params)
 	return func(yield func(*Result, error) bool) {
 		stop, cancel := context.WithCancel(ctx)
-		pictures := make(chan picture, max(lookAhead, d.options.Pictures))
-		results := make(chan outcome, lookAhead)
-		go decodeAhead(stop, images, pictures)
-		go d.detectAhead(stop, cancel, pictures, queries, params, results)
+		ahead := make(chan chan answer, lookAhead+d.options.Pictures)
+		var pictures sync.WaitGroup
+		go d.readAhead(stop, images, ahead, func(t *task, err error, next chan<- answer) {
+			if err == nil {
+				err = wrong
+			}
+			if err == nil {
+				t.matching = &m
+				d.queue.add(t) // here, so that pictures are taken in their order
+			}
+			pictures.Go(func() { d.answer(ctx, t, err, next) })
+		})
 		defer func() {
 			cancel()
-			for range results { // ends when both goroutines have ended
+			for range ahead { // ends when images has ended
 			}
+			pictures.Wait()
 		}()
-		for {
+		for next := range orDone(ctx, ahead) {
 			select {
-			case r, ok := <-results:
-				if !ok {
-					if ctx.Err() != nil {
-						yield(nil, context.Cause(ctx))
-					}
+			case a := <-next:
+				if !yield(a.result, a.err) {
 					return
 				}
-				if !yield(r.result, r.err) {
-					return
-				}
-			case <-ctx.Done(): // the stream may block
-				yield(nil, context.Cause(ctx))
-				return
+				continue
+			case <-ctx.Done():
 			}
+			break
+		}
+		if ctx.Err() != nil {
+			yield(nil, context.Cause(ctx))
 		}
 	}
 }
 
-type picture struct {
-	rgb *pixels.RGB
-	err error
-}
-
-type outcome struct {
+// answer is what DetectAll yields for a picture.
+type answer struct {
 	result *Result
 	err    error
 }
 
-func decodeAhead(ctx context.Context, images iter.Seq2[image.Image, error], out chan<- picture) {
-	defer close(out)
-	send := func(p picture) bool {
-		select {
-		case out <- p:
-			return true
-		case <-ctx.Done():
-			return false
-		}
-	}
-	panicked := &PanicError{Value: "runtime.Goexit"} // what it stays where images doesn't come back
-	defer func() {
-		if p := recover(); p != nil {
-			panicked = &PanicError{Value: p, Stack: debug.Stack()}
-		}
-		if panicked != nil {
-			send(picture{err: fmt.Errorf("detect: the stream of images: %w", panicked)})
-		}
-	}()
-	for img, err := range images {
-		var rgb *pixels.RGB
-		if err == nil {
-			rgb, err = fromImage(img)
-		}
-		if !send(picture{rgb, err}) {
-			break
-		}
-	}
-	panicked = nil
-}
-
-func (d *Detector) detectAhead(ctx context.Context, cancel func(), in <-chan picture, queries *Queries, params Params, out chan<- outcome) {
-	defer close(out)
-	defer func() {
-		cancel()
-		for range in { // lets decodeAhead end first
-		}
-	}()
-	send := func(o outcome) bool {
-		if ctx.Err() != nil {
-			return false
-		}
-		select {
-		case out <- o:
-			return true
-		case <-ctx.Done():
-			return false
-		}
-	}
-	panicked := &PanicError{Value: "runtime.Goexit"} // as in decodeAhead, of the logger or the methods of the stream's errors
-	defer func() {
-		if p := recover(); p != nil {
-			panicked = &PanicError{Value: p, Stack: debug.Stack()}
-		}
-		if panicked != nil {
-			send(outcome{err: fmt.Errorf("detect: %w", panicked)})
-		}
-	}()
-	for group := range groups(in, d.options.Pictures) {
-		for _, o := range d.detectGroup(ctx, group, queries, params) {
-			if !send(o) {
-				panicked = nil
+// orDone yields what comes, until the channel is closed or the context ends.
+func orDone[T any](ctx context.Context, in <-chan T) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for {
+			select {
+			case v, ok := <-in:
+				if !ok || !yield(v) {
+					return
+				}
+			case <-ctx.Done():
 				return
 			}
 		}
 	}
+}
+
+// readAhead makes a task of each picture and starts it, and sends a channel for each
+// answer, in the pictures' order. The capacity of ahead bounds how far it reads.
+func (d *Detector) readAhead(ctx context.Context, images iter.Seq2[image.Image, error], ahead chan<- chan answer, start func(*task, error, chan<- answer)) {
+	defer close(ahead)
+	send := func() (next chan answer, ok bool) {
+		next = make(chan answer, 1)
+		select {
+		case ahead <- next:
+			return next, true
+		case <-ctx.Done():
+			return nil, false
+		}
+	}
+	panicked := &PanicError{Value: "runtime.Goexit"} // stays if images ends the goroutine
+	defer func() {
+		if p := recover(); p != nil {
+			panicked = &PanicError{Value: p, Stack: debug.Stack()}
+		}
+		if panicked != nil {
+			if next, ok := send(); ok {
+				next <- answer{err: fmt.Errorf("detect: the stream of images: %w", panicked)}
+			}
+		}
+	}()
+	for img, err := range images {
+		var t *task
+		if err == nil {
+			t, err = d.prepare(ctx, img)
+		}
+		next, ok := send()
+		if !ok {
+			break
+		}
+		start(t, err, next)
+	}
 	panicked = nil
 }
 
-// groups gives what comes in n at a time, and the rest at the end.
-func groups(in <-chan picture, n int) iter.Seq[[]picture] {
-	return func(yield func([]picture) bool) {
-		var group []picture
-		for p := range in {
-			if group = append(group, p); len(group) == n {
-				if !yield(group) {
-					return
-				}
-				group = nil
-			}
+// answer sends the result of a task, or the error if it failed before it was started. A
+// panic of the logger, or of the methods of the stream's error, is the picture's error.
+func (d *Detector) answer(ctx context.Context, t *task, failed error, next chan<- answer) {
+	a, since := answer{err: failed}, time.Now()
+	panicked := &PanicError{Value: "runtime.Goexit"}
+	defer func() {
+		if p := recover(); p != nil {
+			panicked = &PanicError{Value: p, Stack: debug.Stack()}
 		}
-		if len(group) > 0 {
-			yield(group)
+		if panicked != nil {
+			a = answer{err: fmt.Errorf("detect: %w", panicked)}
 		}
+		next <- a
+	}()
+	if failed == nil {
+		a.result, a.err = d.detect(t)
 	}
-}
-
-// detectGroup takes the pictures of each size through the models together.
-func (d *Detector) detectGroup(ctx context.Context, group []picture, queries *Queries, params Params) []outcome {
-	outcomes, since := make([]outcome, len(group)), time.Now()
-	sizes := make(map[image.Point][]int) // places in group
-	for i, p := range group {
-		if outcomes[i].err = p.err; p.err == nil {
-			size := image.Pt(p.rgb.Width, p.rgb.Height)
-			sizes[size] = append(sizes[size], i)
-		}
-	}
-	for _, places := range sizes {
-		together := make([]*pixels.RGB, len(places))
-		for i, place := range places {
-			together[i] = group[place].rgb
-		}
-		regions, err := d.regions(ctx, together, d.propose)
-		for i, place := range places {
-			o := &outcomes[place]
-			switch {
-			case err == nil:
-				o.result, o.err = regions[i].match(ctx, queries, params)
-				regions[i].Close()
-			case len(places) > 1 && ctx.Err() == nil: // one picture mustn't fail the others
-				o.result, o.err = d.detect(ctx, together[i], queries, params)
-			default:
-				o.err = err
-			}
-		}
-	}
-	for i := range outcomes {
-		d.ended(ctx, "DetectAll", since, &outcomes[i].err)
-	}
-	return outcomes
+	d.callEnds(ctx, "DetectAll", since, &a.err)
+	panicked = nil
 }

@@ -22,10 +22,10 @@ type survivor struct {
 	box box.Box
 }
 
-// suppress gives the candidates that stay, of lists that have one query each, best first. It looks at ctx between the
-// queries, and fails with ErrLimit where more stay than params allow.
-func (r *Regions) suppress(ctx context.Context, lists [][]candidate, thresholds []float32, params Params) ([]survivor, error) {
-	boxes := r.boxes()
+// suppress returns the candidates that stay, query by query, best first, of a list of each
+// query, best first. It looks at ctx between the queries, and fails with ErrLimit if more
+// stay than params allow.
+func suppress(ctx context.Context, boxes []box.Box, lists [][]candidate, params matching) ([]survivor, error) {
 	groups := lists
 	if params.contained() {
 		contained := box.NewContained(boxes, params.Contained)
@@ -51,7 +51,7 @@ func (r *Regions) suppress(ctx context.Context, lists [][]candidate, thresholds 
 	switch {
 	case params.SoftNMS > 0:
 		decay := box.NewDecay(boxes, params.SoftNMS)
-		keep = func(list []candidate) []candidate { return lowered(list, decay, thresholds, limit) }
+		keep = func(list []candidate) []candidate { return lowered(list, decay, params.thresholds, limit) }
 	case params.NMS < 1:
 		overlaps := box.NewOverlaps(boxes, params.NMS)
 		keep = func(list []candidate) []candidate { return only(list, overlaps.NMS(proposals(list), limit)) }

@@ -9,10 +9,6 @@ import (
 	"github.com/clipdet/clipdet/pkg/model"
 )
 
-// ErrNotHere says that a model's weights are of a type that the device has no
-// operations for: float16 on a CPU.
-var ErrNotHere = errors.New("weights of this type run on GPUs only")
-
 // Verify reads all of a model's file, as model.Check does, and replays its known answer
 // on a device ("auto", "cpu" or "cuda:N"). It gives the largest difference, as
 // model.KnownAnswer.Compare defines it, and fails with model.ErrAnswer when that is
@@ -36,7 +32,7 @@ func Verify(ctx context.Context, file model.File, device string) (difference flo
 	}
 	defer engine.Close()
 	err = engine.Do(ctx, func(s *torch.Scope) error {
-		outputs, err := answer(s, file)
+		outputs, err := replay(s, file)
 		if err == nil {
 			difference, err = file.Manifest.KnownAnswer.Compare(outputs)
 		}
@@ -62,8 +58,8 @@ func advise(err error, file model.File) error {
 		err, file.Manifest.Kind)
 }
 
-// answer runs the model on the inputs of its known answer.
-func answer(s *torch.Scope, file model.File) ([]model.Array, error) {
+// replay runs the model on the inputs of its known answer.
+func replay(s *torch.Scope, file model.File) ([]model.Array, error) {
 	known := file.Manifest.KnownAnswer
 	arrays, err := known.Generate()
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/model"
 )
 
-// ErrOutput says that an archive doesn't answer as its manifest says.
+// ErrOutput is returned if an archive's output isn't what its manifest says.
 var ErrOutput = errors.New("unexpected output of CLIP")
 
 // Encoder is a loaded tower. It belongs to the engine that loaded it.
@@ -23,12 +23,12 @@ type Encoder struct {
 	halved   atomic.Int64
 }
 
-// Encoded is how many inputs EncodeAll has embedded since e was loaded. It may be read
-// from any goroutine.
+// Encoded returns the number of inputs that were embedded in batches since e was loaded.
+// It may be called from any goroutine.
 func (e *Encoder) Encoded() int64 { return e.encoded.Load() }
 
-// Halved is how often EncodeAll has halved its batches, since the memory didn't suffice.
-// It may be read from any goroutine.
+// Halved returns how often batches were halved because the memory didn't suffice. It may
+// be called from any goroutine.
 func (e *Encoder) Halved() int64 { return e.halved.Load() }
 
 // Load reads a tower of a models directory onto the engine's device. A file of
@@ -65,38 +65,62 @@ func (e *Encoder) Encode(s *torch.Scope, batch torch.Tensor) torch.Tensor {
 // long a crop as 64.
 const block = 16
 
-// EncodeAll embeds n inputs in batches, whose memory is freed one after the other:
-// batch(low, high) makes the inputs low to high-1. It gives [n,D].
+// Batches encodes inputs batch by batch. It belongs to the engine's thread, for one piece
+// of work.
 //
-// A CPU takes 16 at once, the last ones filled up to that, so that an input's embedding is
-// the same to the bit whatever the others are. A GPU takes size at once. Where the memory
-// doesn't suffice, both go on with half as many, down to one.
-func (e *Encoder) EncodeAll(s *torch.Scope, n, size int, batch func(low, high int) torch.Tensor) torch.Tensor {
-	fill := !s.Device().IsCUDA()
-	if fill {
-		size = block
+// A CPU takes 16 inputs at once, the last ones filled up to that, so that an input's
+// embedding is the same to the bit whatever it is encoded with. A GPU takes a size of the
+// caller's. If the memory doesn't suffice, both halve their batches, down to one input.
+type Batches struct {
+	encoder *Encoder
+	size    int
+	fill    bool
+}
+
+// Batches returns the batches of a piece of work, of at most size inputs on a GPU.
+func (e *Encoder) Batches(s *torch.Scope, size int) *Batches {
+	if s.Device().IsCUDA() {
+		return &Batches{e, size, false}
 	}
+	return &Batches{e, block, true}
+}
+
+// Next embeds the first of n inputs that are left, as many as a batch takes, and returns
+// the embeddings [count,D] and the count. inputs(count) makes the first count inputs.
+// After an error the count is 0.
+func (b *Batches) Next(s *torch.Scope, n int, inputs func(count int) torch.Tensor) (embeddings torch.Tensor, count int) {
+	for s.Err() == nil {
+		count = min(n, b.size)
+		embeddings, err := s.Try(func() torch.Tensor {
+			if b.fill {
+				return b.encoder.encodeFilled(s, inputs(count), b.size)
+			}
+			return b.encoder.Encode(s, inputs(count))
+		})
+		switch {
+		case err == nil:
+			b.encoder.encoded.Add(int64(count))
+			return embeddings, count
+		case errors.Is(err, torch.ErrOutOfMemory) && b.size > 1:
+			b.encoder.halved.Add(1)
+			b.size /= 2
+		default:
+			s.Fail(err)
+		}
+	}
+	return torch.Tensor{}, 0
+}
+
+// EncodeAll embeds n inputs in batches, whose memory is freed one after the other:
+// batch(low, high) makes the inputs low to high-1. It returns [n,D].
+func (e *Encoder) EncodeAll(s *torch.Scope, n, size int, batch func(low, high int) torch.Tensor) torch.Tensor {
+	batches := e.Batches(s, size)
 	return s.Within(func() torch.Tensor {
 		var parts []torch.Tensor
 		for low := 0; low < n && s.Err() == nil; {
-			high := min(low+size, n)
-			part, err := s.Try(func() torch.Tensor {
-				inputs := batch(low, high)
-				if fill {
-					return e.encodeFilled(s, inputs, size)
-				}
-				return e.Encode(s, inputs)
-			})
-			switch {
-			case err == nil:
-				e.encoded.Add(int64(high - low))
-				parts, low = append(parts, part), high
-			case errors.Is(err, torch.ErrOutOfMemory) && size > 1:
-				e.halved.Add(1)
-				size /= 2
-			default:
-				s.Fail(err)
-			}
+			part, count := batches.Next(s, n-low, func(count int) torch.Tensor { return batch(low, low+count) })
+			parts, low = append(parts, part), low+count
+			s.Pause()
 		}
 		return s.Cat(0, parts...)
 	})

@@ -75,8 +75,10 @@ func (m Mode) piece(r image.Rectangle, size int) torch.Piece {
 
 // Upload copies a picture to the engine's device: uint8 [1,3,H,W].
 func Upload(s *torch.Scope, picture *pixels.RGB) torch.Tensor {
-	t := torch.Upload(s, picture.Pix, 1, int64(picture.Height), int64(picture.Width), 3)
-	return s.Contiguous(s.Permute(t, 0, 3, 1, 2))
+	return s.Within(func() torch.Tensor {
+		t := torch.Upload(s, picture.Pix, 1, int64(picture.Height), int64(picture.Width), 3)
+		return s.Contiguous(s.Permute(t, 0, 3, 1, 2))
+	})
 }
 
 // Crops cuts N rectangles out of a picture uint8 [1,3,H,W] and resizes them to size x

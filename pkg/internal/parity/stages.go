@@ -111,10 +111,10 @@ func (on runner) proposals(ctx context.Context, r proposalsRequest, to *arrays) 
 			}
 			for _, found := range all {
 				var rows []float32
-				for _, p := range found {
-					rows = append(rows, p.Box.X0, p.Box.Y0, p.Box.X1, p.Box.Y1, p.Objectness)
+				for k, b := range found.Boxes {
+					rows = append(rows, b.X0, b.Y0, b.X1, b.Y1, found.Objectness[k])
 				}
-				if err := add(to, rows, len(found), 5); err != nil {
+				if err := add(to, rows, len(found.Boxes), 5); err != nil {
 					return err
 				}
 			}

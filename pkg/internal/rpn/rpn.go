@@ -14,7 +14,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/model"
 )
 
-// ErrOutput says that an archive doesn't answer as its manifest says.
+// ErrOutput is returned if an archive's output isn't what its manifest says.
 var ErrOutput = errors.New("unexpected output of the region proposal network")
 
 // Network is a loaded region proposal network. It belongs to the engine that loaded it.
@@ -23,8 +23,8 @@ type Network struct {
 	manifest model.Manifest
 }
 
-// Load reads the network of a models directory onto the engine's device. A file of
-// another kind is refused with model.ErrMismatch.
+// Load reads the network onto the engine's device. It fails with model.ErrMismatch for a
+// file of another kind.
 func Load(s *torch.Scope, file model.File) (*Network, error) {
 	if err := file.Want(model.RPN); err != nil {
 		return nil, err
@@ -36,11 +36,12 @@ func Load(s *torch.Scope, file model.File) (*Network, error) {
 	return &Network{module: module, manifest: file.Manifest}, nil
 }
 
-// Proposal is a candidate box, in pixels of the picture, and the network's
-// probability in [0,1] that it holds an object of any kind.
-type Proposal struct {
-	Box        box.Box `json:"box"`
-	Objectness float32 `json:"objectness"`
+// Proposals are the candidate boxes of one picture, best first.
+type Proposals struct {
+	Boxes      []box.Box // in pixels of the picture
+	Objectness []float32 // the probability in [0,1] that a box holds an object of any kind
+	// On the device: float32 [K,1], the objectness again.
+	ObjectnessOn torch.Tensor
 }
 
 // columns of the network's output: four edges and the objectness.
@@ -49,15 +50,13 @@ const columns = 5
 // Size is a picture's height and width in pixels, in the order of the network's input.
 type Size struct{ Height, Width int }
 
-// Propose gives the best proposals of each picture of a batch uint8 [B,3,H,W], at
-// most limit of each (0: all that the network gives), best first. A picture smaller
-// than the batch lies in its top left corner, and sizes says how large each is; as in
-// torchvision, its proposals then differ a little from those that it has alone,
-// because the network sees the padding.
+// Propose returns the proposals of each picture of a batch uint8 [B,3,H,W], at most limit
+// of each (0: all of the network's). A picture smaller than the batch lies in its top left
+// corner, and sizes holds the size of each. As in torchvision, its proposals then differ a
+// little from those that it has alone, because the network sees the padding.
 //
-// Proposals come to the host, since the sizes of the crops are sizes of tensors; the
-// pictures don't.
-func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, limit int) ([][]Proposal, error) {
+// The boxes come to the host, since they decide the shapes of the crops.
+func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, limit int) ([]Proposals, error) {
 	b := int64(len(sizes))
 	flat := make([]int64, 0, 2*b)
 	for _, size := range sizes {
@@ -79,27 +78,29 @@ func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, l
 		return nil, fmt.Errorf("%w %s: proposals %v with counts %v, not [%d,K,%d] with counts of at most K; export it again",
 			ErrOutput, n.manifest.Architecture, shape, counts, b, columns)
 	}
-	all := make([][]Proposal, b)
+	all := make([]Proposals, b)
 	for i := range all {
 		count := int(counts[i])
 		if limit > 0 {
 			count = min(count, limit)
 		}
-		all[i] = make([]Proposal, count)
-		for k := range all[i] {
+		all[i] = Proposals{Boxes: make([]box.Box, count), Objectness: make([]float32, count)}
+		for k := range count {
 			r := rows[(i*int(shape[1])+k)*columns:][:columns]
 			if !within(r, sizes[i]) {
 				return nil, fmt.Errorf("%w %s: proposal %d is %v (x0, y0, x1, y1, objectness) in a picture of %d x %d; export it again, or take models of dtype float32",
 					ErrOutput, n.manifest.Architecture, k, r, sizes[i].Width, sizes[i].Height)
 			}
-			all[i][k] = Proposal{box.Box{X0: r[0], Y0: r[1], X1: r[2], Y1: r[3]}, r[4]}
+			all[i].Boxes[k], all[i].Objectness[k] = box.Box{X0: r[0], Y0: r[1], X1: r[2], Y1: r[3]}, r[4]
 		}
+		own := s.Reshape(s.Slice(out[0], 0, int64(i), int64(i)+1), -1, columns)
+		all[i].ObjectnessOn = s.Slice(s.Slice(own, 0, 0, int64(count)), 1, columns-1, columns)
 	}
-	return all, nil
+	return all, s.Err()
 }
 
-// within says whether a proposal lies in its picture, up to a pixel of rounding, and its objectness in [0,1]. No number
-// that is NaN does.
+// within reports whether a proposal lies in its picture, up to a pixel of rounding, and
+// its objectness in [0,1]. NaN doesn't.
 func within(row []float32, size Size) bool {
 	edges := func(low, high float32, side int) bool { return -1 <= low && low <= high && high <= float32(side)+1 }
 	return edges(row[0], row[2], size.Width) && edges(row[1], row[3], size.Height) && 0 <= row[4] && row[4] <= 1

@@ -50,42 +50,50 @@ func TestProposalsEqualPythons(t *testing.T) {
 	engine, network := load(t, file)
 	literal := inputs[1].Data.([]int64)
 	sizes := []Size{{int(literal[0]), int(literal[1])}, {int(literal[2]), int(literal[3])}}
-	var all, best [][]Proposal
+	var all, best []Proposals
+	var onDevice []float32
 	if err := engine.Do(t.Context(), func(s *torch.Scope) (err error) {
 		batch := torch.Upload(s, inputs[0].Data.([]uint8), inputs[0].Shape...)
 		if all, err = network.Propose(s, batch, sizes, 0); err != nil {
 			return err
 		}
-		best, err = network.Propose(s, batch, sizes, 3)
-		return err
+		if best, err = network.Propose(s, batch, sizes, 3); err != nil {
+			return err
+		}
+		onDevice = torch.Download[float32](s, best[1].ObjectnessOn)
+		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
 	rows := golden.RPN.Outputs[0]
 	for i, proposals := range all {
-		if want := int(golden.RPN.Outputs[1].Values[i]); len(proposals) != want {
-			t.Fatalf("picture %d: %d proposals, want %d", i, len(proposals), want)
+		if want := int(golden.RPN.Outputs[1].Values[i]); len(proposals.Boxes) != want {
+			t.Fatalf("picture %d: %d proposals, want %d", i, len(proposals.Boxes), want)
 		}
-		if !slices.Equal(best[i], proposals[:3]) {
+		if !slices.Equal(best[i].Boxes, proposals.Boxes[:3]) || !slices.Equal(best[i].Objectness, proposals.Objectness[:3]) {
 			t.Errorf("picture %d: the best 3 are %v, not the first of all", i, best[i])
 		}
-		for k, p := range proposals {
+		for k, b := range proposals.Boxes {
+			objectness := proposals.Objectness[k]
 			want := rows.Values[(i*int(rows.Shape[1])+k)*columns:][:columns]
-			for j, got := range []float32{p.Box.X0, p.Box.Y0, p.Box.X1, p.Box.Y1} {
+			for j, got := range []float32{b.X0, b.Y0, b.X1, b.Y1} {
 				if math.Abs(float64(got)-want[j]) > 0.01 {
 					t.Errorf("picture %d, proposal %d: edge %d is %v, want %v within 0.01 px", i, k, j, got, want[j])
 				}
 			}
-			if math.Abs(float64(p.Objectness)-want[4]) > 1e-5 {
-				t.Errorf("picture %d, proposal %d: objectness %v, want %v within 1e-5", i, k, p.Objectness, want[4])
+			if math.Abs(float64(objectness)-want[4]) > 1e-5 {
+				t.Errorf("picture %d, proposal %d: objectness %v, want %v within 1e-5", i, k, objectness, want[4])
 			}
-			if p.Box != p.Box.Clip(sizes[i].Width, sizes[i].Height) || p.Box == (box.Box{}) {
-				t.Errorf("picture %d, proposal %d: %v leaves the picture", i, k, p.Box)
+			if b != b.Clip(sizes[i].Width, sizes[i].Height) || b == (box.Box{}) {
+				t.Errorf("picture %d, proposal %d: %v leaves the picture", i, k, b)
 			}
-			if k > 0 && p.Objectness > proposals[k-1].Objectness {
+			if k > 0 && objectness > proposals.Objectness[k-1] {
 				t.Errorf("picture %d: proposal %d is better than the one before", i, k)
 			}
 		}
+	}
+	if !slices.Equal(onDevice, best[1].Objectness) {
+		t.Errorf("the objectness on the device is %v, want %v", onDevice, best[1].Objectness)
 	}
 }
 

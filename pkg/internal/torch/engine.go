@@ -24,10 +24,14 @@ type Engine struct {
 	device  Device
 	threads int // of one operation
 	jobs    chan job
+	short   chan job
 	closing chan struct{} // closed by Close: no new work
 	stopped chan struct{} // closed when the thread has freed everything
 	once    sync.Once
-	waiting atomic.Int64
+
+	mu      sync.Mutex
+	dropped []*Kept       // not yet freed
+	drops   chan struct{} // holds one token if dropped may have some
 
 	// The rest belongs to the engine's thread.
 	kept    map[*Kept]struct{}
@@ -58,6 +62,8 @@ func Start(device Device, threads int) (*Engine, error) {
 		device:  device,
 		threads: threads,
 		jobs:    make(chan job),
+		short:   make(chan job),
+		drops:   make(chan struct{}, 1),
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),
 		kept:    make(map[*Kept]struct{}),
@@ -69,15 +75,21 @@ func Start(device Device, threads int) (*Engine, error) {
 // Device is the device that the engine was started for.
 func (e *Engine) Device() Device { return e.device }
 
-// Waiting is how many calls of Do wait for their turn now.
-func (e *Engine) Waiting() int64 { return e.waiting.Load() }
-
-// Do runs work on the engine's thread and returns its error, or else the scope's.
-// It waits for its turn; a context that ends before then is the error, and work
-// that has started sees it at its next operation. After Close it fails with
-// ErrClosed. Where work panics, that is the error, a PanicError, and the engine goes
-// on. work must not call Do of the same engine.
+// Do runs work on the engine's thread and returns its error, or else the scope's. It
+// waits for its turn. If ctx ends before, Do returns the cause at once; work that has
+// started sees the end at its next operation. After Close it fails with ErrClosed. A panic
+// of work is returned as a PanicError. work must not call Do or DoShort of the engine.
 func (e *Engine) Do(ctx context.Context, work func(*Scope) error) error {
+	return e.submit(ctx, e.jobs, work)
+}
+
+// DoShort is Do for work of a few operations that shouldn't wait for long work: it runs
+// before what waits in Do, and within running work whenever that calls [Scope.Pause].
+func (e *Engine) DoShort(ctx context.Context, work func(*Scope) error) error {
+	return e.submit(ctx, e.short, work)
+}
+
+func (e *Engine) submit(ctx context.Context, to chan<- job, work func(*Scope) error) error {
 	select { // a closed engine or an ended context wins over a free engine
 	case <-e.closing:
 		return ErrClosed
@@ -86,23 +98,12 @@ func (e *Engine) Do(ctx context.Context, work func(*Scope) error) error {
 	default:
 	}
 	j := job{ctx: ctx, work: work, done: make(chan error, 1)}
-	if err := e.queue(j); err != nil {
-		return err
-	}
-	return <-j.done
-}
-
-// queue waits until the engine takes the job.
-func (e *Engine) queue(j job) error {
-	e.waiting.Add(1)
 	select {
-	case e.jobs <- j: // and the engine counts it out
-		return nil
-	case <-j.ctx.Done():
-		e.waiting.Add(-1)
-		return context.Cause(j.ctx)
+	case to <- j:
+		return <-j.done
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	case <-e.closing:
-		e.waiting.Add(-1)
 		return ErrClosed
 	}
 }
@@ -129,10 +130,14 @@ func (e *Engine) run() {
 	}()
 	prepareThread(e.threads)
 	for {
+		e.runShort()
 		select {
+		case j := <-e.short:
+			e.runJob(j)
 		case j := <-e.jobs:
-			e.waiting.Add(-1)
-			e.do(j)
+			e.runJob(j)
+		case <-e.drops:
+			e.freeDropped()
 		case <-e.closing:
 			for k := range e.kept {
 				k.free()
@@ -146,10 +151,35 @@ func (e *Engine) run() {
 	}
 }
 
-// do runs a job, frees what it made, and tells its caller, however the work ends.
-func (e *Engine) do(j job) {
+// runShort runs the short jobs that wait.
+func (e *Engine) runShort() {
+	for {
+		select {
+		case j := <-e.short:
+			e.runJob(j)
+		default:
+			return
+		}
+	}
+}
+
+// freeDropped frees the tensors that were dropped.
+func (e *Engine) freeDropped() {
+	e.mu.Lock()
+	dropped := e.dropped
+	e.dropped = nil
+	e.mu.Unlock()
+	for _, k := range dropped {
+		k.free()
+	}
+}
+
+// runJob runs one job, frees the tensors that it made, and tells its caller, however the
+// work ends.
+func (e *Engine) runJob(j job) {
+	e.freeDropped()
 	s := &Scope{engine: e, ctx: j.ctx}
-	var err error = &PanicError{Value: "runtime.Goexit"} // what it stays where the work doesn't come back
+	var err error = &PanicError{Value: "runtime.Goexit"} // stays if the work ends its goroutine
 	defer func() {
 		if p := recover(); p != nil {
 			err = &PanicError{Value: p, Stack: debug.Stack()}
@@ -158,6 +188,6 @@ func (e *Engine) do(j job) {
 		j.done <- err
 	}()
 	if err = j.work(s); err == nil {
-		err = s.Err()
+		err = s.err
 	}
 }

@@ -21,6 +21,9 @@ func TestEveryFailureIsItsCallers(t *testing.T) {
 	foreign := keep(t, start(t), 1)
 	dropped := keep(t, e, 1)
 	dropped.Drop()
+	if err := e.Do(t.Context(), func(*Scope) error { return nil }); err != nil { // and it is freed
+		t.Fatal(err)
+	}
 	corrupt := filepath.Join(t.TempDir(), "corrupt.pt")
 	whole, err := os.ReadFile(odd("adder"))
 	if err == nil {
@@ -109,9 +112,6 @@ func TestEveryFailureIsItsCallers(t *testing.T) {
 	if n := Live() - before; n != 0 {
 		t.Errorf("%d tensors are left", n)
 	}
-	if n := e.Waiting(); n != 0 {
-		t.Errorf("%d calls wait after all have ended", n)
-	}
 }
 
 func keep(t *testing.T, e *Engine, value float32) (kept *Kept) {
@@ -125,27 +125,100 @@ func keep(t *testing.T, e *Engine, value float32) (kept *Kept) {
 	return kept
 }
 
-func TestWaitingCountsWhoWaits(t *testing.T) {
+// Short work runs within long work that pauses, and before what waits behind it.
+func TestShortWorkDoesntWaitForLong(t *testing.T) {
 	e := start(t)
+	kept := keep(t, e, 1)
+	started, asked := make(chan struct{}), make(chan struct{})
+	var order []string // of the engine's thread
+	var callers sync.WaitGroup
+	callers.Go(func() {
+		if err := e.Do(t.Context(), func(s *Scope) error {
+			a := Upload(s, []float32{4}, 1)
+			close(started)
+			<-asked
+			before := Live()
+			for len(order) == 0 { // the test's time limit ends it if nothing runs in between
+				s.Pause()
+			}
+			if n := Live() - before; n != -1 {
+				t.Errorf("the number of tensors changed by %d in the pause, want the dropped one freed", n)
+			}
+			if root := Download[float32](s, s.Sqrt(a)); root[0] != 2 {
+				t.Errorf("after the pause the root of 4 is %v", root)
+			}
+			order = append(order, "long")
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+	<-started
+	callers.Go(func() {
+		if err := e.Do(t.Context(), func(*Scope) error { order = append(order, "waiting"); return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+	kept.Drop()
+	close(asked)
+	if err := e.DoShort(t.Context(), func(s *Scope) error {
+		order = append(order, "short")
+		s.Matmul(Upload(s, []float32{1}, 1), Upload(s, []float32{1, 2}, 2)) // its error is its own
+		return nil
+	}); !errors.Is(err, ErrLibtorch) {
+		t.Errorf("got %v, want ErrLibtorch", err)
+	}
+	callers.Wait()
+	if got := strings.Join(order, " "); got != "short long waiting" {
+		t.Errorf("the order is %q", got)
+	}
+}
+
+// Drop returns while the engine works.
+func TestDropDoesntWait(t *testing.T) {
+	e := start(t)
+	kept := keep(t, e, 1)
 	started, release := make(chan struct{}), make(chan struct{})
 	var callers sync.WaitGroup
 	callers.Go(func() {
-		e.Do(t.Context(), func(*Scope) error { close(started); <-release; return nil })
+		if err := e.Do(t.Context(), func(*Scope) error { close(started); <-release; return nil }); err != nil {
+			t.Error(err)
+		}
 	})
 	<-started
-	if n := e.Waiting(); n != 0 {
-		t.Errorf("%d wait behind the call that runs, want 0", n)
-	}
-	for range 3 {
-		callers.Go(func() { e.Do(t.Context(), func(*Scope) error { return nil }) })
-	}
-	for e.Waiting() != 3 { // the test's time limit ends it where the count is wrong
-		runtime.Gosched()
-	}
+	kept.Drop() // the test's time limit ends it if it waits
 	close(release)
 	callers.Wait()
-	if n := e.Waiting(); n != 0 {
-		t.Errorf("%d wait after all have ended", n)
+	if err := e.Do(t.Context(), func(s *Scope) error { s.Use(kept); return nil }); !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v after Drop, want ErrClosed", err)
+	}
+	if n := Live(); n != 0 {
+		t.Errorf("%d tensors live after Drop", n)
+	}
+}
+
+func TestFree(t *testing.T) {
+	if err := start(t).Do(t.Context(), func(s *Scope) error {
+		a := Upload(s, []float32{4}, 1)
+		before := Live()
+		b := s.Within(func() Tensor {
+			s.Free(a)
+			s.Sqrt(Upload(s, []float32{4}, 1))
+			return Upload(s, []float32{9}, 1)
+		})
+		if n := Live() - before; n != 0 {
+			t.Errorf("%d more tensors live after one was freed and one was made", n)
+		}
+		if root := Download[float32](s, s.Sqrt(b)); root[0] != 3 {
+			t.Errorf("the root of 9 is %v", root)
+		}
+		s.Free(a) // nothing
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if n := Live(); n != 0 {
+		t.Errorf("%d tensors live after the work", n)
 	}
 }
 

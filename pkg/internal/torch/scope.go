@@ -70,10 +70,28 @@ func (s *Scope) own(tensors ...libtch.Ctensor) {
 
 func (s *Scope) freeFrom(mark int) {
 	for _, c := range s.owned[mark:] {
-		libtch.AtFree(c)
-		live.Add(-1)
+		if c != nil {
+			libtch.AtFree(c)
+			live.Add(-1)
+		}
 	}
 	s.owned = s.owned[:mark]
+}
+
+// Pause lets short work of others run, and frees what was dropped. Long work calls it
+// between its operations.
+func (s *Scope) Pause() {
+	s.engine.freeDropped()
+	s.engine.runShort()
+}
+
+// Free frees a tensor of the scope before the scope's end. Nothing may use it afterwards.
+func (s *Scope) Free(t Tensor) {
+	if at := slices.Index(s.owned, t.c); at >= 0 && t.c != nil {
+		libtch.AtFree(t.c)
+		live.Add(-1)
+		s.owned[at] = nil // stays, since Within counts
+	}
 }
 
 // Within runs work and frees at once every tensor that it made, but for the one
@@ -148,17 +166,25 @@ func (s *Scope) Use(k *Kept) Tensor {
 	return Tensor{}
 }
 
-// Drop frees the kept tensor. It may be called more than once, on nil, from any
-// goroutine but not from inside the engine's work, and after the engine's Close.
+// Drop has the engine free the kept tensor, soon: it doesn't wait. It may be called more
+// than once, on nil, from any goroutine, and after the engine's Close.
 func (k *Kept) Drop() {
 	if k == nil || k.gone.Swap(true) {
 		return
 	}
-	// Only the engine's Close makes this fail, and Close frees what was kept.
-	_ = k.engine.Do(context.Background(), func(*Scope) error {
-		k.free()
-		return nil
-	})
+	e := k.engine
+	select {
+	case <-e.stopped: // and everything is freed
+		return
+	default:
+	}
+	e.mu.Lock()
+	e.dropped = append(e.dropped, k)
+	e.mu.Unlock()
+	select {
+	case e.drops <- struct{}{}:
+	default: // it has its token
+	}
 }
 
 // free runs on the engine's thread.

@@ -1,0 +1,173 @@
+package detect
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"sync/atomic"
+	"time"
+
+	"github.com/clipdet/clipdet/pkg/internal/clip"
+	"github.com/clipdet/clipdet/pkg/internal/rpn"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
+	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/prompt"
+)
+
+// Detector holds the models on a device. Close frees them.
+type Detector struct {
+	options   Options
+	files     model.Files
+	choice    DTypeChoice
+	tokenizer *prompt.Tokenizer
+	engine    *torch.Engine
+	network   *rpn.Network
+	image     *clip.Encoder
+	text      *clip.Encoder
+	texts     textCache
+	queue     *queue
+	served    chan struct{} // is closed when the queue has ended
+	waiting   atomic.Int64  // calls that wait for the engine, the queue's tasks not counted
+	counts    counts
+}
+
+// Open loads the models onto the device. The caller closes the Detector.
+func Open(ctx context.Context, options Options) (*Detector, error) {
+	device, options, err := options.complete()
+	if err != nil {
+		return nil, err
+	}
+	files, choice, err := hostChooser().resolve(ctx, options, device)
+	if err != nil {
+		return nil, fmt.Errorf("detect: %w", err)
+	}
+	tokenizer, err := prompt.NewTokenizer()
+	if err != nil {
+		return nil, fmt.Errorf("detect: %w", err)
+	}
+	engine, err := torch.Start(device, options.Threads)
+	if err != nil {
+		return nil, fmt.Errorf("detect: %w", err)
+	}
+	d := &Detector{options: options, files: files, choice: choice, tokenizer: tokenizer, engine: engine, queue: newQueue(), served: make(chan struct{})}
+	d.texts = newTextCache(options.TextCache, files.Text.Manifest, device, options.Logger)
+	if err := engine.Do(ctx, d.load); err != nil {
+		engine.Close()
+		return nil, fmt.Errorf("detect: %w", publicError(err))
+	}
+	go d.serve()
+	return d, nil
+}
+
+func (d *Detector) load(s *torch.Scope) (err error) {
+	if d.network, err = rpn.Load(s, d.files.RPN); err != nil {
+		return err
+	}
+	if d.image, err = clip.Load(s, d.files.Image); err != nil {
+		return err
+	}
+	if d.text, err = clip.Load(s, d.files.Text); err != nil {
+		return err
+	}
+	for _, file := range []model.File{d.files.RPN, d.files.Image, d.files.Text} {
+		if err := file.Unchanged(); err != nil {
+			return err
+		}
+	}
+	d.options.Logger.Debug("models loaded", "device", d.engine.Device().String(),
+		"threads", d.options.Threads, "dtype", d.choice.Type, "why", d.choice.Why,
+		"rpn", d.files.RPN.Path, "image", d.files.Image.Path, "text", d.files.Text.Path)
+	return nil
+}
+
+// Close waits for what runs, fails what waits with ErrClosed, and frees the models, and
+// the Queries and Regions that weren't closed. It may be called twice.
+func (d *Detector) Close() error {
+	d.queue.close()
+	<-d.served
+	return d.engine.Close()
+}
+
+// do runs work on the engine's thread, and counts the wait for it.
+func (d *Detector) do(ctx context.Context, work func(*torch.Scope) error) error {
+	return d.count(d.engine.Do, ctx, work)
+}
+
+// doShort is do for a few operations, which run between those of long work.
+func (d *Detector) doShort(ctx context.Context, work func(*torch.Scope) error) error {
+	return d.count(d.engine.DoShort, ctx, work)
+}
+
+func (d *Detector) count(do func(context.Context, func(*torch.Scope) error) error, ctx context.Context, work func(*torch.Scope) error) error {
+	since, started := time.Now(), false
+	d.waiting.Add(1)
+	err := do(ctx, func(s *torch.Scope) error {
+		started = true
+		d.waiting.Add(-1)
+		d.counts.wait.Add(int64(time.Since(since)))
+		return work(s)
+	})
+	if !started {
+		d.waiting.Add(-1)
+	}
+	return publicError(err)
+}
+
+// Info says what a Detector runs on.
+type Info struct {
+	Device           string
+	Threads          int // of one operation on the CPU
+	RPN, Image, Text model.File
+	DType            DTypeChoice
+}
+
+// Info says what d runs on. The slices in the manifests are d's own and must not be changed.
+func (d *Detector) Info() Info {
+	return info(d.engine.Device(), d.options, d.files, d.choice)
+}
+
+func info(device torch.Device, options Options, files model.Files, choice DTypeChoice) Info {
+	return Info{Device: device.String(), Threads: options.Threads, RPN: files.RPN, Image: files.Image, Text: files.Text, DType: choice}
+}
+
+// Resolve says what [Open] with the same options runs on. It chooses as Open does, measuring
+// included, but loads no detector.
+func Resolve(ctx context.Context, options Options) (Info, error) {
+	device, options, err := options.complete()
+	if err != nil {
+		return Info{}, err
+	}
+	files, choice, err := hostChooser().resolve(ctx, options, device)
+	if err != nil {
+		return Info{}, fmt.Errorf("detect: %w", err)
+	}
+	return info(device, options, files, choice), nil
+}
+
+// Detect finds the queries in a picture. The picture is the caller's and isn't changed.
+// If ctx ends, Detect returns at once.
+func (d *Detector) Detect(ctx context.Context, img image.Image, queries *Queries, params Params) (_ *Result, err error) {
+	defer d.callEnds(ctx, "Detect", time.Now(), &err)
+	m, err := d.matching(queries, params)
+	if err != nil {
+		return nil, err
+	}
+	t, err := d.prepare(ctx, img)
+	if err != nil {
+		return nil, err
+	}
+	t.matching = &m
+	d.queue.add(t)
+	return d.detect(t)
+}
+
+// detect takes a task of the queue the rest of its way.
+func (d *Detector) detect(t *task) (*Result, error) {
+	o := t.wait(d.queue)
+	if o.err != nil {
+		return nil, fmt.Errorf("detect: %w", o.err)
+	}
+	defer o.regions.Close()
+	d.regionsEnd(t.ctx, o.regions)
+	return o.regions.conclude(t.ctx, o.top, *t.matching)
+}

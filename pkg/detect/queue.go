@@ -1,0 +1,223 @@
+package detect
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/internal/crop"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
+	"github.com/clipdet/clipdet/pkg/pixels"
+)
+
+// task is a caller's picture on its way through the engine.
+type task struct {
+	ctx      context.Context
+	picture  *pixels.RGB // the caller's: it isn't read after the caller has left
+	given    []Proposal  // the caller's boxes, if own is set
+	own      bool
+	matching *matching // nil: the caller wants the regions alone
+	since    time.Time // when it was submitted
+
+	mu      sync.Mutex   // is held while the picture is read
+	left    bool         // the caller has left: nobody takes the outcome
+	outcome chan outcome // holds one
+
+	progress
+	delivered bool
+}
+
+// progress is how far a task is. It belongs to the engine's thread.
+type progress struct {
+	uploaded     torch.Tensor // uint8 [1,3,H,W]
+	boxes        []box.Box    // [K,4]
+	objectness   []float32    // [K]
+	objectnessOn torch.Tensor // [K,1], on the device
+	views        [][]int64    // [V][K]: for each of Options.Crops, the rows of the boxes in embedded
+	cuts         int          // the number of rectangles that are not embedded yet
+	embedded     []torch.Tensor
+	timings      Timings
+}
+
+// outcome is what the engine makes of a task. The receiver closes the regions.
+type outcome struct {
+	regions *Regions
+	top     ranking // if there is a matching
+	err     error
+}
+
+func newTask(ctx context.Context, picture *pixels.RGB) *task {
+	return &task{ctx: ctx, picture: picture, since: time.Now(), outcome: make(chan outcome, 1)}
+}
+
+// ended reports whether the caller's context has ended.
+func (t *task) ended() bool { return t.ctx.Err() != nil }
+
+// upload copies the picture to the device. It reports false if the caller has left.
+func (t *task) upload(s *torch.Scope) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.left {
+		t.uploaded = crop.Upload(s, t.picture)
+	}
+	return !t.left
+}
+
+// deliver hands the outcome to the caller.
+func (t *task) deliver(o outcome) {
+	t.delivered = true
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.left {
+		o.regions.Close()
+		return
+	}
+	t.outcome <- o
+}
+
+// wait returns the task's outcome, or the cause of its context's end at once.
+func (t *task) wait(q *queue) outcome {
+	select {
+	case o := <-t.outcome:
+		return o
+	case <-t.ctx.Done():
+	}
+	q.remove(t)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.left = true
+	select {
+	case o := <-t.outcome: // it came at the same time
+		o.regions.Close()
+	default:
+	}
+	return outcome{err: context.Cause(t.ctx)}
+}
+
+// queue holds the tasks that wait for the engine, in the order of their arrival.
+type queue struct {
+	mu      sync.Mutex
+	arrived sync.Cond
+	tasks   []*task
+	closed  bool
+}
+
+func newQueue() *queue {
+	q := &queue{}
+	q.arrived.L = &q.mu
+	return q
+}
+
+// add lets a task wait, or delivers ErrClosed.
+func (q *queue) add(t *task) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		t.deliver(outcome{err: ErrClosed})
+		return
+	}
+	q.tasks = append(q.tasks, t)
+	q.arrived.Signal()
+}
+
+// remove takes a task out, if it still waits.
+func (q *queue) remove(t *task) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, waiting := range q.tasks {
+		if waiting == t {
+			q.tasks = append(q.tasks[:i:i], q.tasks[i+1:]...)
+			return
+		}
+	}
+}
+
+// take waits for a task and returns those that wait, at most so many. It returns none
+// after close.
+func (q *queue) take(most int) []*task {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.tasks) == 0 && !q.closed {
+		q.arrived.Wait()
+	}
+	batch := q.tasks[:min(most, len(q.tasks))]
+	q.tasks = q.tasks[len(batch):]
+	return batch
+}
+
+// close delivers ErrClosed to the tasks that wait and to those that come.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	for _, t := range q.tasks {
+		t.deliver(outcome{err: ErrClosed})
+	}
+	q.tasks = nil
+	q.arrived.Broadcast()
+}
+
+func (q *queue) length() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.tasks)
+}
+
+// serve runs what waits in the queue, until it is closed.
+func (d *Detector) serve() {
+	defer close(d.served)
+	for batch := d.queue.take(d.options.Pictures); len(batch) > 0; batch = d.queue.take(d.options.Pictures) {
+		d.run(batch)
+	}
+}
+
+// run takes tasks through the engine together. If that fails, it takes each alone that is
+// not done, so that no picture fails for another's fault.
+func (d *Detector) run(batch []*task) {
+	ctx, release := together(batch)
+	err := d.engine.Do(ctx, func(s *torch.Scope) error {
+		for _, t := range batch {
+			d.counts.wait.Add(int64(time.Since(t.since)))
+		}
+		return d.encode(s, batch)
+	})
+	release()
+	for _, t := range batch {
+		switch {
+		case t.delivered:
+		case len(batch) > 1 && !t.ended(): // a panic, memory, or another picture's fault
+			t.progress = progress{}
+			d.run([]*task{t})
+		case t.ended():
+			t.deliver(outcome{err: context.Cause(t.ctx)})
+		default:
+			t.deliver(outcome{err: publicError(err)})
+		}
+	}
+}
+
+// together returns a context that ends when all of the tasks' contexts have ended.
+func together(batch []*task) (ctx context.Context, release func()) {
+	if len(batch) == 1 {
+		return batch[0].ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	var running atomic.Int64
+	running.Store(int64(len(batch)))
+	stops := make([]func() bool, len(batch))
+	for i, t := range batch {
+		stops[i] = context.AfterFunc(t.ctx, func() {
+			if running.Add(-1) == 0 {
+				cancel(context.Cause(t.ctx))
+			}
+		})
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		cancel(nil)
+	}
+}

@@ -1,0 +1,254 @@
+package detect
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/clipdet/clipdet/pkg/internal/torch"
+)
+
+// phraseElements bounds the memory of the cosines of boxes and single phrasings.
+const phraseElements = 16 << 20
+
+// ranking is what the scores of a picture are on the host: for each query its candidates,
+// best first. The slices are [Q,M], but runners is [K,perBox].
+type ranking struct {
+	m           int       // candidates of each query
+	score       []float32 // by Params.Rank
+	box         []float32 // the candidate's place among the K proposals
+	cosine      []float32
+	probability []float32
+	runners     []float32 // the queries nearest to a box
+	perBox      int       // 2, or 1 if there is one query
+	timings     Timings
+}
+
+// score scores a task's boxes for its queries. An error is this task's alone.
+func (d *Detector) score(s *torch.Scope, t *task) outcome {
+	var embeddings torch.Tensor
+	if len(t.boxes) > 0 {
+		embeddings = t.embeddings(s)
+	}
+	o := outcome{regions: d.regions(s, t, embeddings)}
+	if err := s.Err(); err != nil {
+		o.regions.Close()
+		return outcome{err: err}
+	}
+	if t.matching == nil || len(t.boxes) == 0 {
+		return o
+	}
+	if o.err = t.matching.limit(len(t.boxes)); o.err == nil {
+		_, err := s.Try(func() torch.Tensor {
+			o.top, o.err = d.rank(s, embeddings, t.objectnessOn, *t.matching)
+			return torch.Tensor{}
+		})
+		if o.err == nil {
+			o.err = err
+		}
+	}
+	if o.err != nil {
+		o.regions.Close()
+		return outcome{err: fmt.Errorf("match: %w", o.err)}
+	}
+	return o
+}
+
+// rank scores each of K boxes, with embeddings [K,D] and objectness [K,1], for each query.
+// The numbers leave the device in one copy, places as float32 too, which is exact up to
+// 2^24.
+//
+// Shape letters: K boxes, Q queries, G background phrasings, D the width of an embedding,
+// M candidates.
+func (d *Detector) rank(s *torch.Scope, boxes, objectness torch.Tensor, m matching) (top ranking, err error) {
+	since := time.Now()
+	queries, shape := m.queries, s.Shape(boxes)
+	classes := s.Use(queries.classes) // [Q+G,D]
+	if err := s.Err(); err != nil {
+		return ranking{}, err
+	}
+	k, q := shape[0], int64(len(queries.names))
+	logitScale := d.files.Image.Manifest.LogitScale
+
+	all := s.Matmul(boxes, s.Permute(classes, 1, 0))                        // [K,Q+G]
+	cosine := s.Slice(all, 1, 0, q)                                         // [K,Q]
+	probability := s.Slice(s.Softmax(s.Scale(all, logitScale), 1), 1, 0, q) // [K,Q]
+	if queries.negatives != nil {
+		probability = s.Mul(probability, queries.kept(s, boxes, all, logitScale))
+	}
+	score := cosine
+	switch m.Rank {
+	case RankProbability:
+		score = probability
+	case RankFused:
+		score = s.Sqrt(s.Mul(probability, objectness))
+	case RankMean:
+		score = s.Scale(s.Add(probability, objectness), 0.5)
+	}
+
+	candidates := k // suppression chooses among all boxes
+	if !m.suppresses() && m.TopK > 0 {
+		candidates = min(k, int64(m.TopK))
+	}
+	best, index := s.TopK(s.Permute(score, 1, 0), candidates, 1) // [Q,M] each
+	of := func(t torch.Tensor) torch.Tensor {                    // [K,Q] -> [Q,M]
+		return s.Gather(s.Permute(t, 1, 0), 1, index)
+	}
+	_, runners := s.TopK(cosine, min(q, 2), 1) // [K,2]
+
+	// The sum is a number only if all cosines are, the background's too. All else is made of
+	// them.
+	sum := s.Sum(s.Sum(all, 1), 0)
+	parts := []torch.Tensor{sum, best, index, of(cosine), of(probability), runners}
+	for i, part := range parts {
+		parts[i] = s.Reshape(s.To(part, torch.Float32), -1)
+	}
+	joined := s.Cat(0, parts...)
+	since = d.lap(s, since, &top.timings.Rank)
+	values := torch.Download[float32](s, joined)
+	d.lap(s, since, &top.timings.Download)
+	if err := s.Err(); err != nil {
+		return ranking{}, err
+	}
+	next := func(n int64) (part []float32) {
+		part, values = values[:n], values[n:]
+		return part
+	}
+	if sum := next(1)[0]; sum-sum != 0 {
+		return ranking{}, fmt.Errorf("%w: a cosine is not a number, or infinite; try models of dtype float32", ErrOutput)
+	}
+	top.m, top.perBox = int(candidates), int(min(q, 2))
+	top.score, top.box = next(q*candidates), next(q*candidates)
+	top.cosine, top.probability = next(q*candidates), next(q*candidates)
+	top.runners = next(k * min(q, 2))
+	return top, nil
+}
+
+// kept is the share that a query's own negative phrasings leave of its probability,
+// exp(c) / (exp(c) + Σ exp(n)), where c is the logarithm of the sum of exp over all
+// classes, whose cosines are given [K,Q+G], and n are the negatives' logits: [K,Q]. So
+// the product with the softmax over the classes is the one over both. It works through
+// the queries in parts, since [K,Q,N] may be large.
+func (q *Queries) kept(s *torch.Scope, boxes, cosines torch.Tensor, logitScale float64) torch.Tensor {
+	negatives := s.Use(q.negatives) // [Q,N,D]
+	shape := s.Shape(negatives)
+	all := s.Reshape(s.LogSumExp(s.Scale(cosines, logitScale), 1), -1, 1, 1) // [K,1,1]
+	if s.Err() != nil {
+		return torch.Tensor{}
+	}
+	k, n, d := s.Shape(all)[0], shape[1], shape[2]
+	step := max(1, phraseElements/(k*(n+1)))
+	var parts []torch.Tensor
+	for low := int64(0); low < shape[0]; low += step {
+		parts = append(parts, s.Within(func() torch.Tensor {
+			high := min(low+step, shape[0])
+			some := s.Permute(s.Reshape(s.Slice(negatives, 0, low, high), -1, d), 1, 0)      // [D,q*N]
+			logits := s.Reshape(s.Scale(s.Matmul(boxes, some), logitScale), -1, high-low, n) // [K,q,N]
+			logits = s.Add(logits, torch.Upload(s, q.absent[low*n:high*n], high-low, n))     // [K,q,N]
+			softmax := s.Softmax(s.Cat(2, s.Expand(all, -1, high-low, 1), logits), 2)        // [K,q,1+N]
+			return s.Contiguous(s.Reshape(s.Slice(softmax, 2, 0, 1), -1, high-low))          // a copy, which lets go of the rest
+		}))
+	}
+	return s.Cat(1, parts...)
+}
+
+// nearestPhrases returns, for each survivor, which of its query's phrasings has the
+// greatest cosine with its box. It works through the queries in parts, since the cosines
+// of boxes and single phrasings may be many.
+func (r *Regions) nearestPhrases(ctx context.Context, kept []survivor, queries *Queries) ([]int, error) {
+	nearest := make([]int, len(kept))
+	if len(kept) == 0 || queries.longest() < 2 {
+		return nearest, nil
+	}
+	// Boxes and queries that have survivors, and their places in these lists.
+	var boxes, asked []int64
+	boxAt, queryAt := make(map[int32]int), make(map[int32]int)
+	place := func(places map[int32]int, list *[]int64, n int32) {
+		if _, known := places[n]; !known {
+			places[n] = len(*list)
+			*list = append(*list, int64(n))
+		}
+	}
+	for _, c := range kept {
+		place(boxAt, &boxes, c.proposal)
+		place(queryAt, &asked, c.query)
+	}
+	var values []int64 // [K,Q] of these
+	err := r.detector.doShort(ctx, func(s *torch.Scope) error {
+		embeddings := s.IndexSelect(s.Use(r.embeddings), 0, torch.Upload(s, boxes, int64(len(boxes)))) // [K,D]
+		each := s.IndexSelect(s.Use(queries.each), 0, torch.Upload(s, asked, int64(len(asked))))       // [Q,T,D]
+		shape := s.Shape(each)
+		if err := s.Err(); err != nil {
+			return err
+		}
+		k, q, t, d := int64(len(boxes)), shape[0], shape[1], shape[2]
+		step := max(1, phraseElements/(k*t))
+		var parts []torch.Tensor
+		for low := int64(0); low < q; low += step {
+			parts = append(parts, s.Within(func() torch.Tensor {
+				some := s.Reshape(s.Slice(each, 0, low, low+step), -1, d)                  // [q*T,D]
+				cosine := s.Reshape(s.Matmul(embeddings, s.Permute(some, 1, 0)), k, -1, t) // [K,q,T]
+				return s.ArgMax(cosine, 2)                                                 // [K,q]
+			}))
+		}
+		values = torch.Download[int64](s, s.Cat(1, parts...))
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, c := range kept {
+		nearest[i] = int(values[boxAt[c.proposal]*len(asked)+queryAt[c.query]])
+	}
+	return nearest, nil
+}
+
+// lists returns the candidates of each query.
+func (t ranking) lists(thresholds []float32) [][]candidate {
+	lists := make([][]candidate, len(thresholds))
+	for q := range lists {
+		lists[q] = t.candidates(q, thresholds[q])
+	}
+	return lists
+}
+
+// candidates returns the boxes of query number q that reach its threshold, best first.
+func (t ranking) candidates(q int, threshold float32) []candidate {
+	n := 0
+	for _, score := range t.score[q*t.m:][:t.m] {
+		if threshold != 0 && score < threshold {
+			break
+		}
+		n++
+	}
+	reached := make([]candidate, n)
+	for i := range reached {
+		at := q*t.m + i
+		reached[i] = candidate{query: int32(q), proposal: int32(t.box[at]), at: int32(at), score: t.score[at]}
+	}
+	return reached
+}
+
+// report returns the detection of a survivor, whose nearest phrasing is given.
+func (r *Regions) report(top ranking, queries *Queries, c survivor, phrase int) Detection {
+	if phrase >= len(queries.phrases[c.query]) {
+		phrase = 0 // a repetition of the first, whose cosine may come out a little greater
+	}
+	return Detection{
+		Query: queries.names[c.query], Box: c.box,
+		Score: c.score, Cosine: top.cosine[c.at], Probability: top.probability[c.at],
+		Objectness: r.objectness[c.proposal],
+		Phrase:     queries.phrases[c.query][phrase],
+		RunnerUp:   runnerUp(top.runners[int(c.proposal)*top.perBox:][:top.perBox], queries.names, int(c.query)),
+	}
+}
+
+// runnerUp returns the first of a box's nearest queries that isn't q.
+func runnerUp(nearest []float32, names []string, q int) string {
+	for _, n := range nearest {
+		if int(n) != q {
+			return names[int(n)]
+		}
+	}
+	return ""
+}
