@@ -134,14 +134,20 @@ func (q *queue) remove(t *task) {
 	}
 }
 
-// take waits for a task and returns those that wait, at most so many. It returns none
-// after close.
-func (q *queue) take(most int) []*task {
+// wait waits for a task. It reports false after close.
+func (q *queue) wait() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.tasks) == 0 && !q.closed {
 		q.arrived.Wait()
 	}
+	return !q.closed
+}
+
+// take returns the tasks that wait, at most so many.
+func (q *queue) take(most int) []*task {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	batch := q.tasks[:min(most, len(q.tasks))]
 	q.tasks = q.tasks[len(batch):]
 	return batch
@@ -165,42 +171,50 @@ func (q *queue) length() int {
 	return len(q.tasks)
 }
 
-// serve runs what waits in the queue, until it is closed.
+// serve takes what waits through the engine, until the queue is closed. It takes the tasks
+// when the engine is free, so that a batch is as large as can be.
 func (d *Detector) serve() {
 	defer close(d.served)
-	for batch := d.queue.take(d.options.Pictures); len(batch) > 0; batch = d.queue.take(d.options.Pictures) {
-		d.run(batch)
+	for d.queue.wait() {
+		var batch []*task
+		err := d.engine.Do(context.Background(), func(s *torch.Scope) error {
+			batch = d.queue.take(d.options.Pictures)
+			return d.encodeUntil(s, batch)
+		})
+		for _, t := range batch {
+			// Each alone that is not done, so that no picture fails for another's fault.
+			if alone := []*task{t}; len(batch) > 1 && !t.delivered && !t.ended() {
+				t.progress = progress{}
+				err = d.engine.Do(context.Background(), func(s *torch.Scope) error { return d.encodeUntil(s, alone) })
+			}
+			switch {
+			case t.delivered:
+			case t.ended():
+				t.deliver(outcome{err: context.Cause(t.ctx)})
+			default:
+				t.deliver(outcome{err: publicError(err)})
+			}
+		}
 	}
 }
 
-// run takes tasks through the engine together. If that fails, it takes each alone that is
-// not done, so that no picture fails for another's fault.
-func (d *Detector) run(batch []*task) {
-	ctx, release := together(batch)
-	err := d.engine.Do(ctx, func(s *torch.Scope) error {
-		for _, t := range batch {
-			d.counts.wait.Add(int64(time.Since(t.since)))
-		}
-		return d.encode(s, batch)
-	})
-	release()
+// encodeUntil is encode until nobody waits for any of the tasks.
+func (d *Detector) encodeUntil(s *torch.Scope, batch []*task) error {
 	for _, t := range batch {
-		switch {
-		case t.delivered:
-		case len(batch) > 1 && !t.ended(): // a panic, memory, or another picture's fault
-			t.progress = progress{}
-			d.run([]*task{t})
-		case t.ended():
-			t.deliver(outcome{err: context.Cause(t.ctx)})
-		default:
-			t.deliver(outcome{err: publicError(err)})
-		}
+		d.counts.wait.Add(int64(time.Since(t.since)))
 	}
+	ctx, release := together(batch)
+	defer release()
+	s.Until(ctx)
+	return d.encode(s, batch)
 }
 
 // together returns a context that ends when all of the tasks' contexts have ended.
 func together(batch []*task) (ctx context.Context, release func()) {
-	if len(batch) == 1 {
+	switch len(batch) {
+	case 0:
+		return context.Background(), func() {}
+	case 1:
 		return batch[0].ctx, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())

@@ -35,23 +35,35 @@ func (d *Detector) score(s *torch.Scope, t *task) outcome {
 		o.regions.Close()
 		return outcome{err: err}
 	}
-	if t.matching == nil || len(t.boxes) == 0 {
+	if len(t.boxes) == 0 {
 		return o
 	}
-	if o.err = t.matching.limit(len(t.boxes)); o.err == nil {
-		_, err := s.Try(func() torch.Tensor {
-			o.top, o.err = d.rank(s, embeddings, t.objectnessOn, *t.matching)
-			return torch.Tensor{}
-		})
-		if o.err == nil {
-			o.err = err
+	var wrong error
+	_, err := s.Try(func() torch.Tensor {
+		if t.matching == nil {
+			wrong = finite(s, embeddings)
+		} else if wrong = t.matching.limit(len(t.boxes)); wrong == nil {
+			o.top, wrong = d.rank(s, embeddings, t.objectnessOn, *t.matching)
 		}
+		return torch.Tensor{}
+	})
+	if wrong == nil {
+		wrong = err
 	}
-	if o.err != nil {
+	if wrong != nil {
 		o.regions.Close()
-		return outcome{err: fmt.Errorf("match: %w", o.err)}
+		return outcome{err: wrong}
 	}
 	return o
+}
+
+// finite fails with ErrOutput if a number of embeddings [K,D] is none, or infinite.
+func finite(s *torch.Scope, embeddings torch.Tensor) error {
+	sum := torch.Download[float32](s, s.Reshape(s.Sum(s.Sum(embeddings, 1), 0), 1))
+	if s.Err() == nil && sum[0]-sum[0] != 0 {
+		return fmt.Errorf("%w: an embedding is not of numbers; try models of dtype float32", ErrOutput)
+	}
+	return nil
 }
 
 // rank scores each of K boxes, with embeddings [K,D] and objectness [K,1], for each query.

@@ -32,7 +32,7 @@ func (d *Detector) encode(s *torch.Scope, batch []*task) error {
 		// 4. Score: [K,D] x [D,Q] -> cosine, probability, score [K,Q] -> candidates [Q,M].
 		o := d.score(s, t)
 		if len(batch) > 1 && (s.Err() != nil || errors.Is(o.err, ErrOutput)) {
-			o.regions.Close() // perhaps another picture's fault: run tries each alone
+			o.regions.Close() // perhaps another picture's fault: serve tries each alone
 			return
 		}
 		t.deliver(o)

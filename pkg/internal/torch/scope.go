@@ -30,6 +30,9 @@ func (s *Scope) Err() error {
 	return s.err
 }
 
+// Until makes ctx the context whose end is the scope's error.
+func (s *Scope) Until(ctx context.Context) { s.ctx = ctx }
+
 // Fail records err as the scope's error if it is the first.
 func (s *Scope) Fail(err error) {
 	if s.err == nil {
