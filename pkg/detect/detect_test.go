@@ -1,12 +1,20 @@
 package detect
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
+	"io/fs"
 	"math"
+	"os"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -202,9 +210,8 @@ func TestProposalsOfTheCaller(t *testing.T) {
 	}
 }
 
-// TestPicturesThatGoTogether holds that a picture's result isn't mixed up with those of the
-// pictures in its group. The network adds up in another order there, so that the last
-// digits may differ.
+// TestPicturesThatGoTogether holds that a picture's result is the same to the bit whatever
+// it goes together with.
 func TestPicturesThatGoTogether(t *testing.T) {
 	d := open(t, Options{Pictures: 3})
 	q := queries(t, d, "dog", "cat")
@@ -223,13 +230,8 @@ func TestPicturesThatGoTogether(t *testing.T) {
 		if err != nil || wrong != nil {
 			t.Fatalf("picture %d: %v in its group, %v alone", i, err, wrong)
 		}
-		if got.Width != want.Width || len(got.Proposals) != len(want.Proposals) {
-			t.Errorf("picture %d: %d proposals, alone %d", i, len(got.Proposals), len(want.Proposals))
-		}
-		for k, g := range got.Detections {
-			if w := want.Detections[k]; g.Query != w.Query || math.Abs(float64(g.Cosine-w.Cosine)) > 1e-4 || g.Box.IoU(w.Box) < 0.999 {
-				t.Errorf("picture %d, detection %d: got %+v, alone %+v", i, k, g, w)
-			}
+		if got.Width != want.Width || !reflect.DeepEqual(got.Proposals, want.Proposals) || !reflect.DeepEqual(got.Detections, want.Detections) {
+			t.Errorf("picture %d: got %+v, alone %+v", i, got, want)
 		}
 		i++
 	}
@@ -287,6 +289,94 @@ func TestOpenErrors(t *testing.T) {
 			d.Close()
 			t.Errorf("%s: there is a detector beside the error", test.name)
 		}
+	}
+}
+
+// Of several wrong options always the same is reported.
+func TestTheFirstWrongOptionIsReported(t *testing.T) {
+	for range 50 {
+		_, err := Open(t.Context(), Options{Models: tiny(), Proposals: -1, Batch: -1, Pictures: -1, Threads: -1})
+		if !errors.Is(err, ErrOption) || !strings.Contains(err.Error(), "Proposals is -1") {
+			t.Fatalf("got %v, want ErrOption about Proposals", err)
+		}
+		d := open(t, Options{})
+		_, err = d.Detect(t.Context(), scene(1, 40, 30), queries(t, d, "dog"), Params{Thresholds: map[string]float32{"a": 1, "b": 1, "c": 1}})
+		if !errors.Is(err, ErrQuery) || !strings.Contains(err.Error(), `"a"`) {
+			t.Fatalf("got %v, want ErrQuery about a", err)
+		}
+		d.Close()
+	}
+}
+
+// A set in float16 is refused when it is opened on a CPU, not at the first call.
+func TestOpenRefusesFloat16OnACPU(t *testing.T) {
+	dir := t.TempDir()
+	files := torchtest.Tiny(t)
+	for _, file := range []model.File{files.RPN, files.Image, files.Text} {
+		rewrite(t, file.Path, filepath.Join(dir, filepath.Base(file.Path)), func(manifest map[string]any) { manifest["dtype"] = "float16" })
+	}
+	for _, dtype := range []string{"", "auto", "float16"} {
+		d, err := Open(t.Context(), Options{Models: model.Dir(dir), Device: "cpu", DType: dtype})
+		if !errors.Is(err, ErrNotHere) {
+			t.Errorf("--dtype %q: got %v, want ErrNotHere", dtype, err)
+		}
+		if d != nil {
+			d.Close()
+		}
+	}
+}
+
+// rewrite copies an archive with another manifest, and the digest that CONTRACT.md defines.
+func rewrite(t *testing.T, from, to string, change func(map[string]any)) {
+	t.Helper()
+	in, err := zip.OpenReader(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	var data bytes.Buffer
+	out := zip.NewWriter(&data)
+	slices.SortFunc(in.File, func(a, b *zip.File) int { return strings.Compare(a.Name, b.Name) })
+	digest := sha256.New()
+	for _, entry := range in.File {
+		_, name, _ := strings.Cut(entry.Name, "/")
+		if name != "extra/manifest.json" && name != ".data/serialization_id" {
+			fmt.Fprintf(digest, "%s %d %08x\n", name, entry.UncompressedSize64, entry.CRC32)
+		}
+	}
+	for _, entry := range in.File {
+		if filepath.Base(entry.Name) != "manifest.json" {
+			if err := out.Copy(entry); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		text, err := fs.ReadFile(in, entry.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var manifest map[string]any
+		if err := json.Unmarshal(text, &manifest); err != nil {
+			t.Fatal(err)
+		}
+		change(manifest)
+		zeros := strings.Repeat("0", 64)
+		manifest["digest"] = zeros
+		if text, err = json.Marshal(manifest); err != nil {
+			t.Fatal(err)
+		}
+		digest.Write(text)
+		text = bytes.ReplaceAll(text, []byte(zeros), fmt.Appendf(nil, "%x", digest.Sum(nil)))
+		w, err := out.CreateHeader(&zip.FileHeader{Name: entry.Name, Method: zip.Store})
+		if err == nil {
+			_, err = w.Write(text)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(out.Close(), os.WriteFile(to, data.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -50,7 +50,7 @@ func Open(ctx context.Context, options Options) (*Detector, error) {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
 	d := &Detector{options: options, files: files, choice: choice, tokenizer: tokenizer, engine: engine, queue: newQueue(), served: make(chan struct{})}
-	d.texts = newTextCache(options.TextCache, files.Text.Manifest, device, options.Logger)
+	d.texts = newTextCache(options.TextCache, files.Text.Manifest, device, options.Threads, options.Logger)
 	if err := engine.Do(ctx, d.load); err != nil {
 		engine.Close()
 		return nil, fmt.Errorf("detect: %w", publicError(err))

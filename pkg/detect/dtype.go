@@ -64,6 +64,11 @@ func (c *chooser) resolve(ctx context.Context, o Options, device torch.Device) (
 	if err != nil {
 		return files, choice, err
 	}
+	for _, file := range []model.File{files.RPN, files.Image, files.Text} {
+		if file.Manifest.DType == model.Float16 && !device.IsCUDA() {
+			return files, choice, fmt.Errorf("%w: %s is in float16; export it in float32 for this device", ErrNotHere, file.Path)
+		}
+	}
 	choice.Type = files.Image.Manifest.DType
 	if len(prefer) > 0 && choice.Type != prefer[0] {
 		choice.Why += "; the image tower is not there in " + prefer[0]

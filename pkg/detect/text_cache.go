@@ -21,23 +21,28 @@ import (
 // same model encodes none of them again. The zero textCache keeps nothing.
 //
 // A file holds the phrasings of one query, [T,D] float32 little endian, and the CRC-32
-// of that. Its name is made of the text tower's digest, the kind of device, and the
-// tokens, so that nothing can be stale. A file that isn't whole counts as missing.
+// of that. Its path is made of the tokens and of all that changes an embedding's last
+// digits: the text tower's digest, libtorch's version, and the GPU, or the processor and
+// the number of threads. So nothing can be stale. A file that isn't whole counts as missing.
 type textCache struct {
 	dir   string
 	width int
 	log   *slog.Logger
 }
 
-func newTextCache(dir string, text model.Manifest, device torch.Device, log *slog.Logger) textCache {
+func newTextCache(dir string, text model.Manifest, device torch.Device, threads int, log *slog.Logger) textCache {
 	if dir == "" {
 		return textCache{}
 	}
-	kind := "cpu"
-	if device.IsCUDA() {
-		kind = "cuda"
+	h := sha256.New()
+	fmt.Fprintln(h, text.Digest)
+	fmt.Fprintln(h, torch.Version())
+	if gpu, err := device.GPU(); err == nil {
+		fmt.Fprintln(h, gpu.Name)
+	} else {
+		fmt.Fprintln(h, threads, torch.HostProcessor().Kind)
 	}
-	return textCache{filepath.Join(dir, text.Digest[:32]+"-"+kind), text.EmbeddingWidth, log}
+	return textCache{filepath.Join(dir, hex.EncodeToString(h.Sum(nil)[:16])), text.EmbeddingWidth, log}
 }
 
 // read gives the embeddings [T,D] of phrases by their tokens, or nil.

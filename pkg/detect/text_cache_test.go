@@ -5,9 +5,12 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/clipdet/clipdet/pkg/internal/torch"
+	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
@@ -108,4 +111,25 @@ func emptyFile(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// What changes the last digits of an embedding changes where it is kept.
+func TestTextCachesOfOtherDigits(t *testing.T) {
+	text := torchtest.Tiny(t).Text.Manifest
+	other := text
+	other.Digest = strings.Repeat("0", len(text.Digest))
+	seen := map[string]string{}
+	for name, cache := range map[string]textCache{
+		"one thread":    newTextCache("dir", text, torch.CPU, 1, nil),
+		"two threads":   newTextCache("dir", text, torch.CPU, 2, nil),
+		"another model": newTextCache("dir", other, torch.CPU, 1, nil),
+	} {
+		if before, twice := seen[cache.dir]; twice {
+			t.Errorf("%s shares %s with %s", name, cache.dir, before)
+		}
+		seen[cache.dir] = name
+	}
+	if again := newTextCache("dir", text, torch.CPU, 1, nil); seen[again.dir] != "one thread" {
+		t.Errorf("the same has another path: %s", again.dir)
+	}
 }
