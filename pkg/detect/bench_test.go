@@ -7,7 +7,6 @@ import (
 	"iter"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
@@ -69,14 +68,8 @@ func BenchmarkDetectWarm640x480(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		t := result.Timings
 		proposals = len(result.Proposals)
-		stages.Upload += t.Upload
-		stages.RPN += t.RPN
-		stages.Crop += t.Crop
-		stages.Encode += t.Encode
-		stages.Rank += t.Rank
-		stages.Download += t.Download
+		stages.add(result.Timings)
 	}
 	for range 3 {
 		detect()
@@ -85,11 +78,8 @@ func BenchmarkDetectWarm640x480(b *testing.B) {
 	for b.Loop() {
 		detect()
 	}
-	for name, stage := range map[string]time.Duration{
-		"upload": stages.Upload, "rpn": stages.RPN, "crop": stages.Crop, "encode": stages.Encode, "rank": stages.Rank,
-		"download": stages.Download,
-	} {
-		b.ReportMetric(float64(stage.Microseconds())/1000/float64(b.N), name+"-ms")
+	for stage, took := range stages {
+		b.ReportMetric(float64(took.Microseconds())/1000/float64(b.N), Stage(stage).String()+"-ms")
 	}
 	b.ReportMetric(float64(proposals), "proposals")
 	perSecond(b, b.N*proposals, "crops")

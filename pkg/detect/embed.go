@@ -21,7 +21,7 @@ func (d *Detector) propose(s *torch.Scope, batch []*task) error {
 		if t.ended() || !t.upload(s) {
 			continue
 		}
-		d.lap(s, since, &t.timings.Upload)
+		d.lap(s, since, &t.timings[StageUpload])
 		if t.own {
 			for _, p := range t.given {
 				t.boxes, t.objectness = append(t.boxes, p.Box), append(t.objectness, p.Objectness)
@@ -64,7 +64,7 @@ func (d *Detector) proposeTogether(s *torch.Scope, group []*task) error {
 	d.lap(s, since, &took)
 	for i, t := range group {
 		t.boxes, t.objectness, t.objectnessOn = proposals[i].Boxes, proposals[i].Objectness, proposals[i].ObjectnessOn
-		t.timings.RPN += took / time.Duration(len(group))
+		t.timings[StageRPN] += took / time.Duration(len(group))
 		if n := len(t.boxes); n > maxBoxes {
 			return fmt.Errorf("%w: a picture has %d boxes, and %d are taken; ask for fewer proposals", ErrLimit, n, maxBoxes)
 		}
@@ -115,8 +115,8 @@ func (d *Detector) embed(s *torch.Scope, batches *clip.Batches, waiting []cut) (
 	})
 	d.lap(s, since, &encoding)
 	for _, c := range waiting[:n] {
-		c.task.timings.Crop += cutting / time.Duration(n)
-		c.task.timings.Encode += encoding / time.Duration(n)
+		c.task.timings[StageCrop] += cutting / time.Duration(n)
+		c.task.timings[StageEncode] += encoding / time.Duration(n)
 	}
 	return embeddings, n
 }

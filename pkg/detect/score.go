@@ -116,9 +116,9 @@ func (d *Detector) rank(s *torch.Scope, boxes, objectness torch.Tensor, m matchi
 		parts[i] = s.Reshape(s.To(part, torch.Float32), -1)
 	}
 	joined := s.Cat(0, parts...)
-	since = d.lap(s, since, &top.timings.Rank)
+	since = d.lap(s, since, &top.timings[StageRank])
 	values := torch.Download[float32](s, joined)
-	d.lap(s, since, &top.timings.Download)
+	d.lap(s, since, &top.timings[StageDownload])
 	if err := s.Err(); err != nil {
 		return ranking{}, err
 	}

@@ -19,8 +19,12 @@ type Stats struct {
 	// Calls are those of Queries, Regions, RegionsAt, Match and Detect that have ended,
 	// and the pictures of DetectAll.
 	Calls int64 `json:"calls"`
-	// Failures are those of Calls that ended with an error, by its kind.
-	Failures Failures `json:"failures"`
+	// Failures are the Calls that ended with an error, by its kind, the first that fits:
+	// "ended" (the context was cancelled or expired), "closed" (ErrClosed), "out_of_memory"
+	// (ErrOutOfMemory), "libtorch" (its other errors), "output" (a model's output is
+	// unusable), "panic" (ErrPanic) and "other" (input that can't be used, and a stream's own
+	// errors). All kinds are there. The map is the caller's.
+	Failures map[string]int64 `json:"failures"`
 	// Pictures are those whose boxes were found, or given, and embedded.
 	Pictures int64 `json:"pictures"`
 	// Crops are those that the image tower embedded: the same pixels of a picture once.
@@ -44,17 +48,6 @@ type Stats struct {
 	Wait time.Duration `json:"-"` // "wait_ms"
 }
 
-// Failures are calls that ended with an error, each in the first kind that fits.
-type Failures struct {
-	Ended       int64 `json:"ended"`         // the context was cancelled or expired
-	Closed      int64 `json:"closed"`        // ErrClosed
-	OutOfMemory int64 `json:"out_of_memory"` // ErrOutOfMemory
-	Libtorch    int64 `json:"libtorch"`      // libtorch's other errors
-	Output      int64 `json:"output"`        // ErrOutput of this package, of rpn or clip
-	Panic       int64 `json:"panic"`         // ErrPanic
-	Other       int64 `json:"other"`         // input that can't be used, and a stream's own errors
-}
-
 // MarshalJSON adds text_ms and wait_ms.
 func (s Stats) MarshalJSON() ([]byte, error) {
 	type plain Stats
@@ -71,17 +64,13 @@ func (s Stats) MarshalJSON() ([]byte, error) {
 // in some of the counters and not yet in others.
 func (d *Detector) Stats() Stats {
 	c := &d.counts
+	failures := make(map[string]int64, kinds)
+	for k := range kinds {
+		failures[k.String()] = c.failures[k].Load()
+	}
 	return Stats{
-		Calls: c.calls.Load(),
-		Failures: Failures{
-			Ended:       c.failures[kindEnded].Load(),
-			Closed:      c.failures[kindClosed].Load(),
-			OutOfMemory: c.failures[kindOutOfMemory].Load(),
-			Libtorch:    c.failures[kindLibtorch].Load(),
-			Output:      c.failures[kindOutput].Load(),
-			Panic:       c.failures[kindPanic].Load(),
-			Other:       c.failures[kindOther].Load(),
-		},
+		Calls:       c.calls.Load(),
+		Failures:    failures,
 		Pictures:    c.pictures.Load(),
 		Crops:       d.image.Encoded(),
 		Phrases:     d.text.Encoded(),
@@ -103,24 +92,23 @@ type counts struct {
 	text, wait            atomic.Int64 // nanoseconds
 }
 
-// timingCounts are the stages of Timings in nanoseconds.
-type timingCounts struct{ upload, rpn, crop, encode, rank, download atomic.Int64 }
+// timingCounts are sums of Timings, in nanoseconds.
+type timingCounts [len(stageNames)]atomic.Int64
 
 func (c *timingCounts) add(t Timings) {
-	c.upload.Add(int64(t.Upload))
-	c.rpn.Add(int64(t.RPN))
-	c.crop.Add(int64(t.Crop))
-	c.encode.Add(int64(t.Encode))
-	c.rank.Add(int64(t.Rank))
-	c.download.Add(int64(t.Download))
+	for stage, took := range t {
+		c[stage].Add(int64(took))
+	}
 }
 
-func (c *timingCounts) load() Timings {
-	of := func(n *atomic.Int64) time.Duration { return time.Duration(n.Load()) }
-	return Timings{of(&c.upload), of(&c.rpn), of(&c.crop), of(&c.encode), of(&c.rank), of(&c.download)}
+func (c *timingCounts) load() (t Timings) {
+	for stage := range t {
+		t[stage] = time.Duration(c[stage].Load())
+	}
+	return t
 }
 
-// kind is that of a failure, a place in counts.failures.
+// kind is the kind of a failure, a place in counts.failures.
 type kind int
 
 const (
@@ -135,7 +123,7 @@ const (
 )
 
 func (k kind) String() string {
-	return [kinds]string{"ended", "closed", "out of memory", "libtorch", "output", "panic", "other"}[k]
+	return [kinds]string{"ended", "closed", "out_of_memory", "libtorch", "output", "panic", "other"}[k]
 }
 
 func kindOf(ctx context.Context, err error) kind {
@@ -173,7 +161,9 @@ func (d *Detector) callEnds(ctx context.Context, call string, since time.Time, e
 func (d *Detector) regionsEnd(ctx context.Context, r *Regions) {
 	d.counts.timings.add(r.timings)
 	d.counts.pictures.Add(1)
-	t := r.timings
-	d.options.Logger.DebugContext(ctx, "regions found", "width", r.width, "height", r.height,
-		"proposals", len(r.boxes), "upload", t.Upload, "rpn", t.RPN, "crop", t.Crop, "encode", t.Encode, "halved", d.image.Halved())
+	about := []any{"width", r.width, "height", r.height, "proposals", len(r.boxes), "halved", d.image.Halved()}
+	for stage, took := range r.timings {
+		about = append(about, Stage(stage).String(), took)
+	}
+	d.options.Logger.DebugContext(ctx, "regions found", about...)
 }

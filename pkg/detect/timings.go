@@ -7,47 +7,70 @@ import (
 	"time"
 )
 
-// Timings say how long the stages of one picture took. On a GPU, work goes on behind
-// a stage's end, and a stage that waits for it (RPN, Download) is charged with it;
-// with Options.Synchronize each stage is charged with its own work alone. Pictures that
-// went together (Options.Pictures) have equal shares of what they took.
-type Timings struct {
-	Upload   time.Duration // picture to the device
-	RPN      time.Duration // proposals, to the host
-	Crop     time.Duration // cutting and resizing the boxes
-	Encode   time.Duration // embedding the crops
-	Rank     time.Duration // cosine, scores, top-k and NMS
-	Download time.Duration // scores to the host
-}
+// Stage is a part of a picture's way that is timed.
+type Stage int
 
-// MarshalJSON gives the stages in milliseconds.
-func (t Timings) MarshalJSON() ([]byte, error) {
-	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	return json.Marshal(struct {
-		Upload   float64 `json:"upload"`
-		RPN      float64 `json:"rpn"`
-		Crop     float64 `json:"crop"`
-		Encode   float64 `json:"encode"`
-		Rank     float64 `json:"rank"`
-		Download float64 `json:"download"`
-	}{ms(t.Upload), ms(t.RPN), ms(t.Crop), ms(t.Encode), ms(t.Rank), ms(t.Download)})
-}
+// The stages, in their order.
+const (
+	StageUpload   Stage = iota // the picture to the device
+	StageRPN                   // the proposals, to the host
+	StageCrop                  // cutting and resizing the boxes
+	StageEncode                // embedding the crops
+	StageRank                  // cosine, scores, top-k and suppression
+	StageDownload              // the scores to the host
+)
 
-// UnmarshalJSON reads milliseconds, to the microsecond. A stage that is missing is 0; one
-// that is negative or more than a year is an error.
-func (t *Timings) UnmarshalJSON(data []byte) error {
-	var ms struct {
-		Upload, RPN, Crop, Encode, Rank, Download float64
+var stageNames = [6]string{"upload", "rpn", "crop", "encode", "rank", "download"}
+
+// String returns the stage's name in JSON.
+func (s Stage) String() string { return stageNames[s] }
+
+// Timings are how long each [Stage] of one picture took. Pictures that share a batch share
+// its time, by their crops. A GPU works on after a stage has ended, and a stage that waits
+// for it (StageRPN, StageDownload) has its time too; with Options.Synchronize each stage
+// has its own time alone.
+type Timings [6]time.Duration
+
+// add adds each stage of other.
+func (t *Timings) add(other Timings) {
+	for stage, took := range other {
+		t[stage] += took
 	}
-	if err := json.Unmarshal(data, &ms); err != nil {
+}
+
+// MarshalJSON writes an object of the stages' milliseconds by their names.
+func (t Timings) MarshalJSON() ([]byte, error) {
+	text := []byte{'{'}
+	for stage, took := range t {
+		ms, err := json.Marshal(float64(took.Microseconds()) / 1000)
+		if err != nil {
+			return nil, err
+		}
+		text = fmt.Appendf(text, "%q:%s,", Stage(stage), ms)
+	}
+	text[len(text)-1] = '}'
+	return text, nil
+}
+
+// UnmarshalJSON reads milliseconds, to the microsecond. A stage that is missing is 0. A
+// stage that is negative or more than a year is an error.
+func (t *Timings) UnmarshalJSON(data []byte) error {
+	var stages map[string]json.RawMessage
+	if err := json.Unmarshal(data, &stages); err != nil {
 		return fmt.Errorf("timings: %w", err)
 	}
-	for i, v := range []float64{ms.Upload, ms.RPN, ms.Crop, ms.Encode, ms.Rank, ms.Download} {
-		if !(v >= 0 && v <= 366*24*3600e3) {
-			return fmt.Errorf("timings: stage %d took %v ms; it must be 0 to a year", i+1, v)
+	*t = Timings{}
+	for stage, name := range stageNames {
+		var ms float64
+		if text := stages[name]; text != nil {
+			if err := json.Unmarshal(text, &ms); err != nil {
+				return fmt.Errorf("timings: %s: %w", name, err)
+			}
 		}
+		if !(ms >= 0 && ms <= 366*24*3600e3) {
+			return fmt.Errorf("timings: %s took %v ms; it must be 0 to a year", name, ms)
+		}
+		t[stage] = time.Duration(math.Round(ms*1000)) * time.Microsecond
 	}
-	span := func(ms float64) time.Duration { return time.Duration(math.Round(ms*1000)) * time.Microsecond }
-	*t = Timings{span(ms.Upload), span(ms.RPN), span(ms.Crop), span(ms.Encode), span(ms.Rank), span(ms.Download)}
 	return nil
 }

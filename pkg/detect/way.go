@@ -84,8 +84,8 @@ func (r *Regions) conclude(ctx context.Context, top ranking, m matching) (*Resul
 		result.Detections = append(result.Detections, r.report(top, m.queries, c, phrases[i]))
 	}
 	slices.SortStableFunc(result.Detections, func(a, b Detection) int { return cmp.Compare(b.Score, a.Score) })
-	result.Timings.Rank += top.timings.Rank + time.Since(since)
-	result.Timings.Download += top.timings.Download
-	r.detector.counts.timings.add(Timings{Rank: result.Timings.Rank, Download: result.Timings.Download})
+	top.timings[StageRank] += time.Since(since)
+	result.Timings.add(top.timings)
+	r.detector.counts.timings.add(top.timings)
 	return result, nil
 }

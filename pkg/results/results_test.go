@@ -27,7 +27,7 @@ func three() []Record {
 			{Query: "dog", Box: box.Box{X0: 1, Y0: 2.5, X1: 11, Y1: 22.5}, Score: 0.75, Cosine: 0.25, Probability: 0.5, Objectness: 0.125, Phrase: "a <dog> & \"cat\", or so", RunnerUp: "bike"},
 			{Query: "bike", Box: box.Box{X0: 0, Y0: 0, X1: 640, Y1: 480}, Score: 0.5, Cosine: -0.5, Probability: 1, Objectness: 1, Phrase: "a bike"},
 		},
-		Timings: detect.Timings{RPN: 1500 * time.Microsecond},
+		Timings: detect.Timings{detect.StageRPN: 1500 * time.Microsecond},
 	}
 	return []Record{
 		Of("a & b.png", 139, found, nil),
@@ -50,7 +50,7 @@ func hard() []Record {
 				{Query: "dog", Box: box.Box{X0: 0.1, Y0: 1e-7, X1: 639.99994, Y1: 480 + step}, Score: 1.0 / 3, Cosine: -step / 9, Probability: math.SmallestNonzeroFloat32, Objectness: 0.99999994, Phrase: name, RunnerUp: name},
 				{Query: "bike", Box: box.Box{X0: step, Y0: step, X1: 1234, Y1: 777}, Score: step / 8, Cosine: 0.1, Probability: 16777217, Objectness: math.MaxFloat32},
 			},
-			Timings:  detect.Timings{Upload: time.Microsecond, RPN: time.Duration(i) * 1234567 * time.Microsecond, Crop: 3 * time.Hour, Encode: 7 * time.Millisecond, Rank: 999 * time.Microsecond},
+			Timings:  detect.Timings{detect.StageUpload: time.Microsecond, detect.StageRPN: time.Duration(i) * 1234567 * time.Microsecond, detect.StageCrop: 3 * time.Hour, detect.StageEncode: 7 * time.Millisecond, detect.StageRank: 999 * time.Microsecond},
 			Presence: []detect.Presence{{Query: name, Present: true, Score: step, Threshold: 0.1}, {Query: "bike", Score: 1.0 / 3}},
 		})
 	}
