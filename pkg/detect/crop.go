@@ -29,12 +29,12 @@ const (
 type Crop struct {
 	Mode CropMode // "" is CropCLIP
 	// Context scales the box about its centre before it is cut out: 1.5 shows half as much
-	// again in each direction. 0 is 1, the box as it is; MaxCropContext is the largest.
+	// again in each direction. 0 is 1, the box as it is; 100 is the largest.
 	Context float64
 }
 
-// MaxCropContext bounds the part of the picture that a crop can show around its box.
-const MaxCropContext = 100
+// maxContext bounds the part of the picture that a crop can show around its box.
+const maxContext = 100
 
 // complete puts the defaults in, and fails with ErrOption.
 func (c Crop) complete() (Crop, error) {
@@ -44,8 +44,8 @@ func (c Crop) complete() (Crop, error) {
 	default:
 		return c, fmt.Errorf("%w: the crop mode is %q; write clip, squash or pad", ErrOption, c.Mode)
 	}
-	if !(c.Context > 0 && c.Context <= MaxCropContext) {
-		return c, fmt.Errorf("%w: the crop context is %v; it must be above 0 and at most %d", ErrOption, c.Context, MaxCropContext)
+	if !(c.Context > 0 && c.Context <= maxContext) {
+		return c, fmt.Errorf("%w: the crop context is %v; it must be above 0 and at most %d", ErrOption, c.Context, maxContext)
 	}
 	return c, nil
 }

@@ -1,9 +1,9 @@
 // Package detect finds things in pictures by their names, with no training: zero-shot
 // object detection.
 //
-// A region proposal network finds candidate boxes, CLIP embeds each box's pixels and
-// each query's phrasings, the phrasings are averaged, and the cosine ranks the boxes
-// for each query. All tensors stay on one device.
+// A region proposal network finds candidate boxes. CLIP embeds the pixels of each box and
+// the phrasings of each query, the phrasings are averaged, and the cosine ranks the boxes
+// for each query. All tensors stay on one device. The file way.go shows the steps.
 //
 //	det, err := detect.Open(ctx, detect.Options{Models: builtin.Models()})
 //	defer det.Close()
@@ -26,39 +26,41 @@
 // where s is the logit scale that the CLIP was trained with, and each phrase of the
 // background is a class of its own.
 //
-// Boxes are in pixels of the picture that was given, as edges: the box of a whole
-// picture of 640x480 is [0,0,640,480]. Probabilities and objectness are in [0,1].
+// Boxes are in pixels of the picture that was given, as edges: the box of a whole picture
+// of 640x480 is [0,0,640,480]. Probabilities and objectness are in [0,1].
+//
+// # Common batches
+//
+// Pictures of all calls wait in one queue. The detector takes those that wait, up to
+// Options.Pictures, through the models together, whatever their sizes and queries. A
+// picture that comes alone waits for nobody.
 //
 // # The same answers
 //
-// The same models, options, picture, queries and Params give the same Result to the bit on
-// one machine's CPU, whatever call asks ([Detector.Detect], [Regions.Match] or
-// [Detector.DetectAll]), whatever Options.Batch is, what was embedded before or came from
-// the text cache, and however many goroutines ask at once. Not the same in the last digits,
-// and so perhaps in the order of boxes that are about as good, are
+// On one machine's CPU, the same models, options, picture, queries and Params give the
+// same Result to the bit: whatever call asks ([Detector.Detect], [Regions.Match] or
+// [Detector.DetectAll]), however many goroutines ask at once, whatever goes through the
+// models together, and whether embeddings of phrases come from the text cache. The last
+// digits, and so perhaps the order of boxes that are about as good, differ
 //
-//   - results on a GPU, where sums may be made in another order each time;
-//   - results with another number of Options.Threads, by default that of OMP_NUM_THREADS, or
-//     else GOMAXPROCS;
-//   - results on another processor, since libtorch has other code for its instructions, or
-//     of another libtorch or dtype;
-//   - results with Options.DType "auto", the default, on a CPU with instructions for
-//     bfloat16, if the dtype is measured anew, as after model.CacheDir was emptied: where both
-//     types are about as fast, either may be taken. A process measures once. Name the dtype, or
-//     take [Unmeasured], where that must not be;
-//   - results with Options.Pictures above 1, since pictures in a batch add up otherwise;
-//   - results after a batch was halved for want of memory ([Stats].Halved).
+//   - on a GPU, which may add up in another order each time;
+//   - with another number of Options.Threads, by default OMP_NUM_THREADS, or else GOMAXPROCS;
+//   - on another processor, for whose instructions libtorch has other code;
+//   - with another libtorch or another type of weights. With Options.DType "auto", the
+//     default, a CPU with instructions for bfloat16 measures which type is faster, and may
+//     take another one if it measures again, as after model.CacheDir was emptied. A process
+//     measures once. Name the type, or take [Unmeasured], if that must not be;
+//   - after a batch was halved for lack of memory (Stats.Halved).
 //
 // # Failures
 //
-// What goes wrong is the error of the call that caused it, and others go on: whatever
-// libtorch throws, memory that doesn't suffice once a batch of one crop or phrase is too
-// large, a nil or broken image, an ended context, which is looked at between operations. A
-// call that waits for the engine returns at once when its context ends. A panic of the
-// caller's code on a goroutine of this package, or in the methods of an image, becomes
-// [ErrPanic]. After Close, also during it, calls fail with [ErrClosed]; only a running
-// one is let end. [Detector.Stats] counts it all.
+// An error is returned by the call that caused it, and other calls succeed: any error of
+// libtorch, too little memory for even one crop or phrase, a nil or broken image, an ended
+// context. A call returns at once when its context ends, whatever the detector is doing;
+// only Queries waits for the operation under way. A panic of the caller's code on a
+// goroutine of this package, or in the methods of an image, becomes [ErrPanic]. After
+// Close, also during it, calls fail with [ErrClosed]. [Detector.Stats] counts all of it.
 //
 // A [Detector], its [Queries] and [Regions] are safe for concurrent use. Each Detector
-// runs its tensors on one thread of its own, one call at a time; use one per GPU.
+// runs its tensors on one thread of its own; use one Detector per GPU.
 package detect

@@ -2,11 +2,15 @@ package detect_test
 
 import (
 	"context"
+	"errors"
 	"expvar"
 	"fmt"
+	"image"
 	"log"
 
+	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/model/builtin"
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
@@ -55,4 +59,161 @@ func ExampleDetector_Stats() {
 
 	fmt.Println(detector.Stats().Calls, "calls")
 	// Output: 0 calls
+}
+
+// ask opens the built-in models for the examples, and embeds queries.
+func ask(names ...string) (*detect.Detector, *detect.Queries) {
+	detector, err := detect.Open(context.Background(), detect.Options{Models: builtin.Models()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var asked []detect.Query
+	for _, name := range names {
+		asked = append(asked, detect.Query{Name: name})
+	}
+	queries, err := detector.Queries(context.Background(), asked...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return detector, queries
+}
+
+func read(scene string) image.Image {
+	picture, err := pixels.DecodeFile("../../testdata/images/scene-"+scene+".jpg", pixels.Limits{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return picture
+}
+
+func ExampleDetector_Detect() {
+	detector, queries := ask("owl", "camera")
+	defer detector.Close()
+
+	result, err := detector.Detect(context.Background(), read("020"), queries, detect.Params{TopK: 1, Threshold: 0.9})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, d := range result.Detections {
+		fmt.Printf("%s, nearest is %q\n", d.Query, d.Phrase)
+	}
+	// Output:
+	// owl, nearest is "a photo of the small owl."
+	// camera, nearest is "a bad photo of the camera."
+}
+
+// Pictures are decoded while others are detected in. A picture that can't be decoded has
+// its error in its place.
+func ExampleDetector_DetectAll() {
+	detector, queries := ask("penguin", "owl")
+	defer detector.Close()
+
+	scenes := []string{"006", "none", "020"}
+	images := func(yield func(image.Image, error) bool) {
+		for _, scene := range scenes {
+			picture, err := pixels.DecodeFile("../../testdata/images/scene-"+scene+".jpg", pixels.Limits{})
+			if !yield(picture, err) {
+				return
+			}
+		}
+	}
+	i := 0
+	for result, err := range detector.DetectAll(context.Background(), images, queries, detect.Params{TopK: 1, Threshold: 0.9}) {
+		if err != nil {
+			fmt.Println(scenes[i], "can't be read")
+		} else {
+			fmt.Println(scenes[i], "shows", result.Detections[0].Query)
+		}
+		i++
+	}
+	// Output:
+	// 006 shows penguin
+	// none can't be read
+	// 020 shows owl
+}
+
+// Regions are embedded once and asked many times.
+func ExampleRegions_Match() {
+	ctx := context.Background()
+	detector, first := ask("owl")
+	defer detector.Close()
+	second, err := detector.Queries(ctx, detect.Query{Name: "bird of the night", Phrases: []string{"an owl"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	regions, err := detector.Regions(ctx, read("020"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer regions.Close()
+	for _, queries := range []*detect.Queries{first, second} {
+		result, err := regions.Match(ctx, queries, detect.Params{TopK: 1})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(result.Detections[0].Query, result.Detections[0].Box.Outward())
+	}
+	// Output:
+	// owl (6,332)-(113,454)
+	// bird of the night (6,332)-(113,454)
+}
+
+// Boxes may come from anywhere.
+func ExampleWithProposals() {
+	ctx := context.Background()
+	detector, queries := ask("owl", "camera")
+	defer detector.Close()
+
+	picture := detect.WithProposals{Image: read("020"), Proposals: []detect.Proposal{
+		{Box: box.Box{X0: 7, Y0: 332, X1: 112, Y1: 453}, Objectness: 1},
+	}}
+	result, err := detector.Detect(ctx, picture, queries, detect.Params{Rank: detect.RankProbability})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(result.Detections[0].Query)
+	// Output: owl
+}
+
+// Queries may have thresholds of their own. Presence tells for each query whether a box
+// reached it.
+func ExampleParams_thresholds() {
+	detector, queries := ask("owl", "camera")
+	defer detector.Close()
+
+	params := detect.Params{Threshold: 0.9, Thresholds: map[string]float32{"camera": 1.1}} // never
+	result, err := detector.Detect(context.Background(), read("020"), queries, params)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, p := range result.Presence {
+		fmt.Println(p.Query, p.Present)
+	}
+	// Output:
+	// owl true
+	// camera false
+}
+
+// Models of a folder, which the exports in torchscript/ fill.
+func ExampleOpen_models() {
+	detector, err := detect.Open(context.Background(), detect.Options{Models: model.Dir("../../testdata/models/tiny"), DType: "float32"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer detector.Close()
+	fmt.Println(detector.Info().Image.Manifest.Kind)
+	// Output: clip-image
+}
+
+// Errors are told apart by errors.Is.
+func ExampleOpen_errors() {
+	_, err := detect.Open(context.Background(), detect.Options{Models: builtin.Models(), Device: "cuda:99"})
+	switch {
+	case errors.Is(err, detect.ErrDevice):
+		fmt.Println("take another device")
+	case errors.Is(err, model.ErrMissing):
+		fmt.Println("export the models first")
+	}
+	// Output: take another device
 }

@@ -670,7 +670,7 @@ func TestCloseDuringCalls(t *testing.T) {
 		}
 		regions.Close()
 		q.Close()
-		if s := d.Stats(); s.Failures["closed"] < 6 || s.Failures["closed"] > 6+DefaultPictures+lookAhead+1 || s.Queue != 0 {
+		if s := d.Stats(); s.Failures["closed"] < 6 || s.Failures["closed"] > 6+defaultPictures+lookAhead+1 || s.Queue != 0 {
 			t.Errorf("got %+v, want 6 calls that were closed, and as many pictures of DetectAll as were ahead, and an empty queue", s)
 		}
 	}

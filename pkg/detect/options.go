@@ -15,81 +15,84 @@ import (
 const (
 	DefaultProposals = 300
 	DefaultBatch     = 64
-	DefaultPictures  = 4
 )
 
-// maxPictures is far more pictures than help. A stream reads as many ahead.
-const maxPictures = 1024
+const (
+	defaultPictures = 4
+	// maxPictures is far more pictures than help. A stream reads as many ahead.
+	maxPictures = 1024
+)
 
-// Options say how to open a Detector. Only Models is needed. The slices stay the caller's.
+// Options are the choices that Open makes a Detector by. Only Models is needed. The slices
+// stay the caller's.
 type Options struct {
-	// Models are the three archives: builtin.Models(), model.Dir(path) or model.Locked(lock, path).
+	// Models are the three archives: builtin.Models(), model.Dir(path) or
+	// model.Locked(lock, path).
 	Models model.Set
 	// Device is "auto" (the default: the first GPU, else the CPU), "cpu" or "cuda:N".
 	Device string
-	// DType picks the archives by the type of their weights: "float32", "bfloat16" or
-	// "float16", which all three must then have, or "auto", the default, which takes the
-	// fastest for each of the three that is there in it, else float32. On a GPU that is
-	// bfloat16 from compute capability 8.0, and then float16. A CPU without instructions for
-	// bfloat16 takes float32. With them, the first Open loads the image tower in both types
-	// and times a block of crops, or fewer, two at least: half a second in all, and longer if
-	// two crops take longer. It takes bfloat16 for all three models if the tower is a tenth
-	// faster in it. The times are kept in model.CacheDir for the processor, libtorch, number of
-	// threads and archives. [Unmeasured] is the same without measuring: bfloat16 on a CPU
-	// with AMX. Scores in bfloat16 differ in the third digit.
+	// DType is the type of the weights: "float32", "bfloat16" or "float16", which all three
+	// archives must then have, or "auto", the default, or [Unmeasured].
+	//
+	// "auto" takes the fastest type that an archive is there in. On a GPU that is bfloat16
+	// from compute capability 8.0 on, and then float16. On a CPU without instructions for
+	// bfloat16 it is float32. On another CPU the first Open loads the image tower in both
+	// types and times up to 16 crops, which takes half a second, or the time of two crops if
+	// that is longer. It takes bfloat16 for all three models if the tower is a tenth faster
+	// in it. The times are kept in model.CacheDir for the processor, libtorch, number of
+	// threads and archives. Scores in bfloat16 differ in the third digit.
 	DType string
 	// Proposals is the largest number of candidate boxes of a picture; 0 is DefaultProposals.
-	// Where there are more than 8,192, that is ErrLimit.
+	// More than 8,192 boxes are ErrLimit.
 	Proposals int
-	// Crops say what CLIP sees of each box, one view each. The embeddings of several
-	// views are averaged, and the mean is scaled to unit length again. nil is one zero
-	// Crop, which is CLIP's own way on the box alone.
+	// Crops are the views of each box that CLIP sees. The embeddings of several views are
+	// averaged, and the mean is scaled to unit length again. nil is one zero Crop, which is
+	// CLIP's own way on the box alone.
 	Crops []Crop
-	// Templates are filled with the name of each query that has no phrases of its
-	// own; nil is prompt.Templates().
+	// Templates are filled with the name of each query that has no phrases of its own; nil
+	// is prompt.Templates().
 	Templates []string
-	// Background are phrasings of what is of no interest. Each is a further class of
-	// the softmax, so that a box may be none of the queries; nil is
-	// prompt.Background(), and an empty slice none.
+	// Background are phrasings of things of no interest. Each is a further class of the
+	// softmax, so that a box may be none of the queries; nil is prompt.Background(), and an
+	// empty slice is none.
 	Background []string
 	// Limits bound the queries and their phrases; the zero Limits are the defaults.
 	Limits prompt.Limits
-	// SubtractEmpty takes from the mean of each query's phrasings the mean of the
-	// templates filled with nothing ("a photo of a ."), and scales what is left to unit
-	// length: what all phrasings share says nothing about a thing. So it is for each
-	// phrase of the background and each negative one; examples stay as they are. CLIP
-	// Surgery (Li et al., arXiv:2304.05653) takes an empty text's embedding from a lone
-	// query's in this way, without the new length. It makes cosines much smaller and
-	// probabilities less sure, so thresholds have to be found anew.
+	// SubtractEmpty subtracts the mean of the templates filled with nothing ("a photo of a
+	// .") from the mean of each query's phrasings, and scales the rest to unit length: what
+	// all phrasings share tells nothing about a thing. The same is done for each phrase of
+	// the background and each negative phrase; examples stay as they are. CLIP Surgery (Li et
+	// al., arXiv:2304.05653) subtracts the embedding of an empty text from a lone query's in
+	// this way, without the new length. It makes cosines much smaller and probabilities less
+	// sure, so thresholds have to be found anew.
 	SubtractEmpty bool
 	// Batch is the largest number of crops, or phrases, that a GPU encodes at once; it
-	// bounds the memory. 0 is DefaultBatch. A CPU takes 16 whatever it is, so that an
-	// embedding is the same to the bit whatever is encoded with it.
+	// bounds the memory. 0 is DefaultBatch. A CPU always takes 16, so that an embedding is
+	// the same to the bit whatever it is encoded with.
 	Batch int
-	// Pictures is the largest number of pictures that go through the models together, of
-	// those that wait at a time, whatever calls they are of. Their crops share batches; a GPU
-	// proposes for those of one size at once. No picture waits for others to come. 0 is
-	// DefaultPictures, and 1,024 are the most.
+	// Pictures is the largest number of waiting pictures, of any calls, that go through the
+	// models together. Their crops share batches; a GPU proposes for those of one size at
+	// once. No picture waits for others to come. 0 is 4, and 1,024 is the largest.
 	Pictures int
-	// TextCache is a directory, made where it is missing, in which the embeddings of
-	// phrases are kept, so that a later run with the same model and phrases needn't
-	// encode them: up to 4 D bytes a phrase, D the embedding's width. "" keeps none.
+	// TextCache is a directory, made if it is missing, in which the embeddings of phrases
+	// are kept, so that a later run with the same model and phrases needn't encode them: up
+	// to 4 D bytes a phrase, D the embedding's width. "" keeps none.
 	TextCache string
-	// Progress, where it isn't nil, is told how many of the phrases that Queries has to
-	// encode are done, from the engine's thread: it must return soon, and not call d. A
-	// panic in it is the ErrPanic of that call of Queries.
+	// Progress is told how many of the phrases that Queries has to encode are done; nil
+	// isn't. It runs on the engine's thread: it must return soon, and not call the Detector.
+	// A panic in it is the ErrPanic of that call of Queries.
 	Progress func(done, phrases int)
-	// Threads is the number of CPU threads of one operation, at most 1,024; 0 is that of
-	// OMP_NUM_THREADS in the environment, or else GOMAXPROCS. It is this Detector's alone. They
-	// wait for each other by spinning, which is very slow where other programs keep
+	// Threads is the number of CPU threads of one operation, at most 1,024; 0 is
+	// OMP_NUM_THREADS of the environment, or else GOMAXPROCS. It is this Detector's alone.
+	// The threads wait for each other by spinning, which is very slow if other programs keep
 	// the processors busy: then start your program with GOMP_SPINCOUNT=10000 in its
 	// environment, which libgomp reads when it is loaded, or use one thread.
 	Threads int
-	// Synchronize waits for the device at the end of each stage, so that the Timings
-	// are those of the stages themselves. That keeps a GPU from working ahead, so it
-	// is for measuring; on the CPU it changes nothing.
+	// Synchronize waits for the device at the end of each stage, so that each of the Timings
+	// is the stage's own. It keeps a GPU from working ahead, so it is for measuring; on a CPU
+	// it changes nothing.
 	Synchronize bool
-	// Logger receives what happens at Debug level; nil is silent.
+	// Logger receives events at Debug level; nil is silent.
 	Logger *slog.Logger
 }
 
@@ -138,7 +141,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.Batch = DefaultBatch
 	}
 	if o.Pictures == 0 {
-		o.Pictures = DefaultPictures
+		o.Pictures = defaultPictures
 	}
 	if o.Threads == 0 {
 		o.Threads = torch.DefaultThreads()

@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// Rank says what the boxes of a query are ordered by: the Score of a Detection.
+// Rank is the number that orders the boxes of a query: the Score of a Detection.
 type Rank string
 
 // The ranks.
 const (
-	// RankFused is the geometric mean of Probability and Objectness, the default: a
-	// box that is half an object, or an object of another kind, is low in one of them.
+	// RankFused is the geometric mean of Probability and Objectness, the default. A box of
+	// half an object, or of an object of another kind, is low in one of them.
 	RankFused Rank = "fused"
-	// RankMean is the arithmetic mean of Probability and Objectness: a box that is
-	// high in one of them alone isn't low.
+	// RankMean is the arithmetic mean of Probability and Objectness. A box that is high in
+	// one of them alone isn't low.
 	RankMean Rank = "mean"
 	// RankProbability is Probability alone.
 	RankProbability Rank = "probability"
@@ -23,49 +23,50 @@ const (
 	RankCosine Rank = "cosine"
 )
 
-// Ranks are all ranks, the default first. The slice is the caller's.
+// Ranks returns all ranks, the default first. The slice is the caller's.
 func Ranks() []Rank { return []Rank{RankFused, RankMean, RankProbability, RankCosine} }
 
-// DefaultNMS is the IoU above which the weaker of two boxes of one query goes.
+// DefaultNMS is the IoU above which the weaker of two boxes of one query is dropped.
 const DefaultNMS = 0.5
 
-// DefaultMaxDetections is far above what COCO's evaluation reads of a picture, 100, and takes some 150 MB.
+// DefaultMaxDetections is far above the 100 that COCO's evaluation reads of a picture, and
+// takes some 150 MB.
 const DefaultMaxDetections = 1_000_000
 
-// Params say what to report. The zero Params reports every box that survives NMS.
+// Params are the choices of what to report. The zero Params reports every box that
+// survives NMS.
 type Params struct {
 	// TopK is the largest number of boxes of each query; 0 is all.
 	TopK int
 	// Threshold is the least Score that is reported; 0 reports all.
 	Threshold float32
-	// Thresholds are those of single queries by their names, in place of Threshold.
-	// calibration.Calibration.For gives them from pictures without the queries. Match
-	// fails with ErrQuery where one is of no query.
+	// Thresholds are the thresholds of single queries by their names, in place of Threshold.
+	// calibration.Calibration.For returns them. A name that is of no query is ErrQuery.
 	Thresholds map[string]float32
-	// NMS is the IoU above which the weaker of two boxes of one query goes; 0 is
+	// NMS is the IoU above which the weaker of two boxes of one query is dropped; 0 is
 	// DefaultNMS, and 1 or more keeps all.
 	NMS float64
-	// Agnostic suppresses across the queries: a proposal goes to the query with the
-	// greatest Score of those whose threshold it reaches, and then NMS, or SoftNMS,
-	// sees the boxes of all queries as those of one.
+	// Agnostic suppresses across the queries: a proposal belongs to the query with the
+	// greatest Score of those whose threshold it reaches, and NMS, or SoftNMS, then takes the
+	// boxes of all queries as those of one.
 	Agnostic bool
-	// SoftNMS, where it isn't 0, lowers scores in the place of NMS: each box that is
-	// kept, from the best on, multiplies the Score of every other by exp(-IoU²/SoftNMS)
-	// (Bodla et al., arXiv:1704.04503, who take 0.5). Boxes go whose Score falls under
-	// the threshold. RankCosine is refused, since a cosine may be negative.
+	// SoftNMS lowers scores in place of NMS, unless it is 0: each box that is kept, from the
+	// best on, multiplies the Score of every other by exp(-IoU²/SoftNMS) (Bodla et al.,
+	// arXiv:1704.04503, who take 0.5). Boxes whose Score falls under the threshold are
+	// dropped. RankCosine is refused, since a cosine may be negative.
 	SoftNMS float64
-	// BoxVoting, where it isn't 0, moves each kept box to the mean of the boxes of its
-	// query that reached the threshold and overlap it with an IoU above this, weighted
-	// by their scores (Gidaris and Komodakis, arXiv:1505.01749, who take 0.5). The parts
-	// of the score stay those of the kept proposal.
+	// BoxVoting moves each kept box, unless it is 0, to the mean of the boxes of its query
+	// that reached the threshold and overlap it with an IoU above BoxVoting, weighted by
+	// their scores (Gidaris and Komodakis, arXiv:1505.01749, who take 0.5). The parts of the
+	// score stay the kept proposal's.
 	BoxVoting float64
-	// Contained, where it is between 0 and 1, drops a box of which more than this
-	// share lies inside a stronger box of the same query, before NMS.
+	// Contained drops a box, before NMS, if more than this share of it lies inside a stronger
+	// box of the same query; 0, and 1 or more, drop none.
 	Contained float64
-	// Rank is what Score is; "" is RankFused.
+	// Rank is the number that Score is; "" is RankFused.
 	Rank Rank
-	// MaxDetections bounds the memory of one picture's Detections: more than so many
-	// are ErrLimit, and none is left out silently. 0 is DefaultMaxDetections.
+	// MaxDetections bounds the memory of one picture's Detections: more are ErrLimit, and
+	// none is left out silently. 0 is DefaultMaxDetections.
 	MaxDetections int
 }
 
@@ -87,7 +88,7 @@ func (p Params) withDefaults() (Params, error) {
 	case !(p.NMS > 0):
 		return p, fmt.Errorf("%w: NMS is %v; it is an IoU above 0, and 1 keeps all boxes", ErrOption, p.NMS)
 	case p.Threshold != p.Threshold:
-		return p, fmt.Errorf("%w: Threshold is no number", ErrOption)
+		return p, fmt.Errorf("%w: Threshold is not a number", ErrOption)
 	case !(p.SoftNMS >= 0):
 		return p, fmt.Errorf("%w: SoftNMS is %v; it is a sigma above 0, or 0 for none", ErrOption, p.SoftNMS)
 	case p.SoftNMS > 0 && p.Rank == RankCosine:
@@ -99,15 +100,16 @@ func (p Params) withDefaults() (Params, error) {
 	case !slices.Contains(Ranks(), p.Rank):
 		return p, fmt.Errorf("%w: Rank is %q; write fused, mean, probability or cosine", ErrOption, p.Rank)
 	}
-	for query, threshold := range p.Thresholds {
-		if threshold != threshold {
-			return p, fmt.Errorf("%w: the threshold of %q is no number", ErrOption, query)
+	for _, query := range slices.Sorted(maps.Keys(p.Thresholds)) {
+		if threshold := p.Thresholds[query]; threshold != threshold {
+			return p, fmt.Errorf("%w: the threshold of %q is not a number", ErrOption, query)
 		}
 	}
 	return p, nil
 }
 
-// suppresses says whether any box may go or move for another, so that all are needed.
+// suppresses reports whether a box may be dropped or moved for another, so that all are
+// needed.
 func (p Params) suppresses() bool {
 	return p.NMS < 1 || p.Agnostic || p.SoftNMS > 0 || p.BoxVoting > 0 || p.contained()
 }

@@ -13,38 +13,39 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// Stats are what a Detector has done since it was opened, and what it does now. Numbers
-// that say "now" go up and down; the others only grow. JSON has durations in milliseconds.
+// Stats counts what a Detector has done since it was opened. Queue and LiveTensors are as
+// of now; the other numbers only grow. In JSON durations are milliseconds.
 type Stats struct {
-	// Calls are those of Queries, Regions, RegionsAt, Match and Detect that have ended,
-	// and the pictures of DetectAll.
+	// Calls is the number of calls of Queries, Regions, Match and Detect that have ended,
+	// and of pictures of DetectAll.
 	Calls int64 `json:"calls"`
-	// Failures are the Calls that ended with an error, by its kind, the first that fits:
+	// Failures is the number of Calls that ended with an error, by the first kind that fits:
 	// "ended" (the context was cancelled or expired), "closed" (ErrClosed), "out_of_memory"
 	// (ErrOutOfMemory), "libtorch" (its other errors), "output" (a model's output is
 	// unusable), "panic" (ErrPanic) and "other" (input that can't be used, and a stream's own
 	// errors). All kinds are there. The map is the caller's.
 	Failures map[string]int64 `json:"failures"`
-	// Pictures are those whose boxes were found, or given, and embedded.
+	// Pictures is the number of pictures whose boxes were embedded.
 	Pictures int64 `json:"pictures"`
-	// Crops are those that the image tower embedded: the same pixels of a picture once.
+	// Crops is the number of crops that the image tower embedded. Boxes that round to the
+	// same pixels of a picture share one.
 	Crops int64 `json:"crops"`
-	// Phrases are those that the text tower embedded.
+	// Phrases is the number of phrases that the text tower embedded.
 	Phrases int64 `json:"phrases"`
-	// CacheHits are the phrases that came from Options.TextCache.
+	// CacheHits is the number of phrases that came from Options.TextCache.
 	CacheHits int64 `json:"cache_hits"`
-	// Halved is how often a batch of crops or phrases was halved, since the memory
-	// didn't suffice.
+	// Halved is how often a batch of crops or phrases was halved for lack of memory.
 	Halved int64 `json:"halved"`
-	// Queue is how many calls wait for the engine now.
+	// Queue is the number of calls that wait for the detector now.
 	Queue int64 `json:"queue"`
-	// LiveTensors are those that exist now, of all detectors of the process.
+	// LiveTensors is the number of tensors in the process now, of all detectors.
 	LiveTensors int64 `json:"live_tensors"`
 	// Timings are the sums of the stages of all pictures and matches that succeeded.
 	Timings Timings `json:"timings_ms"`
-	// Text is the sum of Queries.Took.
+	// Text is the time that Queries took to tokenise, look up and embed, without the wait
+	// for the detector. On a GPU it means something with Options.Synchronize alone.
 	Text time.Duration `json:"-"` // "text_ms"
-	// Wait is how long calls have waited for the engine in all.
+	// Wait is the time that calls have waited for the detector in all.
 	Wait time.Duration `json:"-"` // "wait_ms"
 }
 
@@ -59,9 +60,9 @@ func (s Stats) MarshalJSON() ([]byte, error) {
 	}{plain(s), ms(s.Text), ms(s.Wait)})
 }
 
-// Stats reads the counters. It costs the engine nothing, may be called from any goroutine
-// at any time, also after Close, and suits expvar.Func. Numbers of a call that runs may be
-// in some of the counters and not yet in others.
+// Stats returns the counters. It may be called from any goroutine at any time, also after
+// Close, waits for nothing, and suits expvar.Func. A call that runs may be in some of the
+// counters and not yet in others.
 func (d *Detector) Stats() Stats {
 	c := &d.counts
 	failures := make(map[string]int64, kinds)
@@ -84,7 +85,7 @@ func (d *Detector) Stats() Stats {
 	}
 }
 
-// counts are the counters of a Detector.
+// counts holds the counters of a Detector.
 type counts struct {
 	calls, pictures, hits atomic.Int64
 	failures              [kinds]atomic.Int64

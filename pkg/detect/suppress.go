@@ -16,7 +16,8 @@ type candidate struct {
 	score           float32 // as ranked, and as soft NMS lowered it
 }
 
-// survivor is a candidate that stays, and its box: the proposal's, or where votes moved it to.
+// survivor is a candidate that stays, and its box: the proposal's, or the one that votes
+// moved it to.
 type survivor struct {
 	candidate
 	box box.Box
@@ -34,7 +35,7 @@ func suppress(ctx context.Context, boxes []box.Box, lists [][]candidate, params 
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
-			groups[q] = only(list, contained.NMS(proposals(list), 0))
+			groups[q] = keptOf(list, contained.NMS(proposals(list), 0))
 		}
 	}
 	limit := params.TopK
@@ -54,7 +55,7 @@ func suppress(ctx context.Context, boxes []box.Box, lists [][]candidate, params 
 		keep = func(list []candidate) []candidate { return lowered(list, decay, params.thresholds, limit) }
 	case params.NMS < 1:
 		overlaps := box.NewOverlaps(boxes, params.NMS)
-		keep = func(list []candidate) []candidate { return only(list, overlaps.NMS(proposals(list), limit)) }
+		keep = func(list []candidate) []candidate { return keptOf(list, overlaps.NMS(proposals(list), limit)) }
 	}
 
 	var kept []survivor
@@ -93,38 +94,38 @@ func proposals(list []candidate) []int {
 	return order
 }
 
-// only gives the candidates of a list whose proposals were kept, in the same order.
-func only(list []candidate, kept []int) []candidate {
-	found := make([]candidate, 0, len(kept))
+// keptOf returns the candidates of a list whose proposals were kept, in the same order.
+func keptOf(list []candidate, kept []int) []candidate {
+	survivors := make([]candidate, 0, len(kept))
 	for _, c := range list {
-		if len(found) < len(kept) && kept[len(found)] == int(c.proposal) {
-			found = append(found, c)
+		if len(survivors) < len(kept) && kept[len(survivors)] == int(c.proposal) {
+			survivors = append(survivors, c)
 		}
 	}
-	return found
+	return survivors
 }
 
-// lowered does soft NMS. What falls under its query's threshold goes.
+// lowered does soft NMS, and drops what falls under its query's threshold.
 func lowered(list []candidate, decay *box.Decay, thresholds []float32, limit int) []candidate {
 	scores := make([]float32, len(list))
 	of := make(map[int]candidate, len(list)) // proposals are in a list once
 	for i, c := range list {
 		scores[i], of[int(c.proposal)] = c.score, c
 	}
-	var found []candidate
+	var survivors []candidate
 	kept, scores := decay.NMS(proposals(list), scores, limit)
 	for i, proposal := range kept {
 		c := of[proposal]
 		c.score = scores[i]
 		if threshold := thresholds[c.query]; threshold == 0 || c.score >= threshold {
-			found = append(found, c)
+			survivors = append(survivors, c)
 		}
 	}
-	return found
+	return survivors
 }
 
-// bestOfEach gives, of each of n proposals, the candidate with the greatest score, best
-// first. Of equal ones the earlier query has it.
+// bestOfEach returns the candidate with the greatest score of each of n proposals, best
+// first. Of equal ones it is the earlier query's.
 func bestOfEach(lists [][]candidate, n int) []candidate {
 	best := make([]*candidate, n)
 	for _, list := range lists {
@@ -134,17 +135,17 @@ func bestOfEach(lists [][]candidate, n int) []candidate {
 			}
 		}
 	}
-	var found []candidate
+	var chosen []candidate
 	for _, c := range best {
 		if c != nil {
-			found = append(found, *c)
+			chosen = append(chosen, *c)
 		}
 	}
-	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(b.score, a.score) })
-	return found
+	slices.SortStableFunc(chosen, func(a, b candidate) int { return cmp.Compare(b.score, a.score) })
+	return chosen
 }
 
-// vote moves the kept boxes of query number q to the mean of its candidates around them.
+// vote moves the kept boxes of query q to the mean of its candidates around them.
 func vote(kept []survivor, q int32, list []candidate, boxes []box.Box, iou float64) {
 	voters, scores := make([]box.Box, len(list)), make([]float32, len(list))
 	for i, c := range list {
