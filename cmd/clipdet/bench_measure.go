@@ -120,7 +120,7 @@ type totals struct {
 func (b *bench) round(ctx context.Context, detector *detect.Detector, queries *detect.Queries, inputs []input) (sum totals, err error) {
 	job := job{
 		inputs: inputs, results: results.NewJSONLWriter(io.Discard), progress: progress{w: b.progress.w},
-		room: newRoom(defaultMemory, max(b.plan.options.Pictures, detect.DefaultPictures)),
+		room: newRoom(defaultMemory, max(b.plan.options.Pictures, 4)),
 	}
 	if b.flags.pictures {
 		job.pictures = newPictures(b.scratch, queries.Names())
@@ -136,8 +136,8 @@ func counting(outcomes iter.Seq2[*detect.Result, error], sum *totals) iter.Seq2[
 		for result, err := range outcomes {
 			if err == nil {
 				sum.proposals += len(result.Proposals)
-				sum.modules += result.Timings.RPN + result.Timings.Encode
-				sum.crop += result.Timings.Crop
+				sum.modules += result.Timings[detect.StageRPN] + result.Timings[detect.StageEncode]
+				sum.crop += result.Timings[detect.StageCrop]
 			}
 			if !yield(result, err) {
 				return
@@ -158,6 +158,7 @@ func (b *bench) measureStages(ctx context.Context) error {
 	var queries *detect.Queries
 	var texts, rates []float64
 	for i := range b.flags.rounds + 1 { // the first is to warm up, and then serves the pictures
+		before := detector.Stats()
 		again, err := detector.Queries(ctx, b.plan.queries...)
 		if err != nil {
 			return setupFailure(ctx, err)
@@ -167,8 +168,10 @@ func (b *bench) measureStages(ctx context.Context) error {
 			continue
 		}
 		again.Close()
-		texts, rates = append(texts, ms(again.Took())), append(rates, float64(again.Encoded())/again.Took().Seconds())
-		b.report.Workload.Phrases = again.Encoded()
+		now := detector.Stats()
+		phrases, took := int(now.Phrases-before.Phrases), now.Text-before.Text
+		texts, rates = append(texts, ms(took)), append(rates, float64(phrases)/took.Seconds())
+		b.report.Workload.Phrases = phrases
 	}
 	b.report.Throughput.Phrases, b.report.Text = spreadOf(rates), spreadOf(texts)
 	if b.report.words, err = b.words(); err != nil {
@@ -197,7 +200,7 @@ func (b *bench) measureStages(ctx context.Context) error {
 
 // stageTimes are those of one picture.
 type stageTimes struct {
-	detect.Timings
+	detected            detect.Timings
 	decode, draw, whole time.Duration
 	resized             float64 // pixels that the rpn sees, without padding
 	crops               int
@@ -214,7 +217,7 @@ func (b *bench) stages(ctx context.Context, detector *detect.Detector, queries *
 	if err != nil {
 		return t, setupFailure(ctx, err)
 	}
-	t.Timings, t.crops = result.Timings, len(result.Proposals)*b.views()
+	t.detected, t.crops = result.Timings, len(result.Proposals)*b.views()
 	if b.flags.pictures {
 		drawn := time.Now()
 		if err := drawing.drawNow("alone", picture, result); err != nil {

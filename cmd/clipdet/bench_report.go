@@ -197,28 +197,25 @@ func (r *benchReport) addStages(samples []stageTimes) {
 		return timesOf(values)
 	}
 	r.Alone = of(func(t stageTimes) time.Duration { return t.whole })
-	for _, s := range []struct {
-		name string
-		get  func(stageTimes) time.Duration
-	}{
-		{"decode", func(t stageTimes) time.Duration { return t.decode }},
-		{"upload", func(t stageTimes) time.Duration { return t.Upload }},
-		{"rpn", func(t stageTimes) time.Duration { return t.RPN }},
-		{"crop", func(t stageTimes) time.Duration { return t.Crop }},
-		{"encode", func(t stageTimes) time.Duration { return t.Encode }},
-		{"rank", func(t stageTimes) time.Duration { return t.Rank }},
-		{"download", func(t stageTimes) time.Duration { return t.Download }},
-		{"draw", func(t stageTimes) time.Duration { return t.draw }},
-		{"other", stageTimes.other},
-	} {
-		t := of(s.get)
-		r.Stages = append(r.Stages, stage{s.name, t, t.Mean / r.Alone.Mean})
+	add := func(name string, get func(stageTimes) time.Duration) {
+		t := of(get)
+		r.Stages = append(r.Stages, stage{name, t, t.Mean / r.Alone.Mean})
 	}
+	add("decode", func(t stageTimes) time.Duration { return t.decode })
+	for k := range (detect.Timings{}) {
+		add(detect.Stage(k).String(), func(t stageTimes) time.Duration { return t.detected[k] })
+	}
+	add("draw", func(t stageTimes) time.Duration { return t.draw })
+	add("other", stageTimes.other)
 }
 
 // other is what no stage has: hand-overs, and conversions of pictures that are no RGB.
 func (t stageTimes) other() time.Duration {
-	return t.whole - t.decode - t.Upload - t.RPN - t.Crop - t.Encode - t.Rank - t.Download - t.draw
+	rest := t.whole - t.decode - t.draw
+	for _, took := range t.detected {
+		rest -= took
+	}
+	return rest
 }
 
 func timesOf(values []float64) times {
@@ -275,8 +272,8 @@ func (r *benchReport) utilise() {
 	for _, s := range r.samples {
 		pixels += s.resized
 		crops += float64(s.crops)
-		rpnSeconds += s.RPN.Seconds()
-		encodeSeconds += s.Encode.Seconds()
+		rpnSeconds += s.detected[detect.StageRPN].Seconds()
+		encodeSeconds += s.detected[detect.StageEncode].Seconds()
 	}
 	n := float64(len(r.samples))
 	rpn, image, text := r.files.RPN.Manifest, r.files.Image.Manifest, r.files.Text.Manifest

@@ -5,8 +5,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/clipdet/clipdet/pkg/detect"
 )
 
 // detectFlags are those of the detect command.
@@ -147,7 +145,7 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 
 	job := job{
 		inputs: inputs, results: w, progress: newProgress(cmd.ErrOrStderr(), "detecting", len(inputs)),
-		room: newRoom(f.shown.memory, max(p.options.Pictures, detect.DefaultPictures)),
+		room: newRoom(f.shown.memory, max(p.options.Pictures, 4)),
 	}
 	if f.pictures {
 		job.pictures = newPictures(f.out, labels)

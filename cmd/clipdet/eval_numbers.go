@@ -201,10 +201,12 @@ func (n *evalNumbers) given(t *truth) (*givenNumbers, error) {
 
 // meanStages are the stages of an image, in order, in ms on average.
 func meanStages(records []results.Record) []evalStage {
-	stages := []evalStage{{Name: "upload"}, {Name: "rpn"}, {Name: "crop"}, {Name: "encode"}, {Name: "rank"}, {Name: "download"}}
+	stages := make([]evalStage, len(detect.Timings{}))
+	for k := range stages {
+		stages[k].Name = detect.Stage(k).String()
+	}
 	for _, r := range records {
-		t := r.Timings
-		for k, took := range []time.Duration{t.Upload, t.RPN, t.Crop, t.Encode, t.Rank, t.Download} {
+		for k, took := range r.Timings {
 			took = took.Truncate(time.Microsecond) // as they are kept
 			stages[k].MS += took.Seconds() * 1e3 / float64(len(records))
 		}

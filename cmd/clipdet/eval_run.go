@@ -46,7 +46,7 @@ func (e *evalRun) all(ctx context.Context) error {
 	case e.records.file == nil:
 		progress.say("an interrupted run can't go on: nothing is kept without --records, --json, --results or --html")
 	}
-	room := newRoom(e.flags.shown.memory, max(e.plan.options.Pictures, detect.DefaultPictures))
+	room := newRoom(e.flags.shown.memory, max(e.plan.options.Pictures, 4))
 	stream := job{inputs: inputs, room: room}
 	images := stream.keep(ctx, fitting(todo, decodeAhead(ctx, inputs, e.limits, decoders())))
 	left := newPace()
@@ -126,12 +126,11 @@ func (e *evalRun) given(ctx context.Context, picture image.Image, boxes []box.Bo
 	if len(boxes) == 0 {
 		return nil, nil
 	}
-	regions, err := e.detector.RegionsAt(ctx, picture, boxes)
-	if err != nil {
-		return nil, err
+	given := detect.WithProposals{Image: picture}
+	for _, b := range boxes {
+		given.Proposals = append(given.Proposals, detect.Proposal{Box: b, Objectness: 1})
 	}
-	defer regions.Close()
-	all, err := regions.Match(ctx, e.queries, detect.Params{NMS: 1, Rank: e.plan.params.Rank})
+	all, err := e.detector.Detect(ctx, given, e.queries, detect.Params{NMS: 1, Rank: e.plan.params.Rank})
 	if err != nil {
 		return nil, err
 	}

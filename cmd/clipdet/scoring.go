@@ -55,7 +55,7 @@ func (f *scoringFlags) add(cmd *cobra.Command) {
 	f.modelFlags.add(cmd)
 	flags.IntVar(&f.threads, "threads", 0, "CPU threads of one operation, `N`; 0 is OMP_NUM_THREADS, or else one for each processor, and fewer are faster where others use them")
 	flags.IntVar(&f.batch, "batch", detect.DefaultBatch, "encode `N` crops or phrases at once, which bounds a GPU's memory; a CPU always takes 16")
-	flags.IntVar(&f.together, "batch-pictures", 0, fmt.Sprintf("take `N` pictures through the models together; 0 is 1 on a CPU, where more gain nothing, and %d on a GPU", detect.DefaultPictures))
+	flags.IntVar(&f.together, "batch-pictures", 0, "take at most `N` of the pictures that wait through the models together; 0 is 4")
 	flags.StringVar(&f.textCache, "text-cache", defaultTextCache(), "keep the queries' embeddings in `DIR` for later runs; \"\" keeps none")
 	_ = cmd.MarkFlagDirname("text-cache") // fails for an unknown flag only
 	f.limits.add(flags)
@@ -105,8 +105,8 @@ func (f *scoringFlags) plan(cmd *cobra.Command) (plan, error) {
 		return p, fmt.Errorf("--batch-pictures %d: want 0 (as the device likes) to %d", f.together, maxTogether)
 	}
 	for _, context := range f.contexts {
-		if !(context > 0 && context <= detect.MaxCropContext) {
-			return p, fmt.Errorf("--crop-context %v: want factors above 0 and at most %d, as in 1,1.5", context, detect.MaxCropContext)
+		if !(context > 0 && context <= 100) {
+			return p, fmt.Errorf("--crop-context %v: want factors above 0 and at most 100, as in 1,1.5", context)
 		}
 		p.options.Crops = append(p.options.Crops, detect.Crop{Mode: detect.CropMode(f.crop.value), Context: context})
 	}

@@ -130,7 +130,7 @@ func benchmarkQueries(b *testing.B, cache string) {
 			b.Fatal(err)
 		}
 		q.Close()
-		return q.Encoded()
+		return q.encoded
 	}
 	phrases := embed()
 	for b.Loop() {

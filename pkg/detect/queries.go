@@ -28,7 +28,6 @@ type Queries struct {
 	phrases   [][]string          // of each query, as the text tower saw them; then its examples
 	entries   []calibration.Query // what each is made of
 	encoded   int                 // phrases that were not in the cache
-	took      time.Duration       // see Took
 	each      *torch.Kept         // [Q,T,D]: the phrasings and examples, unit; short rows repeat their first
 	classes   *torch.Kept         // [Q+G,D]: the mean of each query's, unit; then the background, unit
 	negatives *torch.Kept         // [Q,N,D]: the negative phrasings, unit; nil where there are none
@@ -56,6 +55,7 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, e
 		return nil, fmt.Errorf("detect: queries: %w", err)
 	}
 	q, since := &Queries{detector: d}, time.Now()
+	var took time.Duration // without the wait for the engine
 	var book phrasebook
 	var lists [][]string // of phrases, as the cache has them
 	note := func(phrases []string) error {
@@ -108,12 +108,12 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, e
 	q.encoded = len(texts.missing)
 	plan := book.plan(queries, q.phrases)
 	q.absent = plan.absent
-	q.took = time.Since(since)
+	took = time.Since(since)
 	err = d.do(ctx, func(s *torch.Scope) error {
 		since := time.Now()
 		all := d.embedExamples(s, texts.embed(s), examples)
 		q.each, q.classes, q.negatives = plan.classes(s, all, book.rows(d.options.Background), book.rows(empty))
-		d.lap(s, since, &q.took)
+		d.lap(s, since, &took)
 		return q.check(s, all)
 	})
 	if err != nil {
@@ -122,7 +122,7 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, e
 	}
 	texts.keep()
 	d.counts.hits.Add(int64(len(book.tokens) - q.encoded))
-	d.counts.text.Add(int64(q.took))
+	d.counts.text.Add(int64(took))
 	d.options.Logger.Debug("queries embedded", "queries", len(queries), "phrases", len(book.tokens),
 		"encoded", q.encoded, "examples", len(examples))
 	return q, nil
@@ -154,14 +154,6 @@ func (q *Queries) check(s *torch.Scope, all torch.Tensor) error {
 	}
 	return nil
 }
-
-// Encoded is how many phrases the text tower embedded for these queries; the others
-// came from the cache of Options.TextCache.
-func (q *Queries) Encoded() int { return q.encoded }
-
-// Took is how long these queries took to tokenise, look up and embed, without the
-// wait for the engine. On a GPU it means something with Options.Synchronize alone.
-func (q *Queries) Took() time.Duration { return q.took }
 
 // Names are the names of the queries, in the order in which they were given.
 func (q *Queries) Names() []string { return append([]string(nil), q.names...) }

@@ -33,7 +33,7 @@ func TestTextCache(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return q.Encoded(), result.Detections
+		return q.encoded, result.Detections
 	}
 	cat, dog := Query{Name: "cat", Phrases: []string{"a cat", "a tabby"}}, Query{Name: "dog", Phrases: []string{"a dog", "a cat"}}
 	_, want := run("", cat, dog)
