@@ -66,7 +66,7 @@ func isGotch(path string) bool { return strings.HasPrefix(path, "github.com/suga
 // The pure packages need neither libtorch nor cgo.
 func TestPurePackagesDontReachTorch(t *testing.T) {
 	found := imports(t, false)
-	for _, name := range []string{"pkg/box", "pkg/prompt", "pkg/overlay", "pkg/eval", "pkg/report", "pkg/model", "pkg/calibration", "pkg/pixels"} {
+	for _, name := range []string{"pkg/box", "pkg/prompt", "pkg/overlay", "pkg/eval", "cmd/clipdet/internal/report", "cmd/clipdet/internal/analysis", "pkg/model", "cmd/clipdet/internal/calibration", "pkg/pixels"} {
 		for _, banned := range []string{"pkg/internal/torch", "pkg/detect", "C"} {
 			if way := reach(found, name, banned, map[string]bool{}); way != nil {
 				t.Errorf("%s must not need %s: %s", name, banned, strings.Join(way, " -> "))

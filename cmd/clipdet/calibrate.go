@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/clipdet/clipdet/pkg/calibration"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/calibration"
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
@@ -120,7 +120,7 @@ func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer detector.Close()
-	scoring, err := detector.Scoring(queries, p.params)
+	scoring, err := p.scoring(detector.Info())
 	if err != nil {
 		return err
 	}

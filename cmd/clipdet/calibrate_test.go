@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/clipdet/clipdet/pkg/calibration"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/calibration"
 )
 
 // calibrated runs calibrate on the tiny models and reads what it wrote.

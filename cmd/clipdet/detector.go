@@ -144,7 +144,7 @@ func (p *plan) open(ctx context.Context) (*detect.Detector, *detect.Queries, err
 	if p.calibration == nil {
 		return detector, queries, nil
 	}
-	scoring, err := detector.Scoring(queries, p.params)
+	scoring, err := p.scoring(detector.Info())
 	if err == nil {
 		p.params.Thresholds, err = p.calibration.For(scoring)
 	}

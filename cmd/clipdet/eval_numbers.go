@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/analysis"
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/eval"
@@ -20,7 +21,7 @@ type evalNumbers struct {
 	Failed        []failedImage          `json:"failed"` // and that they aren't of
 	Proposals     []eval.ProposalRecall  `json:"proposals"`
 	GroundTruth   *givenNumbers          `json:"gt_boxes,omitempty"`
-	Errors        analysis               `json:"errors"`
+	Errors        errorKinds             `json:"errors"`
 	Categories    []eval.CategoryMetrics `json:"categories"`
 	Curve         eval.Curve             `json:"curve"`
 	Warnings      []string               `json:"warnings,omitempty"`
@@ -47,20 +48,20 @@ type givenNumbers struct {
 
 // boxAccuracy is an accuracy whose classes say which they are.
 type boxAccuracy struct {
-	*eval.Accuracy
+	*analysis.Accuracy
 	Classes []classAccuracy `json:"classes"`
 }
 
 type classAccuracy struct {
 	ID   int64  `json:"id"`
 	Name string `json:"name"`
-	eval.ClassAccuracy
+	analysis.ClassAccuracy
 }
 
-// analysis leaves the verdicts on single images out of the JSON.
-type analysis struct {
-	*eval.Analysis
-	Images []eval.ImageVerdicts `json:"images,omitempty"`
+// errorKinds leaves the verdicts on single images out of the JSON.
+type errorKinds struct {
+	*analysis.Analysis
+	Images []analysis.ImageVerdicts `json:"images,omitempty"`
 }
 
 // evalStage is how long a stage of detection takes.
@@ -108,7 +109,7 @@ func measure(t *truth, images []eval.Image, records map[string]results.Record, m
 	if n.Proposals, err = eval.EvaluateProposals(n.dataset, proposals); err != nil {
 		return nil, err
 	}
-	if n.Errors.Analysis, err = eval.Analyse(n.dataset, n.detections, proposals); err != nil {
+	if n.Errors.Analysis, err = analysis.Analyse(n.dataset, n.detections, proposals); err != nil {
 		return nil, err
 	}
 	if made["--gt-boxes"] == "true" {
@@ -187,7 +188,7 @@ func (n *evalNumbers) given(t *truth) (*givenNumbers, error) {
 			best, right = append(best, at[a.BBox.Box()]), append(right, class[a.CategoryID])
 		}
 	}
-	accuracy, err := eval.RankedAccuracy(best, len(t.Categories), right)
+	accuracy, err := analysis.BoxAccuracy(best, len(t.Categories), right)
 	if err != nil {
 		return nil, fmt.Errorf("the boxes of the ground truth: %w", err)
 	}

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/report"
 	"github.com/clipdet/clipdet/pkg/pixels"
-	"github.com/clipdet/clipdet/pkg/report"
 )
 
 // page writes the report with the pictures that have the most errors.

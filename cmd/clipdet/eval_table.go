@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/analysis"
 	"github.com/clipdet/clipdet/pkg/eval"
 )
 
@@ -157,11 +158,11 @@ func summaryRows(s *eval.Summary) []summaryRow {
 	return rows
 }
 
-var kindMeaning = map[eval.Kind]string{
-	eval.Classification: "detections on an object of another category",
-	eval.Localisation:   "on an object of theirs, at IoU 0.1 to 0.5",
-	eval.Both:           "badly on one of another category",
-	eval.Duplicate:      "of an object that a better one has found",
-	eval.Background:     "on nothing",
-	eval.Missed:         "objects that no detection is about",
+var kindMeaning = map[analysis.Kind]string{
+	analysis.Classification: "detections on an object of another category",
+	analysis.Localisation:   "on an object of theirs, at IoU 0.1 to 0.5",
+	analysis.Both:           "badly on one of another category",
+	analysis.Duplicate:      "of an object that a better one has found",
+	analysis.Background:     "on nothing",
+	analysis.Missed:         "objects that no detection is about",
 }

@@ -41,7 +41,7 @@ type Params struct {
 	// Threshold is the least Score that is reported; 0 reports all.
 	Threshold float32
 	// Thresholds are the thresholds of single queries by their names, in place of Threshold.
-	// calibration.Calibration.For returns them. A name that is of no query is ErrQuery.
+	// A name that is of no query is ErrQuery.
 	Thresholds map[string]float32
 	// NMS is the IoU above which the weaker of two boxes of one query is dropped; 0 is
 	// DefaultNMS, and 1 or more keeps all.

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/clipdet/clipdet/pkg/calibration"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/prompt"
 )
@@ -24,14 +23,13 @@ import (
 type Queries struct {
 	detector  *Detector
 	names     []string
-	places    map[string]int      // of the names
-	phrases   [][]string          // of each query, as the text tower saw them; then its examples
-	entries   []calibration.Query // what each is made of
-	encoded   int                 // phrases that were not in the cache
-	each      *torch.Kept         // [Q,T,D]: the phrasings and examples, unit; short rows repeat their first
-	classes   *torch.Kept         // [Q+G,D]: the mean of each query's, unit; then the background, unit
-	negatives *torch.Kept         // [Q,N,D]: the negative phrasings, unit; nil where there are none
-	absent    []float32           // [Q,N]: 0, and -Inf where a query has fewer
+	places    map[string]int // of the names
+	phrases   [][]string     // of each query, as the text tower saw them; then its examples
+	encoded   int            // phrases that were not in the cache
+	each      *torch.Kept    // [Q,T,D]: the phrasings and examples, unit; short rows repeat their first
+	classes   *torch.Kept    // [Q+G,D]: the mean of each query's, unit; then the background, unit
+	negatives *torch.Kept    // [Q,N,D]: the negative phrasings, unit; nil where there are none
+	absent    []float32      // [Q,N]: 0, and -Inf where a query has fewer
 }
 
 // Queries embeds queries. Each query's phrasings are embedded to unit length,
@@ -85,7 +83,6 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, e
 		examples = append(examples, pictures...)
 		q.names = append(q.names, query.Name)
 		q.phrases = append(q.phrases, slices.Concat(phrases, query.labels()))
-		q.entries = append(q.entries, query.entry(pictures))
 	}
 	if len(queries) == 0 {
 		return nil, fmt.Errorf("detect: %w: there is none", ErrQuery)

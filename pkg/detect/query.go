@@ -2,13 +2,11 @@ package detect
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"image"
 	"strconv"
 
 	"github.com/clipdet/clipdet/pkg/box"
-	"github.com/clipdet/clipdet/pkg/calibration"
 	"github.com/clipdet/clipdet/pkg/internal/crop"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/pixels"
@@ -123,26 +121,6 @@ func (q Query) pictures() ([]picturedExample, error) {
 		found = append(found, picturedExample{picture, b})
 	}
 	return found, nil
-}
-
-// entry says what q is made of, for a calibration. The pictures are those of the examples.
-func (q Query) entry(pictures []picturedExample) calibration.Query {
-	made := calibration.Query{Name: q.Name}
-	weights, _, _ := q.weights(len(q.Phrases))
-	add := func(text string, weight float64) {
-		made.Parts = append(made.Parts, text+"::"+strconv.FormatFloat(weight, 'g', -1, 32))
-	}
-	for i, phrase := range q.Phrases {
-		add(phrase, weights[i])
-	}
-	for i, p := range pictures {
-		add(fmt.Sprintf("@sha256:%x#%v,%v,%v,%v", sha256.Sum256(p.picture.Pix), p.box.X0, p.box.Y0, p.box.X1, p.box.Y1),
-			weights[len(q.Phrases)+i])
-	}
-	for _, negative := range q.Negatives {
-		made.Parts = append(made.Parts, "-"+negative)
-	}
-	return made
 }
 
 // embedExamples puts the examples' embeddings after those of texts [P,D], which is the

@@ -242,25 +242,6 @@ func TestExampleErrors(t *testing.T) {
 	}
 }
 
-// TestScoringIsTheCallers changes what Scoring gives and asks again.
-func TestScoringIsTheCallers(t *testing.T) {
-	d := open(t, Options{})
-	q, err := d.Queries(t.Context(), Query{Name: "dog", Phrases: []string{"a dog"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer q.Close()
-	first, err := d.Scoring(q, Params{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := first.Queries[0].Parts[0]
-	first.Queries[0].Parts[0], first.Templates[0] = "a cat::1", "none"
-	if again, err := d.Scoring(q, Params{}); err != nil || again.Queries[0].Parts[0] != want || again.Templates[0] == "none" {
-		t.Errorf("got %+v, %v, want what it was before the caller changed it", again, err)
-	}
-}
-
 // TestManyNegativesTakeLittleMemory has as many as the limits allow: [K,Q,N] takes 300 MB, each time that it is there. The
 // queries differ by their first negative alone, of which there are 7.
 func TestManyNegativesTakeLittleMemory(t *testing.T) {

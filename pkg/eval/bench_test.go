@@ -61,12 +61,3 @@ func BenchmarkEvaluateProposals(b *testing.B) {
 		}
 	}
 }
-
-func BenchmarkAnalyse(b *testing.B) {
-	d, results := randomSet(5000, 80, 100)
-	for b.Loop() {
-		if _, err := Analyse(d, results, results); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

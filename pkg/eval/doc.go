@@ -1,6 +1,5 @@
-// Package eval measures detections against ground truth in COCO's way: the AP
-// and AR of pycocotools, the federated ones of LVIS, the recall of proposals,
-// the kinds of error of TIDE, and the accuracy on ground-truth boxes.
+// Package eval measures detections against ground truth in COCO's way: the AP and AR of
+// pycocotools, the federated ones of LVIS, and the recall of proposals.
 //
 //	dataset, err := eval.ReadDatasetFile("instances_val2017.json", eval.Limits{})
 //	results, err := eval.ReadResultsFile("results.json", eval.Limits{})

@@ -31,11 +31,11 @@ type CategoryMetrics struct {
 	Curve   Curve   `json:"curve"`
 }
 
-// Curve is a precision-recall curve: the best precision that is had at each of
-// RecallThresholds or above, [101]. Both are nil where there is no ground truth.
+// Curve is a precision-recall curve: the best precision at each recall of 0.00, 0.01 to
+// 1.00 or above, [101]. Both are nil if there is no ground truth.
 type Curve struct {
 	Precision50 []float64 `json:"precision50"` // at IoU 0.50
-	Precision   []float64 `json:"precision"`   // mean over IoUThresholds
+	Precision   []float64 `json:"precision"`   // mean over IoU 0.50, 0.55 to 0.95
 }
 
 // Evaluate measures results against ground truth as pycocotools' COCOeval does

@@ -32,15 +32,6 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Printf("AP50 %.3f, AR100 %.3f\n", evaluation.Summary.AP50, evaluation.Summary.AR100)
-	analysis, err := eval.Analyse(dataset, results, nil)
-	if err != nil {
-		log.Fatal(err)
-	}
-	for _, verdict := range analysis.Images[0].Detections {
-		fmt.Printf("%s with IoU %.2f\n", verdict.Kind, verdict.IoU)
-	}
 	// Output:
 	// AP50 0.500, AR100 0.500
-	// correct with IoU 0.96
-	// classification with IoU 0.94
 }

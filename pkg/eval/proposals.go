@@ -10,7 +10,7 @@ import (
 type ProposalRecall struct {
 	// Limit is how many proposals per image were allowed, the best by score.
 	Limit int `json:"limit"`
-	// AR is the recall's mean over IoUThresholds, ARs, ARm and ARl that of
+	// AR is the recall's mean over the IoU thresholds, ARs, ARm and ARl that of
 	// small, medium and large objects, Recall50 that at IoU 0.50. Each is -1
 	// where there is no ground truth.
 	AR       float64 `json:"AR"`

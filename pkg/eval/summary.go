@@ -1,6 +1,6 @@
 package eval
 
-// Summary are pycocotools' 12 numbers: AP is the mean over IoUThresholds, AP50
+// Summary are pycocotools' 12 numbers: AP is the mean over IoU 0.50, 0.55 to 0.95, AP50
 // and AP75 that at one, s, m and l are for objects of up to 32*32, up to 96*96
 // and more square pixels, and AR1, AR10 and AR100 are the mean recall with so
 // many detections per image and category. Each is in [0,1], or -1 where there

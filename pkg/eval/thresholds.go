@@ -13,13 +13,6 @@ var (
 	recallThresholds = linspace(0, 1, recallCount)
 )
 
-// IoUThresholds are the thresholds that AP and AR are means over: 0.50, 0.55 to 0.95.
-func IoUThresholds() []float64 { return linspace(0.5, 0.95, thresholdCount) }
-
-// RecallThresholds are the recalls at which a Curve gives the precision: 0.00,
-// 0.01 to 1.00.
-func RecallThresholds() []float64 { return linspace(0, 1, recallCount) }
-
 // linspace rounds as numpy.linspace does, to the last bit: a detection may have
 // exactly the IoU of a threshold.
 func linspace(start, stop float64, n int) []float64 {

@@ -1,8 +1,12 @@
-package eval
+// Package analysis tells what went wrong in an evaluation: the kinds of error of TIDE, why
+// annotations were missed, and the accuracy of classification on ground-truth boxes.
+package analysis
 
 import (
 	"cmp"
 	"slices"
+
+	"github.com/clipdet/clipdet/pkg/eval"
 )
 
 // Kind is what became of a detection or of an annotation: right, or one of the
@@ -40,6 +44,8 @@ const (
 	foreground    = 0.5
 	background    = 0.1
 	analysisLimit = 100
+	// federatedLimit is LVIS's.
+	federatedLimit = 300
 )
 
 // Analysis says what went wrong and what it costs.
@@ -122,9 +128,10 @@ type AnnotationVerdict struct {
 // is neither annotated in the image nor known to be absent, or isn't annotated
 // exhaustively.
 //
-// It fails with Check's errors, ErrUnknown, ErrBBox and ErrNumber.
-func Analyse(d *Dataset, results, proposals []Result) (*Analysis, error) {
-	e, err := newEvaluator(d, results, "result")
+// d and results have to be fit for eval.Evaluate. Analyse fails with eval.ErrUnknown if an
+// id isn't of d.
+func Analyse(d *eval.Dataset, results, proposals []eval.Result) (*Analysis, error) {
+	e, err := newData(d, results)
 	if err != nil {
 		return nil, err
 	}
@@ -137,17 +144,13 @@ func Analyse(d *Dataset, results, proposals []Result) (*Analysis, error) {
 	if d.Federated {
 		limit = federatedLimit
 		judged, excused := e.federated()
-		for _, at := range e.truthAt {
-			judged[at] = true
-		}
 		ignored = func(at position) bool { return !judged[at] || excused[at] }
 	}
-	truths, found := e.byImage()
-	a := &analyser{evaluator: e, base: newLedger(len(d.Categories)), lost: make(map[int32]int)}
+	truths, ranked := e.byImage()
+	a := &analyser{data: e, base: newLedger(len(d.Categories)), lost: make(map[int32]int)}
 	to := &Analysis{Images: make([]ImageVerdicts, len(d.Images))}
 	for i := range d.Images {
-		rank := e.images.rank[d.Images[i].ID]
-		here := &scene{analyser: a, truths: truths[rank], ranked: found[rank][:min(len(found[rank]), limit)]}
+		here := &scene{analyser: a, truths: truths[i], ranked: ranked[i][:min(len(ranked[i]), limit)]}
 		here.match()
 		here.ignore(ignored)
 		here.judge()
@@ -162,24 +165,9 @@ func Analyse(d *Dataset, results, proposals []Result) (*Analysis, error) {
 	return to, nil
 }
 
-// byImage gives the annotations of each image, by rank, in their order, and the results, best first.
-func (e *evaluator) byImage() (truths, results [][]int32) {
-	truths, results = make([][]int32, len(e.d.Images)), make([][]int32, len(e.d.Images))
-	for i, at := range e.truthAt {
-		truths[at.image] = append(truths[at.image], int32(i))
-	}
-	for i, at := range e.resultAt {
-		results[at.image] = append(results[at.image], int32(i))
-	}
-	for _, here := range results {
-		slices.SortStableFunc(here, func(a, b int32) int { return cmp.Compare(e.results[b].Score, e.results[a].Score) })
-	}
-	return truths, results
-}
-
 // analyser collects what all images add.
 type analyser struct {
-	*evaluator
+	*data
 	base   *ledger
 	faults []fault
 	// lost counts the annotations without a match, by rank of category.

@@ -12,6 +12,7 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/analysis"
 	"github.com/clipdet/clipdet/pkg/eval"
 )
 
@@ -57,7 +58,7 @@ type sizeRow struct {
 }
 
 type errorRow struct {
-	eval.ErrorKind
+	analysis.ErrorKind
 	Meaning string
 	Share   float64 // of the greatest dAP
 }
@@ -84,13 +85,13 @@ type categoryRow struct {
 // shownConfusions is how many pairs are listed.
 const shownConfusions = 20
 
-var meanings = map[eval.Kind]string{
-	eval.Classification: "overlaps an object of another category",
-	eval.Localisation:   "overlaps an object of its category, at IoU 0.1 to 0.5",
-	eval.Both:           "overlaps only badly, and an object of another category",
-	eval.Duplicate:      "a better detection has found the object",
-	eval.Background:     "overlaps no object",
-	eval.Missed:         "an object that no detection is about",
+var meanings = map[analysis.Kind]string{
+	analysis.Classification: "overlaps an object of another category",
+	analysis.Localisation:   "overlaps an object of its category, at IoU 0.1 to 0.5",
+	analysis.Both:           "overlaps only badly, and an object of another category",
+	analysis.Duplicate:      "a better detection has found the object",
+	analysis.Background:     "overlaps no object",
+	analysis.Missed:         "an object that no detection is about",
 }
 
 func (p *Page) view(o Options) (*view, error) {

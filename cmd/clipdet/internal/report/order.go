@@ -5,27 +5,28 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/analysis"
 	"github.com/clipdet/clipdet/pkg/eval"
 )
 
 // WorstFirst gives the indices of a.Images, those with the most errors first: annotations without a match, then
 // wrong detections that score above the image's best right one, then all wrong ones. Equals keep their order.
-func WorstFirst(a *eval.Analysis) []int {
+func WorstFirst(a *analysis.Analysis) []int {
 	type weight struct{ missed, above, wrong int }
 	weights, order := make([]weight, len(a.Images)), make([]int, len(a.Images))
 	for i, image := range a.Images {
 		order[i] = i
 		w, right := &weights[i], false
 		for _, v := range image.Annotations {
-			if v.Kind != eval.Correct && v.Kind != eval.Ignored {
+			if v.Kind != analysis.Correct && v.Kind != analysis.Ignored {
 				w.missed++
 			}
 		}
 		for _, v := range image.Detections {
 			switch v.Kind {
-			case eval.Correct:
+			case analysis.Correct:
 				right = true
-			case eval.Ignored:
+			case analysis.Ignored:
 			default:
 				w.wrong++
 				if !right && len(image.Annotations) > 0 {
@@ -46,11 +47,11 @@ func WorstFirst(a *eval.Analysis) []int {
 type Entries struct {
 	d          *eval.Dataset
 	categories map[int64]string
-	a          *eval.Analysis
+	a          *analysis.Analysis
 }
 
 // NewEntries prepares the entries of d. It fails with ErrContent where a isn't of d.
-func NewEntries(d *eval.Dataset, a *eval.Analysis) (*Entries, error) {
+func NewEntries(d *eval.Dataset, a *analysis.Analysis) (*Entries, error) {
 	if len(a.Images) != len(d.Images) {
 		return nil, fmt.Errorf("%w: the analysis has %d images, the data set %d", ErrContent, len(a.Images), len(d.Images))
 	}

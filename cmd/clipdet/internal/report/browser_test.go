@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/clipdet/clipdet/pkg/report"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/report"
 )
 
 // browser is a headless Chromium, spoken to over two pipes: a JSON message each way, ended by a zero byte.

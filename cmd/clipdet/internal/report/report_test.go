@@ -1,6 +1,7 @@
 package report_test
 
 import (
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -19,9 +20,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/analysis"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/report"
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/eval"
-	"github.com/clipdet/clipdet/pkg/report"
 )
 
 func decode(path string) (image.Image, error) {
@@ -43,7 +45,7 @@ type run struct {
 
 func readRun(t *testing.T) *run {
 	t.Helper()
-	dataset, err := eval.ReadDatasetFile("../../testdata/scenes/instances.json", eval.Limits{})
+	dataset, err := eval.ReadDatasetFile("../../../../testdata/scenes/instances.json", eval.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +102,7 @@ func readRun(t *testing.T) *run {
 	if r.page.Evaluation, err = eval.Evaluate(dataset, results); err != nil {
 		t.Fatal(err)
 	}
-	if r.page.Analysis, err = eval.Analyse(dataset, results, proposals); err != nil {
+	if r.page.Analysis, err = analysis.Analyse(dataset, results, proposals); err != nil {
 		t.Fatal(err)
 	}
 	if r.page.Proposals, err = eval.EvaluateProposals(dataset, proposals); err != nil {
@@ -133,7 +135,15 @@ func (r *run) accuracy(t *testing.T) *report.Accuracy {
 		}
 	}
 	var err error
-	if to.Accuracy, err = eval.BoxAccuracy(scores, classes, truth); err != nil {
+	best := make([][]int, len(truth)) // classes by their scores
+	for n := range best {
+		row := scores[n*classes:][:classes]
+		for c := range row {
+			best[n] = append(best[n], c)
+		}
+		slices.SortStableFunc(best[n], func(a, b int) int { return cmp.Compare(row[b], row[a]) })
+	}
+	if to.Accuracy, err = analysis.BoxAccuracy(best, classes, truth); err != nil {
 		t.Fatal(err)
 	}
 	return to
@@ -150,7 +160,7 @@ func (r *run) entries() iter.Seq2[report.Entry, error] {
 			entry, err := judged.Entry(i, func(result int) report.Detection { return r.found[result] })
 			if err == nil {
 				entry.Proposals = r.proposals[r.dataset.Images[i].ID]
-				entry.Picture, err = decode("../../testdata/scenes/" + entry.File)
+				entry.Picture, err = decode("../../../../testdata/scenes/" + entry.File)
 			}
 			if !yield(entry, err) {
 				return
@@ -231,9 +241,9 @@ func smallEntry() report.Entry {
 		Proposals: []report.Proposal{{box.Box{X0: -5, Y0: 1.26, X1: 200, Y1: 9}, 0.123456}},
 		Detections: []report.Detection{{
 			Query: hostile, Box: box.Box{X0: 1, Y0: 2, X1: 3, Y1: 4}, Score: 0.5, Cosine: -0.25, Probability: 0.75, Objectness: 1,
-			Phrase: "a", RunnerUp: "b", Kind: eval.Duplicate, Annotation: 0, IoU: 0.6,
+			Phrase: "a", RunnerUp: "b", Kind: analysis.Duplicate, Annotation: 0, IoU: 0.6,
 		}},
-		Annotations: []report.Annotation{{Category: "b", Box: box.Box{X0: 1, Y0: 2, X1: 3, Y1: 5}, Kind: eval.Missed, Cause: eval.ByRank}},
+		Annotations: []report.Annotation{{Category: "b", Box: box.Box{X0: 1, Y0: 2, X1: 3, Y1: 5}, Kind: analysis.Missed, Cause: analysis.ByRank}},
 	}
 }
 
@@ -270,7 +280,7 @@ func TestNamesAreEscaped(t *testing.T) {
 	page.Facts = []report.Fact{{hostile, hostile}}
 	page.Flags = page.Facts
 	page.Stages = []report.Stage{{hostile, 1}}
-	page.Analysis = &eval.Analysis{Confusions: []eval.Confusion{{Predicted: 1, True: 1, Count: 2}}, Errors: []eval.ErrorKind{{Kind: eval.Both}}}
+	page.Analysis = &analysis.Analysis{Confusions: []analysis.Confusion{{Predicted: 1, True: 1, Count: 2}}, Errors: []analysis.ErrorKind{{Kind: analysis.Both}}}
 	if err := report.Write(t.Context(), dir, page, one(smallEntry()), report.Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -330,19 +340,19 @@ func TestRealRun(t *testing.T) {
 }
 
 func TestWorstFirst(t *testing.T) {
-	image := func(missed bool, kinds ...eval.Kind) eval.ImageVerdicts {
-		v := eval.ImageVerdicts{Annotations: []eval.AnnotationVerdict{{Kind: eval.Correct}}}
+	image := func(missed bool, kinds ...analysis.Kind) analysis.ImageVerdicts {
+		v := analysis.ImageVerdicts{Annotations: []analysis.AnnotationVerdict{{Kind: analysis.Correct}}}
 		if missed {
-			v.Annotations[0].Kind = eval.Missed
+			v.Annotations[0].Kind = analysis.Missed
 		}
 		for _, k := range kinds {
-			v.Detections = append(v.Detections, eval.DetectionVerdict{Kind: k})
+			v.Detections = append(v.Detections, analysis.DetectionVerdict{Kind: k})
 		}
 		return v
 	}
-	a := &eval.Analysis{Images: []eval.ImageVerdicts{
-		image(false, eval.Correct), image(false, eval.Correct, eval.Background), image(true),
-		image(false, eval.Background, eval.Correct), image(false, eval.Ignored, eval.Correct),
+	a := &analysis.Analysis{Images: []analysis.ImageVerdicts{
+		image(false, analysis.Correct), image(false, analysis.Correct, analysis.Background), image(true),
+		image(false, analysis.Background, analysis.Correct), image(false, analysis.Ignored, analysis.Correct),
 	}}
 	if got, want := report.WorstFirst(a), []int{2, 3, 1, 0, 4}; !slices.Equal(got, want) {
 		t.Errorf("the order is %v, want %v", got, want)
@@ -370,7 +380,7 @@ func TestFailures(t *testing.T) {
 		"no evaluation": {page: report.Page{}, want: report.ErrContent, names: "evaluation"},
 		"stage":         {page: report.Page{Evaluation: &eval.Evaluation{}, Stages: []report.Stage{{"crop", -1}}}, want: report.ErrContent, names: "crop"},
 		"accuracy": {
-			page: report.Page{Evaluation: &eval.Evaluation{}, Accuracy: &report.Accuracy{Accuracy: &eval.Accuracy{}, Categories: []int64{1}}},
+			page: report.Page{Evaluation: &eval.Evaluation{}, Accuracy: &report.Accuracy{Accuracy: &analysis.Accuracy{}, Categories: []int64{1}}},
 			want: report.ErrContent, names: "class",
 		},
 		"entries": {

@@ -1,4 +1,4 @@
-package eval
+package analysis
 
 // scene is one image under analysis. It follows TIDEExample and TIDERun of
 // tidecv's quantify.py.
@@ -38,7 +38,7 @@ func (s *scene) match() {
 	for r, result := range s.ranked {
 		row := make([]float64, len(s.truths))
 		for i, truth := range s.truths {
-			row[i] = s.results[result].BBox.overlap(s.d.Annotations[truth].BBox, s.crowd(i))
+			row[i] = overlap(s.results[result].BBox, s.d.Annotations[truth], s.crowd(i))
 		}
 		s.overlap = append(s.overlap, row)
 		i, iou := s.most(r, func(i int) bool { return s.sameCategory(r, i) && s.used[i] < 0 })

@@ -1,4 +1,10 @@
-package eval
+package analysis
+
+import (
+	"fmt"
+
+	"github.com/clipdet/clipdet/pkg/eval"
+)
 
 // Cause is why no detection matches an annotation, seen from the proposals that
 // detections are chosen from.
@@ -44,17 +50,21 @@ func misses(images []ImageVerdicts) *Misses {
 }
 
 // coverage are the proposals by image id; nil if there are none to ask.
-type coverage map[int64][]BBox
+type coverage map[int64][]eval.BBox
 
-func newCoverage(d *Dataset, proposals []Result) (coverage, error) {
+func newCoverage(d *eval.Dataset, proposals []eval.Result) (coverage, error) {
 	if proposals == nil {
 		return nil, nil
 	}
-	if _, err := newEvaluator(d, proposals, proposal); err != nil {
-		return nil, err
+	images := make(map[int64]bool)
+	for _, image := range d.Images {
+		images[image.ID] = true
 	}
 	c := make(coverage)
 	for i := range proposals {
+		if id := proposals[i].ImageID; !images[id] {
+			return nil, fmt.Errorf("proposal %d: %w: no image has the image_id %d", i, eval.ErrUnknown, id)
+		}
 		c[proposals[i].ImageID] = append(c[proposals[i].ImageID], proposals[i].BBox)
 	}
 	return c, nil
@@ -62,7 +72,7 @@ func newCoverage(d *Dataset, proposals []Result) (coverage, error) {
 
 // cause says why an annotation of some kind has no match. Without a proposal
 // nothing later could have found it, so that comes first.
-func (c coverage) cause(kind Kind, imageID int64, b BBox) Cause {
+func (c coverage) cause(kind Kind, imageID int64, b eval.BBox) Cause {
 	if c == nil || kind == Correct || kind == Ignored {
 		return ""
 	}

@@ -1,18 +1,31 @@
-package eval
+package analysis
 
 import (
 	"errors"
 	"reflect"
 	"testing"
+
+	"github.com/clipdet/clipdet/pkg/eval"
 )
 
 // result is one of another category than found gives.
-func result(category int64, score float64, b BBox) Result {
-	return Result{ImageID: 1, CategoryID: category, BBox: b, Score: score}
+func result(category int64, score float64, b eval.BBox) eval.Result {
+	return eval.Result{ImageID: 1, CategoryID: category, BBox: b, Score: score}
 }
 
+// oneImage has objects of category 1 in the first of two images.
+func oneImage(boxes ...eval.BBox) *eval.Dataset {
+	d := &eval.Dataset{Images: []eval.Image{{ID: 1}, {ID: 2}}, Categories: []eval.Category{{ID: 1, Name: "cat"}, {ID: 2, Name: "dog"}}}
+	for i, b := range boxes {
+		d.Annotations = append(d.Annotations, eval.Annotation{ID: int64(i + 1), ImageID: 1, CategoryID: 1, BBox: b, Area: b.Area()})
+	}
+	return d
+}
+
+func at(x float64) eval.BBox { return eval.BBox{x, 0, 10, 10} }
+
 // pair has an object of category 1 at 0 and one of category 2 far away.
-func pair() *Dataset {
+func pair() *eval.Dataset {
 	d := oneImage(at(0), at(100))
 	d.Annotations[1].CategoryID = 2
 	return d
@@ -20,35 +33,35 @@ func pair() *Dataset {
 
 func TestKindsByHand(t *testing.T) {
 	crowd := pair()
-	crowd.Annotations[1] = Annotation{ID: 2, ImageID: 1, CategoryID: 1, BBox: BBox{100, 0, 50, 50}, Area: 2500, Crowd: true}
-	half := BBox{0, 0, 4, 10} // of the object at 0: IoU 0.4
+	crowd.Annotations[1] = eval.Annotation{ID: 2, ImageID: 1, CategoryID: 1, BBox: eval.BBox{100, 0, 50, 50}, Area: 2500, Crowd: true}
+	half := eval.BBox{0, 0, 4, 10} // of the object at 0: IoU 0.4
 	tests := []struct {
 		name       string
-		d          *Dataset
-		results    []Result
+		d          *eval.Dataset
+		results    []eval.Result
 		detections []DetectionVerdict
 		first      AnnotationVerdict // on the object at 0
 	}{
-		{"correct", pair(), []Result{result(1, 1, at(0))},
+		{"correct", pair(), []eval.Result{result(1, 1, at(0))},
 			[]DetectionVerdict{{0, Correct, 0, 1}}, AnnotationVerdict{0, Correct, 0, ""}},
-		{"wrong category", pair(), []Result{result(2, 1, at(0))},
+		{"wrong category", pair(), []eval.Result{result(2, 1, at(0))},
 			[]DetectionVerdict{{0, Classification, 0, 1}}, AnnotationVerdict{0, Classification, 0, ""}},
-		{"wrong place", pair(), []Result{result(1, 1, half)},
+		{"wrong place", pair(), []eval.Result{result(1, 1, half)},
 			[]DetectionVerdict{{0, Localisation, 0, 0.4}}, AnnotationVerdict{0, Localisation, 0, ""}},
-		{"both wrong", pair(), []Result{result(2, 1, half)},
+		{"both wrong", pair(), []eval.Result{result(2, 1, half)},
 			[]DetectionVerdict{{0, Both, 0, 0.4}}, AnnotationVerdict{0, Missed, -1, ""}},
-		{"duplicate", pair(), []Result{result(1, 0.5, at(0)), result(1, 1, at(0))},
+		{"duplicate", pair(), []eval.Result{result(1, 0.5, at(0)), result(1, 1, at(0))},
 			[]DetectionVerdict{{1, Correct, 0, 1}, {0, Duplicate, 0, 1}}, AnnotationVerdict{0, Correct, 1, ""}},
-		{"background", pair(), []Result{result(1, 1, at(400))},
+		{"background", pair(), []eval.Result{result(1, 1, at(400))},
 			[]DetectionVerdict{{0, Background, -1, 0}}, AnnotationVerdict{0, Missed, -1, ""}},
-		{"nearly background", pair(), []Result{result(2, 1, BBox{0, 0, 1, 10})},
+		{"nearly background", pair(), []eval.Result{result(2, 1, eval.BBox{0, 0, 1, 10})},
 			[]DetectionVerdict{{0, Background, 0, 0.1}}, AnnotationVerdict{0, Missed, -1, ""}},
 		{"nothing", pair(), nil, []DetectionVerdict{}, AnnotationVerdict{0, Missed, -1, ""}},
-		{"in a crowd", crowd, []Result{result(1, 1, at(110))},
+		{"in a crowd", crowd, []eval.Result{result(1, 1, at(110))},
 			[]DetectionVerdict{{0, Ignored, -1, 0}}, AnnotationVerdict{0, Missed, -1, ""}},
-		{"in a crowd of another category", crowd, []Result{result(2, 1, at(110))},
+		{"in a crowd of another category", crowd, []eval.Result{result(2, 1, at(110))},
 			[]DetectionVerdict{{0, Background, -1, 0}}, AnnotationVerdict{0, Missed, -1, ""}},
-		{"the better of two claims", pair(), []Result{result(1, 0.5, half), result(2, 1, at(0))},
+		{"the better of two claims", pair(), []eval.Result{result(1, 0.5, half), result(2, 1, at(0))},
 			[]DetectionVerdict{{1, Classification, 0, 1}, {0, Localisation, 0, 0.4}}, AnnotationVerdict{0, Classification, 1, ""}},
 	}
 	for _, test := range tests {
@@ -73,7 +86,7 @@ func TestKindsByHand(t *testing.T) {
 func TestGainsByHand(t *testing.T) {
 	// Category 1: a false positive before the match, AP 1/2. Category 2: its object was
 	// taken for category 1, AP 0.
-	results := []Result{result(1, 0.9, at(100)), result(1, 0.5, at(0))}
+	results := []eval.Result{result(1, 0.9, at(100)), result(1, 0.5, at(0))}
 	a, err := Analyse(pair(), results, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -96,20 +109,20 @@ func TestGainsByHand(t *testing.T) {
 }
 
 func TestMissesByHand(t *testing.T) {
-	half, covering := BBox{0, 0, 4, 10}, BBox{0, 0, 9, 10}
+	half, covering := eval.BBox{0, 0, 4, 10}, eval.BBox{0, 0, 9, 10}
 	tests := []struct {
 		name      string
-		results   []Result
-		proposals []Result
+		results   []eval.Result
+		proposals []eval.Result
 		want      Cause
 	}{
-		{"found", []Result{result(1, 1, at(0))}, []Result{}, ""},
-		{"no proposal", nil, []Result{}, ByProposal},
-		{"no proposal covers it", nil, []Result{result(0, 1, half)}, ByProposal},
-		{"no proposal, whatever was reported", []Result{result(1, 1, half)}, []Result{result(0, 1, half)}, ByProposal},
-		{"nothing reported", nil, []Result{result(0, 1, half), result(0, 0, covering)}, ByRank},
-		{"a worse one reported", []Result{result(1, 1, half)}, []Result{result(0, 1, half), result(0, 0, covering)}, ByLocalisation},
-		{"another category reported", []Result{result(2, 1, covering)}, []Result{result(0, 0, covering)}, ByClassification},
+		{"found", []eval.Result{result(1, 1, at(0))}, []eval.Result{}, ""},
+		{"no proposal", nil, []eval.Result{}, ByProposal},
+		{"no proposal covers it", nil, []eval.Result{result(0, 1, half)}, ByProposal},
+		{"no proposal, whatever was reported", []eval.Result{result(1, 1, half)}, []eval.Result{result(0, 1, half)}, ByProposal},
+		{"nothing reported", nil, []eval.Result{result(0, 1, half), result(0, 0, covering)}, ByRank},
+		{"a worse one reported", []eval.Result{result(1, 1, half)}, []eval.Result{result(0, 1, half), result(0, 0, covering)}, ByLocalisation},
+		{"another category reported", []eval.Result{result(2, 1, covering)}, []eval.Result{result(0, 0, covering)}, ByClassification},
 	}
 	for _, test := range tests {
 		a, err := Analyse(pair(), test.results, test.proposals)
@@ -127,7 +140,7 @@ func TestMissesByHand(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Analyse(pair(), nil, []Result{{ImageID: 9}}); !errors.Is(err, ErrUnknown) {
+	if _, err := Analyse(pair(), nil, []eval.Result{{ImageID: 9}}); !errors.Is(err, eval.ErrUnknown) {
 		t.Errorf("a proposal of an unknown image: %v", err)
 	}
 }
@@ -136,7 +149,7 @@ func TestFederatedAnalysis(t *testing.T) {
 	d := pair()
 	d.Federated = true
 	d.Images[1].Negative = []int64{1}
-	results := []Result{{ImageID: 2, CategoryID: 1, BBox: at(0), Score: 1}, {ImageID: 2, CategoryID: 2, BBox: at(0), Score: 0.5}}
+	results := []eval.Result{{ImageID: 2, CategoryID: 1, BBox: at(0), Score: 1}, {ImageID: 2, CategoryID: 2, BBox: at(0), Score: 0.5}}
 	a, err := Analyse(d, results, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package eval
+package analysis
 
 import (
 	"cmp"
@@ -50,22 +50,29 @@ func averagePrecision(points []point, positives int) float64 {
 	points = slices.Clone(points)
 	slices.SortStableFunc(points, func(a, b point) int { return cmp.Compare(b.score, a.score) })
 	correct := 0
-	var found []float64
+	var best []float64 // the precision at each match, and then the best of it and later ones
 	for k, p := range points {
 		if p.correct {
 			correct++
-			found = append(found, float64(correct)/float64(k+1))
+			best = append(best, float64(correct)/float64(k+1))
 		}
 	}
-	for i := len(found) - 1; i > 0; i-- {
-		found[i-1] = max(found[i-1], found[i])
+	for i := len(best) - 1; i > 0; i-- {
+		best[i-1] = max(best[i-1], best[i])
 	}
-	var recalls, precision [recallCount]float64
+	// The mean over 101 recalls of the precision at the first match that reaches each.
+	const recalls = 101
+	sum, i := 0.0, 0
 	for r := range recalls {
-		recalls[r] = float64(r) / (recallCount - 1)
+		recall := float64(r) / (recalls - 1)
+		for i < len(best) && float64(i+1)/float64(positives) < recall {
+			i++
+		}
+		if i < len(best) {
+			sum += best[i]
+		}
 	}
-	interpolate(found, positives, recalls[:], precision[:])
-	return total(precision[:]) / recallCount
+	return sum / recalls
 }
 
 // gains counts the errors of each kind and says by how much AP50 rises if they

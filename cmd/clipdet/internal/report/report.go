@@ -9,6 +9,7 @@ import (
 	"iter"
 	"os"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/analysis"
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/eval"
 )
@@ -28,7 +29,7 @@ type Page struct {
 	Images     int    // how many were evaluated
 	Evaluation *eval.Evaluation
 	Proposals  []eval.ProposalRecall
-	Analysis   *eval.Analysis
+	Analysis   *analysis.Analysis
 	Accuracy   *Accuracy // on ground-truth boxes
 	Stages     []Stage   // of a picture, in order
 	Facts      []Fact    // such as queries, models, device and versions
@@ -39,7 +40,7 @@ type Page struct {
 
 // Accuracy is that on ground-truth boxes.
 type Accuracy struct {
-	*eval.Accuracy
+	*analysis.Accuracy
 	Categories []int64 // the category ids of its classes, [C]
 }
 
@@ -81,7 +82,7 @@ type Detection struct {
 	Phrase      string
 	RunnerUp    string
 	// Kind is the verdict, "" if there is none.
-	Kind eval.Kind
+	Kind analysis.Kind
 	// Annotation is the index in Entry.Annotations of the one that the verdict is about, -1 if there
 	// is none, and IoU the overlap with it.
 	Annotation int
@@ -92,8 +93,8 @@ type Detection struct {
 type Annotation struct {
 	Category string
 	Box      box.Box
-	Kind     eval.Kind  // the verdict, "" if there is none
-	Cause    eval.Cause // of a miss, "" if it isn't known
+	Kind     analysis.Kind  // the verdict, "" if there is none
+	Cause    analysis.Cause // of a miss, "" if it isn't known
 }
 
 // Options bound the gallery. The zero Options are the defaults.

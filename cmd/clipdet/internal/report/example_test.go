@@ -8,9 +8,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/analysis"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/report"
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/eval"
-	"github.com/clipdet/clipdet/pkg/report"
 )
 
 // An evaluation keeps what was found, and when all is measured, shows the pictures with the most errors.
@@ -27,7 +28,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	analysis, err := eval.Analyse(dataset, results, nil)
+	analysis, err := analysis.Analyse(dataset, results, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -39,7 +40,7 @@ func Example() {
 		for _, i := range report.WorstFirst(analysis) {
 			entry, err := judged.Entry(i, func(result int) report.Detection { return found[result] })
 			if err == nil {
-				entry.Picture, err = decode(filepath.Join("../../testdata/scenes", entry.File))
+				entry.Picture, err = decode(filepath.Join("../../../../testdata/scenes", entry.File))
 			}
 			if !yield(entry, err) || err != nil {
 				return

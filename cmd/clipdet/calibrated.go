@@ -1,0 +1,71 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strconv"
+
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/calibration"
+	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/pixels"
+)
+
+// scoring returns all that the plan's scores depend on but the picture, for the thresholds
+// of a calibration.
+func (p plan) scoring(models detect.Info) (calibration.Scoring, error) {
+	s := calibration.Scoring{
+		Models: calibration.Models{
+			RPN: models.RPN.Manifest.Digest, Image: models.Image.Manifest.Digest, Text: models.Text.Manifest.Digest,
+		},
+		Rank:          string(p.params.Rank),
+		Proposals:     p.options.Proposals,
+		Templates:     append([]string{}, p.options.Templates...),
+		Background:    append([]string{}, p.options.Background...),
+		SubtractEmpty: p.options.SubtractEmpty,
+	}
+	for _, crop := range p.options.Crops {
+		s.Crops = append(s.Crops, calibration.Crop{Mode: string(crop.Mode), Context: crop.Context})
+	}
+	for _, query := range p.queries {
+		parts, err := partsOf(query)
+		if err != nil {
+			return s, fmt.Errorf("query %q: %w", query.Name, err)
+		}
+		s.Queries = append(s.Queries, calibration.Query{Name: query.Name, Parts: parts})
+	}
+	return s, nil
+}
+
+// partsOf describes a query's phrases, examples and negatives; none means the templates.
+func partsOf(query detect.Query) (parts []string, err error) {
+	add := func(text string, weight float32) {
+		parts = append(parts, text+"::"+strconv.FormatFloat(float64(weight), 'g', -1, 32))
+	}
+	for i, phrase := range query.Phrases {
+		weight := float32(1)
+		if len(query.Weights) > 0 {
+			weight = query.Weights[i]
+		}
+		add(phrase, weight)
+	}
+	for _, e := range query.Examples {
+		picture, err := pixels.FromImage(e.Image)
+		if err != nil {
+			return nil, err
+		}
+		b := box.Box{X1: float32(picture.Width), Y1: float32(picture.Height)}
+		if e.Box != nil {
+			b = *e.Box
+		}
+		weight := e.Weight
+		if weight == 0 {
+			weight = 1
+		}
+		add(fmt.Sprintf("@sha256:%x#%v,%v,%v,%v", sha256.Sum256(picture.Pix), b.X0, b.Y0, b.X1, b.Y1), weight)
+	}
+	for _, negative := range query.Negatives {
+		parts = append(parts, "-"+negative)
+	}
+	return parts, nil
+}

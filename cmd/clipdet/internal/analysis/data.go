@@ -1,0 +1,124 @@
+package analysis
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/clipdet/clipdet/pkg/eval"
+)
+
+// data are ground truth and results, with the place of each.
+type data struct {
+	d                  *eval.Dataset
+	results            []eval.Result
+	images, categories map[int64]int32 // places in the data set by id
+	truthAt, resultAt  []position      // of each annotation and each result
+}
+
+// position is an image's and a category's place in the data set.
+type position struct{ image, category int32 }
+
+func newData(d *eval.Dataset, results []eval.Result) (*data, error) {
+	e := &data{d: d, results: results, images: make(map[int64]int32), categories: make(map[int64]int32)}
+	for i, image := range d.Images {
+		e.images[image.ID] = int32(i)
+	}
+	for i, category := range d.Categories {
+		e.categories[category.ID] = int32(i)
+	}
+	for i, a := range d.Annotations {
+		at, err := e.position(a.ImageID, a.CategoryID)
+		if err != nil {
+			return nil, fmt.Errorf("annotation %d: %w", i, err)
+		}
+		e.truthAt = append(e.truthAt, at)
+	}
+	for i, r := range results {
+		at, err := e.position(r.ImageID, r.CategoryID)
+		if err != nil {
+			return nil, fmt.Errorf("result %d: %w", i, err)
+		}
+		e.resultAt = append(e.resultAt, at)
+	}
+	return e, nil
+}
+
+func (e *data) position(imageID, categoryID int64) (position, error) {
+	image, ok := e.images[imageID]
+	if !ok {
+		return position{}, fmt.Errorf("%w: no image has the image_id %d", eval.ErrUnknown, imageID)
+	}
+	category, ok := e.categories[categoryID]
+	if !ok {
+		return position{}, fmt.Errorf("%w: no category has the category_id %d", eval.ErrUnknown, categoryID)
+	}
+	return position{image, category}, nil
+}
+
+// byImage returns the annotations of each image in their order, and the results, best first.
+func (e *data) byImage() (truths, results [][]int32) {
+	truths, results = make([][]int32, len(e.d.Images)), make([][]int32, len(e.d.Images))
+	for i, at := range e.truthAt {
+		truths[at.image] = append(truths[at.image], int32(i))
+	}
+	for i, at := range e.resultAt {
+		results[at.image] = append(results[at.image], int32(i))
+	}
+	for _, here := range results {
+		slices.SortStableFunc(here, func(a, b int32) int { return cmp.Compare(e.results[b].Score, e.results[a].Score) })
+	}
+	return truths, results
+}
+
+// federated returns the places where a category is annotated or known not to be, and the
+// places where not every instance of it is annotated.
+func (e *data) federated() (judged, excused map[position]bool) {
+	judged, excused = make(map[position]bool), make(map[position]bool)
+	for i, image := range e.d.Images {
+		for _, id := range image.Negative {
+			judged[position{int32(i), e.categories[id]}] = true
+		}
+		for _, id := range image.NotExhaustive {
+			excused[position{int32(i), e.categories[id]}] = true
+		}
+	}
+	for _, at := range e.truthAt {
+		judged[at] = true
+	}
+	return judged, excused
+}
+
+// overlap returns the IoU of a detection with an annotation. With a crowd it is the share of
+// the detection that lies in the crowd's region, as pycocotools has it.
+func overlap(b eval.BBox, truth eval.Annotation, crowd bool) float64 {
+	if !crowd {
+		return b.IoU(truth.BBox)
+	}
+	w := min(b[2]+b[0], truth.BBox[2]+truth.BBox[0]) - max(b[0], truth.BBox[0])
+	h := min(b[3]+b[1], truth.BBox[3]+truth.BBox[1]) - max(b[1], truth.BBox[1])
+	if w <= 0 || h <= 0 {
+		return 0
+	}
+	return w * h / b.Area()
+}
+
+// mean is of the values that aren't negative, -1 if there is none.
+type mean struct {
+	sum   float64
+	count int
+}
+
+func (m *mean) add(v float64) {
+	if v >= 0 {
+		m.sum += v
+		m.count++
+	}
+}
+
+func (m *mean) value() float64 {
+	if m.count == 0 {
+		return -1
+	}
+	return m.sum / float64(m.count)
+}
