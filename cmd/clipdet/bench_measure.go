@@ -236,10 +236,6 @@ func (b *bench) views() int { return max(1, len(b.plan.options.Crops)) }
 
 // words counts the tokens of all phrases that the text tower encodes, from the start to the end of each text.
 func (b *bench) words() (tokens int, err error) {
-	tokenizer, err := prompt.NewTokenizer()
-	if err != nil {
-		return 0, err
-	}
 	phrases := map[string]bool{}
 	add := func(list []string) {
 		for _, phrase := range list {
@@ -264,7 +260,7 @@ func (b *bench) words() (tokens int, err error) {
 		add(query.Negatives)
 	}
 	for phrase := range phrases {
-		ids, err := tokenizer.Encode(phrase)
+		ids, err := prompt.Tokens(phrase)
 		if err != nil {
 			return 0, err
 		}

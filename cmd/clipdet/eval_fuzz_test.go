@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/query"
 	"github.com/clipdet/clipdet/pkg/eval"
-	"github.com/clipdet/clipdet/pkg/prompt"
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
@@ -49,7 +49,7 @@ func FuzzPhrasings(f *testing.F) {
 		set := truth{Dataset: &eval.Dataset{Categories: []eval.Category{{ID: 5, Name: name}, {ID: 6, Name: name}, {ID: 7, Name: "other"}}}}
 		set.nameQueries()
 		for k, asked := range set.names {
-			query, err := prompt.ParseQuery(asked)
+			query, err := query.Parse(asked)
 			if err != nil || query.Name != asked || len(query.Phrases) > 0 || set.category[asked] != int64(k)+5 {
 				t.Fatalf("category %q is asked as %q, which is %+v (%v)", name, asked, query, err)
 			}

@@ -264,7 +264,8 @@ func TestQueriesOfCategories(t *testing.T) {
 
 // Killed at any moment, the same command goes on, and its files are those of a run that nothing interrupted.
 func TestEvalGoesOnAfterKill(t *testing.T) {
-	toy(t, 16)
+	const pictures = 40
+	toy(t, pictures)
 	evaluates(t, tinyEval("--gt-boxes", "--json", "whole.json", "--results", "whole-results.json")...)
 	args := tinyEval("--gt-boxes", "--json", "killed.json", "--results", "killed-results.json")
 	seed := uint64(time.Now().UnixNano())
@@ -283,6 +284,9 @@ func TestEvalGoesOnAfterKill(t *testing.T) {
 		child.Env = append(os.Environ(), asCommand+"=1")
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
+		}
+		if before > pictures {
+			t.Fatalf("kill %d: all pictures are done; give the test more", kill)
 		}
 		for waited := 0; lines() <= before && waited < 30_000; waited++ {
 			time.Sleep(10 * time.Millisecond)
@@ -303,7 +307,7 @@ func TestEvalGoesOnAfterKill(t *testing.T) {
 	}
 	done := lines() - 1
 	evaluates(t, args...)
-	t.Logf("%d of 16 pictures were done when it was killed last", done)
+	t.Logf("%d of %d pictures were done when it was killed last", done, pictures)
 	same(t, "after kills", "killed.json", "whole.json")
 	same(t, "after kills", "killed-results.json", "whole-results.json")
 	seen := map[string]int{}

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/query"
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/eval"
-	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
 // truth is a data set and the queries that stand for its categories.
@@ -59,7 +59,7 @@ func (t *truth) nameQueries() {
 	t.category = map[string]int64{}
 	for _, c := range t.Categories {
 		name := queryName(c.Name)
-		if _, err := prompt.ParseQuery(name); err != nil {
+		if _, err := query.Parse(name); err != nil {
 			name = "" // nothing is left that could be asked
 		}
 		if _, taken := t.category[name]; taken || name == "" {

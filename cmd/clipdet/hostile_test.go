@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
@@ -39,8 +40,8 @@ func TestErrorsHaveALineEach(t *testing.T) {
 		want string
 	}{
 		{errors.New("a\nb"), `clipdet: a\nb` + "\n"},
-		{&failure{exitSetup, errors.Join(errors.New("a\x1b"), errors.Join(errors.New("b"), fmt.Errorf("c: %w and %w", prompt.ErrQuery, prompt.ErrUTF8)))},
-			`clipdet: a\x1b` + "\nclipdet: b\nclipdet: c: " + prompt.ErrQuery.Error() + " and " + prompt.ErrUTF8.Error() + "\n"},
+		{&failure{exitSetup, errors.Join(errors.New("a\x1b"), errors.Join(errors.New("b"), fmt.Errorf("c: %w and %w", detect.ErrQuery, prompt.ErrUTF8)))},
+			`clipdet: a\x1b` + "\nclipdet: b\nclipdet: c: " + detect.ErrQuery.Error() + " and " + prompt.ErrUTF8.Error() + "\n"},
 		{errors.Join(&failure{exitInputs, errors.New("1 of 2 pictures failed")}, &failure{exitInputs, errors.New("rename")}),
 			"clipdet: 1 of 2 pictures failed\nclipdet: rename\n"},
 	} {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/pixels"
-	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
 // limitFlags bound what one run takes on.
@@ -31,7 +30,7 @@ func (f *limitFlags) check() error {
 	return nil
 }
 
-func (f *limitFlags) text() prompt.Limits { return prompt.Limits{Queries: f.queries} }
+func (f *limitFlags) text() detect.Limits { return detect.Limits{Queries: f.queries} }
 
 // pictureFlags bound the pictures that are read.
 type pictureFlags struct {

@@ -3,14 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
-	"image"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/query"
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/device"
 	"github.com/clipdet/clipdet/pkg/model"
@@ -113,21 +112,23 @@ func (f *scoringFlags) plan(cmd *cobra.Command) (plan, error) {
 	if err := f.check(); err != nil {
 		return p, err
 	}
-	tokenizer, err := prompt.NewTokenizer()
-	if err != nil {
-		return p, &failure{exitSetup, err}
-	}
-	if p.options.Templates, err = readTemplates(f.templates, p.options.Limits); err != nil {
+	var err error
+	if p.options.Templates, err = readTemplates(f.templates); err != nil {
 		return p, err
 	}
-	if p.options.Background, err = readBackground(f.background, p.options.Limits, tokenizer); err != nil {
+	if p.options.Background, err = readBackground(f.background); err != nil {
 		return p, err
 	}
-	p.queries, err = parseQueries(f.queries, p.options.Templates, p.options.Limits, tokenizer)
-	return p, err
+	if p.queries, err = parseQueries(f.queries, f.limits.queries); err != nil {
+		return p, err
+	}
+	if err := p.options.Check(p.queries...); err != nil {
+		return p, fmt.Errorf("--query: %w", err)
+	}
+	return p, nil
 }
 
-func readTemplates(which string, limits prompt.Limits) ([]string, error) {
+func readTemplates(which string) ([]string, error) {
 	switch which {
 	case "none":
 		return prompt.BareName(), nil
@@ -141,7 +142,7 @@ func readTemplates(which string, limits prompt.Limits) ([]string, error) {
 		return nil, fmt.Errorf("--templates: %w (want none, default, many or a file)", err)
 	}
 	defer file.Close()
-	templates, err := limits.ParseTemplates(file)
+	templates, err := query.ReadTemplates(file)
 	if err != nil {
 		return nil, fmt.Errorf("--templates %s: %w", which, err)
 	}
@@ -153,7 +154,7 @@ func openText(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
 
-func readBackground(which string, limits prompt.Limits, tokenizer *prompt.Tokenizer) ([]string, error) {
+func readBackground(which string) ([]string, error) {
 	switch which {
 	case "none":
 		return []string{}, nil
@@ -165,9 +166,9 @@ func readBackground(which string, limits prompt.Limits, tokenizer *prompt.Tokeni
 		return nil, fmt.Errorf("--background: %w (want none, default or a file)", err)
 	}
 	defer file.Close()
-	phrases, err := limits.ParsePhrases(file)
-	if err == nil {
-		err = encode(tokenizer, phrases)
+	phrases, err := query.ReadPhrases(file)
+	for i := 0; i < len(phrases) && err == nil; i++ {
+		_, err = prompt.Tokens(phrases[i])
 	}
 	if err != nil {
 		return nil, fmt.Errorf("--background %s: %w", which, err)
@@ -175,27 +176,16 @@ func readBackground(which string, limits prompt.Limits, tokenizer *prompt.Tokeni
 	return phrases, nil
 }
 
-// encode tries texts on the tokenizer, so that one that is too long is found at once.
-func encode(tokenizer *prompt.Tokenizer, texts []string) error {
-	for _, text := range texts {
-		if _, err := tokenizer.Encode(text); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // parseQueries reads the queries, and the pictures that are their examples.
-func parseQueries(args, templates []string, limits prompt.Limits, tokenizer *prompt.Tokenizer) ([]detect.Query, error) {
-	if len(args) > limits.Queries {
-		return nil, fmt.Errorf("--query: %w: %d of them, and --max-queries is %d", prompt.ErrLimit, len(args), limits.Queries)
+func parseQueries(args []string, most int) ([]detect.Query, error) {
+	if len(args) > most {
+		return nil, fmt.Errorf("--query: %w: %d of them, and --max-queries is %d", detect.ErrLimit, len(args), most)
 	}
 	var queries []detect.Query
-	var texts []prompt.Query
 	seen := map[string]bool{}
-	pictures := map[string]image.Image{}
+	pictures := map[string]*pixels.RGB{}
 	for _, arg := range args {
-		typed, err := prompt.ParseQuery(arg)
+		typed, err := query.Parse(arg)
 		if err != nil {
 			return nil, fmt.Errorf("--query: %w", err)
 		}
@@ -203,42 +193,28 @@ func parseQueries(args, templates []string, limits prompt.Limits, tokenizer *pro
 			return nil, fmt.Errorf("--query: %q is given twice; put its phrases in one, as in NAME=PHRASE|PHRASE", typed.Name)
 		}
 		seen[typed.Name] = true
-		query := detect.Query{Name: typed.Name, Phrases: typed.Phrases, Weights: typed.Weights, Negatives: typed.Negatives}
-		for _, e := range typed.Examples {
-			example, err := readExample(e, pictures)
-			if err != nil {
+		for i, file := range typed.Files {
+			if err := readExample(&typed.Examples[i], file, pictures); err != nil {
 				return nil, fmt.Errorf("--query %q: %w", typed.Name, err)
 			}
-			query.Examples = append(query.Examples, example)
 		}
-		phrases, err := typed.Phrasings(templates)
-		if err == nil {
-			err = errors.Join(encode(tokenizer, phrases), encode(tokenizer, typed.Negatives))
-		}
-		if err != nil {
-			return nil, fmt.Errorf("--query %q: %w", typed.Name, err)
-		}
-		queries, texts = append(queries, query), append(texts, typed)
-	}
-	if err := limits.Check(templates, texts...); err != nil {
-		return nil, fmt.Errorf("--query: %w", err)
+		queries = append(queries, typed.Query)
 	}
 	return queries, nil
 }
 
-// readExample decodes an example's picture, if it isn't among pictures.
-func readExample(e prompt.Example, pictures map[string]image.Image) (detect.Example, error) {
-	picture := pictures[e.Path]
+// readExample decodes an example's picture, unless it is among pictures.
+func readExample(e *detect.Example, file string, pictures map[string]*pixels.RGB) (err error) {
+	picture := pictures[file]
 	if picture == nil {
-		decoded, err := pixels.DecodeFile(e.Path, pixels.Limits{})
-		if err != nil {
-			return detect.Example{}, err
+		if picture, err = pixels.DecodeFile(file, pixels.Limits{}); err != nil {
+			return err
 		}
-		picture, pictures[e.Path] = decoded, decoded
+		pictures[file] = picture
 	}
-	size := picture.Bounds().Size()
-	if e.Box != nil && e.Box.Clip(size.X, size.Y).Empty() {
-		return detect.Example{}, fmt.Errorf("the box of %s has no part of the picture, which is %d x %d pixels", e, size.X, size.Y)
+	if e.Box != nil && e.Box.Clip(picture.Width, picture.Height).Empty() {
+		return fmt.Errorf("the box of @%s has no part of the picture, which is %d x %d pixels", e.Name, picture.Width, picture.Height)
 	}
-	return detect.Example{Image: picture, Box: e.Box, Weight: e.Weight, Name: strings.TrimPrefix(e.String(), "@")}, nil
+	e.Image = picture
+	return nil
 }

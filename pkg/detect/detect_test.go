@@ -241,7 +241,7 @@ func TestPicturesThatGoTogether(t *testing.T) {
 }
 
 func TestQueryErrors(t *testing.T) {
-	d := open(t, Options{Limits: prompt.Limits{Queries: 2}})
+	d := open(t, Options{Limits: Limits{Queries: 2}})
 	long := strings.Repeat("word ", 100)
 	for _, test := range []struct {
 		name    string

@@ -9,9 +9,9 @@ import (
 
 	"github.com/clipdet/clipdet/pkg/internal/clip"
 	"github.com/clipdet/clipdet/pkg/internal/rpn"
+	"github.com/clipdet/clipdet/pkg/internal/tokens"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
-	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
 // Detector holds the models on a device. Close frees them.
@@ -19,7 +19,7 @@ type Detector struct {
 	options   Options
 	files     model.Files
 	choice    DTypeChoice
-	tokenizer *prompt.Tokenizer
+	tokenizer *tokens.Tokenizer
 	engine    *torch.Engine
 	network   *rpn.Network
 	image     *clip.Encoder
@@ -41,7 +41,7 @@ func Open(ctx context.Context, options Options) (*Detector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
-	tokenizer, err := prompt.NewTokenizer()
+	tokenizer, err := tokens.NewTokenizer()
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}

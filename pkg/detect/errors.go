@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/clipdet/clipdet/pkg/internal/torch"
-	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
 // Errors of this package, for errors.Is. Errors of the packages that it uses pass through:
@@ -29,7 +28,7 @@ var (
 	// ErrLimit is returned if there are more queries, phrases or detections than
 	// Options.Limits and Params.MaxDetections allow, more than 8,192 boxes of a picture, or
 	// more than 67,108,864 boxes times queries.
-	ErrLimit = prompt.ErrLimit
+	ErrLimit = errors.New("over the limit")
 	// ErrOutput is returned if a model's output has a value that is no number.
 	ErrOutput = errors.New("unusable output of a model")
 	// ErrNotHere is returned if a model's weights are of a type that the device has no

@@ -57,7 +57,7 @@ type Options struct {
 	// empty slice is none.
 	Background []string
 	// Limits bound the queries and their phrases; the zero Limits are the defaults.
-	Limits prompt.Limits
+	Limits Limits
 	// SubtractEmpty subtracts the mean of the templates filled with nothing ("a photo of a
 	// .") from the mean of each query's phrasings, and scales the rest to unit length: what
 	// all phrasings share tells nothing about a thing. The same is done for each phrase of

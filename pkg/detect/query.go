@@ -2,8 +2,11 @@ package detect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
+	"math"
+	"slices"
 	"strconv"
 
 	"github.com/clipdet/clipdet/pkg/box"
@@ -46,19 +49,62 @@ type Example struct {
 	Name string
 }
 
-// Phrasings are the texts whose embeddings are averaged for q: its phrases, or its name
-// filled into the templates, or none where there are examples alone. It fails with
-// prompt.ErrQuery and prompt.ErrUTF8 for a text or weight that can't be used.
-func (q Query) Phrasings(templates []string) ([]string, error) { return q.text().Phrasings(templates) }
-
-// text is q as it is typed.
-func (q Query) text() prompt.Query {
-	text := prompt.Query{Name: q.Name, Phrases: q.Phrases, Weights: q.Weights, Negatives: q.Negatives}
-	for i, e := range q.Examples {
-		text.Examples = append(text.Examples, prompt.Example{Path: e.label(i)[1:], Box: e.Box, Weight: e.Weight})
+// Phrasings returns the texts whose embeddings are averaged for q: its phrases, or its
+// name filled into the templates, or none if there are examples alone. It fails with
+// ErrQuery, prompt.ErrUTF8 or prompt.ErrTooLong for a text, weight or box that can't be
+// used, and as prompt.Fill does.
+func (q Query) Phrasings(templates []string) ([]string, error) {
+	if err := q.check(); err != nil {
+		return nil, err
 	}
-	return text
+	if len(q.Phrases) > 0 || len(q.Examples) > 0 {
+		return slices.Clone(q.Phrases), nil
+	}
+	return prompt.Fill(q.Name, templates)
 }
+
+func (q Query) check() error {
+	if err := checkText("name", q.Name); err != nil {
+		return err
+	}
+	for i, phrase := range q.Phrases {
+		if err := checkText(fmt.Sprintf("phrase %d", i+1), phrase); err != nil {
+			return err
+		}
+	}
+	if len(q.Weights) > 0 && len(q.Weights) != len(q.Phrases) {
+		return fmt.Errorf("%w: %d weights for %d phrases", ErrQuery, len(q.Weights), len(q.Phrases))
+	}
+	for i, weight := range q.Weights {
+		if !positive(weight) {
+			return fmt.Errorf("%w: the weight of phrase %d is %v, not a number above 0", ErrQuery, i+1, weight)
+		}
+	}
+	for i, negative := range q.Negatives {
+		if err := checkText(fmt.Sprintf("negative phrase %d", i+1), negative); err != nil {
+			return err
+		}
+	}
+	for i, e := range q.Examples {
+		switch {
+		case e.Box != nil && (!e.Box.Valid() || e.Box.Empty()):
+			return fmt.Errorf("%w: the box of %q has no inside; give left, top, right and bottom edge", ErrQuery, e.label(i))
+		case e.Weight != 0 && !positive(e.Weight):
+			return fmt.Errorf("%w: the weight of %q is %v, not a number above 0", ErrQuery, e.label(i), e.Weight)
+		}
+	}
+	return nil
+}
+
+func checkText(what, text string) error {
+	err := prompt.Check(what, text)
+	if errors.Is(err, prompt.ErrPhrase) {
+		return fmt.Errorf("%w: %w", ErrQuery, err)
+	}
+	return err
+}
+
+func positive(weight float32) bool { return weight > 0 && weight <= math.MaxFloat32 }
 
 func (e Example) label(i int) string {
 	if e.Name == "" {

@@ -230,9 +230,9 @@ func TestExampleErrors(t *testing.T) {
 		want  error
 	}{
 		{"a box outside", Query{Name: "x", Examples: []Example{{Image: img, Box: &box.Box{X0: 20, Y0: 0, X1: 30, Y1: 5}}}}, ErrQuery},
-		{"a box inside out", Query{Name: "x", Examples: []Example{{Image: img, Box: &box.Box{X0: 9, Y0: 0, X1: 3, Y1: 5}}}}, prompt.ErrQuery},
-		{"a negative weight", Query{Name: "x", Examples: []Example{{Image: img, Weight: -1}}}, prompt.ErrQuery},
-		{"weights for others", Query{Name: "x", Phrases: []string{"y"}, Weights: []float32{1, 2}}, prompt.ErrQuery},
+		{"a box inside out", Query{Name: "x", Examples: []Example{{Image: img, Box: &box.Box{X0: 9, Y0: 0, X1: 3, Y1: 5}}}}, ErrQuery},
+		{"a negative weight", Query{Name: "x", Examples: []Example{{Image: img, Weight: -1}}}, ErrQuery},
+		{"weights for others", Query{Name: "x", Phrases: []string{"y"}, Weights: []float32{1, 2}}, ErrQuery},
 		{"no picture", Query{Name: "x", Examples: []Example{{}}}, nil},
 	} {
 		q, err := d.Queries(t.Context(), test.query)

@@ -1,21 +1,8 @@
-// Package prompt turns what a user asks for into what CLIP's text tower reads:
-// a query into phrasings, and a phrasing into token ids.
+// Package prompt has the phrasings that CLIP is asked with: templates that a query's name
+// is filled into, phrases of the background, and the rules that texts must keep.
 //
-//	query "dog"         -> "itap of a dog.", "art of the dog.", ...   (ParseQuery, Query.Phrasings, Fill)
-//	"art of the dog."   -> 49406 794 539 518 1929 269 49407 0 0 ...   (Tokenizer.Encode)
+//	query "dog"         -> "itap of a dog.", "art of the dog.", ...   (Fill)
+//	"art of the dog."   -> 49406 794 539 518 1929 269 49407 0 0 ...   (Tokens)
 //
-// The tokenizer gives the ids of OpenAI's SimpleTokenizer
-// (github.com/openai/CLIP, clip/simple_tokenizer.py), cleaning of the text
-// included. What is known to differ:
-//
-//   - Mojibake ("cafÃ©" for "café") is taken as it stands; the reference has
-//     ftfy guess the encoding and repair it.
-//   - Letters and digits newer than Go's Unicode tables (unicode.Version)
-//     count as symbols, so that they are split in other places.
-//   - More than 30 combining marks on one letter get a COMBINING GRAPHEME
-//     JOINER in between, as golang.org/x/text/unicode/norm has it.
-//   - Of a text that is longer than 4096 bytes only the start is read, and only
-//     by EncodeTruncated.
-//
-// Everything here is safe for concurrent use.
+// It needs no libtorch. Everything here is safe for concurrent use.
 package prompt

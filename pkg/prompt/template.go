@@ -1,22 +1,29 @@
 package prompt
 
 import (
-	"bufio"
 	_ "embed" // the many templates
 	"errors"
 	"fmt"
-	"io"
 	"strings"
+	"sync"
 	"unicode"
+
+	"github.com/clipdet/clipdet/pkg/internal/tokens"
 )
 
-// ErrTemplate is what a template without exactly one {} fails with, and a list
-// of templates that is empty.
-var ErrTemplate = errors.New("a template is a text with one {} for the name")
-
-// ErrPhrase is what a line of a file of phrases fails with that can't be one, and a
-// file without any.
-var ErrPhrase = errors.New("a phrase is a text without {}")
+// Errors of this package, for errors.Is.
+var (
+	// ErrTemplate is returned for a template without exactly one {}, and for an empty list
+	// of templates.
+	ErrTemplate = errors.New("a template is a text with one {} for the name")
+	// ErrPhrase is returned for a text that can't be a phrase.
+	ErrPhrase = errors.New("a phrase is a text without {}")
+	// ErrTooLong is returned for a text of more than CLIP's 77 tokens, start and end
+	// included, or of more than 4,096 bytes.
+	ErrTooLong = tokens.ErrTooLong
+	// ErrUTF8 is returned for text that is not valid UTF-8.
+	ErrUTF8 = tokens.ErrUTF8
+)
 
 // slot is where a template takes the name.
 const slot = "{}"
@@ -47,7 +54,12 @@ var manyTemplates string
 // phrasings depends less on the wording of each, and costs as many times the encoding.
 // The slice is the caller's.
 func ManyTemplates() []string {
-	templates, _ := ParseTemplates(strings.NewReader(manyTemplates)) // a test holds that the file is good
+	var templates []string
+	for line := range strings.Lines(manyTemplates) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			templates = append(templates, line)
+		}
+	}
 	return templates
 }
 
@@ -80,7 +92,7 @@ func Background() []string {
 // ErrTemplate if there is no template or one has not exactly one {}, and with
 // ErrUTF8. The name is not looked at otherwise.
 func Fill(name string, templates []string) ([]string, error) {
-	if err := checkUTF8("name", name); err != nil {
+	if err := tokens.CheckUTF8("name", name); err != nil {
 		return nil, err
 	}
 	if len(templates) == 0 {
@@ -88,7 +100,7 @@ func Fill(name string, templates []string) ([]string, error) {
 	}
 	filled := make([]string, len(templates))
 	for i, template := range templates {
-		if err := checkTemplate(template); err != nil {
+		if err := CheckTemplate(template); err != nil {
 			return nil, fmt.Errorf("template %d: %w", i+1, err)
 		}
 		filled[i] = strings.Replace(template, slot, name, 1)
@@ -96,72 +108,51 @@ func Fill(name string, templates []string) ([]string, error) {
 	return filled, nil
 }
 
-// ParseTemplates reads a template file: one template a line, with the space
-// around it removed. Empty lines and lines that start with # are skipped, and
-// so is a byte order mark. A line that is no template is ErrTemplate or ErrUTF8
-// and the error names its number; so is a file without any template. It holds the
-// default [Limits], and fails with ErrLimit beyond them, and with ErrTooLong.
-func ParseTemplates(r io.Reader) ([]string, error) { return Limits{}.ParseTemplates(r) }
-
-// ParseTemplates is the function of that name with limits of the caller's own. It
-// reads no further than one byte beyond FileBytes.
-func (l Limits) ParseTemplates(r io.Reader) ([]string, error) {
-	return l.parseLines(r, ErrTemplate, checkTemplate)
-}
-
-// ParsePhrases reads a file of phrases, as of the background, by the same rules as
-// [ParseTemplates]. A line that is no phrase is ErrPhrase or ErrUTF8 and the error names
-// its number; so is a file without any phrase.
-func ParsePhrases(r io.Reader) ([]string, error) { return Limits{}.ParsePhrases(r) }
-
-// ParsePhrases is the function of that name with limits of the caller's own.
-func (l Limits) ParsePhrases(r io.Reader) ([]string, error) {
-	return l.parseLines(r, ErrPhrase, func(line string) error { return checkText(ErrPhrase, "it", line) })
-}
-
-// parseLines gives the lines of a file that aren't empty or comments, each checked; none
-// at all is the error missing.
-func (l Limits) parseLines(r io.Reader, missing error, check func(line string) error) ([]string, error) {
-	l = l.orDefault()
-	var found []string
-	lines := bufio.NewScanner(&bounded{r, l.FileBytes, l.FileBytes})
-	number := 0
-	for lines.Scan() {
-		number++
-		line := strings.TrimFunc(lines.Text(), blank)
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		if err := check(line); err != nil {
-			return nil, fmt.Errorf("line %d: %w", number, err)
-		}
-		if found = append(found, line); len(found) > l.Phrases {
-			return nil, fmt.Errorf("line %d: %w: more than %d lines", number, ErrLimit, l.Phrases)
-		}
-	}
-	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return nil, fmt.Errorf("line %d: %w: more than %d bytes", number+1, ErrTooLong, bufio.MaxScanTokenSize)
-	} else if err != nil {
-		return nil, fmt.Errorf("line %d: %w", number+1, err)
-	}
-	if len(found) == 0 {
-		return nil, fmt.Errorf("%w: none in %d lines", missing, number)
-	}
-	return found, nil
-}
-
-// blank is white space, and the byte order mark, which stands at the start of files and where files were joined.
-func blank(r rune) bool { return r == '\ufeff' || unicode.IsSpace(r) }
-
-func checkTemplate(template string) error {
-	if len(template) > maxBytes {
+// CheckTemplate fails with ErrTemplate, ErrUTF8 or ErrTooLong if a text can't be a template.
+func CheckTemplate(template string) error {
+	if len(template) > tokens.MaxBytes {
 		return fmt.Errorf("%w: a template of %d bytes, starting with %.40q", ErrTooLong, len(template), template)
 	}
-	if err := checkUTF8("template", template); err != nil {
+	if err := tokens.CheckUTF8("template", template); err != nil {
 		return err
 	}
 	if n := strings.Count(template, slot); n != 1 {
 		return fmt.Errorf("%w: %q has %d", ErrTemplate, template, n)
 	}
 	return nil
+}
+
+// Check fails if a text, named what in the error, would silently become another text, or
+// none, on its way to CLIP: with ErrPhrase if it is empty, has a control character or a
+// {}, with ErrUTF8, or with ErrTooLong for more than 4,096 bytes. [Tokens] has the limit
+// of CLIP itself.
+func Check(what, text string) error {
+	if len(text) > tokens.MaxBytes { // before cleaning, which takes as long as the text
+		return fmt.Errorf("%w: %s has %d bytes, starting with %.40q", ErrTooLong, what, len(text), text)
+	}
+	if err := tokens.CheckUTF8(what, text); err != nil {
+		return err
+	}
+	switch {
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return fmt.Errorf("%w: %s %q has a control character", ErrPhrase, what, text)
+	case strings.Contains(text, slot):
+		return fmt.Errorf("%w: %s %q has a {}, which only templates have", ErrPhrase, what, text)
+	case tokens.Clean(text) == "":
+		return fmt.Errorf("%w: %s is empty", ErrPhrase, what)
+	}
+	return nil
+}
+
+var tokenizer = sync.OnceValues(tokens.NewTokenizer)
+
+// Tokens returns the 77 ids of a text that CLIP's text tower reads: 49406 for the start,
+// the ids of its words, 49407 for the end, and zeros. It fails with ErrTooLong if they
+// don't fit, and with ErrUTF8. The first call reads the vocabulary, 4 MB.
+func Tokens(text string) ([]int64, error) {
+	t, err := tokenizer()
+	if err != nil {
+		return nil, err
+	}
+	return t.Encode(text)
 }

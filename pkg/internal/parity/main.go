@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	case "templates":
 		return templates(out)
 	case "tokens":
-		return answer(ctx, in, out, tokens)
+		return answer(ctx, in, out, tokenize)
 	case "decode":
 		return answer(ctx, in, out, decode)
 	case "crops":

@@ -16,6 +16,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/clip"
 	"github.com/clipdet/clipdet/pkg/internal/crop"
 	"github.com/clipdet/clipdet/pkg/internal/rpn"
+	"github.com/clipdet/clipdet/pkg/internal/tokens"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/pixels"
@@ -25,9 +26,9 @@ import (
 // templates writes the default templates as a JSON list. It is asked nothing.
 func templates(out io.Writer) error { return json.NewEncoder(out).Encode(prompt.Templates()) }
 
-// tokens is asked texts and answers their ids, int64 [N,77], cut where a text is too long.
-func tokens(_ context.Context, texts []string, to *arrays) error {
-	tokenizer, err := prompt.NewTokenizer()
+// tokenize is asked texts and answers their ids, int64 [N,77], cut where a text is too long.
+func tokenize(_ context.Context, texts []string, to *arrays) error {
+	tokenizer, err := tokens.NewTokenizer()
 	if err != nil {
 		return err
 	}
@@ -39,7 +40,7 @@ func tokens(_ context.Context, texts []string, to *arrays) error {
 		}
 		all = append(all, ids...)
 	}
-	return add(to, all, len(texts), prompt.ContextLength)
+	return add(to, all, len(texts), tokens.ContextLength)
 }
 
 // decode is asked paths of pictures and answers the pixels of each, uint8 [H,W,3].
@@ -169,7 +170,7 @@ func (on runner) embeddings(ctx context.Context, r embeddingsRequest, to *arrays
 		}
 		var input torch.Tensor
 		if file.Manifest.Kind == model.CLIPText {
-			input, err = upload[int64](s, data, prompt.ContextLength)
+			input, err = upload[int64](s, data, tokens.ContextLength)
 		} else {
 			size := file.Manifest.InputSize
 			input, err = upload[float32](s, data, 3, size, size)

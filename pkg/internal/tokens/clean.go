@@ -1,4 +1,4 @@
-package prompt
+package tokens
 
 import (
 	"errors"
@@ -13,22 +13,23 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// ErrUTF8 is what text that is not valid UTF-8 fails with, wherever it is read.
+// ErrUTF8 is returned for text that is not valid UTF-8.
 var ErrUTF8 = errors.New("text is not valid UTF-8")
 
-func checkUTF8(what, text string) error {
+// CheckUTF8 fails with ErrUTF8 if a text, which it names, is not valid UTF-8.
+func CheckUTF8(what, text string) error {
 	if !utf8.ValidString(text) {
 		return fmt.Errorf("%w: %s %.40q", ErrUTF8, what, text)
 	}
 	return nil
 }
 
-// clean does to text what CLIP's reference does before it splits it:
+// Clean does to text what CLIP's reference does before it splits it:
 //
 //	whitespace_clean(html.unescape(html.unescape(ftfy.fix_text(text)))).lower()
 //
 // with ftfy as of 6.3 but for its repair of mojibake. text is valid UTF-8.
-func clean(text string) string {
+func Clean(text string) string {
 	var fixed strings.Builder
 	entities := true
 	for line := range strings.SplitAfterSeq(text, "\n") {
@@ -36,7 +37,7 @@ func clean(text string) string {
 		entities = entities && !strings.Contains(line, "<")
 		fixed.WriteString(fix(line, entities))
 	}
-	return lower(oneSpaced(unescape(unescape(fixed.String()))))
+	return lower(OneSpaced(unescape(unescape(fixed.String()))))
 }
 
 // terminalEscape is a colour or cursor command of a terminal.
@@ -227,3 +228,6 @@ func caseIgnorable(r rune) bool {
 	return unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf, unicode.Lm, unicode.Sk) ||
 		strings.ContainsRune("'.:·\u0387\u055f\u05f4‘’․‧\ufe13\ufe52\ufe55＇．：", r)
 }
+
+// OneSpaced returns the words of text with one space in between.
+func OneSpaced(text string) string { return strings.Join(strings.Fields(text), " ") }

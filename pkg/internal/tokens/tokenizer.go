@@ -1,4 +1,4 @@
-package prompt
+package tokens
 
 import (
 	"bytes"
@@ -29,9 +29,9 @@ const (
 	startMark = "<|startoftext|>"
 	endMark   = "<|endoftext|>"
 
-	// maxBytes bounds the work on one text. The context takes at most 75 tokens
+	// MaxBytes is the length of text that is read. It bounds the work on one text. The context takes at most 75 tokens
 	// of 32 bytes, the longest there are.
-	maxBytes = 4096
+	MaxBytes = 4096
 )
 
 // ErrTooLong is what a text of more than ContextLength ids fails with, start
@@ -125,16 +125,16 @@ func firstBytes(text string, limit int) string {
 	return text[:limit]
 }
 
-// encode gives the start, all ids of text's first maxBytes bytes, and the end.
+// encode gives the start, all ids of text's first MaxBytes bytes, and the end.
 // unread is the number of bytes that are left.
 func (t *Tokenizer) encode(text string) (ids []int64, unread int, err error) {
-	if err := checkUTF8("text", text); err != nil {
+	if err := CheckUTF8("text", text); err != nil {
 		return nil, 0, err
 	}
 	text = strings.TrimSpace(text)
-	start := firstBytes(text, maxBytes)
+	start := firstBytes(text, MaxBytes)
 	ids = append(make([]int64, 0, ContextLength), startOfText)
-	for word := range words(clean(start)) {
+	for word := range words(Clean(start)) {
 		if ids, err = t.appendWord(ids, word); err != nil {
 			return nil, 0, err
 		}

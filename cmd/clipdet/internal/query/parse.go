@@ -1,15 +1,26 @@
-package prompt
+// Package query reads what is typed to say what to find: queries, and files of templates
+// and phrases.
+package query
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
 	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
-// ParseQuery reads a query as it is typed: NAME, or NAME=PART|PART with one or more
-// parts. The name ends at the first =, a part at each |, and neither can be escaped,
+// Query is a query as it is typed. Its Examples have no Image yet, but a Name that tells
+// the file and the box.
+type Query struct {
+	detect.Query
+	Files []string // of each of the Examples, as typed
+}
+
+// Parse reads a query as it is typed: NAME, or NAME=PART|PART with one or more parts. The name ends at the first =, a part at each |, and neither can be escaped,
 // but a Query literal may have both. Space around a name or part is removed, and a run
 // of space within becomes one space, but for the names of files. A part is
 //
@@ -23,19 +34,18 @@ import (
 //
 // A part with :: in its text needs a weight: "std::vector::1".
 //
-// It fails with ErrUTF8, and with ErrQuery if the name or a phrase is empty, has
-// a control character or a {} (only templates have those), if a weight is no number
+// It fails as detect.Query.Phrasings does, and with detect.ErrQuery if a weight is no number
 // above 0 or a box no box, or if there is a | or a leading @ but no name before it. It
 // looks at no file.
-func ParseQuery(s string) (Query, error) {
+func Parse(s string) (Query, error) {
 	name, list, described := strings.Cut(s, "=")
 	switch {
 	case !described && strings.Contains(name, "|"):
-		return Query{}, fmt.Errorf("%w: %q has phrases but no name; put NAME= before them", ErrQuery, s)
+		return Query{}, fmt.Errorf("%w: %q has phrases but no name; put NAME= before them", detect.ErrQuery, s)
 	case !described && strings.HasPrefix(strings.TrimSpace(name), "@"):
-		return Query{}, fmt.Errorf("%w: %q is an example but has no name; put NAME= before it", ErrQuery, s)
+		return Query{}, fmt.Errorf("%w: %q is an example but has no name; put NAME= before it", detect.ErrQuery, s)
 	}
-	q := Query{Name: oneSpaced(name)}
+	q := Query{Query: detect.Query{Name: oneSpaced(name)}}
 	if described {
 		for part := range strings.SplitSeq(list, "|") {
 			if err := q.add(strings.TrimSpace(part)); err != nil {
@@ -43,7 +53,7 @@ func ParseQuery(s string) (Query, error) {
 			}
 		}
 	}
-	if err := q.check(); err != nil {
+	if _, err := q.Phrasings(prompt.BareName()); err != nil {
 		return Query{}, fmt.Errorf("%w (in %.80q)", err, s)
 	}
 	return q, nil
@@ -54,16 +64,16 @@ func (q *Query) add(part string) error {
 	switch {
 	case strings.HasPrefix(part, "-"):
 		if strings.Contains(part, "::") {
-			return fmt.Errorf("%w: %q is a negative phrase, and those have no weight", ErrQuery, part)
+			return fmt.Errorf("%w: %q is a negative phrase, and those have no weight", detect.ErrQuery, part)
 		}
 		if text := strings.TrimSpace(part[1:]); strings.HasPrefix(text, "@") {
-			return fmt.Errorf("%w: %q is an example, and only phrases can be negative", ErrQuery, part)
+			return fmt.Errorf("%w: %q is an example, and only phrases can be negative", detect.ErrQuery, part)
 		}
 		q.Negatives = append(q.Negatives, literal(part[1:]))
 		return nil
 	case strings.HasPrefix(part, "@"):
-		example, err := parseExample(part)
-		q.Examples = append(q.Examples, example)
+		file, example, err := parseExample(part)
+		q.Files, q.Examples = append(q.Files, file), append(q.Examples, example)
 		return err
 	}
 	text, weight, weighted, err := cutWeight(part)
@@ -88,36 +98,46 @@ func ones(n int) []float32 {
 	return weights
 }
 
-// parseExample reads @FILE and @FILE#x0,y0,x1,y1. What follows the last # is a box where
-// it has a comma, so that a file's name may have a #.
-func parseExample(part string) (Example, error) {
+// parseExample reads @FILE and @FILE#x0,y0,x1,y1. What follows the last # is a box if it
+// has a comma, so that a file's name may have a #.
+func parseExample(part string) (file string, e detect.Example, err error) {
 	path, weight, weighted, err := cutWeight(part[1:])
 	if err != nil {
-		return Example{}, err
+		return "", e, err
 	}
-	e := Example{Path: strings.TrimSpace(path)}
 	if weighted {
 		e.Weight = weight
 	}
-	at := strings.LastIndexByte(path, '#')
-	if at < 0 || !strings.Contains(path[at:], ",") {
-		return e, nil
+	file = strings.TrimSpace(path)
+	if at := strings.LastIndexByte(path, '#'); at >= 0 && strings.Contains(path[at:], ",") {
+		file = strings.TrimSpace(path[:at])
+		if e.Box, err = parseBox(path[at+1:]); err != nil {
+			return "", e, fmt.Errorf("%w in %q", err, part)
+		}
 	}
-	e.Path = strings.TrimSpace(path[:at])
-	numbers := strings.Split(path[at+1:], ",")
+	if file == "" || strings.ContainsRune(file, 0) {
+		return "", e, fmt.Errorf("%w: an example is @FILE or @FILE#x0,y0,x1,y1, and %q names no file", detect.ErrQuery, part)
+	}
+	if e.Name = file; e.Box != nil {
+		e.Name = fmt.Sprintf("%s#%v,%v,%v,%v", file, e.Box.X0, e.Box.Y0, e.Box.X1, e.Box.Y1)
+	}
+	return file, e, nil
+}
+
+func parseBox(text string) (*box.Box, error) {
+	numbers := strings.Split(text, ",")
 	if len(numbers) != 4 {
-		return e, fmt.Errorf("%w: a box is x0,y0,x1,y1, and %q has %d numbers", ErrQuery, part, len(numbers))
+		return nil, fmt.Errorf("%w: a box is x0,y0,x1,y1, and there are %d numbers", detect.ErrQuery, len(numbers))
 	}
 	var edges [4]float32
 	for i, number := range numbers {
 		edge, err := strconv.ParseFloat(strings.TrimSpace(number), 32)
 		if err != nil {
-			return e, fmt.Errorf("%w: a box is x0,y0,x1,y1, and in %q %q is no number", ErrQuery, part, number)
+			return nil, fmt.Errorf("%w: a box is x0,y0,x1,y1, and %q is no number", detect.ErrQuery, number)
 		}
 		edges[i] = float32(edge)
 	}
-	e.Box = &box.Box{X0: edges[0], Y0: edges[1], X1: edges[2], Y1: edges[3]}
-	return e, nil
+	return &box.Box{X0: edges[0], Y0: edges[1], X1: edges[2], Y1: edges[3]}, nil
 }
 
 // cutWeight takes the weight after the last :: off a part; without one it is 1.
@@ -128,8 +148,8 @@ func cutWeight(part string) (text string, weight float32, weighted bool, err err
 	}
 	number := strings.TrimSpace(part[at+2:])
 	value, err := strconv.ParseFloat(number, 32)
-	if weight = float32(value); err != nil || !usable(weight) {
-		return "", 0, false, fmt.Errorf("%w: in %q the weight after :: is %q, not a number above 0", ErrQuery, part, number)
+	if weight = float32(value); err != nil || !(weight > 0 && weight <= math.MaxFloat32) {
+		return "", 0, false, fmt.Errorf("%w: in %q the weight after :: is %q, not a number above 0", detect.ErrQuery, part, number)
 	}
 	return part[:at], weight, true, nil
 }

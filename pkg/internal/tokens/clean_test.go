@@ -1,4 +1,4 @@
-package prompt
+package tokens
 
 import (
 	"slices"
@@ -31,8 +31,8 @@ func TestClean(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if got := clean(test.text); got != test.want {
-				t.Errorf("clean(%+q) = %+q, want %+q", test.text, got, test.want)
+			if got := Clean(test.text); got != test.want {
+				t.Errorf("Clean(%+q) = %+q, want %+q", test.text, got, test.want)
 			}
 		})
 	}

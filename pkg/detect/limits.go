@@ -1,0 +1,82 @@
+package detect
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/clipdet/clipdet/pkg/internal/tokens"
+)
+
+// Limits bound the queries of one call, so that texts from strangers can't ask for all
+// memory. The zero Limits are the defaults.
+type Limits struct {
+	// Queries is the largest number of queries together; 0 is 10,000.
+	Queries int
+	// Phrases is the largest number of phrases of one query, of its negative phrases, and of
+	// templates; 0 is 1,000. An example counts as a phrase.
+	Phrases int
+	// Total is the largest product of the number of queries and the number of phrasings,
+	// negative phrases and examples of the query with the most; 0 is 250,000. The embeddings
+	// take that many rows: 512 MB at CLIP's width of 512.
+	Total int
+}
+
+func (l Limits) orDefault() Limits {
+	if l.Queries <= 0 {
+		l.Queries = 10_000
+	}
+	if l.Phrases <= 0 {
+		l.Phrases = 1000
+	}
+	if l.Total <= 0 {
+		l.Total = 250_000
+	}
+	return l
+}
+
+// check fails with ErrLimit if there are too many queries, with these templates for those
+// without phrases. It looks at no text.
+func (l Limits) check(templates []string, queries []Query) error {
+	l = l.orDefault()
+	if len(queries) > l.Queries {
+		return fmt.Errorf("%w: %d queries, and %d are taken together", ErrLimit, len(queries), l.Queries)
+	}
+	if len(templates) > l.Phrases {
+		return fmt.Errorf("%w: %d templates, and %d are taken", ErrLimit, len(templates), l.Phrases)
+	}
+	longest, negatives := 0, 0
+	for _, q := range queries {
+		own := len(q.Phrases) + len(q.Examples)
+		if most := max(own, len(q.Negatives)); most > l.Phrases {
+			return fmt.Errorf("%w: %d phrases for %.40q, and %d are taken", ErrLimit, most, q.Name, l.Phrases)
+		}
+		if own == 0 {
+			own = len(templates)
+		}
+		longest, negatives = max(longest, own), max(negatives, len(q.Negatives))
+	}
+	longest += negatives
+	if total := len(queries) * longest; total > l.Total {
+		return fmt.Errorf("%w: %d queries of up to %d phrasings take %d rows, and there are %d; ask in several runs or use fewer templates",
+			ErrLimit, len(queries), longest, total, l.Total)
+	}
+	return nil
+}
+
+// Check fails as Open and Queries would for options and queries that can't be used, without
+// any model: with ErrOption, with ErrLimit if there are too many, with ErrQuery if there is
+// none, if two have one name, or if a text, weight or box can't be used, with
+// prompt.ErrTemplate, prompt.ErrUTF8, and with prompt.ErrTooLong if a phrasing has more
+// than CLIP's 77 tokens. It looks at no image and no file.
+func (o Options) Check(queries ...Query) error {
+	o, err := o.withDefaults()
+	if err != nil {
+		return err
+	}
+	tokenizer, err := tokens.NewTokenizer()
+	if err != nil {
+		return fmt.Errorf("detect: %w", err)
+	}
+	_, err = o.read(context.Background(), tokenizer, queries)
+	return err
+}

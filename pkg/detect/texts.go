@@ -1,0 +1,127 @@
+package detect
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/clipdet/clipdet/pkg/internal/torch"
+)
+
+// texts are the embeddings of a phrasebook [P,D], as far as the cache has them.
+type texts struct {
+	detector *Detector
+	book     *phrasebook
+	values   []float32  // [P,D], zeros where missing; nil where there is no cache
+	missing  []int64    // rows of the book that the text tower has to embed
+	unkept   [][]string // lists of phrases that the cache lacks
+}
+
+// recall looks the lists of phrases, which the book holds, up in the cache.
+func (d *Detector) recall(book *phrasebook, lists [][]string) *texts {
+	t := &texts{detector: d, book: book}
+	width := d.files.Text.Manifest.EmbeddingWidth
+	known := make([]bool, len(book.tokens))
+	if d.texts.dir != "" {
+		t.values = make([]float32, len(book.tokens)*width)
+	}
+	for _, phrases := range lists {
+		found := d.texts.read(book.tokensOf(phrases))
+		if found == nil {
+			t.unkept = append(t.unkept, phrases)
+			continue
+		}
+		for i, row := range book.rows(phrases) {
+			copy(t.values[int(row)*width:], found[i*width:(i+1)*width])
+			known[row] = true
+		}
+	}
+	for row := range known {
+		if !known[row] {
+			t.missing = append(t.missing, int64(row))
+		}
+	}
+	return t
+}
+
+// embed gives all embeddings [P,D], and encodes the missing ones for that. Where the
+// book is empty it gives the zero Tensor.
+func (t *texts) embed(s *torch.Scope) torch.Tensor {
+	width := int64(t.detector.files.Text.Manifest.EmbeddingWidth)
+	if len(t.book.tokens) == 0 {
+		return torch.Tensor{}
+	}
+	if t.values == nil {
+		return s.Within(func() torch.Tensor { return t.encode(s) })
+	}
+	if len(t.missing) > 0 {
+		var fresh []float32
+		s.Within(func() torch.Tensor {
+			fresh = torch.Download[float32](s, t.encode(s))
+			return torch.Tensor{}
+		})
+		for i, row := range t.missing {
+			if s.Err() == nil {
+				copy(t.values[row*width:], fresh[int64(i)*width:int64(i+1)*width])
+			}
+		}
+	}
+	return torch.Upload(s, t.values, int64(len(t.book.tokens)), width)
+}
+
+// encode embeds the missing phrases, in their order. Those with as many columns of tokens
+// are encoded together, so that none is the longer, or another to the last digit, for the
+// others' length.
+func (t *texts) encode(s *torch.Scope) torch.Tensor {
+	d, done := t.detector, 0
+	byLength := make(map[int][]int) // places in missing
+	for i, row := range t.missing {
+		n := columns(t.book.tokens[row])
+		byLength[n] = append(byLength[n], i)
+	}
+	var parts []torch.Tensor
+	place := make([]int64, len(t.missing)) // of each in the parts
+	for _, length := range slices.Sorted(maps.Keys(byLength)) {
+		same := byLength[length]
+		for i, at := range same {
+			place[at] = int64(done + i)
+		}
+		parts = append(parts, d.text.EncodeAll(s, len(same), d.options.Batch, func(low, high int) torch.Tensor {
+			d.options.Progress(done+low, len(t.missing))
+			tokens := make([]int64, 0, (high-low)*length)
+			for _, at := range same[low:high] {
+				tokens = append(tokens, t.book.tokens[t.missing[at]][:length]...)
+			}
+			return torch.Upload(s, tokens, int64(high-low), int64(length))
+		}))
+		done += len(same)
+	}
+	d.options.Progress(done, len(t.missing))
+	return s.IndexSelect(s.Cat(0, parts...), 0, torch.Upload(s, place, int64(len(place))))
+}
+
+// columns is how many of a row's tokens, most of the 77, the text tower is given: a
+// multiple of 8 up to the end of the text, since it doesn't look at what comes after that.
+// torchscript/CONTRACT.md wants 8 at least.
+func columns(row []int64) int {
+	const step = 8
+	used := len(row)
+	for used > 1 && row[used-1] == 0 {
+		used--
+	}
+	return min((used+step-1)/step*step, len(row))
+}
+
+// keep gives the cache what it lacked.
+func (t *texts) keep() {
+	if t.values == nil {
+		return
+	}
+	width := t.detector.files.Text.Manifest.EmbeddingWidth
+	for _, phrases := range t.unkept {
+		var values []float32
+		for _, row := range t.book.rows(phrases) {
+			values = append(values, t.values[int(row)*width:(int(row)+1)*width]...)
+		}
+		t.detector.texts.write(t.book.tokensOf(phrases), values)
+	}
+}
