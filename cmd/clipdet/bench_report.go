@@ -247,25 +247,6 @@ func resizedArea(m model.Manifest, height, width int) float64 {
 	return math.Floor(h*scale) * math.Floor(w*scale)
 }
 
-// perUnit is a model's operations for a pixel of a resized picture, a crop or a token.
-func perUnit(m model.Manifest) float64 {
-	units := 0.0
-	switch shape := m.KnownAnswer.Inputs[0].Shape; m.Kind {
-	case model.RPN:
-		for _, size := range m.KnownAnswer.Inputs[1].Literal {
-			units += resizedArea(m, int(size[0]), int(size[1]))
-		}
-	case model.CLIPImage:
-		units = float64(shape[0])
-	case model.CLIPText:
-		units = float64(shape[0] * shape[1])
-	}
-	if units == 0 { // an own exporter may make sizes as it makes pictures
-		return 0
-	}
-	return float64(m.FLOPs) / units
-}
-
 // utilise compares what was done with the peaks.
 func (r *benchReport) utilise() {
 	var pixels, crops, rpnSeconds, encodeSeconds float64
@@ -278,36 +259,39 @@ func (r *benchReport) utilise() {
 	n := float64(len(r.samples))
 	rpn, image, text := r.files.RPN.Manifest, r.files.Image.Manifest, r.files.Text.Manifest
 	r.Operations = operations{
-		RPN:    r.work(rpnSeconds/n, part{rpn, pixels / n}),
-		Encode: r.work(encodeSeconds/n, part{image, crops / n}),
-		Text:   r.work(r.Text.Median/1000, part{text, float64(r.words)}),
-		Rounds: r.work(1/r.Throughput.Images.Median, part{rpn, pixels / n}, part{image, crops / n}),
+		RPN:    r.work(rpnSeconds/n, partOf(rpn, pixels/n)),
+		Encode: r.work(encodeSeconds/n, partOf(image, crops/n)),
+		Text:   r.work(r.Text.Median/1000, partOf(text, float64(r.words))),
+		Rounds: r.work(1/r.Throughput.Images.Median, partOf(rpn, pixels/n), partOf(image, crops/n)),
 	}
 	for i, b := range r.Batches {
-		if w := r.work(1/b.Crops.Median, part{image, 1}); w != nil {
+		if w := r.work(1/b.Crops.Median, partOf(image, 1)); w != nil {
 			r.Batches[i].Utilisation = w.Utilisation
 		}
 	}
 }
 
-// part is work of a model: so many of its units.
+// part is work of a model.
 type part struct {
-	manifest model.Manifest
-	units    float64
+	dtype   string  // of the weights
+	perUnit float64 // operations
+	units   float64
 }
+
+func partOf(m model.Manifest, units float64) part { return part{m.DType, m.FLOPsPerUnit(), units} }
 
 func (r *benchReport) work(seconds float64, parts ...part) *work {
 	w := &work{}
 	ideal := 0.0
 	for _, p := range parts {
-		flops, rate := p.units*perUnit(p.manifest), r.Peaks[p.manifest.DType].Rate
+		flops, rate := p.units*p.perUnit, r.Peaks[p.dtype].Rate
 		if flops == 0 || rate == 0 || seconds == 0 {
 			return nil
 		}
 		w.FLOPs += flops
 		ideal += flops / rate
-		if !strings.Contains(w.Of, p.manifest.DType) {
-			w.Of = strings.TrimPrefix(w.Of+","+p.manifest.DType, ",")
+		if !strings.Contains(w.Of, p.dtype) {
+			w.Of = strings.TrimPrefix(w.Of+","+p.dtype, ",")
 		}
 	}
 	w.Rate, w.Utilisation = w.FLOPs/seconds, ideal/seconds

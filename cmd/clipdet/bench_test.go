@@ -69,7 +69,7 @@ func TestBenchMeasuresMadePictures(t *testing.T) {
 			t.Errorf("--%s is %q, want %q", name, got, want)
 		}
 	}
-	for i, kind := range model.Kinds() {
+	for i, kind := range []model.Kind{model.RPN, model.CLIPImage, model.CLIPText} {
 		if m := r.Models[i]; m.Kind != kind || len(m.Digest) != 64 || m.DType != model.Float32 || m.FLOPs <= 0 || m.Weights == "" {
 			t.Errorf("model %d is %+v, want %s with all that there is to say", i, m, kind)
 		}
@@ -217,31 +217,25 @@ func TestQuantile(t *testing.T) {
 	}
 }
 
-func TestOperationsOfAForward(t *testing.T) {
+func TestResizedArea(t *testing.T) {
 	// 480 x 640 becomes 800 x 1066; 300 x 1200 is held at 1333.
-	rpn := model.Manifest{Kind: model.RPN, MinSize: 800, MaxSize: 1333, FLOPs: 2 * 800 * 1066}
-	rpn.KnownAnswer.Inputs = []model.KnownInput{{Shape: []int64{1, 3, 480, 640}}, {Shape: []int64{1, 2}, Literal: [][]int64{{480, 640}}}}
-	if got := resizedArea(rpn, 300, 1200); got != 333*1333 {
-		t.Errorf("a long picture has %v pixels, want 333 x 1333", got)
+	rpn := model.Manifest{Kind: model.RPN, MinSize: 800, MaxSize: 1333}
+	for _, test := range []struct{ height, width, want int }{{480, 640, 800 * 1066}, {300, 1200, 333 * 1333}} {
+		if got := resizedArea(rpn, test.height, test.width); got != float64(test.want) {
+			t.Errorf("%d x %d has %v pixels, want %d", test.height, test.width, got, test.want)
+		}
 	}
-	if got := perUnit(rpn); got != 2 {
-		t.Errorf("%v operations a pixel, want 2", got)
-	}
-	text := model.Manifest{Kind: model.CLIPText, FLOPs: 7700}
-	text.KnownAnswer.Inputs = []model.KnownInput{{Shape: []int64{2, 77}}}
-	if got := perUnit(text); got != 50 {
-		t.Errorf("%v operations a token, want 50", got)
-	}
+}
+
+func TestWorkIsComparedWithThePeak(t *testing.T) {
 	r := benchReport{Peaks: map[string]peak{model.Float32: {Rate: 100}, model.BFloat16: {Rate: 1000}}}
-	image := model.Manifest{Kind: model.CLIPImage, DType: model.BFloat16, FLOPs: 500}
-	image.KnownAnswer.Inputs = []model.KnownInput{{Shape: []int64{1, 3, 8, 8}}}
-	rpn.DType = model.Float32
 	// 100 pixels at 2, in 2 s at the peak; 4 crops at 500, in 2 s more.
-	if w := r.work(8, part{rpn, 100}, part{image, 4}); w == nil || w.FLOPs != 2200 || w.Utilisation != 0.5 || w.Of != "float32,bfloat16" {
+	rpn, image := part{model.Float32, 2, 100}, part{model.BFloat16, 500, 4}
+	if w := r.work(8, rpn, image); w == nil || w.FLOPs != 2200 || w.Utilisation != 0.5 || w.Of != "float32,bfloat16" {
 		t.Errorf("got %+v, want half of the peak", w)
 	}
-	image.FLOPs = 0
-	if w := r.work(8, part{rpn, 100}, part{image, 4}); w != nil {
+	image.perUnit = 0
+	if w := r.work(8, rpn, image); w != nil {
 		t.Errorf("got %+v of operations that nobody counted", w)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -270,7 +271,7 @@ func findModels(cmd *cobra.Command, f *modelFlags) []finding {
 		if other := m.OtherTorch(libtorchVersion()); other != "" {
 			line.detail += "; " + other
 		}
-		if _, err := detect.Verify(cmd.Context(), file, on); err != nil {
+		if _, _, err := detect.Verify(cmd.Context(), set, filepath.Base(file.Path), on); err != nil {
 			line.detail, line.fix = err.Error(), modelFix(err)
 		}
 		found = append(found, line)

@@ -171,8 +171,7 @@ the weights (float16 on a CPU), so that only the file was checked.`,
 				problems = append(problems, fmt.Errorf("%d of the above do not work: %s", len(failed), strings.Join(failed, ", ")))
 			}
 			if whole {
-				_, err = set.Resolve(model.Auto)
-				problems = append(problems, err)
+				problems = append(problems, set.Check(cmd.Context()))
 			}
 			return setupProblem(errors.Join(problems...))
 		},
@@ -200,14 +199,13 @@ is missing, or that came later. Verify the models first.`,
 			if out != "" && !isLock(out) {
 				return fmt.Errorf("--out %s: a lock file is named *.json", out)
 			}
-			lock, err := model.LockDir(args[0])
+			lock, err := model.LockDir(cmd.Context(), args[0])
 			if err != nil {
 				return setupProblem(err)
 			}
 			write := func(w io.Writer) error {
-				encoder := json.NewEncoder(w)
-				encoder.SetIndent("", "  ")
-				return encoder.Encode(lock)
+				_, err := w.Write(lock)
+				return err
 			}
 			if out != "" {
 				err = writeFile(out, write)
@@ -231,19 +229,15 @@ func verify(cmd *cobra.Command, set model.Set, e model.Entry, device string) (st
 	if e.Err != nil {
 		return "", e.Err
 	}
-	file, err := set.File(e.Name)
+	difference, tolerance, err := detect.Verify(cmd.Context(), set, e.Name, device)
 	if err != nil {
-		return "", err
-	}
-	difference, err := detect.Verify(cmd.Context(), file, device)
-	if err != nil {
-		if _, why, ok := strings.Cut(err.Error(), file.Path+": "); ok && !errors.Is(err, detect.ErrNotHere) {
+		if _, why, ok := strings.Cut(err.Error(), e.Name+": "); ok && !errors.Is(err, detect.ErrNotHere) {
 			err = errors.New(why)
 		}
 		return "", err
 	}
-	m := file.Manifest
-	note := fmt.Sprintf("%s in %s, difference %.2g (up to %.2g is right)", m.Kind, m.DType, difference, m.KnownAnswer.Tolerance)
+	m := e.Manifest
+	note := fmt.Sprintf("%s in %s, difference %.2g (up to %.2g is right)", m.Kind, m.DType, difference, tolerance)
 	if other := m.OtherTorch(libtorchVersion()); other != "" {
 		note += "; " + other
 	}

@@ -15,8 +15,8 @@ func TestModelsThatWork(t *testing.T) {
 		if code != exitDone || stderr != "" {
 			t.Errorf("list %s: exit code %d, stderr %q; want 0 and nothing", name, code, stderr)
 		}
-		for _, kind := range model.Kinds() {
-			if !strings.Contains(stdout, string(kind)) {
+		for _, kind := range []string{"rpn", "clip-image", "clip-text"} {
+			if !strings.Contains(stdout, kind) {
 				t.Errorf("list %s: no %s in\n%s", name, kind, stdout)
 			}
 		}
@@ -43,12 +43,13 @@ func TestInspectWritesTheManifest(t *testing.T) {
 	}
 	for _, e := range entries {
 		code, stdout, stderr := clipdet(t, "models", "inspect", filepath.Join(tinyModels, e.Name))
-		got, err := model.ParseManifest([]byte(stdout))
-		if code != exitDone || err != nil || got.Kind != e.Manifest.Kind {
-			t.Errorf("%s: exit code %d, kind %q (%v), stderr %q; want 0 and %q", e.Name, code, got.Kind, err, stderr, e.Manifest.Kind)
+		var got struct {
+			Kind   model.Kind      `json:"kind"`
+			Answer json.RawMessage `json:"known_answer"`
 		}
-		if !json.Valid([]byte(stdout)) {
-			t.Errorf("%s: not JSON: %s", e.Name, stdout)
+		err := json.Unmarshal([]byte(stdout), &got)
+		if code != exitDone || err != nil || got.Kind != e.Manifest.Kind || got.Answer == nil {
+			t.Errorf("%s: exit code %d, kind %q (%v), stderr %q; want 0 and %q", e.Name, code, got.Kind, err, stderr, e.Manifest.Kind)
 		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/model/builtin"
@@ -312,7 +313,7 @@ func TestTheFirstWrongOptionIsReported(t *testing.T) {
 func TestOpenRefusesFloat16OnACPU(t *testing.T) {
 	dir := t.TempDir()
 	files := torchtest.Tiny(t)
-	for _, file := range []model.File{files.RPN, files.Image, files.Text} {
+	for _, file := range []archive.File{files.RPN, files.Image, files.Text} {
 		rewrite(t, file.Path, filepath.Join(dir, filepath.Base(file.Path)), func(manifest map[string]any) { manifest["dtype"] = "float16" })
 	}
 	for _, dtype := range []string{"", "auto", "float16"} {

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/clip"
 	"github.com/clipdet/clipdet/pkg/internal/rpn"
 	"github.com/clipdet/clipdet/pkg/internal/tokens"
@@ -17,7 +18,7 @@ import (
 // Detector holds the models on a device. Close frees them.
 type Detector struct {
 	options   Options
-	files     model.Files
+	files     archive.Files
 	choice    DTypeChoice
 	tokenizer *tokens.Tokenizer
 	engine    *torch.Engine
@@ -69,7 +70,7 @@ func (d *Detector) load(s *torch.Scope) (err error) {
 	if d.text, err = clip.Load(s, d.files.Text); err != nil {
 		return err
 	}
-	for _, file := range []model.File{d.files.RPN, d.files.Image, d.files.Text} {
+	for _, file := range []archive.File{d.files.RPN, d.files.Image, d.files.Text} {
 		if err := file.Unchanged(); err != nil {
 			return err
 		}
@@ -126,8 +127,9 @@ func (d *Detector) Info() Info {
 	return info(d.engine.Device(), d.options, d.files, d.choice)
 }
 
-func info(device torch.Device, options Options, files model.Files, choice DTypeChoice) Info {
-	return Info{Device: device.String(), Threads: options.Threads, RPN: files.RPN, Image: files.Image, Text: files.Text, DType: choice}
+func info(device torch.Device, options Options, files archive.Files, choice DTypeChoice) Info {
+	return Info{Device: device.String(), Threads: options.Threads, DType: choice,
+		RPN: model.FileOf(files.RPN), Image: model.FileOf(files.Image), Text: model.FileOf(files.Text)}
 }
 
 // Resolve says what [Open] with the same options runs on. It chooses as Open does, measuring

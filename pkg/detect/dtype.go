@@ -15,9 +15,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/clip"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
-	"github.com/clipdet/clipdet/pkg/model"
 )
 
 // Unmeasured is "auto" of Options.DType without a measurement: on a CPU bfloat16 with AMX,
@@ -51,21 +51,21 @@ func newChooser(host torch.Processor) *chooser {
 var hostChooser = sync.OnceValue(func() *chooser { return newChooser(torch.HostProcessor()) })
 
 // resolve picks the archives, and says why those.
-func (c *chooser) resolve(ctx context.Context, o Options, device torch.Device) (model.Files, DTypeChoice, error) {
+func (c *chooser) resolve(ctx context.Context, o Options, device torch.Device) (archive.Files, DTypeChoice, error) {
 	choice, prefer, err := c.choose(ctx, o, device)
 	if err != nil {
-		return model.Files{}, choice, err
+		return archive.Files{}, choice, err
 	}
 	dtype := o.DType
 	if dtype == Unmeasured {
-		dtype = model.Auto
+		dtype = archive.Auto
 	}
-	files, err := o.Models.Resolve(dtype, prefer...)
+	files, err := o.Models.Archives().Resolve(ctx, dtype, prefer...)
 	if err != nil {
 		return files, choice, err
 	}
-	for _, file := range []model.File{files.RPN, files.Image, files.Text} {
-		if file.Manifest.DType == model.Float16 && !device.IsCUDA() {
+	for _, file := range []archive.File{files.RPN, files.Image, files.Text} {
+		if file.Manifest.DType == archive.Float16 && !device.IsCUDA() {
 			return files, choice, fmt.Errorf("%w: %s is in float16; export it in float32 for this device", ErrNotHere, file.Path)
 		}
 	}
@@ -80,20 +80,20 @@ func (c *chooser) resolve(ctx context.Context, o Options, device torch.Device) (
 // for the image tower, which takes most of the time, holds for all three models.
 func (c *chooser) choose(ctx context.Context, o Options, device torch.Device) (choice DTypeChoice, prefer []string, err error) {
 	switch {
-	case o.DType != model.Auto && o.DType != Unmeasured:
+	case o.DType != archive.Auto && o.DType != Unmeasured:
 		return DTypeChoice{Why: "asked for"}, nil, nil
 	case device.IsCUDA():
 		major, minor, err := device.Capability()
 		if err != nil {
-			return DTypeChoice{Why: err.Error()}, []string{model.Float32}, nil
+			return DTypeChoice{Why: err.Error()}, []string{archive.Float32}, nil
 		}
 		prefer = gpuDTypes(major)
 		return DTypeChoice{Why: fmt.Sprintf("fastest on a GPU of compute capability %d.%d is %s", major, minor, prefer[0])}, prefer, nil
 	case !c.host.BFloat16:
-		return DTypeChoice{Why: fmt.Sprintf("the processor has no instructions for bfloat16 (%s)", c.host.Name)}, []string{model.Float32}, nil
+		return DTypeChoice{Why: fmt.Sprintf("the processor has no instructions for bfloat16 (%s)", c.host.Name)}, []string{archive.Float32}, nil
 	}
-	if o.DType == model.Auto {
-		plain, fast, err := imageTowers(o.Models)
+	if o.DType == archive.Auto {
+		plain, fast, err := imageTowers(ctx, o.Models.Archives())
 		if err != nil {
 			return DTypeChoice{}, nil, err
 		}
@@ -102,38 +102,38 @@ func (c *chooser) choose(ctx context.Context, o Options, device torch.Device) (c
 		}
 	}
 	if c.host.AMX {
-		return DTypeChoice{Why: fmt.Sprintf("the processor has AMX for bfloat16 (%s)", c.host.Name)}, []string{model.BFloat16}, nil
+		return DTypeChoice{Why: fmt.Sprintf("the processor has AMX for bfloat16 (%s)", c.host.Name)}, []string{archive.BFloat16}, nil
 	}
-	return DTypeChoice{Why: fmt.Sprintf("the processor has no AMX, without which bfloat16 may be slower (%s)", c.host.Name)}, []string{model.Float32}, nil
+	return DTypeChoice{Why: fmt.Sprintf("the processor has no AMX, without which bfloat16 may be slower (%s)", c.host.Name)}, []string{archive.Float32}, nil
 }
 
 // gpuDTypes are the types of weights that a GPU is fast in, the best first, by the first
 // number of its compute capability. From 8.0 a GPU multiplies bfloat16.
 func gpuDTypes(major int) []string {
 	if major >= 8 {
-		return []string{model.BFloat16, model.Float16}
+		return []string{archive.BFloat16, archive.Float16}
 	}
-	return []string{model.Float16}
+	return []string{archive.Float16}
 }
 
 // imageTowers finds the image towers in float32 and in bfloat16, ready to be loaded. Both
-// are zero where one is missing, or where something is wrong that model.Set.Resolve tells.
-func imageTowers(set model.Set) (plain, fast model.File, err error) {
+// are zero where one is missing, or where something is wrong that archive.Set.Resolve tells.
+func imageTowers(ctx context.Context, set archive.Set) (plain, fast archive.File, err error) {
 	entries, err := set.List()
 	if err != nil {
 		return plain, fast, err
 	}
 	names := map[string]string{}
 	for _, e := range entries {
-		if e.Err == nil && e.Manifest.Kind == model.CLIPImage {
+		if e.Err == nil && e.Manifest.Kind == archive.CLIPImage {
 			names[e.Manifest.DType] = e.Name
 		}
 	}
-	if names[model.Float32] == "" || names[model.BFloat16] == "" {
+	if names[archive.Float32] == "" || names[archive.BFloat16] == "" {
 		return plain, fast, nil
 	}
-	for dtype, file := range map[string]*model.File{model.Float32: &plain, model.BFloat16: &fast} {
-		if *file, err = set.File(names[dtype]); err != nil {
+	for dtype, file := range map[string]*archive.File{archive.Float32: &plain, archive.BFloat16: &fast} {
+		if *file, err = set.File(ctx, names[dtype]); err != nil {
 			return plain, fast, err
 		}
 	}
@@ -141,7 +141,7 @@ func imageTowers(set model.Set) (plain, fast model.File, err error) {
 }
 
 // byTime prefers the type that is faster by far.
-func (c *chooser) byTime(ctx context.Context, o Options, plain, fast model.File) (DTypeChoice, []string, error) {
+func (c *chooser) byTime(ctx context.Context, o Options, plain, fast archive.File) (DTypeChoice, []string, error) {
 	times, kept, err := c.times(ctx, o, plain, fast)
 	if err != nil {
 		return DTypeChoice{}, nil, err
@@ -150,9 +150,9 @@ func (c *chooser) byTime(ctx context.Context, o Options, plain, fast model.File)
 	choice.Why = fmt.Sprintf("measured: a crop takes %.3g ms in float32 and %.3g ms in bfloat16 (%s; %d threads; %s)",
 		1000*times.Float32.Seconds(), 1000*times.BFloat16.Seconds(), c.host.Name, o.Threads, kept)
 	if times.Float32.Seconds() > decisive*times.BFloat16.Seconds() {
-		return choice, []string{model.BFloat16}, nil
+		return choice, []string{archive.BFloat16}, nil
 	}
-	return choice, []string{model.Float32}, nil
+	return choice, []string{archive.Float32}, nil
 }
 
 // cropTimes are what was measured, as a file keeps it. The names are for people alone.
@@ -166,13 +166,13 @@ type cropTimes struct {
 
 // times measures two image towers, or takes what an earlier call or process measured. kept
 // says where it is kept, or why not.
-func (c *chooser) times(ctx context.Context, o Options, plain, fast model.File) (times cropTimes, kept string, err error) {
+func (c *chooser) times(ctx context.Context, o Options, plain, fast archive.File) (times cropTimes, kept string, err error) {
 	h := sha256.New()
 	for _, part := range []string{c.host.Kind, torch.Version(), fmt.Sprint(o.Threads), plain.Manifest.Digest, fast.Manifest.Digest} {
 		fmt.Fprintf(h, "%d %s\n", len(part), part)
 	}
 	key := hex.EncodeToString(h.Sum(nil)[:16])
-	dir, err := model.CacheDir()
+	dir, err := archive.CacheDir()
 	if err != nil {
 		kept = "kept for this process alone: " + err.Error()
 	}
@@ -205,7 +205,7 @@ func (c *chooser) times(ctx context.Context, o Options, plain, fast model.File) 
 }
 
 // measure times a crop in two image towers, on an engine of its own.
-func measure(ctx context.Context, threads int, plain, fast model.File) (ofPlain, ofFast time.Duration, err error) {
+func measure(ctx context.Context, threads int, plain, fast archive.File) (ofPlain, ofFast time.Duration, err error) {
 	engine, err := torch.Start(torch.CPU, threads)
 	if err != nil {
 		return 0, 0, err
@@ -213,8 +213,8 @@ func measure(ctx context.Context, threads int, plain, fast model.File) (ofPlain,
 	defer engine.Close()
 	err = engine.Do(ctx, func(s *torch.Scope) error {
 		var towers [2]*clip.Encoder
-		for i, file := range []model.File{plain, fast} {
-			err := model.Check(file.Path) // libtorch compares no checksums
+		for i, file := range []archive.File{plain, fast} {
+			err := archive.Check(ctx, file.Path) // libtorch compares no checksums
 			if err == nil {
 				towers[i], err = clip.Load(s, file)
 			}

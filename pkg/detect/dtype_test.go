@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/model/builtin"
@@ -24,7 +25,7 @@ var (
 	amxCPU   = torch.Processor{Name: "with AMX", Kind: "amx_bf16", BFloat16: true, AMX: true}
 )
 
-func resolved(t *testing.T, c *chooser, options Options) (model.Files, DTypeChoice) {
+func resolved(t *testing.T, c *chooser, options Options) (archive.Files, DTypeChoice) {
 	t.Helper()
 	options.Device = "cpu"
 	if options.Threads == 0 {

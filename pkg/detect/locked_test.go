@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -19,11 +18,10 @@ func TestAFileExchangedWhileItIsLoaded(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS(tiny)); err != nil {
 		t.Fatal(err)
 	}
-	lock, err := model.LockDir(dir)
+	data, err := model.LockDir(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := json.Marshal(lock)
 	path := filepath.Join(t.TempDir(), "lock.json")
 	if err := errors.Join(err, os.WriteFile(path, data, 0o600)); err != nil {
 		t.Fatal(err)
@@ -40,7 +38,7 @@ func TestAFileExchangedWhileItIsLoaded(t *testing.T) {
 	if err := detector.engine.Do(t.Context(), func(s *torch.Scope) error { return detector.load(s) }); !errors.Is(err, model.ErrNotLocked) {
 		t.Errorf("loading a file that was touched: got %v, want model.ErrNotLocked", err)
 	}
-	if _, err := Verify(t.Context(), detector.Info().Text, "cpu"); !errors.Is(err, model.ErrNotLocked) {
+	if _, err := verify(t.Context(), detector.files.Text, torch.CPU); !errors.Is(err, model.ErrNotLocked) {
 		t.Errorf("verifying a file that was touched: got %v, want model.ErrNotLocked", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "rpn.pt"), []byte("other"), 0o600); err != nil {

@@ -13,8 +13,8 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
-	"github.com/clipdet/clipdet/pkg/model"
 )
 
 // textCache keeps the embeddings of phrases in files, so that a later run with the
@@ -30,7 +30,7 @@ type textCache struct {
 	log   *slog.Logger
 }
 
-func newTextCache(dir string, text model.Manifest, device torch.Device, threads int, log *slog.Logger) textCache {
+func newTextCache(dir string, text archive.Manifest, device torch.Device, threads int, log *slog.Logger) textCache {
 	if dir == "" {
 		return textCache{}
 	}

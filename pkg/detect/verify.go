@@ -5,30 +5,42 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
 )
 
-// Verify reads all of a model's file, as model.Check does, and replays its known answer
-// on a device ("auto", "cpu" or "cuda:N"). It gives the largest difference, as
-// model.KnownAnswer.Compare defines it, and fails with model.ErrAnswer when that is
-// above the manifest's tolerance, and with ErrNotHere when only the reading could be
-// done. Where another torch exported the model, the errors of loading, calling and
-// comparing it say so.
-func Verify(ctx context.Context, file model.File, device string) (difference float64, err error) {
+// Verify reads all of the file with a name in a set, and replays its known answer on a
+// device ("auto", "cpu" or "cuda:N"). It returns the largest difference of a number from the
+// known one, relative to it if it is above 1, and the tolerance. It fails with
+// model.ErrAnswer if the difference is above the tolerance, and with ErrNotHere if the
+// device lacks the type of the weights, so that only the file was checked. If another torch
+// exported the model, errors of loading, running and comparing say so.
+func Verify(ctx context.Context, models model.Set, name, device string) (difference, tolerance float64, err error) {
 	on, err := torch.ParseDevice(device)
 	if err != nil {
-		return 0, fmt.Errorf("detect: verify: %w", err)
+		return 0, 0, fmt.Errorf("detect: verify: %w", err)
 	}
-	if err := model.Check(file.Path); err != nil {
-		return 0, fmt.Errorf("detect: verify %w", err)
+	file, err := models.Archives().File(ctx, name)
+	if err == nil {
+		difference, err = verify(ctx, file, on)
 	}
-	if file.Manifest.DType == model.Float16 && !on.IsCUDA() {
-		return 0, fmt.Errorf("detect: verify %s: %w", file.Path, ErrNotHere)
+	if err != nil {
+		return difference, 0, fmt.Errorf("detect: verify %s: %w", name, err)
+	}
+	return difference, file.Manifest.KnownAnswer.Tolerance, nil
+}
+
+func verify(ctx context.Context, file archive.File, on torch.Device) (difference float64, err error) {
+	if err := archive.Check(ctx, file.Path); err != nil {
+		return 0, err
+	}
+	if file.Manifest.DType == archive.Float16 && !on.IsCUDA() {
+		return 0, ErrNotHere
 	}
 	engine, err := torch.Start(on, 0)
 	if err != nil {
-		return 0, fmt.Errorf("detect: verify: %w", err)
+		return 0, err
 	}
 	defer engine.Close()
 	err = engine.Do(ctx, func(s *torch.Scope) error {
@@ -38,20 +50,17 @@ func Verify(ctx context.Context, file model.File, device string) (difference flo
 		}
 		return advise(err, file)
 	})
-	if err != nil {
-		return difference, fmt.Errorf("detect: verify %s: %w", file.Path, err)
-	}
-	return difference, nil
+	return difference, err
 }
 
 // advise says what to do about a model that doesn't load, run or answer.
-func advise(err error, file model.File) error {
+func advise(err error, file archive.File) error {
 	switch {
-	case errors.Is(err, torch.ErrOutOfMemory) || !errors.Is(err, torch.ErrLibtorch) && !errors.Is(err, model.ErrAnswer):
+	case errors.Is(err, torch.ErrOutOfMemory) || !errors.Is(err, torch.ErrLibtorch) && !errors.Is(err, archive.ErrAnswer):
 		return err
 	case file.Manifest.OtherTorch(torch.Version()) != "":
 		return file.Explain(err, torch.Version())
-	case errors.Is(err, model.ErrAnswer):
+	case errors.Is(err, archive.ErrAnswer):
 		return fmt.Errorf("%w; export the model again, or take a device that answers right", err)
 	}
 	return fmt.Errorf("%w; it is not the %s that its manifest says, or this device can't run it: export the model again, or take another device",
@@ -59,7 +68,7 @@ func advise(err error, file model.File) error {
 }
 
 // replay runs the model on the inputs of its known answer.
-func replay(s *torch.Scope, file model.File) ([]model.Array, error) {
+func replay(s *torch.Scope, file archive.File) ([]archive.Array, error) {
 	known := file.Manifest.KnownAnswer
 	arrays, err := known.Generate()
 	if err != nil {
@@ -83,7 +92,7 @@ func replay(s *torch.Scope, file model.File) ([]model.Array, error) {
 			inputs[i] = torch.Upload(s, data, a.Shape...)
 		}
 	}
-	outputs := make([]model.Array, len(known.Outputs))
+	outputs := make([]archive.Array, len(known.Outputs))
 	for i, t := range s.Call(module, "forward", len(outputs), inputs...) {
 		outputs[i].Shape = s.Shape(t)
 		// Counts are int64, everything else that a model gives is float32.

@@ -1,33 +1,43 @@
 package detect
 
 import (
+	"context"
 	"errors"
 	"testing"
 
-	"github.com/clipdet/clipdet/pkg/internal/torchtest"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
 )
 
 func TestVerify(t *testing.T) {
-	files := torchtest.Tiny(t)
-	for _, file := range []model.File{files.RPN, files.Image, files.Text} {
-		difference, err := Verify(t.Context(), file, "cpu")
-		if err != nil {
-			t.Errorf("%s: %v", file.Path, err)
+	for _, name := range []string{"rpn.pt", "clip-image.pt", "clip-text.pt"} {
+		difference, tolerance, err := Verify(t.Context(), tiny(), name, "cpu")
+		if err != nil || !(difference <= tolerance) {
+			t.Errorf("%s: difference %v of up to %v, %v", name, difference, tolerance, err)
 		}
-		t.Logf("%s: difference %.2g, tolerance %.2g", file.Path, difference, file.Manifest.KnownAnswer.Tolerance)
 		// The same file with another seed has another answer.
+		file, err := tiny().Archives().File(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
 		file.Manifest.KnownAnswer.Seed++
-		if _, err := Verify(t.Context(), file, "cpu"); !errors.Is(err, model.ErrAnswer) {
-			t.Errorf("%s: another input gives %v, want ErrAnswer", file.Path, err)
+		if _, err := verify(t.Context(), file, torch.CPU); !errors.Is(err, model.ErrAnswer) {
+			t.Errorf("%s: another input gives %v, want ErrAnswer", name, err)
+		}
+		file.Manifest.DType = model.Float16
+		if _, err := verify(t.Context(), file, torch.CPU); !errors.Is(err, ErrNotHere) {
+			t.Errorf("%s: float16 on a CPU gives %v, want ErrNotHere", name, err)
 		}
 	}
-	half := files.RPN
-	half.Manifest.DType = model.Float16
-	if _, err := Verify(t.Context(), half, "cpu"); !errors.Is(err, ErrNotHere) {
-		t.Errorf("float16 on a CPU: got %v, want ErrNotHere", err)
-	}
-	if _, err := Verify(t.Context(), files.RPN, "abacus"); !errors.Is(err, ErrDevice) {
+	if _, _, err := Verify(t.Context(), tiny(), "rpn.pt", "abacus"); !errors.Is(err, ErrDevice) {
 		t.Errorf("got %v, want ErrDevice", err)
+	}
+	if _, _, err := Verify(t.Context(), tiny(), "none.pt", "cpu"); !errors.Is(err, model.ErrMissing) {
+		t.Errorf("got %v, want model.ErrMissing", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := Verify(ctx, tiny(), "rpn.pt", "cpu"); !errors.Is(err, context.Canceled) {
+		t.Errorf("an ended context gives %v, want Canceled", err)
 	}
 }

@@ -1,31 +1,23 @@
 package model
 
 import (
-	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"math"
-	"regexp"
-	"slices"
-	"strings"
-	"time"
+
+	"github.com/clipdet/clipdet/pkg/internal/archive"
 )
 
-// Kind says which part of the detector an archive is.
+// Kind is the part of a detector that an archive is.
 type Kind string
 
-// The three parts of a detector.
+// The three kinds.
 const (
 	RPN       Kind = "rpn"        // pictures -> proposals
 	CLIPImage Kind = "clip-image" // crops -> unit embeddings
 	CLIPText  Kind = "clip-text"  // tokens -> unit embeddings
 )
 
-// Kinds returns the three kinds in the order in which a detector uses them.
-func Kinds() []Kind { return []Kind{RPN, CLIPImage, CLIPText} }
-
-// The types that an archive's weights may have, and Auto, which leaves the choice to [Set.Resolve].
+// The types that an archive's weights may have, and Auto, which leaves the choice to the
+// detector.
 const (
 	Auto     = "auto"
 	Float32  = "float32"
@@ -33,205 +25,74 @@ const (
 	Float16  = "float16"
 )
 
-// dtypes in the order of preference of Auto.
-var dtypes = []string{Float32, BFloat16, Float16}
-
-// Format is the version of the manifest that this package reads.
-const Format = 1
-
-// CLIP's tokenizer fixes both; an archive with other numbers can't be fed by package prompt.
-const (
-	contextLength = 77
-	vocabulary    = 49408
-)
-
-// ErrManifest is wrapped by every error about a manifest that is there but can't be used.
-var ErrManifest = errors.New("unusable manifest")
-
-// Manifest is the description that an archive carries of itself. The fields after Created belong to some kinds only and
-// are zero for the others.
+// Manifest is the description that an archive carries of itself. As JSON it is all of it,
+// as torchscript/CONTRACT.md has it.
 type Manifest struct {
-	Format       int     `json:"format"`
-	Kind         Kind    `json:"kind"`
-	Architecture string  `json:"architecture"`
-	Weights      Weights `json:"weights"`
-	DType        string  `json:"dtype"`         // of the weights; inputs and outputs are as torchscript/CONTRACT.md says
-	MemoryFormat string  `json:"memory_format"` // channels_last or contiguous
-	Exporter     string  `json:"exporter"`
-	Created      string  `json:"created"` // ISO 8601 date or time, or empty where the export is to be reproducible
+	Kind         Kind
+	Architecture string
+	Weights      Weights
+	DType        string // of the weights
+	Exporter     string
+	Created      string // ISO 8601, or "" for a reproducible export
+	Digest       string // of everything in the archive, 64 lower-case hex digits
+	FLOPs        int64  // floating-point operations of the known answer; 0 if not counted
 
-	InputSize int       `json:"input_size,omitempty"` // clip-image: side of the square crop, pixels
-	Mean      []float64 `json:"mean,omitempty"`       // clip-image: per channel, applied inside the archive
-	Std       []float64 `json:"std,omitempty"`        // clip-image: likewise
+	InputSize        int     // clip-image: the side of the square crop, pixels
+	EmbeddingWidth   int     // of both towers
+	LogitScale       float64 // of both towers: the factor of cosines in the softmax
+	CLIPID           string  // of both towers: equal for the two of one CLIP
+	MinSize, MaxSize int     // rpn: the short side is resized to MinSize pixels, unless the long one would pass MaxSize
 
-	ContextLength int `json:"context_length,omitempty"` // clip-text: tokens in a row
-	Vocabulary    int `json:"vocabulary,omitempty"`     // clip-text: number of token ids
-
-	EmbeddingWidth int     `json:"embedding_width,omitempty"` // clip-image and clip-text
-	LogitScale     float64 `json:"logit_scale,omitempty"`     // clip-image and clip-text: the factor on cosine, CLIP's exp(logit_scale)
-	CLIPID         string  `json:"clip_id,omitempty"`         // clip-image and clip-text: equal for the two towers of one CLIP
-
-	MinSize   int     `json:"min_size,omitempty"`  // rpn: the picture's short side is resized to this, pixels,
-	MaxSize   int     `json:"max_size,omitempty"`  // rpn: unless its long side would pass this
-	Proposals int     `json:"proposals,omitempty"` // rpn: rows of the output
-	NMS       float64 `json:"nms,omitempty"`       // rpn: the IoU above which the weaker of two proposals goes
-
-	FLOPs       int64       `json:"flops,omitempty"` // of the forward that makes the known answer; 0 where it wasn't counted
-	KnownAnswer KnownAnswer `json:"known_answer"`
-	Digest      string      `json:"digest"` // of everything in the archive, 64 lower-case hex digits
+	all archive.Manifest
 }
 
-var torchVersion = regexp.MustCompile(`\btorch (\d+(?:\.\d+)+)`)
-
-// OtherTorch says in words that the archive was exported by another torch than the libtorch of the version running,
-// such as "2.1.2+cu121". It is empty where they are the same or one of them is not known.
-func (m Manifest) OtherTorch(running string) string {
-	running, _, _ = strings.Cut(running, "+")
-	found := torchVersion.FindStringSubmatch(m.Exporter)
-	if found == nil || running == "" || found[1] == running {
-		return ""
-	}
-	return fmt.Sprintf("exported by torch %s, and libtorch %s runs here", found[1], running)
-}
-
-// Weights names the weights inside an archive and says where they came from.
+// Weights tells where the weights of an archive come from.
 type Weights struct {
-	Name    string `json:"name"`
-	SHA256  string `json:"sha256"` // of the source weights, 64 lower-case hex digits
-	Licence string `json:"licence"`
-	Source  string `json:"source"`
+	Name    string
+	SHA256  string // of the source weights, 64 lower-case hex digits
+	Licence string
+	Source  string
 }
 
-// ParseManifest reads the JSON of a manifest and validates it. Fields that it does not know are ignored; a change that
-// readers must not ignore raises "format". Errors wrap [ErrManifest].
-func ParseManifest(data []byte) (Manifest, error) {
-	var m Manifest
-	if err := json.Unmarshal(data, &m); err != nil {
-		return Manifest{}, fmt.Errorf("%w: %w; export the model again", ErrManifest, err)
-	}
-	if err := m.Validate(); err != nil {
+// Inspect returns the manifest of the archive at path. It reads the zip's directory and the
+// manifest only, whatever the size of the weights, and compares the digest. It fails with
+// ErrNotArchive, ErrNoManifest, ErrManifest, ErrDamaged or an error of the file system, which
+// start with path.
+func Inspect(path string) (Manifest, error) {
+	m, err := archive.Inspect(path)
+	if err != nil {
 		return Manifest{}, err
 	}
-	return m, nil
+	return describe(m), nil
 }
 
-// Validate reports every field that is missing or out of range, each by its JSON name. Errors wrap [ErrManifest].
-func (m Manifest) Validate() error {
-	if m.Format != Format {
-		return fmt.Errorf("%w: format is %d and this clipdet reads %d; export the model again with the exports of the same clipdet",
-			ErrManifest, m.Format, Format)
-	}
-	var c checks
-	c.text("architecture", m.Architecture)
-	c.text("exporter", m.Exporter)
-	c.text("weights.name", m.Weights.Name)
-	c.text("weights.licence", m.Weights.Licence)
-	c.text("weights.source", m.Weights.Source)
-	c.sha256("weights.sha256", m.Weights.SHA256)
-	c.sha256("digest", m.Digest)
-	c.oneOf("dtype", m.DType, dtypes)
-	c.oneOf("memory_format", m.MemoryFormat, []string{"channels_last", "contiguous"})
-	if !isDate(m.Created) {
-		c.fail("created", "want an ISO 8601 date or nothing, got %q", m.Created)
-	}
-	if m.FLOPs < 0 {
-		c.fail("flops", "want a positive number, or none where it was not counted, got %d", m.FLOPs)
-	}
-	switch m.Kind {
-	case RPN:
-		c.between("min_size", m.MinSize, 1, 1<<14)
-		c.between("max_size", m.MaxSize, max(1, m.MinSize), 1<<14)
-		c.between("proposals", m.Proposals, 1, 1<<16)
-		c.positive("nms", m.NMS, 1)
-	case CLIPImage:
-		c.between("input_size", m.InputSize, 1, 1<<12)
-		c.three("mean", m.Mean)
-		if c.three("std", m.Std) && slices.Min(m.Std) <= 0 {
-			c.fail("std", "want positive numbers, got %v", m.Std)
-		}
-		c.tower(m)
-	case CLIPText:
-		c.between("context_length", m.ContextLength, contextLength, contextLength)
-		c.between("vocabulary", m.Vocabulary, vocabulary, vocabulary)
-		c.tower(m)
-	default:
-		c.fail("kind", "want one of %v, got %q", Kinds(), m.Kind)
-	}
-	if c.knownAnswer(m.KnownAnswer); len(c) == 0 {
-		c.forward(m)
-	}
-	if len(c) > 0 {
-		return fmt.Errorf("%w: %s; export the model again", ErrManifest, strings.Join(c, "; "))
-	}
-	return nil
-}
-
-// checks collects what is wrong, so that one message names every field.
-type checks []string
-
-func (c *checks) fail(field, format string, args ...any) {
-	*c = append(*c, field+": "+fmt.Sprintf(format, args...))
-}
-
-func (c *checks) text(field, value string) {
-	if strings.TrimSpace(value) == "" {
-		c.fail(field, "missing")
+func describe(m archive.Manifest) Manifest {
+	return Manifest{
+		Kind: Kind(m.Kind), Architecture: m.Architecture, Weights: Weights(m.Weights), DType: m.DType,
+		Exporter: m.Exporter, Created: m.Created, Digest: m.Digest, FLOPs: m.FLOPs,
+		InputSize: m.InputSize, EmbeddingWidth: m.EmbeddingWidth, LogitScale: m.LogitScale, CLIPID: m.CLIPID,
+		MinSize: m.MinSize, MaxSize: m.MaxSize, all: m,
 	}
 }
 
-func (c *checks) sha256(field, value string) {
-	if raw, err := hex.DecodeString(value); err != nil || len(raw) != 32 || strings.ToLower(value) != value {
-		c.fail(field, "want 64 lower-case hex digits, got %q", value)
-	}
+// MarshalJSON writes the archive's whole manifest.
+func (m Manifest) MarshalJSON() ([]byte, error) { return json.Marshal(m.all) }
+
+// OtherTorch says in words that another torch exported the archive than the libtorch of the
+// version running, such as "2.1.2+cu121". It is empty if they are the same or one of them is
+// unknown.
+func (m Manifest) OtherTorch(running string) string { return m.all.OtherTorch(running) }
+
+// FLOPsPerUnit returns the floating-point operations of the model for a pixel of the resized
+// picture (rpn), a crop (clip-image) or a token (clip-text), or 0 if the export didn't count
+// them.
+func (m Manifest) FLOPsPerUnit() float64 { return m.all.FLOPsPerUnit() }
+
+// File is an archive that a detector has taken.
+type File struct {
+	Path     string
+	Manifest Manifest
 }
 
-func (c *checks) oneOf(field, value string, want []string) {
-	if !slices.Contains(want, value) {
-		c.fail(field, "want one of %v, got %q", want, value)
-	}
-}
-
-func (c *checks) between(field string, value, low, high int) {
-	if value >= low && value <= high {
-		return
-	}
-	if low == high {
-		c.fail(field, "want %d, got %d", low, value)
-		return
-	}
-	c.fail(field, "want %d to %d, got %d", low, high, value)
-}
-
-func (c *checks) positive(field string, value, high float64) {
-	if !(value > 0 && value <= high) {
-		c.fail(field, "want a number above 0 and up to %v, got %v", high, value)
-	}
-}
-
-func (c *checks) three(field string, values []float64) bool {
-	if len(values) != 3 || slices.ContainsFunc(values, notFinite) {
-		c.fail(field, "want 3 numbers, got %v", values)
-		return false
-	}
-	return true
-}
-
-func (c *checks) tower(m Manifest) {
-	c.between("embedding_width", m.EmbeddingWidth, 1, 1<<16)
-	c.positive("logit_scale", m.LogitScale, 1e6)
-	c.text("clip_id", m.CLIPID)
-}
-
-func notFinite(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }
-
-func isDate(s string) bool {
-	if s == "" {
-		return true
-	}
-	for _, layout := range []string{time.DateOnly, time.RFC3339, "2006-01-02T15:04:05"} {
-		if _, err := time.Parse(layout, s); err == nil {
-			return true
-		}
-	}
-	return false
-}
+// FileOf describes an archive as the detector has it.
+func FileOf(f archive.File) File { return File{f.Path, describe(f.Manifest)} }

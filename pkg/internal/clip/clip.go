@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
-	"github.com/clipdet/clipdet/pkg/model"
 )
 
 // ErrOutput is returned if an archive's output isn't what its manifest says.
@@ -18,7 +18,7 @@ var ErrOutput = errors.New("unexpected output of CLIP")
 // Encoder is a loaded tower. It belongs to the engine that loaded it.
 type Encoder struct {
 	module   *torch.Module
-	manifest model.Manifest
+	manifest archive.Manifest
 	encoded  atomic.Int64
 	halved   atomic.Int64
 }
@@ -32,9 +32,9 @@ func (e *Encoder) Encoded() int64 { return e.encoded.Load() }
 func (e *Encoder) Halved() int64 { return e.halved.Load() }
 
 // Load reads a tower of a models directory onto the engine's device. A file of
-// another kind is refused with model.ErrMismatch.
-func Load(s *torch.Scope, file model.File) (*Encoder, error) {
-	if err := file.Want(model.CLIPImage, model.CLIPText); err != nil {
+// another kind is refused with archive.ErrMismatch.
+func Load(s *torch.Scope, file archive.File) (*Encoder, error) {
+	if err := file.Want(archive.CLIPImage, archive.CLIPText); err != nil {
 		return nil, err
 	}
 	module, err := s.Load(file.Path)

@@ -7,14 +7,14 @@ import (
 	"os"
 	"testing"
 
+	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/internal/torchtest"
-	"github.com/clipdet/clipdet/pkg/model"
 )
 
 func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }
 
-func load(t *testing.T, file model.File) (*torch.Engine, *Encoder) {
+func load(t *testing.T, file archive.File) (*torch.Engine, *Encoder) {
 	t.Helper()
 	engine := torchtest.Start(t)
 	var encoder *Encoder
@@ -32,12 +32,12 @@ func TestEmbeddingsEqualPythons(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var golden map[model.Kind]model.KnownAnswer
+	var golden map[archive.Kind]archive.KnownAnswer
 	if err := json.Unmarshal(text, &golden); err != nil {
 		t.Fatal(err)
 	}
 	files := torchtest.Tiny(t)
-	for kind, file := range map[model.Kind]model.File{model.CLIPImage: files.Image, model.CLIPText: files.Text} {
+	for kind, file := range map[archive.Kind]archive.File{archive.CLIPImage: files.Image, archive.CLIPText: files.Text} {
 		known := file.Manifest.KnownAnswer // complete, as Generate wants it
 		known.Seed, known.Inputs = golden[kind].Seed, golden[kind].Inputs
 		inputs, err := known.Generate()
@@ -78,7 +78,7 @@ func TestEmbeddingsEqualPythons(t *testing.T) {
 	}
 }
 
-func upload(s *torch.Scope, a model.Array) torch.Tensor {
+func upload(s *torch.Scope, a archive.Array) torch.Tensor {
 	if tokens, ok := a.Data.([]int64); ok {
 		return torch.Upload(s, tokens, a.Shape...)
 	}

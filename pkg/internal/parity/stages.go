@@ -13,12 +13,12 @@ import (
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/eval"
+	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/clip"
 	"github.com/clipdet/clipdet/pkg/internal/crop"
 	"github.com/clipdet/clipdet/pkg/internal/rpn"
 	"github.com/clipdet/clipdet/pkg/internal/tokens"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
-	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
 )
@@ -169,7 +169,7 @@ func (on runner) embeddings(ctx context.Context, r embeddingsRequest, to *arrays
 			return err
 		}
 		var input torch.Tensor
-		if file.Manifest.Kind == model.CLIPText {
+		if file.Manifest.Kind == archive.CLIPText {
 			input, err = upload[int64](s, data, tokens.ContextLength)
 		} else {
 			size := file.Manifest.InputSize
@@ -261,12 +261,12 @@ func upload[T int64 | float32](s *torch.Scope, data []byte, row ...int) (torch.T
 }
 
 // open reads an archive's manifest.
-func open(path string) (model.File, error) {
-	manifest, err := model.Inspect(path)
+func open(path string) (archive.File, error) {
+	manifest, err := archive.Inspect(path)
 	if err != nil {
-		return model.File{}, fmt.Errorf("%s: %w", path, err)
+		return archive.File{}, fmt.Errorf("%s: %w", path, err)
 	}
-	return model.File{Path: path, Manifest: manifest}, nil
+	return archive.File{Path: path, Manifest: manifest}, nil
 }
 
 // runner runs the stages that use libtorch on a device.

@@ -10,8 +10,8 @@ import (
 	"slices"
 
 	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
-	"github.com/clipdet/clipdet/pkg/model"
 )
 
 // ErrOutput is returned if an archive's output isn't what its manifest says.
@@ -20,13 +20,13 @@ var ErrOutput = errors.New("unexpected output of the region proposal network")
 // Network is a loaded region proposal network. It belongs to the engine that loaded it.
 type Network struct {
 	module   *torch.Module
-	manifest model.Manifest
+	manifest archive.Manifest
 }
 
-// Load reads the network onto the engine's device. It fails with model.ErrMismatch for a
+// Load reads the network onto the engine's device. It fails with archive.ErrMismatch for a
 // file of another kind.
-func Load(s *torch.Scope, file model.File) (*Network, error) {
-	if err := file.Want(model.RPN); err != nil {
+func Load(s *torch.Scope, file archive.File) (*Network, error) {
+	if err := file.Want(archive.RPN); err != nil {
 		return nil, err
 	}
 	module, err := s.Load(file.Path)

@@ -9,14 +9,14 @@ import (
 	"testing"
 
 	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/internal/torchtest"
-	"github.com/clipdet/clipdet/pkg/model"
 )
 
 func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }
 
-func load(t *testing.T, file model.File) (*torch.Engine, *Network) {
+func load(t *testing.T, file archive.File) (*torch.Engine, *Network) {
 	t.Helper()
 	engine := torchtest.Start(t)
 	var network *Network
@@ -36,7 +36,7 @@ func TestProposalsEqualPythons(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var golden struct{ RPN model.KnownAnswer }
+	var golden struct{ RPN archive.KnownAnswer }
 	if err := json.Unmarshal(text, &golden); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestProposalsEqualPythons(t *testing.T) {
 func TestAnotherModelsOutputIsRefused(t *testing.T) {
 	// three gives three tensors; a tower takes one argument.
 	for _, path := range []string{"../../../testdata/models/odd/three.pt", torchtest.Tiny(t).Image.Path} {
-		engine, network := load(t, model.File{Path: path, Manifest: model.Manifest{Kind: model.RPN}})
+		engine, network := load(t, archive.File{Path: path, Manifest: archive.Manifest{Kind: archive.RPN}})
 		err := engine.Do(t.Context(), func(s *torch.Scope) error {
 			_, err := network.Propose(s, torch.Upload(s, make([]uint8, 3*8*8), 1, 3, 8, 8), []Size{{8, 8}}, 0)
 			return err
@@ -116,8 +116,8 @@ func TestLoadRefusesAnotherKind(t *testing.T) {
 		_, err := Load(s, torchtest.Tiny(t).Text)
 		return err
 	})
-	if !errors.Is(err, model.ErrMismatch) {
-		t.Errorf("a text tower: got %v, want model.ErrMismatch", err)
+	if !errors.Is(err, archive.ErrMismatch) {
+		t.Errorf("a text tower: got %v, want archive.ErrMismatch", err)
 	}
 }
 

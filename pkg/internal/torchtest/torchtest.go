@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
-	"github.com/clipdet/clipdet/pkg/model"
 )
 
 // Main runs a package's tests and fails them when tensors are still alive at the end:
@@ -41,9 +41,9 @@ func Start(t testing.TB) *torch.Engine {
 
 // Tiny are the archives of testdata/models/tiny: real ones with random weights, whose
 // answers mean nothing and are always the same.
-func Tiny(t testing.TB) model.Files {
+func Tiny(t testing.TB) archive.Files {
 	t.Helper()
-	files, err := model.Dir(Testdata(t, "models", "tiny")).Resolve(model.Auto)
+	files, err := archive.Dir(Testdata(t, "models", "tiny")).Resolve(t.Context(), archive.Auto)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package model
+package archive
 
 import (
 	"encoding/json"
@@ -58,6 +58,9 @@ func TestValidateNamesTheField(t *testing.T) {
 		{RPN, "known_answer.inputs: shapes [[] [1 2]]", func(m *Manifest) { m.KnownAnswer.Inputs[0].Shape = nil }},
 		{CLIPImage, "known_answer.inputs: shapes [[1 3 224 224]]", func(m *Manifest) { m.InputSize = 336 }},
 		{CLIPImage, "known_answer.outputs: shapes [[1 64]]", func(m *Manifest) { m.EmbeddingWidth = 512 }},
+		{CLIPText, "tokenizer: want one of [clip-bpe], got", func(m *Manifest) { m.Tokenizer = "sentencepiece" }},
+		{CLIPText, "score: want one of [softmax], got", func(m *Manifest) { m.Score = "sigmoid" }},
+		{CLIPImage, "score: want one of [softmax], got", func(m *Manifest) { m.Score = "sigmoid" }},
 		{CLIPText, "known_answer.inputs: shapes [[1 3 224 224]]", func(m *Manifest) { m.KnownAnswer.Inputs = valid(CLIPImage).KnownAnswer.Inputs }},
 		{CLIPText, "known_answer.outputs: shapes [[2 64]]", func(m *Manifest) { m.KnownAnswer.Outputs[0].Shape[0] = 2 }},
 		{RPN, "flops: want a positive number", func(m *Manifest) { m.FLOPs = -1 }},
@@ -94,7 +97,7 @@ func FuzzParseManifest(f *testing.F) {
 		f.Add(marshal(f, valid(kind)))
 	}
 	for _, path := range []string{"tiny/rpn.pt", "tiny/clip-image.pt", "tiny/clip-text.pt"} {
-		m, err := Inspect("../../testdata/models/" + path)
+		m, err := Inspect("../../../testdata/models/" + path)
 		if err != nil {
 			f.Fatalf("no seed: %v", err)
 		}

@@ -1,7 +1,8 @@
-package model
+package archive
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"syscall"
 )
 
 // CacheDir returns the directory under which embedded sets are kept as files: $CLIPDET_HOME/models, or clipdet/models in
@@ -28,18 +28,18 @@ func CacheDir() (string, error) {
 
 // spill makes sure that the file name of fsys lies in the folder of a cache and returns its path there. A copy that is
 // there is compared byte by byte, which costs less than hashing it and leaves nothing to trust.
-func spill(fsys fs.FS, name, folder string) (string, error) {
+func spill(ctx context.Context, fsys fs.FS, name, folder string) (string, error) {
 	cache, err := CacheDir()
 	if err == nil {
 		path := filepath.Join(cache, folder, name)
-		if err = ensure(fsys, name, path); err == nil {
+		if err = ensure(ctx, fsys, name, path); err == nil {
 			return path, nil
 		}
 	}
 	temp, tempErr := ownTempDir()
 	if tempErr == nil {
 		path := filepath.Join(temp, folder, name)
-		if tempErr = ensure(fsys, name, path); tempErr == nil {
+		if tempErr = ensure(ctx, fsys, name, path); tempErr == nil {
 			return path, nil
 		}
 	}
@@ -57,8 +57,7 @@ func ownTempDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if !info.IsDir() || info.Mode().Perm()&0o022 != 0 || !ok || int(owner.Uid) != os.Getuid() {
+	if !info.IsDir() || info.Mode().Perm()&0o022 != 0 || !ownedByUser(info) {
 		return "", fmt.Errorf("%s is not a directory that this user alone can write", dir)
 	}
 	return dir, nil
@@ -66,8 +65,8 @@ func ownTempDir() (string, error) {
 
 // ensure leaves the content of name at path. It writes beside it and renames, so that a reader sees all or nothing and
 // two writers at once both leave the same.
-func ensure(fsys fs.FS, name, path string) error {
-	if same, err := equal(fsys, name, path); err != nil || same {
+func ensure(ctx context.Context, fsys fs.FS, name, path string) error {
+	if same, err := equal(ctx, fsys, name, path); err != nil || same {
 		return err
 	}
 	source, err := fsys.Open(name)
@@ -83,7 +82,7 @@ func ensure(fsys fs.FS, name, path string) error {
 		return err
 	}
 	defer os.Remove(temp.Name()) // fails once it is renamed
-	_, err = io.Copy(temp, source)
+	_, err = io.Copy(temp, untilEnd{ctx, source})
 	if err := errors.Join(err, temp.Chmod(0o644), temp.Close()); err != nil {
 		return err
 	}
@@ -91,7 +90,7 @@ func ensure(fsys fs.FS, name, path string) error {
 }
 
 // equal says whether the file at path holds exactly the content of name. Only failing to read name is an error.
-func equal(fsys fs.FS, name, path string) (bool, error) {
+func equal(ctx context.Context, fsys fs.FS, name, path string) (bool, error) {
 	source, err := fsys.Open(name)
 	if err != nil {
 		return false, err
@@ -107,7 +106,7 @@ func equal(fsys fs.FS, name, path string) (bool, error) {
 	}
 	want, got := make([]byte, 256<<10), make([]byte, 256<<10)
 	for {
-		n, err := io.ReadFull(source, want)
+		n, err := io.ReadFull(untilEnd{ctx, source}, want)
 		if n > 0 {
 			if _, err := io.ReadFull(copied, got[:n]); err != nil || !bytes.Equal(want[:n], got[:n]) {
 				return false, nil

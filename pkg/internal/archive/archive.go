@@ -1,4 +1,4 @@
-package model
+package archive
 
 import (
 	"archive/zip"
@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"syscall"
 )
 
 const (
@@ -52,7 +51,7 @@ func Inspect(path string) (Manifest, error) {
 // openRegular opens a file and gives its size. It refuses a directory, a device, and a pipe, whose opening would wait for
 // its writer.
 func openRegular(path string) (*os.File, int64, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := os.OpenFile(path, os.O_RDONLY|withoutWaiting, 0)
 	if err != nil {
 		return nil, 0, err
 	}

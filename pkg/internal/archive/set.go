@@ -1,7 +1,8 @@
-package model
+package archive
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -177,7 +178,7 @@ func openEntry(fsys fs.FS, name string) (io.Closer, io.ReaderAt, int64, error) {
 // passed over for another. The picked files are read whole, as by [Check], because libtorch compares no checksums and
 // may end the process over a file that changed on its way. An embedded set is also written to the cache where it is not
 // there yet.
-func (s Set) Resolve(dtype string, prefer ...string) (Files, error) {
+func (s Set) Resolve(ctx context.Context, dtype string, prefer ...string) (Files, error) {
 	if dtype == "" {
 		dtype = Auto
 	}
@@ -208,13 +209,13 @@ func (s Set) Resolve(dtype string, prefer ...string) (Files, error) {
 	}
 	var files [3]File
 	for i, entry := range picked {
-		if files[i], err = s.place(entry, entries); err != nil {
+		if files[i], err = s.place(ctx, entry, entries); err != nil {
 			return Files{}, err
 		}
 		if s.fsys != nil {
 			continue // compared with what is embedded
 		}
-		if err := Check(files[i].Path); err != nil {
+		if err := Check(ctx, files[i].Path); err != nil {
 			return Files{}, fmt.Errorf("%v: %w", s, err)
 		}
 	}
@@ -223,7 +224,7 @@ func (s Set) Resolve(dtype string, prefer ...string) (Files, error) {
 
 // File returns the archive of one name, as [Set.List] gives it. Errors are those of Resolve, but an archive of [Dir] isn't
 // read whole: ask [Check] before it is loaded, as detect.Verify does.
-func (s Set) File(name string) (File, error) {
+func (s Set) File(ctx context.Context, name string) (File, error) {
 	entries, err := s.List()
 	if err != nil {
 		return File{}, err
@@ -235,20 +236,20 @@ func (s Set) File(name string) (File, error) {
 		if entry.Err != nil {
 			return File{}, fmt.Errorf("%v: %s: %w", s, name, entry.Err)
 		}
-		return s.place(entry, entries)
+		return s.place(ctx, entry, entries)
 	}
 	return File{}, fmt.Errorf("%w: %v: no file %s", ErrMissing, s, name)
 }
 
 // place gives an entry its path and makes sure that an embedded one is there.
-func (s Set) place(entry Entry, all []Entry) (File, error) {
+func (s Set) place(ctx context.Context, entry Entry, all []Entry) (File, error) {
 	switch {
 	case s.locked:
-		return s.placeLocked(entry)
+		return s.placeLocked(ctx, entry)
 	case s.fsys == nil:
 		return File{Path: filepath.Join(s.dir, entry.Name), Manifest: entry.Manifest}, nil
 	}
-	path, err := spill(s.fsys, entry.Name, s.name+"-"+fingerprint(all))
+	path, err := spill(ctx, s.fsys, entry.Name, s.name+"-"+fingerprint(all))
 	if err != nil {
 		return File{}, fmt.Errorf("%v: %w", s, err)
 	}

@@ -1,4 +1,4 @@
-package model
+package archive
 
 import (
 	"bytes"
@@ -29,7 +29,7 @@ func TestSpillWritesOnceAndRepairs(t *testing.T) {
 	embedded := embeddedTrio(t)
 	resolve := func() string {
 		t.Helper()
-		files, err := Embedded(embedded, "test").Resolve(Auto)
+		files, err := Embedded(embedded, "test").Resolve(t.Context(), Auto)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +82,7 @@ func TestSpillConcurrently(t *testing.T) {
 	var group sync.WaitGroup
 	for range 16 {
 		group.Go(func() {
-			files, err := Embedded(embedded, "test").Resolve(Auto)
+			files, err := Embedded(embedded, "test").Resolve(t.Context(), Auto)
 			if err != nil {
 				t.Error(err)
 				return
@@ -102,7 +102,7 @@ func TestSpillFallsBackToTemp(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("CLIPDET_HOME", blocked)
 	t.Setenv("TMPDIR", temp)
-	files, err := Embedded(embeddedTrio(t), "test").Resolve(Auto)
+	files, err := Embedded(embeddedTrio(t), "test").Resolve(t.Context(), Auto)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,13 +117,13 @@ func TestSpillFallsBackToTemp(t *testing.T) {
 	if err := os.Chmod(own, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Embedded(embeddedTrio(t), "test").Resolve(Auto)
+	_, err = Embedded(embeddedTrio(t), "test").Resolve(t.Context(), Auto)
 	if err == nil || !strings.Contains(err.Error(), "CLIPDET_HOME") || !strings.Contains(err.Error(), own) {
 		t.Errorf("a temporary directory open to others: got %v, want a refusal that names it and CLIPDET_HOME", err)
 	}
 
 	t.Setenv("TMPDIR", blocked)
-	_, err = Embedded(embeddedTrio(t), "test").Resolve(Auto)
+	_, err = Embedded(embeddedTrio(t), "test").Resolve(t.Context(), Auto)
 	var path *fs.PathError
 	if !errors.As(err, &path) || !strings.Contains(err.Error(), "CLIPDET_HOME") {
 		t.Errorf("nowhere to write: got %v, want the file system's error and the way out", err)
@@ -140,7 +140,7 @@ func BenchmarkWarmSpill20MB(b *testing.B) {
 	embedded := embeddedTrio(b)
 	embedded["rpn.pt"] = &fstest.MapFile{Data: sealed(b, valid(RPN), entry{"net/data.pkl", nil}, entry{"net/data/0", weights})}
 	for b.Loop() {
-		if _, err := Embedded(embedded, "bench").Resolve(Auto); err != nil {
+		if _, err := Embedded(embedded, "bench").Resolve(b.Context(), Auto); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package model
+package archive
 
 import (
 	"archive/zip"
@@ -66,7 +66,7 @@ func TestResolveReadsWhatItPicks(t *testing.T) {
 	for name, data := range trio(t) {
 		write(t, filepath.Join(dir, name), data)
 	}
-	if _, err := Dir(dir).Resolve(Auto); err != nil {
+	if _, err := Dir(dir).Resolve(t.Context(), Auto); err != nil {
 		t.Fatal(err)
 	}
 	for name, data := range trio(t) {
@@ -74,7 +74,7 @@ func TestResolveReadsWhatItPicks(t *testing.T) {
 		damaged := bytes.Clone(data)
 		damaged[bytes.Index(damaged, []byte("weights"))] ^= 1
 		write(t, path, damaged)
-		if _, err := Dir(dir).Resolve(Auto); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) {
+		if _, err := Dir(dir).Resolve(t.Context(), Auto); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s with a bit flipped: %v, want ErrDamaged and its path", name, err)
 		}
 		write(t, path, data)
@@ -83,7 +83,7 @@ func TestResolveReadsWhatItPicks(t *testing.T) {
 	damaged := archive(t, variant(RPN, BFloat16, ""))
 	damaged[bytes.Index(damaged, []byte("weights"))] ^= 1
 	write(t, filepath.Join(dir, "b.pt"), damaged)
-	if _, err := Dir(dir).Resolve(Auto); err != nil {
+	if _, err := Dir(dir).Resolve(t.Context(), Auto); err != nil {
 		t.Errorf("an archive that isn't picked: %v", err)
 	}
 }
@@ -96,7 +96,8 @@ func TestPipesAreRefused(t *testing.T) {
 	}
 	for _, path := range []string{pipe, "/dev/zero", os.DevNull, dir} {
 		for what, read := range map[string]func(string) error{
-			"Inspect": func(path string) error { _, err := Inspect(path); return err }, "Check": Check,
+			"Inspect": func(path string) error { _, err := Inspect(path); return err },
+			"Check":   func(path string) error { return Check(t.Context(), path) },
 		} {
 			if err := read(path); !errors.Is(err, ErrNotArchive) || !strings.Contains(err.Error(), path) {
 				t.Errorf("%s(%s): %v, want ErrNotArchive and the path", what, path, err)
@@ -116,7 +117,7 @@ func BenchmarkCheck(b *testing.B) {
 	write(b, path, sealed(b, valid(RPN), entry{"net/data.pkl", []byte("\x80\x02")}, entry{"net/data/0", make([]byte, size)}))
 	b.SetBytes(size)
 	for b.Loop() {
-		if err := Check(path); err != nil {
+		if err := Check(b.Context(), path); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package model
+package archive
 
 import (
 	"bytes"
@@ -23,7 +23,7 @@ func locked(t testing.TB, more map[string][]byte) (dir, lock string) {
 	for name, data := range files {
 		write(t, filepath.Join(dir, name), data)
 	}
-	made, err := LockDir(dir)
+	made, err := LockDir(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestLockedTakesWhatWasLocked(t *testing.T) {
 		"lock elsewhere":         Locked(lock, copied(t, dir, elsewhere)),
 		"relative":               Locked(relative(t, lock), ""),
 	} {
-		files, err := set.Resolve(Auto, BFloat16)
+		files, err := set.Resolve(t.Context(), Auto, BFloat16)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -63,7 +63,7 @@ func TestLockedTakesWhatWasLocked(t *testing.T) {
 		if err != nil || len(entries) != 5 {
 			t.Errorf("%s: lists %d files (%v), want 5", name, len(entries), err)
 		}
-		if _, err := set.File("rpn.pt"); err != nil {
+		if _, err := set.File(t.Context(), "rpn.pt"); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -154,7 +154,7 @@ func TestLockedRefuses(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			dir, lock := locked(t, nil)
 			test.edit(t, dir)
-			_, err := Locked(lock, "").Resolve(Auto, BFloat16)
+			_, err := Locked(lock, "").Resolve(t.Context(), Auto, BFloat16)
 			if !errors.Is(err, ErrNotLocked) || test.err != nil && !errors.Is(err, test.err) {
 				t.Fatalf("got %v, want ErrNotLocked and %v", err, test.err)
 			}
@@ -178,7 +178,7 @@ func TestLockedFollowsALinkWithinTheDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := Locked(lock, "").Resolve(Auto)
+	files, err := Locked(lock, "").Resolve(t.Context(), Auto)
 	if err != nil || files.RPN.Unchanged() != nil {
 		t.Errorf("got %v and %v, want no error", err, files.RPN.Unchanged())
 	}
@@ -201,7 +201,7 @@ func TestUnchanged(t *testing.T) {
 		"removed": func(path string, _ []byte) error { return os.Remove(path) },
 	} {
 		_, lock := locked(t, nil)
-		files, err := Locked(lock, "").Resolve(Auto)
+		files, err := Locked(lock, "").Resolve(t.Context(), Auto)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -257,9 +257,9 @@ func TestLockFilesThatCanNotBeUsed(t *testing.T) {
 		path := write(t, filepath.Join(dir, "lock.json"), []byte(text))
 		shown := text[:min(len(text), 99)]
 		for _, call := range []func() error{
-			func() error { _, err := Locked(path, "").Resolve(Auto); return err },
+			func() error { _, err := Locked(path, "").Resolve(t.Context(), Auto); return err },
 			func() error { _, err := Locked(path, "").List(); return err },
-			func() error { _, err := Locked(path, "").File("rpn.pt"); return err },
+			func() error { _, err := Locked(path, "").File(t.Context(), "rpn.pt"); return err },
 		} {
 			if err := call(); !errors.Is(err, ErrLock) || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), path) {
 				t.Errorf("%q: got %v, want ErrLock that names the file and says %q", shown, err, says)
@@ -267,15 +267,15 @@ func TestLockFilesThatCanNotBeUsed(t *testing.T) {
 		}
 	}
 	for _, where := range []string{"", dir} { // say of a setting that is missing
-		if _, err := Locked("", where).Resolve(Auto); !errors.Is(err, ErrLock) || !strings.Contains(err.Error(), "empty") {
+		if _, err := Locked("", where).Resolve(t.Context(), Auto); !errors.Is(err, ErrLock) || !strings.Contains(err.Error(), "empty") {
 			t.Errorf("an empty path of a lock file, models in %q: got %v, want ErrLock that says so", where, err)
 		}
 	}
-	if _, err := Locked(filepath.Join(dir, "none.json"), "").Resolve(Auto); !errors.Is(err, ErrLock) || !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Locked(filepath.Join(dir, "none.json"), "").Resolve(t.Context(), Auto); !errors.Is(err, ErrLock) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no lock file: got %v, want ErrLock and fs.ErrNotExist", err)
 	}
 	_, lock := locked(t, nil)
-	if _, err := Locked(lock, filepath.Join(dir, "none")).Resolve(Auto); !errors.Is(err, ErrMissing) || !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Locked(lock, filepath.Join(dir, "none")).Resolve(t.Context(), Auto); !errors.Is(err, ErrMissing) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no directory: got %v, want ErrMissing and fs.ErrNotExist", err)
 	}
 	pipe := filepath.Join(dir, "pipe.json") // nobody writes to it
@@ -283,7 +283,7 @@ func TestLockFilesThatCanNotBeUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{pipe, "/dev/zero"} {
-		if _, err := Locked(path, "").Resolve(Auto); !errors.Is(err, ErrLock) || !strings.Contains(err.Error(), path) {
+		if _, err := Locked(path, "").Resolve(t.Context(), Auto); !errors.Is(err, ErrLock) || !strings.Contains(err.Error(), path) {
 			t.Errorf("got %v, want ErrLock that names %s", err, path)
 		}
 	}
@@ -297,10 +297,10 @@ func TestLockDirRefuses(t *testing.T) {
 	}
 	data[bytes.Index(data, []byte("weights"))] ^= 1
 	write(t, filepath.Join(dir, "rpn.pt"), data)
-	if _, err := LockDir(dir); !errors.Is(err, ErrDamaged) {
+	if _, err := LockDir(t.Context(), dir); !errors.Is(err, ErrDamaged) {
 		t.Errorf("a damaged archive: got %v, want ErrDamaged", err)
 	}
-	if _, err := LockDir(t.TempDir()); !errors.Is(err, ErrMissing) {
+	if _, err := LockDir(t.Context(), t.TempDir()); !errors.Is(err, ErrMissing) {
 		t.Errorf("an empty directory: got %v, want ErrMissing", err)
 	}
 }

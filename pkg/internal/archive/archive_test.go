@@ -1,4 +1,4 @@
-package model
+package archive
 
 import (
 	"archive/zip"
@@ -203,7 +203,7 @@ func repacked(t testing.TB, data []byte, name, content string) []byte {
 func TestCheckReadsEveryByte(t *testing.T) {
 	good := archive(t, valid(CLIPText))
 	path := filepath.Join(t.TempDir(), "x.pt")
-	if err := Check(write(t, path, good)); err != nil {
+	if err := Check(t.Context(), write(t, path, good)); err != nil {
 		t.Error(err)
 	}
 	at := bytes.Index(good, []byte("weights"))
@@ -214,12 +214,12 @@ func TestCheckReadsEveryByte(t *testing.T) {
 		if _, err := Inspect(path); err != nil {
 			t.Errorf("byte %d: inspecting the directory alone gives %v", i, err)
 		}
-		err := Check(path)
+		err := Check(t.Context(), path)
 		if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "net/data/0") {
 			t.Errorf("byte %d: got %v, want ErrDamaged that names the file and the record", i, err)
 		}
 	}
-	if err := Check(write(t, path, good[:len(good)/2])); !errors.Is(err, ErrNotArchive) {
+	if err := Check(t.Context(), write(t, path, good[:len(good)/2])); !errors.Is(err, ErrNotArchive) {
 		t.Errorf("half a file: got %v, want ErrNotArchive", err)
 	}
 }
@@ -233,7 +233,7 @@ func FuzzInspect(f *testing.F) {
 	}
 	f.Add([]byte{})
 	f.Add(pack(f))
-	real, err := filepath.Glob("../../testdata/models/odd/*.pt") // by torch.jit.save, and small
+	real, err := filepath.Glob("../../../testdata/models/odd/*.pt") // by torch.jit.save, and small
 	if err != nil || len(real) == 0 {
 		f.Fatalf("no seeds: %v", err)
 	}
@@ -257,7 +257,7 @@ func FuzzInspect(f *testing.F) {
 			if err := m.Validate(); err != nil {
 				t.Errorf("accepted a manifest that is not valid: %v", err)
 			}
-			err = found.check()
+			err = found.check(t.Context())
 		}
 		for _, known := range []error{nil, ErrNotArchive, ErrNoManifest, ErrManifest, ErrDamaged} {
 			if errors.Is(err, known) {

@@ -1,8 +1,9 @@
-package model
+package archive
 
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -37,7 +38,7 @@ func (d directory) digest(manifest []byte, claimed string) string {
 // Check reads all of the archive at path and compares every byte with the checksums that Inspect's digest is made of.
 // It takes as long as reading the file, some 0.3 s a GB from the page cache; libtorch takes longer to load it. Errors start
 // with path and wrap those of [Inspect] or [ErrDamaged].
-func Check(path string) error {
+func Check(ctx context.Context, path string) error {
 	file, size, err := openRegular(path)
 	if err != nil {
 		return err
@@ -48,7 +49,7 @@ func Check(path string) error {
 		_, err = found.manifest()
 	}
 	if err == nil {
-		err = found.check()
+		err = found.check(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -56,11 +57,13 @@ func Check(path string) error {
 	return nil
 }
 
-func (d directory) check() error {
+func (d directory) check(ctx context.Context) error {
 	buffer := make([]byte, 1<<20)
 	for _, name := range slices.Sorted(maps.Keys(d.records)) {
 		record := d.records[name]
-		if err := readAll(record, buffer); err != nil {
+		if err := readAll(ctx, record, buffer); ctx.Err() != nil {
+			return context.Cause(ctx)
+		} else if err != nil {
 			return fmt.Errorf("%w: record %q: %w; copy or export the file again", ErrDamaged, record.Name, err)
 		}
 	}
@@ -68,12 +71,12 @@ func (d directory) check() error {
 }
 
 // readAll reads a record to its end, where archive/zip compares its checksum.
-func readAll(record *zip.File, buffer []byte) error {
+func readAll(ctx context.Context, record *zip.File, buffer []byte) error {
 	r, err := record.Open()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	_, err = io.CopyBuffer(io.Discard, struct{ io.Reader }{r}, buffer)
+	_, err = io.CopyBuffer(io.Discard, untilEnd{ctx, r}, buffer)
 	return err
 }

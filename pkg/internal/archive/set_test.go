@@ -1,4 +1,4 @@
-package model
+package archive
 
 import (
 	"errors"
@@ -111,7 +111,7 @@ func TestResolve(t *testing.T) {
 			}
 			t.Setenv("CLIPDET_HOME", t.TempDir())
 			for _, set := range []Set{Dir(dir), Embedded(embedded, "test")} {
-				got, err := set.Resolve(test.dtype, test.prefer...)
+				got, err := set.Resolve(t.Context(), test.dtype, test.prefer...)
 				if test.err != nil {
 					if !errors.Is(err, test.err) || !strings.Contains(err.Error(), test.says) {
 						t.Errorf("%v: got %v, want %q that says %q", set, err, test.err, test.says)
@@ -138,11 +138,11 @@ func TestResolve(t *testing.T) {
 }
 
 func TestZeroSetSaysWhatToDo(t *testing.T) {
-	_, err := Set{}.Resolve(Auto)
+	_, err := Set{}.Resolve(t.Context(), Auto)
 	if !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "builtin.Models()") {
 		t.Errorf("got %v, want ErrMissing that names builtin.Models()", err)
 	}
-	if _, err := Dir(filepath.Join(t.TempDir(), "none")).Resolve(Auto); !errors.Is(err, ErrMissing) || !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Dir(filepath.Join(t.TempDir(), "none")).Resolve(t.Context(), Auto); !errors.Is(err, ErrMissing) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a directory that is not there: got %v, want ErrMissing and fs.ErrNotExist", err)
 	}
 }
@@ -168,17 +168,17 @@ func TestFileByName(t *testing.T) {
 	embedded := embeddedTrio(t)
 	embedded["torn.pt"] = &fstest.MapFile{Data: []byte("torn")}
 	set := Embedded(embedded, "test")
-	file, err := set.File("clip-text.pt")
+	file, err := set.File(t.Context(), "clip-text.pt")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if m, err := Inspect(file.Path); err != nil || m.Kind != CLIPText {
 		t.Errorf("%s is of kind %q (%v), want clip-text", file.Path, m.Kind, err)
 	}
-	if _, err := set.File("torn.pt"); !errors.Is(err, ErrNotArchive) {
+	if _, err := set.File(t.Context(), "torn.pt"); !errors.Is(err, ErrNotArchive) {
 		t.Errorf("a broken file: got %v, want ErrNotArchive", err)
 	}
-	if _, err := set.File("none.pt"); !errors.Is(err, ErrMissing) {
+	if _, err := set.File(t.Context(), "none.pt"); !errors.Is(err, ErrMissing) {
 		t.Errorf("a name that is not there: got %v, want ErrMissing", err)
 	}
 }

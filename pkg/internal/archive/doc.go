@@ -1,4 +1,4 @@
-// Package model finds and checks the TorchScript archives of a detector before anything loads them.
+// Package archive finds and checks the TorchScript archives of a detector before anything loads them.
 //
 // A detector needs three archives: a region proposal network (kind rpn), CLIP's image tower (clip-image) and its text
 // tower (clip-text). Each is a .pt file made by the exports in torchscript/, a zip that carries its own description in
@@ -16,4 +16,4 @@
 // [KnownAnswer] makes an archive's seeded test input and judges what the archive answered.
 //
 // Everything here is safe for concurrent use: a Set is a value that is never written after it was made.
-package model
+package archive

@@ -1,6 +1,7 @@
-package model
+package archive
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -12,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 )
 
 var (
@@ -47,9 +47,9 @@ type LockedFile struct {
 // LockDir reads the archives of a directory, all of every one, and locks them as they are. It takes what [Dir] takes:
 // files without a manifest are left out. Errors are those of [Set.Resolve] and [Check], since models that make no
 // detector are not worth a lock.
-func LockDir(dir string) (Lock, error) {
+func LockDir(ctx context.Context, dir string) (Lock, error) {
 	set := Dir(dir)
-	if _, err := set.Resolve(Auto); err != nil {
+	if _, err := set.Resolve(ctx, Auto); err != nil {
 		return Lock{}, err
 	}
 	entries, err := set.List()
@@ -62,20 +62,26 @@ func LockDir(dir string) (Lock, error) {
 			continue // without a manifest, as Resolve has seen
 		}
 		path := filepath.Join(dir, entry.Name)
-		if err := Check(path); err != nil {
+		if err := Check(ctx, path); err != nil {
 			return Lock{}, err
 		}
 		file, err := os.Open(path)
 		if err != nil {
 			return Lock{}, err
 		}
-		sum, size, err := sha256Of(file)
+		sum, size, err := sha256Of(ctx, file)
 		if err := errors.Join(err, file.Close()); err != nil {
 			return Lock{}, err
 		}
 		lock.Files = append(lock.Files, LockedFile{entry.Name, entry.Manifest.Kind, size, sum})
 	}
 	return lock, lock.Validate()
+}
+
+// JSON returns the lock file.
+func (l Lock) JSON() ([]byte, error) {
+	text, err := json.MarshalIndent(l, "", "  ")
+	return append(text, '\n'), err
 }
 
 // ParseLock reads the JSON of a lock file and validates it. Errors wrap [ErrLock].
@@ -147,7 +153,7 @@ func readLock(path string) (Lock, error) {
 	if path == "" {
 		return Lock{}, fmt.Errorf("%w: its path is empty", ErrLock)
 	}
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe's opening waits for its writer
+	file, err := os.OpenFile(path, os.O_RDONLY|withoutWaiting, 0) // a pipe's opening waits for its writer
 	if err != nil {
 		return Lock{}, fmt.Errorf("%w: %w", ErrLock, err)
 	}
@@ -210,7 +216,7 @@ func (s Set) listLocked() ([]Entry, error) {
 }
 
 // placeLocked hashes an archive of a locked set. What it returns was read from the one open file that was hashed.
-func (s Set) placeLocked(entry Entry) (File, error) {
+func (s Set) placeLocked(ctx context.Context, entry Entry) (File, error) {
 	refuse := func(err error) (File, error) { return File{}, fmt.Errorf("%v: %s: %w", s, entry.Name, err) }
 	root, err := os.OpenRoot(s.dir)
 	if err != nil {
@@ -226,7 +232,7 @@ func (s Set) placeLocked(entry Entry) (File, error) {
 	if err != nil {
 		return refuse(err)
 	}
-	sum, size, err := sha256Of(file)
+	sum, size, err := sha256Of(ctx, file)
 	if err != nil {
 		return refuse(err)
 	}
@@ -248,9 +254,9 @@ func (s Set) placeLocked(entry Entry) (File, error) {
 	return File{filepath.Join(s.dir, entry.Name), m, seen}, nil
 }
 
-func sha256Of(file io.Reader) (sum string, size int64, err error) {
+func sha256Of(ctx context.Context, file io.Reader) (sum string, size int64, err error) {
 	h := sha256.New()
-	size, err = io.Copy(h, file)
+	size, err = io.Copy(h, untilEnd{ctx, file})
 	return hex.EncodeToString(h.Sum(nil)), size, err
 }
 
@@ -269,12 +275,4 @@ func (f File) Unchanged() error {
 		return fmt.Errorf("%s: %w: it was changed or exchanged while it was loaded", f.Path, ErrNotLocked)
 	}
 	return nil
-}
-
-// changed is when a file's content, name, links or rights changed last.
-func changed(info fs.FileInfo) syscall.Timespec {
-	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		return s.Ctim
-	}
-	return syscall.Timespec{}
 }

@@ -1,0 +1,25 @@
+package archive
+
+import "math"
+
+// FLOPsPerUnit returns the operations of the forward for a pixel of the resized picture, a
+// crop or a token, by the known answer's inputs. It is 0 if they were not counted.
+func (m Manifest) FLOPsPerUnit() float64 {
+	units := 0.0
+	switch inputs := m.KnownAnswer.Inputs; m.Kind {
+	case RPN:
+		for _, size := range inputs[1].Literal {
+			h, w := float64(size[0]), float64(size[1])
+			scale := min(float64(m.MinSize)/min(h, w), float64(m.MaxSize)/max(h, w))
+			units += math.Floor(h*scale) * math.Floor(w*scale)
+		}
+	case CLIPImage:
+		units = float64(inputs[0].Shape[0])
+	case CLIPText:
+		units = float64(inputs[0].Shape[0] * inputs[0].Shape[1])
+	}
+	if units == 0 { // another exporter may make sizes as it makes pictures
+		return 0
+	}
+	return float64(m.FLOPs) / units
+}
