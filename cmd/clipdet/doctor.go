@@ -101,10 +101,7 @@ func findLibtorch(*cobra.Command, *modelFlags) []finding {
 
 func libtorchFinding(lib device.Libtorch) finding {
 	found := finding{name: "libtorch", detail: cmp.Or(lib.Version, "of unknown version") + " in " + lib.Dir}
-	if !lib.Supported() {
-		found.fix = fmt.Sprintf("unset LD_LIBRARY_PATH, or build and run with ./setup-libtorch.sh, which gets libtorch %s; clipdet works with %s to %s",
-			device.SetupLibtorch, device.OldestLibtorch, device.NewestLibtorch)
-	}
+	found.fix = lib.Problem()
 	return found
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/device"
 )
 
@@ -63,7 +64,7 @@ func TestOlder(t *testing.T) {
 }
 
 func TestDoctorKnowsTheDevice(t *testing.T) {
-	gone := fmt.Errorf("%w: cuda:0 was asked for and libtorch sees 0 GPUs", device.ErrDevice)
+	gone := fmt.Errorf("%w: cuda:0 was asked for and libtorch sees 0 GPUs", detect.ErrDevice)
 	tests := []struct {
 		name    string
 		m       deviceFacts

@@ -11,7 +11,6 @@ import (
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/query"
 	"github.com/clipdet/clipdet/pkg/detect"
-	"github.com/clipdet/clipdet/pkg/device"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
@@ -34,6 +33,9 @@ type scoringFlags struct {
 	rank          *choice
 	limits        limitFlags
 }
+
+// maxThreads is the largest of detect.Options.Threads.
+const maxThreads = 1024
 
 // defaultTextCache lies beside the models' cache.
 func defaultTextCache() string {
@@ -96,8 +98,8 @@ func (f *scoringFlags) plan(cmd *cobra.Command) (plan, error) {
 		return p, fmt.Errorf("--proposals %d: want 1 or more", f.proposals)
 	case f.limits.check() != nil:
 		return p, f.limits.check()
-	case f.threads < 0 || f.threads > device.MaxThreads:
-		return p, fmt.Errorf("--threads %d: want 0 (OMP_NUM_THREADS, or else one for each processor) to %d", f.threads, device.MaxThreads)
+	case f.threads < 0 || f.threads > maxThreads:
+		return p, fmt.Errorf("--threads %d: want 0 (OMP_NUM_THREADS, or else one for each processor) to %d", f.threads, maxThreads)
 	case f.batch < 1:
 		return p, fmt.Errorf("--batch %d: want 1 or more", f.batch)
 	case f.together < 0 || f.together > maxTogether:

@@ -78,17 +78,6 @@ func (b Box) Clip(width, height int) Box {
 	}
 }
 
-// Scale multiplies X0 and X1 by sx, Y0 and Y1 by sy. With original size /
-// resized size it maps a box found in a resized image to the original.
-func (b Box) Scale(sx, sy float64) Box {
-	return Box{
-		X0: float32(float64(b.X0) * sx),
-		Y0: float32(float64(b.Y0) * sy),
-		X1: float32(float64(b.X1) * sx),
-		Y1: float32(float64(b.Y1) * sy),
-	}
-}
-
 // Outward is the smallest rectangle of whole pixels that contains b: the floor
 // of X0 and Y0, the ceiling of X1 and Y1. It does not clip to any image. Edges
 // beyond the range of int32 are moved to its ends, and the rectangle of a box

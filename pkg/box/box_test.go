@@ -114,23 +114,6 @@ func TestClip(t *testing.T) {
 	}
 }
 
-func TestScale(t *testing.T) {
-	tests := []struct {
-		box    Box
-		sx, sy float64
-		want   Box
-	}{
-		{Box{1, 2, 3, 4}, 1, 1, Box{1, 2, 3, 4}},
-		{Box{1, 2, 3, 4}, 2, 0.5, Box{2, 1, 6, 2}},
-		{Box{0, 0, 224, 224}, 640.0 / 224, 480.0 / 224, Box{0, 0, 640, 480}},
-	}
-	for _, test := range tests {
-		if got := test.box.Scale(test.sx, test.sy); got != test.want {
-			t.Errorf("%v.Scale(%v, %v) = %v, want %v", test.box, test.sx, test.sy, got, test.want)
-		}
-	}
-}
-
 func TestOutward(t *testing.T) {
 	tests := []struct {
 		name string

@@ -1,6 +1,5 @@
-// Package box is the geometry of axis-aligned boxes: area, overlap, clipping,
-// scaling, rounding to whole pixels, non-maximum suppression, hard and soft, and box
-// voting.
+// Package box is the geometry of axis-aligned boxes: area, overlap, clipping and rounding
+// to whole pixels.
 //
 // A box is given by its edges, not by the indices of its outermost pixels: the
 // box {0, 0, 1, 1} covers exactly the top left pixel. x grows to the right, y

@@ -158,11 +158,11 @@ func TestSuppressionLooksAtItsContext(t *testing.T) {
 		test.params.MaxDetections = 1000
 		want := len(lists) * test.parts
 		for n := range want {
-			if _, err := suppress(endAfter(int64(n)), boxes, lists, matching{Params: test.params, thresholds: thresholds}); !errors.Is(err, context.Canceled) {
+			if _, err := chooseAmong(endAfter(int64(n)), boxes, lists, matching{Params: test.params, thresholds: thresholds}); !errors.Is(err, context.Canceled) {
 				t.Errorf("%s, ended after %d of %d steps: got %v, want Canceled", test.name, n, want, err)
 			}
 		}
-		if _, err := suppress(endAfter(int64(want)), boxes, lists, matching{Params: test.params, thresholds: thresholds}); err != nil {
+		if _, err := chooseAmong(endAfter(int64(want)), boxes, lists, matching{Params: test.params, thresholds: thresholds}); err != nil {
 			t.Errorf("%s, with %d steps: %v", test.name, want, err)
 		}
 	}

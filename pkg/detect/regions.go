@@ -106,9 +106,6 @@ func (d *Detector) regions(s *torch.Scope, t *task, embeddings torch.Tensor) *Re
 	return r
 }
 
-// Size returns the picture's width and height in pixels.
-func (r *Regions) Size() (width, height int) { return r.width, r.height }
-
 // Proposals returns the K candidate boxes, best first, in pixels of the picture. The slice
 // is the caller's.
 func (r *Regions) Proposals() []Proposal {

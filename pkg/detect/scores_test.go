@@ -13,6 +13,7 @@ import (
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/internal/crop"
+	"github.com/clipdet/clipdet/pkg/internal/suppress"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 	"github.com/clipdet/clipdet/pkg/pixels"
@@ -366,7 +367,7 @@ func TestSuppressionEqualsItsDefinition(t *testing.T) {
 					voters, scores = append(voters, d.Box), append(scores, d.Score)
 				}
 			}
-			kept[i].Box = box.Vote(k.Box, voters, scores, 0.5)
+			kept[i].Box = suppress.Vote(k.Box, voters, scores, 0.5)
 		}
 		return kept
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/internal/suppress"
 )
 
 // candidate is a proposal that reaches a query's threshold. There may be very many.
@@ -23,13 +24,13 @@ type survivor struct {
 	box box.Box
 }
 
-// suppress returns the candidates that stay, query by query, best first, of a list of each
+// chooseAmong returns the candidates that stay, query by query, best first, of a list of each
 // query, best first. It looks at ctx between the queries, and fails with ErrLimit if more
 // stay than params allow.
-func suppress(ctx context.Context, boxes []box.Box, lists [][]candidate, params matching) ([]survivor, error) {
+func chooseAmong(ctx context.Context, boxes []box.Box, lists [][]candidate, params matching) ([]survivor, error) {
 	groups := lists
 	if params.contained() {
-		contained := box.NewContained(boxes, params.Contained)
+		contained := suppress.NewContained(boxes, params.Contained)
 		groups = make([][]candidate, len(lists))
 		for q, list := range lists {
 			if ctx.Err() != nil {
@@ -51,10 +52,10 @@ func suppress(ctx context.Context, boxes []box.Box, lists [][]candidate, params 
 	}
 	switch {
 	case params.SoftNMS > 0:
-		decay := box.NewDecay(boxes, params.SoftNMS)
+		decay := suppress.NewDecay(boxes, params.SoftNMS)
 		keep = func(list []candidate) []candidate { return lowered(list, decay, params.thresholds, limit) }
 	case params.NMS < 1:
-		overlaps := box.NewOverlaps(boxes, params.NMS)
+		overlaps := suppress.NewOverlaps(boxes, params.NMS)
 		keep = func(list []candidate) []candidate { return keptOf(list, overlaps.NMS(proposals(list), limit)) }
 	}
 
@@ -106,7 +107,7 @@ func keptOf(list []candidate, kept []int) []candidate {
 }
 
 // lowered does soft NMS, and drops what falls under its query's threshold.
-func lowered(list []candidate, decay *box.Decay, thresholds []float32, limit int) []candidate {
+func lowered(list []candidate, decay *suppress.Decay, thresholds []float32, limit int) []candidate {
 	scores := make([]float32, len(list))
 	of := make(map[int]candidate, len(list)) // proposals are in a list once
 	for i, c := range list {
@@ -153,7 +154,7 @@ func vote(kept []survivor, q int32, list []candidate, boxes []box.Box, iou float
 	}
 	for i, c := range kept {
 		if c.query == q {
-			kept[i].box = box.Vote(c.box, voters, scores, iou)
+			kept[i].box = suppress.Vote(c.box, voters, scores, iou)
 		}
 	}
 }

@@ -67,7 +67,7 @@ func (r *Regions) conclude(ctx context.Context, top ranking, m matching) (*Resul
 		return result, nil
 	}
 	// 5. Suppress: candidates [Q,M] above the thresholds -> survivors, by NMS and top-k.
-	kept, err := suppress(ctx, r.boxes, top.lists(m.thresholds), m)
+	kept, err := chooseAmong(ctx, r.boxes, top.lists(m.thresholds), m)
 	if err != nil {
 		return nil, fmt.Errorf("detect: match: %w", err)
 	}

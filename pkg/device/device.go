@@ -13,14 +13,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// ErrDevice is returned if a device was misnamed or isn't there. detect.ErrDevice is the same.
-var ErrDevice = torch.ErrDevice
-
-// MaxThreads is the largest number of CPU threads of one operation.
-const MaxThreads = torch.MaxThreads
-
 // Resolve returns the device that a name means, "cpu" or "cuda:N". It fails with
-// ErrDevice if the name is misspelt or there is no such GPU.
+// detect.ErrDevice if the name is misspelt or there is no such GPU.
 func Resolve(name string) (string, error) {
 	d, err := torch.ParseDevice(name)
 	return d.String(), err
@@ -34,10 +28,9 @@ func GPUs() int { return torch.CUDADevices() }
 type GPU struct {
 	Name          string
 	Memory, InUse int64 // bytes; InUse counts all programs, and what libtorch keeps for later
-	Major, Minor  int   // compute capability
 }
 
-// Inspect describes the GPU that a name means. It fails with ErrDevice if that is no GPU
+// Inspect describes the GPU that a name means. It fails with detect.ErrDevice if that is no GPU
 // or the driver doesn't answer.
 func Inspect(name string) (GPU, error) {
 	d, err := torch.ParseDevice(name)
@@ -48,8 +41,7 @@ func Inspect(name string) (GPU, error) {
 	if err != nil {
 		return GPU{}, err
 	}
-	major, minor, err := d.Capability()
-	return GPU{gpu.Name, gpu.Memory, gpu.InUse, major, minor}, err
+	return GPU{gpu.Name, gpu.Memory, gpu.InUse}, nil
 }
 
 // CPU returns the name of this machine's processor, or "unknown".

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/clipdet/clipdet/pkg/device"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 )
 
@@ -22,14 +23,14 @@ func TestResolve(t *testing.T) {
 			t.Errorf("%q: got %q, %v, want %q", name, got, err, want)
 		}
 	}
-	if _, err := device.Resolve("gpu"); !errors.Is(err, device.ErrDevice) {
+	if _, err := device.Resolve("gpu"); !errors.Is(err, torch.ErrDevice) {
 		t.Errorf("a misspelt device gives %v, want ErrDevice", err)
 	}
 }
 
 func TestInspectWantsAGPU(t *testing.T) {
 	for _, name := range []string{"cpu", "cuda:999", "gpu"} {
-		if gpu, err := device.Inspect(name); !errors.Is(err, device.ErrDevice) {
+		if gpu, err := device.Inspect(name); !errors.Is(err, torch.ErrDevice) {
 			t.Errorf("%q: got %+v, %v, want ErrDevice", name, gpu, err)
 		}
 	}
@@ -47,7 +48,7 @@ func TestPeakRate(t *testing.T) {
 
 func TestRunningLibtorch(t *testing.T) {
 	lib, err := device.RunningLibtorch()
-	if err != nil || !lib.Supported() || !filepath.IsAbs(lib.Dir) || lib.DriverNeeded() == "" {
+	if err != nil || lib.Problem() != "" || !filepath.IsAbs(lib.Dir) || lib.DriverNeeded() == "" {
 		t.Errorf("got %+v, %v, want a supported version in a whole path", lib, err)
 	}
 }

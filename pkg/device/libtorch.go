@@ -1,17 +1,10 @@
 package device
 
 import (
+	"fmt"
 	"path/filepath"
 
 	"github.com/clipdet/clipdet/pkg/internal/torch"
-)
-
-// The versions of libtorch that clipdet works with, and the one that setup-libtorch.sh
-// gets unless it is given another.
-const (
-	OldestLibtorch = torch.OldestVersion
-	NewestLibtorch = torch.NewestVersion
-	SetupLibtorch  = torch.SetupVersion
 )
 
 // Libtorch describes the libtorch of this process.
@@ -29,8 +22,14 @@ func RunningLibtorch() (Libtorch, error) {
 	return Libtorch{torch.Version(), filepath.Dir(library), noCUDA == nil}, err
 }
 
-// Supported reports whether clipdet works with the version.
-func (l Libtorch) Supported() bool { return torch.Supported(l.Version) }
+// Problem says what to do if clipdet doesn't work with the version, and is "" if it does.
+func (l Libtorch) Problem() string {
+	if torch.Supported(l.Version) {
+		return ""
+	}
+	return fmt.Sprintf("unset LD_LIBRARY_PATH, or build and run with ./setup-libtorch.sh, which gets libtorch %s; clipdet works with %s to %s",
+		torch.SetupVersion, torch.OldestVersion, torch.NewestVersion)
+}
 
 // DriverNeeded returns the oldest NVIDIA driver for Linux that runs the CUDA of the
 // version, such as "580.65.06".

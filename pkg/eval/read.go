@@ -12,28 +12,23 @@ import (
 	"syscall"
 )
 
-// Limits bounds what the readers take on. The zero Limits are the defaults,
-// which fit COCO, LVIS and Objects365's validation set.
+// Limits bounds what the readers take. The zero Limits are the defaults, which fit COCO,
+// LVIS and Objects365's validation set.
 type Limits struct {
-	// Bytes is the most that the JSON may be, 4 GiB if 0 or less. It is read as
-	// a stream: segments and other fields that no metric needs aren't kept.
+	// Bytes is the largest JSON, 4 GiB if 0 or less. It is read as a stream: segments and
+	// other fields that no metric needs aren't kept.
 	Bytes int64
-	// Images, Annotations, Categories and Results are the most of each, 2, 10,
-	// 0.1 and 50 million if 0 or less. Each takes about 100 bytes of memory.
-	Images, Annotations, Categories, Results int
+	// Items is the largest number of images, of annotations, of categories and of results,
+	// 50 million if 0 or less. Each takes about 100 bytes of memory.
+	Items int
 }
 
 func (l Limits) orDefault() Limits {
 	if l.Bytes <= 0 {
 		l.Bytes = 4 << 30
 	}
-	for _, count := range []struct {
-		value    *int
-		standard int
-	}{{&l.Images, 2e6}, {&l.Annotations, 10e6}, {&l.Categories, 1e5}, {&l.Results, 50e6}} {
-		if *count.value <= 0 {
-			*count.value = count.standard
-		}
+	if l.Items <= 0 {
+		l.Items = 50e6
 	}
 	l.Bytes = min(l.Bytes, math.MaxInt64-1) // so that one more can be asked for
 	return l
@@ -60,11 +55,11 @@ func ReadDataset(r io.Reader, limits Limits) (*Dataset, error) {
 		seen[key] = true
 		switch key {
 		case "images":
-			return list(in, "image", limits.Images, d.addImage)
+			return list(in, "image", limits.Items, d.addImage)
 		case "annotations":
-			return list(in, "annotation", limits.Annotations, d.addAnnotation)
+			return list(in, "annotation", limits.Items, d.addAnnotation)
 		}
-		return list(in, "category", limits.Categories, d.addCategory)
+		return list(in, "category", limits.Items, d.addCategory)
 	})
 	if err != nil {
 		return nil, err

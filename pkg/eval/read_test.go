@@ -90,7 +90,7 @@ func TestReadDatasetFails(t *testing.T) {
 		{"a list of unknown categories", `{"images":[{"id":1,"neg_category_ids":[9]}],"annotations":[],"categories":[]}`, Limits{}, ErrUnknown, "id 9"},
 		{"a frequency", `{"images":[],"annotations":[],"categories":[{"id":1,"frequency":"x"}]}`, Limits{}, ErrFormat, `"x"`},
 		{"too many bytes", instances(good), Limits{Bytes: 20}, ErrTooLarge, "20 bytes"},
-		{"too many annotations", instances(good + "," + good), Limits{Annotations: 1}, ErrTooLarge, "more than 1 of annotation"},
+		{"too many annotations", instances(good + "," + good), Limits{Items: 1}, ErrTooLarge, "more than 1 of annotation"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -146,7 +146,7 @@ func TestReadResultsFails(t *testing.T) {
 			t.Errorf("%s: read %v, error %v; want %v that says %q", test.name, results, err, test.want, test.says)
 		}
 	}
-	if _, err := ReadResults(strings.NewReader(`[{"image_id":1,"category_id":2,"bbox":[1,2,3,4],"score":0},{}]`), Limits{Results: 1}); !errors.Is(err, ErrTooLarge) {
+	if _, err := ReadResults(strings.NewReader(`[{"image_id":1,"category_id":2,"bbox":[1,2,3,4],"score":0},{}]`), Limits{Items: 1}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("two results where one is the limit: %v", err)
 	}
 }

@@ -23,7 +23,7 @@ func ReadResults(r io.Reader, limits Limits) ([]Result, error) {
 	limits = limits.orDefault()
 	in := newStream(r, limits.Bytes)
 	results := []Result{}
-	err := list(in, "result", limits.Results, func(from *resultJSON) error {
+	err := list(in, "result", limits.Items, func(from *resultJSON) error {
 		b, err := references(from.ImageID, from.CategoryID, from.BBox)
 		if err != nil {
 			return err

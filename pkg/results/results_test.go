@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -275,36 +274,6 @@ func TestRoundTrips(t *testing.T) {
 			if err != nil || !same {
 				t.Errorf("%s, %q: got %v\n%+v\nwant\n%+v\nof\n%s", format, name, err, got, want, text)
 			}
-		}
-	}
-}
-
-func TestCOCOIDs(t *testing.T) {
-	want := ids(hard())
-	text, err := json.Marshal(want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got COCOIDs
-	if err := json.Unmarshal(text, &got); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v and %v, want %v", got, err, want)
-	}
-	again, err := json.Marshal(COCOIDs{map[int64]Picture{2: {"b", 3, 4}, 1: {"a", 1, 2}}, Categories("dog")})
-	if golden := `{"images":[{"id":1,"file_name":"a","width":1,"height":2},{"id":2,"file_name":"b","width":3,"height":4}],"categories":[{"id":1,"name":"dog"}]}`; err != nil || string(again) != golden {
-		t.Errorf("got %s, %v; want %s", again, err, golden)
-	}
-	data, err := os.ReadFile("../../testdata/images/instances.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var sample COCOIDs
-	if err := json.Unmarshal(data, &sample); err != nil || len(sample.Images) < 2 || len(sample.Categories) < 2 || slices.Contains(slices.Collect(maps.Values(sample.Categories)), "") {
-		t.Errorf("annotations of the sample scenes: got %v and %v, want their images and named categories", sample, err)
-	}
-	for _, bad := range []string{`{"images":[{"id":1},{"id":1}]}`, `{"categories":[{"id":1},{"id":1}]}`, `{"images":1}`, `[]`} {
-		before := COCOIDs{Categories: Categories("dog")}
-		if err := before.UnmarshalJSON([]byte(bad)); !errors.Is(err, ErrFormat) || len(before.Categories) != 1 {
-			t.Errorf("%s: got %v, want ErrFormat and the ids as they were", bad, err)
 		}
 	}
 }

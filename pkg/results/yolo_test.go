@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/clipdet/clipdet/pkg/box"
@@ -160,70 +159,5 @@ func TestYOLOKeepsLabelsFromOtherClasses(t *testing.T) {
 	}
 	if _, err := NewYOLOWriter(dir, []string{"cat"}); err != nil {
 		t.Errorf("without labels: got %v", err)
-	}
-}
-
-// TestReadYOLODoesNotWait has a pipe that nobody writes to.
-func TestReadYOLODoesNotWait(t *testing.T) {
-	dir, pictures := labelled(t, three())
-	path := filepath.Join(dir, "labels", "none.txt")
-	if err := errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ReadYOLO(dir, pictures, Limits{}); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), path) {
-		t.Errorf("got %v, want ErrFormat that names the pipe", err)
-	}
-}
-
-func TestReadYOLOTakesAndRefuses(t *testing.T) {
-	pictures := map[string]Picture{"a": {"a.png", 100, 50}, "unsized": {"u.png", 0, 50}}
-	whole := []detect.Detection{{Query: "dog", Box: box.Box{X1: 100, Y1: 50}, Score: 1}}
-	tests := []struct {
-		classes, file, labels string
-		limits                Limits
-		want                  []detect.Detection
-		err                   error
-		says                  string
-	}{
-		{"dog\n", "a.txt", "0 0.5 0.5 1 1\n", Limits{}, whole, nil, ""},
-		{"cat\r\ndog\r\n", "a.txt", "1 0.5 .5 1e0 1.0\r\n", Limits{}, whole, nil, ""},
-		{"dog", "a.txt", "0\t0.5 0.5 1  1 1", Limits{}, whole, nil, ""},
-		{"\ufeffdog\r\n", "a.txt", "0 0.5 0.5 1 1\r\n", Limits{}, whole, nil, ""},
-		{"dog\n", "a.txt", "0 0.9 0.5 1 1 1", Limits{}, []detect.Detection{{Query: "dog", Box: box.Box{X0: 40, X1: 100, Y1: 50}, Score: 1}}, nil, ""},
-		{"dog\n", "notes.md", "hello", Limits{}, nil, nil, ""},
-		{"dog\n", "a.txt", "", Limits{}, nil, nil, ""},
-		{"dog\n\n", "a.txt", "", Limits{}, nil, ErrFormat, "line 2: not results in this format: a class"},
-		{"dog\n", "a.txt", "0 0.5 0.5 1 1\n\n", Limits{}, nil, ErrFormat, "a.txt, line 2"},
-		{"dog\n", "a.txt", "0 0.5 0.5 1\n", Limits{}, nil, ErrFormat, "4 fields"},
-		{"dog\n", "a.txt", "1 0.5 0.5 1 1\n", Limits{}, nil, ErrFormat, "0 to 0"},
-		{"dog\n", "a.txt", "-1 0.5 0.5 1 1\n", Limits{}, nil, ErrFormat, `"-1"`},
-		{"dog\n", "a.txt", "0 50 25 100 50\n", Limits{}, nil, ErrFormat, `"50"`},
-		{"dog\n", "a.txt", "0 NaN 0.5 1 1\n", Limits{}, nil, ErrFormat, `"NaN"`},
-		{"dog\n", "a.txt", "0 0.5 0.5 1 1 x\n", Limits{}, nil, ErrFormat, "confidence"},
-		{"dog\n", "a.txt", "0 0.5 0.5 1 1 inf\n", Limits{}, nil, ErrFormat, "score"},
-		{"dog\n", "b.txt", "", Limits{}, nil, ErrFormat, "b.txt"},
-		{"dog\n", "unsized.txt", "", Limits{}, nil, ErrFormat, "unsized.txt"},
-		{"dog\n", "a.txt", "0 0.5 0.5 1 1\n0 0.5 0.5 1 1\n", Limits{Detections: 1}, nil, ErrLimit, "Limits.Detections"},
-		{"dog\ncat\n", "a.txt", "", Limits{Detections: 1}, nil, ErrLimit, "Limits.Detections"},
-		{"dog\n", "a.txt", "0 0.5 0.5 1 1\n", Limits{Line: 12}, nil, ErrLimit, "Limits.Line"},
-		{"dog\n", "a.txt", "0 0.5 0.5 1 1\n", Limits{Line: 13, Bytes: 14}, whole, nil, ""},
-		{"dog\n", "a.txt", "0 0.5 0.5 1 1\n", Limits{Bytes: 13}, nil, ErrLimit, "Limits.Bytes"},
-	}
-	for _, test := range tests {
-		dir := t.TempDir()
-		if err := errors.Join(os.Mkdir(filepath.Join(dir, "labels"), 0o755),
-			os.WriteFile(filepath.Join(dir, "classes.txt"), []byte(test.classes), 0o644),
-			os.WriteFile(filepath.Join(dir, "labels", test.file), []byte(test.labels), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-		records, err := ReadYOLO(dir, pictures, test.limits)
-		var got []detect.Detection
-		for _, r := range records {
-			got = append(got, r.Detections...)
-		}
-		if !errors.Is(err, test.err) || err != nil && !strings.Contains(err.Error(), test.says) || !reflect.DeepEqual(got, test.want) {
-			t.Errorf("%s with %q and classes %q, %+v: got %+v and %v, want %+v and %v that says %q",
-				test.file, test.labels, test.classes, test.limits, got, err, test.want, test.err, test.says)
-		}
 	}
 }

@@ -1,4 +1,8 @@
-package box
+// Package suppress chooses among boxes that overlap: non-maximum suppression, hard and soft,
+// and box voting.
+package suppress
+
+import "github.com/clipdet/clipdet/pkg/box"
 
 // Overlaps says which of some boxes suppress which others, for suppressing the same
 // boxes in many orders.
@@ -11,9 +15,9 @@ type Overlaps struct {
 // overlaps, and for iou >= 0 an empty box overlaps none.
 //
 // The overlap is computed in float32 with the operations of torchvision's CPU
-// kernel (torchvision/csrc/ops/cpu/nms_kernel.cpp), not through [Box.IoU], so
+// kernel (torchvision/csrc/ops/cpu/nms_kernel.cpp), not through box.Box.IoU, so
 // that a pair right at the threshold falls to the same side.
-func NewOverlaps(boxes []Box, iou float64) *Overlaps {
+func NewOverlaps(boxes []box.Box, iou float64) *Overlaps {
 	o := noOverlaps(len(boxes))
 	areas := make([]float32, len(boxes))
 	for i, b := range boxes {
@@ -31,7 +35,7 @@ func NewOverlaps(boxes []Box, iou float64) *Overlaps {
 // NewContained compares every two of the boxes: one suppresses each other of whose area
 // more than share, in [0,1), lies inside it, so that parts of a thing go where the whole
 // is stronger. An empty box lies in none.
-func NewContained(boxes []Box, share float64) *Overlaps {
+func NewContained(boxes []box.Box, share float64) *Overlaps {
 	o := noOverlaps(len(boxes))
 	for i, b := range boxes {
 		for k, c := range boxes {
@@ -82,7 +86,7 @@ func (o *Overlaps) NMS(order []int, limit int) []int {
 
 // overlap is the IoU of b and c, whose areas are given, in float32. The
 // conversions keep the compiler from fusing a product with the following sum.
-func overlap(b, c Box, areaB, areaC float32) float64 {
+func overlap(b, c box.Box, areaB, areaC float32) float64 {
 	width := max(0, min(b.X1, c.X1)-max(b.X0, c.X0))
 	height := max(0, min(b.Y1, c.Y1)-max(b.Y0, c.Y0))
 	shared := float32(width * height)

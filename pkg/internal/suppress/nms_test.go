@@ -1,4 +1,4 @@
-package box
+package suppress
 
 import (
 	"encoding/json"
@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+
+	"github.com/clipdet/clipdet/pkg/box"
 )
 
 // TestNMSAgainstTorchvision compares with what torchvision.ops.nms kept of the
@@ -18,7 +20,7 @@ func TestNMSAgainstTorchvision(t *testing.T) {
 	}
 	var cases []struct {
 		Name  string
-		Boxes []Box
+		Boxes []box.Box
 		Order []int
 		Kept  map[string][]int
 	}
@@ -48,7 +50,7 @@ func TestNMSAgainstTorchvision(t *testing.T) {
 }
 
 func TestNMS(t *testing.T) {
-	boxes := []Box{{0, 0, 10, 10}, {0, 0, 10, 9}, {20, 0, 30, 10}, {0, 0, 10, 10}, {5, 5, 5, 5}}
+	boxes := []box.Box{at(0, 0, 10, 10), at(0, 0, 10, 9), at(20, 0, 30, 10), at(0, 0, 10, 10), at(5, 5, 5, 5)}
 	tests := []struct {
 		name  string
 		order []int
@@ -73,13 +75,15 @@ func TestNMS(t *testing.T) {
 }
 
 func BenchmarkNMS(b *testing.B) {
-	boxes := make([]Box, 1000)
+	boxes := make([]box.Box, 1000)
 	order := make([]int, len(boxes))
 	for i := range boxes {
 		x, y := float32(i*37%500), float32(i*91%500)
-		boxes[i], order[i] = Box{x, y, x + 60, y + 60}, i
+		boxes[i], order[i] = at(x, y, x + 60, y + 60), i
 	}
 	for b.Loop() {
 		NewOverlaps(boxes, 0.5).NMS(order, 0)
 	}
 }
+
+func at(x0, y0, x1, y1 float32) box.Box { return box.Box{X0: x0, Y0: y0, X1: x1, Y1: y1} }

@@ -1,14 +1,16 @@
-package box
+package suppress
 
 import (
 	"math"
 	"slices"
 	"testing"
+
+	"github.com/clipdet/clipdet/pkg/box"
 )
 
 func TestSoftNMS(t *testing.T) {
 	// 0 and 1 have an IoU of 0.5, and of 0 with 2; 3 is 0 again, 4 is empty.
-	boxes := []Box{{0, 0, 10, 10}, {0, 0, 10, 5}, {20, 0, 30, 10}, {0, 0, 10, 10}, {5, 5, 5, 5}}
+	boxes := []box.Box{at(0, 0, 10, 10), at(0, 0, 10, 5), at(20, 0, 30, 10), at(0, 0, 10, 10), at(5, 5, 5, 5)}
 	half, whole := math.Exp(-0.25/0.5), math.Exp(-1/0.5)
 	tests := []struct {
 		name   string
@@ -46,7 +48,7 @@ func TestSoftNMS(t *testing.T) {
 
 func TestContained(t *testing.T) {
 	// 1 lies in 0, 2 to 80 % in 0, 3 to 50 %; 4 is as 0, 5 empty.
-	boxes := []Box{{0, 0, 100, 100}, {10, 10, 20, 20}, {92, 0, 102, 10}, {95, 50, 105, 60}, {0, 0, 100, 100}, {5, 5, 5, 5}}
+	boxes := []box.Box{at(0, 0, 100, 100), at(10, 10, 20, 20), at(92, 0, 102, 10), at(95, 50, 105, 60), at(0, 0, 100, 100), at(5, 5, 5, 5)}
 	tests := []struct {
 		name  string
 		order []int
@@ -70,16 +72,16 @@ func TestContained(t *testing.T) {
 }
 
 func TestVote(t *testing.T) {
-	b := Box{0, 0, 10, 10}
-	boxes := []Box{b, {0, 0, 10, 8}, {0, 0, 10, 4}, {50, 0, 60, 10}}
+	b := at(0, 0, 10, 10)
+	boxes := []box.Box{b, at(0, 0, 10, 8), at(0, 0, 10, 4), at(50, 0, 60, 10)}
 	tests := []struct {
 		name   string
 		scores []float32
 		iou    float64
-		want   Box
+		want   box.Box
 	}{
-		{"two agree", []float32{0.6, 0.2, 0.9, 0.9}, 0.5, Box{0, 0, 10, (0.6*10 + 0.2*8) / 0.8}},
-		{"three agree", []float32{0.5, 0.25, 0.25, 0.9}, 0.3, Box{0, 0, 10, 8}},
+		{"two agree", []float32{0.6, 0.2, 0.9, 0.9}, 0.5, at(0, 0, 10, (0.6*10 + 0.2*8) / 0.8)},
+		{"three agree", []float32{0.5, 0.25, 0.25, 0.9}, 0.3, at(0, 0, 10, 8)},
 		{"alone", []float32{0.6, 0.2, 0.9, 0.9}, 0.9, b},
 		{"negative scores don't count", []float32{0.6, -0.2, 0, 0.9}, 0.1, b},
 		{"no score counts", []float32{-1, -1, -1, -1}, 0.1, b},

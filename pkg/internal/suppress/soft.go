@@ -1,6 +1,10 @@
-package box
+package suppress
 
-import "math"
+import (
+	"math"
+
+	"github.com/clipdet/clipdet/pkg/box"
+)
 
 // Decay says how much each box lowers the scores of the others in soft non-maximum
 // suppression, for the same boxes in many orders.
@@ -11,7 +15,7 @@ type Decay struct {
 // NewDecay compares every two of the boxes: a kept box multiplies the score of another
 // by exp(-IoU²/sigma), the Gaussian of Bodla et al., Soft-NMS, 2017, arXiv:1704.04503,
 // equation 3, whose sigma is 0.5. sigma is above 0; the greater it is, the less scores fall.
-func NewDecay(boxes []Box, sigma float64) *Decay {
+func NewDecay(boxes []box.Box, sigma float64) *Decay {
 	factors := make([]float32, len(boxes)*len(boxes))
 	d := &Decay{rows: make([][]float32, len(boxes))}
 	for i, b := range boxes {
@@ -43,12 +47,12 @@ func (d *Decay) NMS(order []int, scores []float32, limit int) (kept []int, lower
 				best = i
 			}
 		}
-		box := rest[best]
-		kept, lowered = append(kept, box), append(lowered, left[best])
+		chosen := rest[best]
+		kept, lowered = append(kept, chosen), append(lowered, left[best])
 		rest = append(rest[:best], rest[best+1:]...)
 		left = append(left[:best], left[best+1:]...)
 		for i, other := range rest {
-			left[i] *= d.rows[box][other]
+			left[i] *= d.rows[chosen][other]
 		}
 	}
 	return kept, lowered

@@ -1,11 +1,13 @@
-package box
+package suppress
+
+import "github.com/clipdet/clipdet/pkg/box"
 
 // Vote moves b to where the boxes that overlap it with an IoU greater than iou have it
 // on average, each edge weighted by the boxes' scores: box voting, Gidaris and
 // Komodakis, 2015, arXiv:1505.01749, section 4.3, whose iou is 0.5. The boxes are
 // those before suppression, b among them. Scores that aren't positive don't count;
 // where none does, b stays.
-func Vote(b Box, boxes []Box, scores []float32, iou float64) Box {
+func Vote(b box.Box, boxes []box.Box, scores []float32, iou float64) box.Box {
 	var total, x0, y0, x1, y1 float64
 	for i, other := range boxes {
 		if !(scores[i] > 0) || !(b.IoU(other) > iou) {
@@ -21,5 +23,5 @@ func Vote(b Box, boxes []Box, scores []float32, iou float64) Box {
 	if total == 0 {
 		return b
 	}
-	return Box{float32(x0 / total), float32(y0 / total), float32(x1 / total), float32(y1 / total)}
+	return box.Box{X0: float32(x0 / total), Y0: float32(y0 / total), X1: float32(x1 / total), Y1: float32(y1 / total)}
 }
