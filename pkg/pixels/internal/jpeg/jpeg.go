@@ -18,16 +18,15 @@ import (
 	"io"
 )
 
-// ErrUnsupported says that a picture is of a sound kind that is not read, such as
-// arithmetic coding, 12 bits or lossless.
+// ErrUnsupported reports a sound picture of a kind that isn't read, such as arithmetic
+// coding, 12 bits or lossless.
 var ErrUnsupported = errors.New("unsupported kind of JPEG")
 
 // Colours says what a picture's planes mean.
 type Colours int
 
-// The kinds of colours. Inks are stored as Adobe does it: CMYK holds what is left of
-// white, 255 for no ink, and so does the K of YCCK; the rest of YCCK is converted
-// like YCbCr and then holds cyan, magenta and yellow themselves.
+// The kinds of colours. CMYK and the K of YCCK are Adobe's, 255 for no ink. The rest of
+// YCCK, converted like YCbCr, is cyan, magenta and yellow, 0 for no ink.
 const (
 	Grey Colours = iota
 	YCbCr
@@ -40,10 +39,10 @@ const (
 type Plane struct {
 	Pix    []uint8
 	Stride int
-	// Width and Height count the samples that the picture touches. Beyond them Pix
-	// has the rest of the last blocks.
+	// Width and Height count the samples within the picture. Pix also has the rest of
+	// the last blocks.
 	Width, Height int
-	// SpanX and SpanY are how many pixels a sample spans.
+	// SpanX and SpanY are the width and height of a sample in pixels.
 	SpanX, SpanY int
 }
 
@@ -75,8 +74,8 @@ const (
 	tem   = 0x01
 )
 
-// maxScans bounds the work that a small progressive file can ask for: each scan
-// visits every block. Encoders write about ten.
+// maxScans bounds the work for a small progressive file: each scan visits every block.
+// Encoders write about ten.
 const maxScans = 200
 
 type block [64]int16
@@ -86,10 +85,10 @@ type component struct {
 	id           uint8
 	h, v         int // sampling factors
 	quantiser    uint8
-	quant        *[64]uint16 // that of the component's first scan, in natural order
+	quant        *[64]uint16 // the table at the component's first scan, in natural order
 	across, down int         // blocks of Plane.Pix
-	coefficients []block     // of a progressive picture
-	predictor    int32       // the DC value before
+	coefficients []block     // if progressive
+	predictor    int32       // the DC value of the block before
 }
 
 type decoder struct {
@@ -103,14 +102,14 @@ type decoder struct {
 
 	quant   [4]*[64]uint16
 	dc, ac  [4]*huffman
-	restart int // units between restart markers, 0: none
+	restart int // units between restart markers, 0 if there are none
 	scans   int
 
 	jfif  bool
-	adobe int // Adobe's colour transform, -1: no such marker
+	adobe int // Adobe's colour transform, -1 if there is no such marker
 }
 
-// Size reads a picture's size up to the frame header.
+// Size returns a picture's size. It reads as far as the frame header.
 func Size(data []byte) (width, height int, err error) {
 	d := decoder{data: data, adobe: -1}
 	for {
@@ -128,9 +127,9 @@ func Size(data []byte) (width, height int, err error) {
 	}
 }
 
-// Decode decodes a whole picture. The caller has checked its Size. An end marker
-// may be missing from a picture that is not progressive, where all of its blocks
-// are there. Data that ends early gives an error that wraps io.ErrUnexpectedEOF.
+// Decode decodes a whole picture. The caller has checked its Size. The end marker of a
+// picture that is not progressive may be missing, if all blocks are there. If data ends
+// early, the error wraps io.ErrUnexpectedEOF.
 func Decode(data []byte) (*Picture, error) {
 	d := decoder{data: data, adobe: -1}
 	for {
@@ -162,7 +161,7 @@ func Decode(data []byte) (*Picture, error) {
 			}
 		case marker == eoi:
 			if !d.complete() {
-				return nil, errors.New("it ends before each of its channels was sent")
+				return nil, errors.New("it ends without a scan of each of its channels")
 			}
 			d.transform()
 			return d.picture(), nil
@@ -173,11 +172,11 @@ func Decode(data []byte) (*Picture, error) {
 	}
 }
 
-// next skips to the next marker and returns what belongs to it.
+// next skips to the next marker and returns it and its segment.
 func (d *decoder) next() (marker uint8, segment []byte, err error) {
 	for d.pos+1 < len(d.data) {
 		if d.data[d.pos] != 0xff {
-			d.pos++ // stray bytes, which libjpeg skips as well
+			d.pos++ // libjpeg skips stray bytes, too
 			continue
 		}
 		marker := d.data[d.pos+1]
@@ -276,7 +275,7 @@ func (d *decoder) quantisers(segment []byte) error {
 	return nil
 }
 
-// complete says whether each component was in a scan.
+// complete reports whether each component was in a scan.
 func (d *decoder) complete() bool {
 	for i := range d.components {
 		if d.components[i].quant == nil {
@@ -306,7 +305,7 @@ func (d *decoder) picture() *Picture {
 	return p
 }
 
-// colours decides as libjpeg does (default_decompress_parms in jdapimin.c).
+// colours returns what libjpeg takes the planes to be (default_decompress_parms in jdapimin.c).
 func (d *decoder) colours() Colours {
 	switch len(d.components) {
 	case 1:
@@ -324,7 +323,7 @@ func (d *decoder) colours() Colours {
 	return YCCK
 }
 
-// zigzag is the natural place of each coefficient in the order of transmission.
+// zigzag maps a coefficient's place in the file to its place in a block.
 var zigzag = [64]uint8{
 	0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5,
 	12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
