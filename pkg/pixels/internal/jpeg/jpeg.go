@@ -1,14 +1,24 @@
-// Package jpeg decodes JPEG to exactly the samples that libjpeg-turbo gives, and
-// with it Pillow, OpenCV and torchvision.
+// Package jpeg decodes JPEG to the same samples as libjpeg-turbo, and so as Pillow, OpenCV
+// and torchvision. It reads baseline, extended and progressive Huffman-coded pictures of 8
+// bits (ITU-T T.81), of one, three or four components, with JFIF's or Adobe's colours.
 //
-// Go's own image/jpeg computes the inverse DCT with other roundings, so that one
-// value in forty differs by 1 to 3 of 255. A network's input is meant to equal that
-// of a Python pipeline, and small boxes magnify such differences. Besides, Go's
-// returns colours of which some can't be converted exactly any more (YCCK), and
-// accepts pictures with whole channels missing.
+// The alternative is image/jpeg of Go 1.26 and the conversions of pixels.FromImage:
 //
-// Read are baseline, extended and progressive Huffman-coded pictures of 8 bits
-// (ITU-T T.81), of one, three or four components, with JFIF's or Adobe's colours.
+//	go run ./pkg/pixels/internal/jpegdiff testdata/formats/*.jpg
+//
+// Of these 40 upright pictures this package gives Pillow's pixels for all, and image/jpeg
+// reads 27. It refuses 12 samplings (3x1, 1x4 and their like, Cb and Cr that differ, YCCK at
+// 4:2:2, CMYK as Pillow writes it at 4:2:0), CMYK without Adobe's marker, and any picture
+// without its end marker. It repeats the samples of subsampled RGB and YCCK, and is off by
+// up to 87 there. Of other pictures 3 % of values are off, by at most 3, because its inverse
+// DCT rounds in another way.
+//
+// Detections are as good with either: AP is 0.652 for both on testdata/images, and 0.006 on
+// 27 photos of COCO (jpegdiff -into, clipdet eval). For a single query they may differ, and
+// bench/parity allows no difference from a Python pipeline's pixels. This package takes 0.75
+// times as long on those photos, conversion to RGB included, and 0.85 times in
+//
+//	go test ./pkg/pixels -run '^$' -bench JPEG
 package jpeg
 
 import (
