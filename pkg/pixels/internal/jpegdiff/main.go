@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"image/jpeg"
 	"image/png"
+	"io"
 	"os"
 	"path/filepath"
 	"text/tabwriter"
@@ -33,14 +34,14 @@ import (
 func main() {
 	into := flag.String("into", "", "write Go's pixels to DIR, as PNG")
 	flag.Parse()
-	if err := run(*into, flag.Args()); err != nil {
+	if err := run(os.Stdout, *into, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "jpegdiff:", err)
 		os.Exit(1)
 	}
 }
 
-func run(into string, paths []string) error {
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+func run(out io.Writer, into string, paths []string) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	defer table.Flush()
 	fmt.Fprintln(table, "JPEG\tthis project\tGo\tms\tms of Go")
 	var ours, theirs difference
