@@ -74,6 +74,21 @@ def sampling(jpeg: bytes, first: int) -> bytes:
     return jpeg[: start + 11] + bytes([first]) + jpeg[start + 12 :]
 
 
+def sampled(picture: Image.Image, factors: list[tuple[int, int]], marker: bytes = b"") -> bytes:
+    """A JPEG of any sampling factors, a scan for each component, each made from a grey JPEG of Pillow's."""
+    across, down = max(h for h, _ in factors), max(v for _, v in factors)
+    scans, tables = b"", b""
+    for number, ((h, v), plane) in enumerate(zip(factors, picture.split(), strict=True)):
+        size = -(-picture.width * h // across), -(-picture.height * v // down)
+        grey = saved(plane.resize(size, Image.Resampling.BOX), "JPEG", quality=85)
+        frame, huffman, scan = grey.index(b"\xff\xc0"), grey.index(b"\xff\xc4"), grey.index(b"\xff\xda")
+        tables = grey[grey.index(b"\xff\xdb") : frame] + grey[huffman:scan]
+        scans += struct.pack(">HHBBBBBB", 0xFFDA, 8, 1, number, 0, 0, 63, 0) + grey[scan + 10 : -2]
+    header = struct.pack(">HHBHHB", 0xFFC0, 8 + 3 * len(factors), 8, picture.height, picture.width, len(factors))
+    specs = b"".join(bytes([number, h << 4 | v, 0]) for number, (h, v) in enumerate(factors))
+    return b"\xff\xd8" + marker + tables + header + specs + scans + b"\xff\xd9"
+
+
 def adobe(jpeg: bytes, transform: int | None) -> bytes:
     """Sets what Adobe's marker says of the colours, or takes the marker away."""
     start = jpeg.index(b"\xff\xee\x00\x0eAdobe")
@@ -131,6 +146,30 @@ def jpegs() -> Iterable[tuple[str, bytes]]:
     yield "cmyk-420.jpg", saved(rgb.convert("CMYK"), "JPEG", subsampling=2)
     for size in (1, 2, 3, 4, 5):
         yield f"420-{size}x{size}.jpg", saved(scene().crop((10, 4, 10 + size, 4 + size)), "JPEG", quality=90)
+    colours = rgb.convert("YCbCr")
+    one = (1, 1)
+    for name, factors in {
+        "410": [(4, 2), one, one],
+        "1x4": [(1, 4), one, one],
+        "2x4": [(2, 4), one, one],
+        "4x4": [(4, 4), one, one],
+        "3x1": [(3, 1), one, one],
+        "1x3": [(1, 3), one, one],
+        "3x2": [(3, 2), one, one],
+        "444-by-2x2": [(2, 2), (2, 2), (2, 2)],
+        "422-by-2x2": [(2, 2), (1, 2), (1, 2)],
+        "440-by-2x2": [(2, 2), (2, 1), (2, 1)],
+        "422-420": [(2, 2), (1, 2), one],
+        "440-422": [(2, 2), (2, 1), (1, 2)],
+        "luma-halved": [one, (2, 2), (2, 2)],
+        "luma-halved-across": [one, (2, 1), one],
+    }.items():
+        yield f"sampled-{name}.jpg", sampled(colours, factors)
+    marker = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
+    inks = Image.merge("CMYK", [*colours.split(), alpha(rgb.size)])
+    yield "sampled-ycck-420.jpg", sampled(inks, [(2, 2), one, one, (2, 2)], marker + b"\2")
+    yield "sampled-ycck-422.jpg", sampled(inks, [(2, 1), one, one, (2, 1)], marker + b"\2")
+    yield "sampled-rgb-420.jpg", sampled(rgb, [(2, 2), one, one], marker + b"\0")
     for orientation in range(1, 9):
         yield f"exif{orientation}.jpg", saved(rgb, "JPEG", exif=exif(orientation), quality=80)
 

@@ -137,7 +137,7 @@ func (b *bench) detectAll(dir string, kinds map[string]string, want map[string]r
 		if r.Error != "" && (!strings.Contains(r.Error, name) || !strings.Contains(p.stderr, name)) {
 			b.problem("%s/%s: its error doesn't name it: %s", dir, name, r.Error)
 		}
-		if r.Error != "" && strings.Contains(r.Error, "its decoder gave up") {
+		if r.Error != "" && strings.Contains(r.Error, "its decoder panicked") {
 			b.problem("%s/%s: its decoder panicked: %s", dir, name, r.Error)
 		}
 	}

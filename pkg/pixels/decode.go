@@ -20,13 +20,13 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels/internal/jpeg"
 )
 
-// Limits bounds what Decode takes on. The zero Limits are the defaults.
+// Limits bounds the pictures that Decode accepts. The zero Limits are the defaults.
 type Limits struct {
-	// Pixels is the most that width times height may be, 100 million if 0 or less.
-	// It is checked before any pixel is decoded. Decoding takes up to 16 bytes of
-	// memory for each pixel (a progressive CMYK JPEG does), but mostly 5 to 8.
+	// Pixels is the largest width times height, 100 million if 0 or less. It is
+	// checked before any pixel is decoded. Decoding takes 5 to 8 bytes of memory a
+	// pixel for most pictures, and up to 16 for a progressive CMYK JPEG.
 	Pixels int64
-	// Bytes is the most that the encoded picture may be, 512 MiB if 0 or less.
+	// Bytes is the largest size of the encoded picture, 512 MiB if 0 or less.
 	Bytes int64
 }
 
@@ -37,16 +37,16 @@ func (l Limits) orDefault() Limits {
 	if l.Bytes <= 0 {
 		l.Bytes = 512 << 20
 	}
-	l.Bytes = min(l.Bytes, math.MaxInt64-1) // so that one more can be asked for
+	l.Bytes = min(l.Bytes, math.MaxInt64-1) // Decode adds 1
 	return l
 }
 
-// format is one that is read. Its functions get the whole file.
+// format is a format that Decode reads. Its functions get the whole file.
 type format struct {
 	name, magic string
 	config      func([]byte) (image.Config, error)
 	decode      func([]byte) (image.Image, error)
-	exif        func([]byte) []byte // nil: the format carries none
+	exif        func([]byte) []byte // nil if the format has no EXIF
 }
 
 var formats = []format{
@@ -57,7 +57,7 @@ var formats = []format{
 	{"BMP", "BM????\x00\x00\x00\x00", fromReader(bmp.DecodeConfig), fromReader(bmp.Decode), nil},
 }
 
-// unread are formats that are told apart only to say what a file is.
+// unread are formats that only errors name.
 var unread = []struct{ name, magic string }{
 	{"TIFF", "II*\x00"}, {"TIFF", "MM\x00*"},
 	{"AVIF", "????ftypavif"}, {"HEIC", "????ftyphei"}, {"HEIC", "????ftypmif1"}, {"a video", "????ftyp"},
@@ -69,7 +69,7 @@ func fromReader[T any](f func(io.Reader) (T, error)) func([]byte) (T, error) {
 	return func(data []byte) (T, error) { return f(bytes.NewReader(data)) }
 }
 
-// starts says whether data starts with magic, in which ? is any byte.
+// starts reports whether data starts with magic. A ? in magic is any byte.
 func starts(data []byte, magic string) bool {
 	if len(data) < len(magic) {
 		return false
@@ -82,17 +82,18 @@ func starts(data []byte, magic string) bool {
 	return true
 }
 
-// Decode reads a picture and turns it upright by its EXIF orientation. It reads
-// JPEG (baseline and progressive, grey, colour and CMYK), PNG, WebP, GIF and BMP, told apart by content; of an animation it
-// reads the first frame, on black where that does not cover the picture or is
-// transparent. Transparency is otherwise dropped, see the package comment.
+// Decode reads a picture and turns it upright by its EXIF orientation. The formats are
+// JPEG (baseline and progressive; grey, colour and CMYK), PNG, WebP, GIF and BMP; the
+// content decides, not a name. An animation gives its first frame. Pixels that the frame
+// doesn't cover are black, and so are a GIF's transparent ones. The package comment says
+// what happens to transparency otherwise.
 //
-// It reads r once, to its end or to one byte beyond limits.Bytes. The picture is
-// complete or there is an error: one that wraps ErrEmpty, ErrFormat, ErrTooLarge
-// or ErrBroken, or else r's own.
+// Decode reads r once, to its end or to one byte beyond limits.Bytes. It returns a
+// complete picture or an error, never a part of a picture. The error wraps ErrEmpty,
+// ErrFormat, ErrTooLarge or ErrBroken, or it is r's own.
 func Decode(r io.Reader, limits Limits) (*RGB, error) {
 	limits = limits.orDefault()
-	// The start alone tells whether the rest is worth reading.
+	// The start alone decides whether the rest is read.
 	var head [16]byte
 	n, err := io.ReadFull(r, head[:])
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -112,10 +113,10 @@ func Decode(r io.Reader, limits Limits) (*RGB, error) {
 	return f.read(data, limits)
 }
 
-// DecodeFile is Decode on a regular file. Its errors name the file. A pipe or a device
-// may have no end, or nothing to say, and is refused with ErrFormat; Decode reads them.
+// DecodeFile decodes a regular file as Decode does. Its errors name the file. A pipe or
+// a device may have no end, or no data: DecodeFile refuses it with ErrFormat.
 func DecodeFile(path string, limits Limits) (*RGB, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe's opening waits for its writer
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // opening a pipe would wait for its writer
 	if err != nil {
 		return nil, err
 	}
@@ -127,8 +128,8 @@ func DecodeFile(path string, limits Limits) (*RGB, error) {
 	case info.IsDir():
 		return nil, fmt.Errorf("%s: %w: it is a directory", path, ErrFormat)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s: %w: it is not a regular file (%v); copy it to one", path, ErrFormat, info.Mode().Type())
-	case info.Size() > limits.orDefault().Bytes: // refused unread
+		return nil, fmt.Errorf("%s: %w: it is not a regular file (%v); copy it into one", path, ErrFormat, info.Mode().Type())
+	case info.Size() > limits.orDefault().Bytes:
 		return nil, fmt.Errorf("%s: %w", path, tooManyBytes(limits.orDefault()))
 	}
 	m, err := Decode(f, limits)
@@ -190,11 +191,11 @@ func (f format) read(data []byte, limits Limits) (*RGB, error) {
 	return m, nil
 }
 
-var errPanic = errors.New("its decoder gave up")
+var errPanic = errors.New("its decoder panicked")
 
-// decodeSafely makes a decoder's panic an error: pictures come from strangers,
-// and one of them must not end the process. The decoders start no goroutines, so
-// recover sees every panic.
+// decodeSafely turns a decoder's panic into an error: pictures come from strangers, and
+// none of them may end the process. Decoders start no goroutines, so recover sees every
+// panic.
 func (f format) decodeSafely(data []byte) (img image.Image, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -204,7 +205,7 @@ func (f format) decodeSafely(data []byte) (img image.Image, err error) {
 	return f.decode(data)
 }
 
-// explain sorts a decoder's error into variants that aren't read and damage.
+// explain tells variants that aren't read (ErrFormat) from damage (ErrBroken).
 func (f format) explain(err error, data []byte) error {
 	var pngVariant png.UnsupportedError
 	switch {
@@ -216,20 +217,20 @@ func (f format) explain(err error, data []byte) error {
 	return fmt.Errorf("%w: the %s is damaged (%w); fetch or save it again", ErrBroken, f.name, err)
 }
 
-// pngConfig reads the header that each PNG starts with. Go's own refuses sizes that
-// overflow as an unsupported feature.
+// pngConfig reads the header. png.DecodeConfig calls a size that overflows an unsupported
+// feature, and a size of 0 damage.
 func pngConfig(data []byte) (image.Config, error) {
 	if len(data) < 24 {
 		return image.Config{}, io.ErrUnexpectedEOF
 	}
 	if string(data[12:16]) != "IHDR" {
-		return image.Config{}, errors.New("png: its first chunk is not the header")
+		return image.Config{}, errors.New("png: its first chunk is not IHDR, the header")
 	}
 	return sized(int(binary.BigEndian.Uint32(data[16:])), int(binary.BigEndian.Uint32(data[20:]))), nil
 }
 
-// decodeGIF gives the first frame. Go's decoder has already checked that it lies
-// within the screen.
+// decodeGIF returns the first frame on its screen. gif.Decode has checked that the frame
+// lies within the screen.
 func decodeGIF(data []byte) (image.Image, error) {
 	config, err := gif.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
@@ -250,7 +251,7 @@ func decodeGIF(data []byte) (image.Image, error) {
 	return m.on(screen.Max, frame.Bounds().Min), nil
 }
 
-// on puts m at a position of a black screen that holds it.
+// on returns a black picture of the screen's size with m at a position.
 func (m *RGB) on(screen, at image.Point) *RGB {
 	out := newRGB(screen.X, screen.Y)
 	for y := range m.Height {
@@ -259,7 +260,7 @@ func (m *RGB) on(screen, at image.Point) *RGB {
 	return out
 }
 
-// sized is the config of a picture of which only the size matters.
+// sized returns a config with a size alone.
 func sized(width, height int) image.Config {
 	return image.Config{ColorModel: color.RGBAModel, Width: width, Height: height}
 }

@@ -19,7 +19,7 @@ import (
 
 const formatsDir = "../../testdata/formats"
 
-// pictures are the names of the files in formatsDir that have expected pixels.
+// pictures returns the names of the files in formatsDir that have expected pixels.
 func pictures(t testing.TB) []string {
 	t.Helper()
 	paths, err := filepath.Glob(formatsDir + "/*.ppm")
@@ -42,7 +42,7 @@ func readFile(t testing.TB, name string) []byte {
 	return data
 }
 
-// expected reads what Pillow saw in a picture.
+// expected reads a picture's pixels by Pillow.
 func expected(t testing.TB, name string) *RGB {
 	t.Helper()
 	data := readFile(t, name+".ppm")
@@ -54,7 +54,7 @@ func expected(t testing.TB, name string) *RGB {
 	return &m
 }
 
-// compare fails unless two pictures are equal, and says how far they are apart.
+// compare fails unless two pictures are equal, and reports the difference.
 func compare(t testing.TB, name string, got, want *RGB) {
 	t.Helper()
 	if got.Width != want.Width || got.Height != want.Height || len(got.Pix) != len(want.Pix) {
@@ -75,7 +75,7 @@ func compare(t testing.TB, name string, got, want *RGB) {
 	}
 }
 
-// TestDecodeEqualsPillow allows no difference at all, of JPEG either.
+// TestDecodeEqualsPillow allows no difference, not even for JPEG.
 func TestDecodeEqualsPillow(t *testing.T) {
 	for _, name := range pictures(t) {
 		m, err := DecodeFile(filepath.Join(formatsDir, name), Limits{})
@@ -87,8 +87,7 @@ func TestDecodeEqualsPillow(t *testing.T) {
 	}
 }
 
-// TestNoHalfPicture cuts pictures short: what still decodes has lost nothing but an
-// end mark.
+// TestNoHalfPicture cuts pictures short. Those that still decode lack only an end mark.
 func TestNoHalfPicture(t *testing.T) {
 	for _, name := range pictures(t) {
 		data, want := readFile(t, name), expected(t, name)
@@ -109,7 +108,7 @@ func TestNoHalfPicture(t *testing.T) {
 	}
 }
 
-// pngHeader is a PNG that ends after its header.
+// pngHeader returns a PNG that ends after its header.
 func pngHeader(width, height uint32) []byte {
 	chunk := binary.BigEndian.AppendUint32([]byte("IHDR"), width)
 	chunk = append(binary.BigEndian.AppendUint32(chunk, height), 8, 2, 0, 0, 0)
@@ -117,7 +116,7 @@ func pngHeader(width, height uint32) []byte {
 	return binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(chunk))
 }
 
-// patched is data with other bytes at a place.
+// patched returns data with other bytes at a place.
 func patched(data []byte, at int, bytes ...byte) []byte {
 	data = slices.Clone(data)
 	copy(data[at:], bytes)
@@ -143,7 +142,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a signature alone", []byte("\xff\xd8\xff"), Limits{}, ErrBroken, "the JPEG ends early, after 3 bytes"},
 		{"a PNG without pixels", pngHeader(0, 7), Limits{}, ErrEmpty, "0 x 7"},
 		{"a JPEG without pixels", patched(jpg, frame+5, 0, 0), Limits{}, ErrEmpty, "the JPEG is 45 x 0 pixels"},
-		// Limits hold before pixels are looked at: these have none.
+		// Limits are checked before pixels are decoded: these have none.
 		{"a PNG beyond the default", pngHeader(10001, 10000), Limits{}, ErrTooLarge, "10001 x 10000 = 100010000 pixels, over the limit of 100000000"},
 		{"a PNG at the default", pngHeader(10000, 10000), Limits{}, ErrBroken, "ends early"},
 		{"a PNG of many pixels", pngHeader(1<<31-1, 1<<31-1), Limits{}, ErrTooLarge, "2147483647 x 2147483647"},
@@ -218,7 +217,7 @@ func TestDecodeReadsOnceAndNoFurther(t *testing.T) {
 
 func TestDecodeFileErrorsNameTheFile(t *testing.T) {
 	dir := t.TempDir()
-	pipe := filepath.Join(dir, "pipe.png") // nobody writes to it
+	pipe := filepath.Join(dir, "pipe.png") // nothing writes to it
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -246,8 +245,8 @@ func TestDecodeFileErrorsNameTheFile(t *testing.T) {
 	}
 }
 
-// FuzzDecode holds what Decode promises for any bytes: a whole picture within the
-// limits or one of four errors, and never a panic, caught or not.
+// FuzzDecode checks that any bytes give a whole picture within the limits or one of four
+// errors, and never a panic, caught or not.
 func FuzzDecode(f *testing.F) {
 	files, err := filepath.Glob(formatsDir + "/*")
 	if err != nil || len(files) == 0 {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// exifBlock is an EXIF block of one or more entries of 12 bytes.
+// exifBlock returns an EXIF block of one or more entries of 12 bytes.
 func exifBlock(order binary.AppendByteOrder, start string, entries ...[]byte) []byte {
 	block := order.AppendUint32([]byte(start), 8)
 	block = order.AppendUint16(block, uint16(len(entries)))
@@ -87,7 +87,7 @@ func TestUpright(t *testing.T) {
 		compare(t, "orientation "+string(rune('0'+orientation)), stored.upright(orientation), want)
 	}
 
-	// Larger than the squares that it goes by.
+	// Larger than the squares in upright.
 	large := newRGB(150, 97)
 	for i := range large.Pix {
 		large.Pix[i] = uint8(i * i >> 3)

@@ -6,10 +6,10 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels/internal/jpeg"
 )
 
-// plane is one channel, which may have fewer samples than the picture has pixels.
+// plane is a channel. It may have fewer samples than the picture has pixels.
 type plane struct {
 	jpeg.Plane
-	left, top int     // pixels of the first samples that lie outside of the picture
+	left, top int     // how many pixels of the first samples lie outside the picture
 	full      []uint8 // a row with a sample for each pixel
 	sums      []int32
 }
@@ -18,12 +18,11 @@ func newPlane(p jpeg.Plane, left, top int) *plane {
 	return &plane{Plane: p, left: left, top: top, full: make([]uint8, p.Width*p.SpanX), sums: make([]int32, p.Width)}
 }
 
-// row is the samples of the picture's row y, one for each pixel, valid until the
-// next call. Missing ones are made as libjpeg makes them by default
-// (do_fancy_upsampling in jdsample.c): those of half the width or height are
-// interpolated between their neighbours, weighted 3 to 1, with the roundings that
-// the functions named below have, and others are repeated. Go's own conversion
-// always repeats, which is off by tens of levels at edges.
+// row returns the samples of the picture's row y, one for each pixel, valid until the
+// next call. Samples are upsampled as libjpeg does by default (do_fancy_upsampling in
+// jdsample.c): across a span of 2 by interpolation between neighbours, weighted 3 to 1
+// and rounded as in the functions named below, and across other spans by repetition.
+// Go's own conversion always repeats. It is off by tens of levels at edges.
 func (p *plane) row(y int) []uint8 {
 	y += p.top
 	at := y / p.SpanY
@@ -68,10 +67,10 @@ func (p *plane) row(y int) []uint8 {
 
 func (p *plane) samples(y int) []uint8 { return p.Pix[y*p.Stride:][:p.Width] }
 
-// fromYCbCr converts an image of Go's as if it came out of a JPEG.
+// fromYCbCr converts an image.YCbCr as if a JPEG had held it.
 func (m *RGB) fromYCbCr(img *image.YCbCr) {
 	r := img.Rect
-	if r.Min.X < 0 || r.Min.Y < 0 { // where Go rounds halves of coordinates the other way
+	if r.Min.X < 0 || r.Min.Y < 0 { // Go halves negative coordinates toward 0
 		m.fromAny(img)
 		return
 	}
@@ -118,7 +117,7 @@ func jpegConfig(data []byte) (image.Config, error) {
 	return sized(width, height), err
 }
 
-// fromPlanes brings the channels together and converts them.
+// fromPlanes upsamples the channels and converts them.
 func (m *RGB) fromPlanes(colours jpeg.Colours, planes ...*plane) {
 	var rows [4][]uint8
 	for y := range m.Height {
@@ -166,8 +165,7 @@ func fromYCC(to, luma, cb, cr []uint8) {
 	}
 }
 
-// under is the light that is left of white by an ink, in Pillow's rounding
-// (cmyk2rgb in its Convert.c).
+// under returns white under an ink, rounded as Pillow does (cmyk2rgb in its Convert.c).
 func under(ink, white uint8) uint8 {
 	product := int(ink)*int(white) + 128
 	return white - uint8((product>>8+product)>>8)

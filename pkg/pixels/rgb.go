@@ -1,19 +1,19 @@
-// Package pixels turns encoded pictures and Go images into the one form that
-// the detector works on: upright, 8-bit, three channels.
+// Package pixels turns encoded pictures and Go images into the detector's form: upright,
+// 8-bit, three channels.
 //
 // Positions are in pixels of the upright picture, with x to the right and y
 // down; pixel (x, y) covers the square from its top-left corner (x, y) to
 // (x+1, y+1).
 //
-// The conversions give what Pillow's open, ImageOps.exif_transpose and
-// convert("RGB") give, so that boxes and crops agree with a Python pipeline:
+// The pixels are the same as those of Pillow's open, ImageOps.exif_transpose and
+// convert("RGB"), so that boxes and crops agree with a Python pipeline:
 //
 //   - alpha is dropped, not blended: a transparent pixel keeps its hidden colour;
 //   - 16 bits become 8 by their high byte (Pillow does the same for colour, but
 //     clips 16-bit grey at 255);
 //   - colour profiles and gamma are ignored.
 //
-// Functions are safe for concurrent use, as are pictures that nobody writes to.
+// Functions are safe for concurrent use. So is a picture that nothing writes to.
 package pixels
 
 import (
@@ -23,23 +23,23 @@ import (
 	"image/color"
 )
 
-// Errors of this package, to be tested with errors.Is.
+// Errors of this package. Test for them with errors.Is.
 var (
-	// ErrTooLarge says that a picture has more pixels or bytes than the limit.
+	// ErrTooLarge reports a picture of more pixels or bytes than the limit.
 	ErrTooLarge = errors.New("picture is too large")
-	// ErrFormat says that data is no picture of a format or variant that is read.
+	// ErrFormat reports data in no format, or variant of one, that Decode reads.
 	ErrFormat = errors.New("not a picture that can be read")
-	// ErrEmpty says that there are no bytes or no pixels.
+	// ErrEmpty reports a picture of no bytes or no pixels.
 	ErrEmpty = errors.New("picture is empty")
-	// ErrBroken says that a picture's data is damaged or ends early.
+	// ErrBroken reports a picture whose data is damaged or ends early.
 	ErrBroken = errors.New("picture is broken")
 )
 
-// RGB is a picture of Width x Height pixels. It is an opaque image.Image with
-// its top-left corner at (0, 0).
+// RGB is a picture of Width x Height pixels. It is an opaque image.Image whose top-left
+// corner is (0, 0).
 type RGB struct {
-	// Pix holds red, green and blue of each pixel, row by row from the top and
-	// without padding: 3 * Width * Height bytes, [Height,Width,3].
+	// Pix holds each pixel's red, green and blue, row by row from the top, without
+	// padding: 3 * Width * Height bytes, [Height,Width,3].
 	Pix           []uint8
 	Width, Height int
 }
@@ -48,17 +48,16 @@ func newRGB(width, height int) *RGB {
 	return &RGB{Pix: make([]uint8, 3*width*height), Width: width, Height: height}
 }
 
-// ColorModel is color.RGBAModel.
+// ColorModel returns color.RGBAModel.
 func (m *RGB) ColorModel() color.Model { return color.RGBAModel }
 
-// Bounds is the rectangle from (0, 0) to (Width, Height).
+// Bounds returns the rectangle from (0, 0) to (Width, Height).
 func (m *RGB) Bounds() image.Rectangle { return image.Rect(0, 0, m.Width, m.Height) }
 
-// Opaque is true; encoders ask it to leave out the alpha channel.
+// Opaque returns true. Encoders then leave out the alpha channel.
 func (m *RGB) Opaque() bool { return true }
 
-// At is the pixel at (x, y), a color.RGBA; outside of the picture it is
-// transparent black.
+// At returns the pixel at (x, y), a color.RGBA: transparent black outside the picture.
 func (m *RGB) At(x, y int) color.Color {
 	if !(image.Point{X: x, Y: y}).In(m.Bounds()) {
 		return color.RGBA{}
@@ -67,7 +66,7 @@ func (m *RGB) At(x, y int) color.Color {
 	return color.RGBA{R: p[0], G: p[1], B: p[2], A: 0xff}
 }
 
-// RGBA64At is At without an allocation, for image/draw.
+// RGBA64At returns the pixel at (x, y) without an allocation. Package image/draw calls it.
 func (m *RGB) RGBA64At(x, y int) color.RGBA64 {
 	if !(image.Point{X: x, Y: y}).In(m.Bounds()) {
 		return color.RGBA64{}
@@ -76,25 +75,23 @@ func (m *RGB) RGBA64At(x, y int) color.RGBA64 {
 	return color.RGBA64{R: uint16(p[0]) * 0x101, G: uint16(p[1]) * 0x101, B: uint16(p[2]) * 0x101, A: 0xffff}
 }
 
-// row is the bytes of row y.
+// row returns the bytes of row y.
 func (m *RGB) row(y int) []uint8 { return m.Pix[3*y*m.Width : 3*(y+1)*m.Width] }
 
-// maxPixels bounds what FromImage allocates: an image.Image can claim any
-// bounds without holding a single pixel, as image.Uniform does.
+// maxPixels bounds FromImage's allocation: an image.Image can have any bounds without
+// holding a pixel, as image.Uniform does.
 const maxPixels = 1 << 30
 
-// FromImage converts img. An *RGB is returned as it is, not copied, and shares
-// its pixels with the caller; every other image is copied and may be changed
-// afterwards. The picture's top-left corner is img.Bounds().Min.
+// FromImage converts img. It returns an *RGB itself, and copies every other image. The
+// picture's top-left corner is img.Bounds().Min.
 //
-// Premultiplied colours (image.RGBA) are divided by their alpha again, and are
-// black where it is 0. An image.YCbCr is taken as JPEG's (JFIF, full range)
-// with its chroma interpolated as libjpeg does; pixels of a WebP file have
-// another range, so decode those with Decode. A palette index without a colour
-// is black.
+// Premultiplied colours (image.RGBA) are divided by their alpha; a pixel of alpha 0 is
+// black. An image.YCbCr is converted as a JPEG's (JFIF, full range), with chroma
+// interpolated as libjpeg does. A WebP file's YCbCr has another range: use Decode for it.
+// A palette index without a colour is black.
 //
-// It fails with ErrEmpty if img is nil or has no pixels, ErrTooLarge above 2^30
-// pixels, and ErrBroken if img is an *RGB whose Pix is not of its size.
+// FromImage returns ErrEmpty if img is nil or has no pixels, ErrTooLarge if it has more
+// than 2^30, and ErrBroken if it is an *RGB whose Pix doesn't have its size.
 func FromImage(img image.Image) (*RGB, error) {
 	if img == nil {
 		return nil, fmt.Errorf("%w: the image is nil", ErrEmpty)
@@ -109,7 +106,7 @@ func FromImage(img image.Image) (*RGB, error) {
 	if b.Empty() {
 		return nil, fmt.Errorf("%w: it is %d x %d pixels", ErrEmpty, b.Dx(), b.Dy())
 	}
-	width, height := uint64(b.Dx()), uint64(b.Dy()) // which may be beyond int
+	width, height := uint64(b.Dx()), uint64(b.Dy()) // int may overflow
 	if width > maxPixels/height {
 		return nil, fmt.Errorf("%w: it is %d x %d, more than %d pixels", ErrTooLarge, width, height, maxPixels)
 	}
@@ -140,7 +137,7 @@ func FromImage(img image.Image) (*RGB, error) {
 	case *image.CMYK:
 		out.fromCMYK(img)
 	case *image.NRGBA64:
-		// Not fromAny: the hidden colour of a transparent pixel is kept.
+		// fromAny would lose the colour of a transparent pixel.
 		for y := range out.Height {
 			from := img.Pix[img.PixOffset(b.Min.X, b.Min.Y+y):]
 			to := out.row(y)
@@ -207,7 +204,7 @@ func (m *RGB) fromCMYK(img *image.CMYK) {
 	}
 }
 
-// fromAny asks img for each pixel.
+// fromAny calls img.At for each pixel.
 func (m *RGB) fromAny(img image.Image) {
 	origin := img.Bounds().Min
 	for y := range m.Height {

@@ -7,9 +7,9 @@ import (
 
 // huffman is a code table. Codes are compared left-aligned in 16 bits.
 type huffman struct {
-	short  [1 << shortBits]uint16 // value << 8 | length for codes that start so, 0: longer
-	beyond [17]uint32             // the first left-aligned code above those of a length
-	offset [17]int                // what takes a code of a length to its value's place
+	short  [1 << shortBits]uint16 // value << 8 | length by a code's first bits, 0 if it is longer
+	beyond [17]uint32             // by length: the first left-aligned code that is too large
+	offset [17]int                // by length: what to add to a code for its value's index
 	values []uint8
 }
 
@@ -58,7 +58,8 @@ func (d *decoder) huffmanTables(segment []byte) error {
 	return nil
 }
 
-// find looks up the code at the start of 16 bits. Length 0 means that there is none.
+// find returns the value and length of the code that 16 bits start with, 0 and 0 if there
+// is none.
 func (h *huffman) find(next uint32) (value uint8, length int) {
 	for length := 1; length <= 16; length++ {
 		if next < h.beyond[length] {
@@ -68,18 +69,18 @@ func (h *huffman) find(next uint32) (value uint8, length int) {
 	return 0, 0
 }
 
-// bits reads a scan's data up to the next marker. At its end it invents zeros, so
-// that errors need to be looked for only once a block.
+// bits reads a scan's data up to the next marker. After the end it returns zeros, so that
+// one check for errors a block is enough.
 type bits struct {
 	data     []byte
 	pos      int
-	acc      uint64 // the lowest n bits are those to come
+	acc      uint64 // the lowest n bits come next
 	n        int
-	invented int  // how many bits were
-	bad      bool // a code was in no table
+	invented int  // bits added after the end
+	bad      bool // there was a code that is in no table
 }
 
-// fill takes n, which is below 16, above 32.
+// fill raises n, which is below 16, above 32.
 func (r *bits) fill() {
 	if r.pos+4 <= len(r.data) {
 		if v := binary.BigEndian.Uint32(r.data[r.pos:]); (^v-0x01010101)&v&0x80808080 == 0 { // no byte is 0xff
@@ -92,7 +93,7 @@ func (r *bits) fill() {
 	}
 }
 
-// nextByte undoes byte stuffing: 0xff is sent as 0xff 0x00.
+// nextByte undoes byte stuffing: 0xff is stored as 0xff 0x00.
 func (r *bits) nextByte() byte {
 	if r.pos < len(r.data) {
 		if b := r.data[r.pos]; b != 0xff {
@@ -112,10 +113,10 @@ func (r *bits) nextByte() byte {
 	return 0
 }
 
-// overrun says whether invented bits were taken.
+// overrun reports whether invented bits were taken.
 func (r *bits) overrun() bool { return r.invented > r.n }
 
-// take returns the next count bits, of which there are at most 16.
+// take returns the next count bits, at most 16.
 func (r *bits) take(count int) int32 {
 	if r.n < count {
 		r.fill()
@@ -124,8 +125,8 @@ func (r *bits) take(count int) int32 {
 	return int32(r.acc>>r.n) & (1<<count - 1)
 }
 
-// signed takes count bits as T.81's EXTEND does: the lower half of their range are
-// the negative numbers.
+// signed returns the next count bits as T.81's EXTEND does: the lower half of their range
+// is the negative numbers.
 func (r *bits) signed(count int) int32 {
 	v := r.take(count)
 	if count > 0 && v < 1<<(count-1) {
@@ -134,7 +135,7 @@ func (r *bits) signed(count int) int32 {
 	return v
 }
 
-// symbol takes a code and returns its value.
+// symbol returns the next code's value.
 func (r *bits) symbol(h *huffman) int {
 	if r.n < 16 {
 		r.fill()

@@ -10,10 +10,10 @@ import (
 type scan struct {
 	bits
 	parts []part
-	// A progressive scan sends the coefficients first to last, of which those bits
-	// above low that are not above high; high 0 means all of them.
+	// A progressive scan holds the coefficients first to last: their bits from low
+	// up to high, or, if high is 0, all from low up.
 	first, last, high, low int
-	run                    int // blocks to come that have nothing more in this scan
+	run                    int // the number of next blocks that have no more data in this scan
 }
 
 // part is a component in a scan and its tables.
@@ -22,7 +22,7 @@ type part struct {
 	dc, ac *huffman
 }
 
-// scan decodes a scan, of which segment is the header (T.81 B.2.3).
+// scan decodes a scan. Its header is segment (T.81 B.2.3).
 func (d *decoder) scan(segment []byte) error {
 	if d.components == nil {
 		return errors.New("scan before the frame header")
@@ -36,8 +36,8 @@ func (d *decoder) scan(segment []byte) error {
 	}
 	s.bits = bits{data: d.data, pos: d.pos}
 
-	// A unit is a block of a single component, or as many of each of several as
-	// cover the same pixels.
+	// A unit is one block if the scan has a single component, else the blocks of all
+	// components that cover the same pixels.
 	across, down := ceil(s.parts[0].Width, 8), ceil(s.parts[0].Height, 8)
 	interleaved := len(s.parts) > 1
 	if interleaved {
@@ -119,13 +119,13 @@ func (d *decoder) component(id uint8) *component {
 	return nil
 }
 
-// begin readies a component for a scan.
+// begin prepares a component for a scan.
 func (d *decoder) begin(c *component) error {
 	c.predictor = 0
 	if c.quant != nil {
 		return nil
 	}
-	// Later tables of the same number don't matter: so it is in libjpeg.
+	// As in libjpeg, later tables of the same number don't matter.
 	if c.quant = d.quant[c.quantiser]; c.quant == nil {
 		return errors.New("component without its quantisation table")
 	}
@@ -136,8 +136,8 @@ func (d *decoder) begin(c *component) error {
 	return nil
 }
 
-// resync starts the decoder's state afresh, at an interval after the first also
-// behind the marker that must stand there.
+// resync resets the decoder's state. Before an interval other than the first it also
+// skips the restart marker.
 func (s *scan) resync(interval int) error {
 	s.run = 0
 	for _, p := range s.parts {
@@ -159,7 +159,7 @@ func (s *scan) resync(interval int) error {
 	return nil
 }
 
-// block decodes the next block, which lies at (x, y) of p's blocks.
+// block decodes the next block, the one at (x, y) of p's blocks.
 func (d *decoder) block(s *scan, p *part, x, y int) {
 	if !d.progressive {
 		var b block
@@ -181,7 +181,7 @@ func (d *decoder) block(s *scan, p *part, x, y int) {
 	}
 }
 
-// difference takes a DC value less the one before it.
+// difference returns the next DC value less the one before it.
 func (s *scan) difference(h *huffman) int32 {
 	size := s.symbol(h)
 	if size > 15 {
@@ -191,7 +191,7 @@ func (s *scan) difference(h *huffman) int32 {
 	return s.signed(size)
 }
 
-// sequential takes a whole block, T.81 F.2.2.
+// sequential decodes a whole block, T.81 F.2.2.
 func (s *scan) sequential(p *part, b *block) {
 	p.predictor += s.difference(p.dc)
 	b[0] = int16(p.predictor)
@@ -213,7 +213,7 @@ func (s *scan) sequential(p *part, b *block) {
 	}
 }
 
-// spectrum takes a progressive block's first bits of some coefficients, G.1.2.2.
+// spectrum decodes the first bits of a progressive block's coefficients, G.1.2.2.
 func (s *scan) spectrum(h *huffman, b *block) {
 	if s.run > 0 {
 		s.run--
@@ -238,7 +238,7 @@ func (s *scan) spectrum(h *huffman, b *block) {
 	}
 }
 
-// refine takes one more bit of some coefficients, G.1.2.3.
+// refine decodes one more bit of a progressive block's coefficients, G.1.2.3.
 func (s *scan) refine(h *huffman, b *block) {
 	bit := int16(1) << s.low
 	k := s.first
