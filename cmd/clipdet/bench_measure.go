@@ -227,7 +227,7 @@ func (b *bench) stages(ctx context.Context, detector *detect.Detector, queries *
 	}
 	t.whole = time.Since(start)
 	rpn := detector.Info().RPN.Manifest
-	t.resized = resizedArea(rpn, result.Height, result.Width)
+	t.resized = rpn.ResizedArea(result.Height, result.Width)
 	return t, nil
 }
 

@@ -240,13 +240,6 @@ func quantile(values []float64, q float64) float64 {
 
 func ms(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
-// resizedArea is how many pixels of a picture a proposal network works on, by its manifest.
-func resizedArea(m model.Manifest, height, width int) float64 {
-	h, w := float64(height), float64(width)
-	scale := min(float64(m.MinSize)/min(h, w), float64(m.MaxSize)/max(h, w))
-	return math.Floor(h*scale) * math.Floor(w*scale)
-}
-
 // utilise compares what was done with the peaks.
 func (r *benchReport) utilise() {
 	var pixels, crops, rpnSeconds, encodeSeconds float64

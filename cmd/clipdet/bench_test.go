@@ -217,16 +217,6 @@ func TestQuantile(t *testing.T) {
 	}
 }
 
-func TestResizedArea(t *testing.T) {
-	// 480 x 640 becomes 800 x 1066; 300 x 1200 is held at 1333.
-	rpn := model.Manifest{Kind: model.RPN, MinSize: 800, MaxSize: 1333}
-	for _, test := range []struct{ height, width, want int }{{480, 640, 800 * 1066}, {300, 1200, 333 * 1333}} {
-		if got := resizedArea(rpn, test.height, test.width); got != float64(test.want) {
-			t.Errorf("%d x %d has %v pixels, want %d", test.height, test.width, got, test.want)
-		}
-	}
-}
-
 func TestWorkIsComparedWithThePeak(t *testing.T) {
 	r := benchReport{Peaks: map[string]peak{model.Float32: {Rate: 100}, model.BFloat16: {Rate: 1000}}}
 	// 100 pixels at 2, in 2 s at the peak; 4 crops at 500, in 2 s more.

@@ -144,7 +144,7 @@ func (n *evalNumbers) proposals() []eval.Result {
 	all := []eval.Result{}
 	for i := range n.records {
 		for _, c := range n.records[i].Boxes {
-			all = append(all, eval.Result{ImageID: n.records[i].ID, BBox: eval.FromBox(c.Box()), Score: float64(c[4])})
+			all = append(all, eval.Result{ImageID: n.records[i].ID, BBox: eval.FromBox(candidateBox(c)), Score: float64(c[4])})
 		}
 	}
 	return all
@@ -214,3 +214,6 @@ func meanStages(records []results.Record) []evalStage {
 	}
 	return stages
 }
+
+// candidateBox returns the box of one of a record's Boxes.
+func candidateBox(c [5]float32) box.Box { return box.Box{X0: c[0], Y0: c[1], X1: c[2], Y1: c[3]} }

@@ -63,7 +63,7 @@ func (f *evalOutputs) entries(n *evalNumbers) (iter.Seq2[report.Entry, error], e
 			entry, err := judged.Entry(i, n.reported)
 			entry.Width, entry.Height = record.Width, record.Height
 			for _, c := range record.Boxes {
-				entry.Proposals = append(entry.Proposals, report.Proposal{Box: c.Box(), Objectness: c[4]})
+				entry.Proposals = append(entry.Proposals, report.Proposal{Box: candidateBox(c), Objectness: c[4]})
 			}
 			if f.images != "" {
 				path, missing := find.find(entry.File)

@@ -58,22 +58,44 @@ func (f *evalFlags) madeWith(cmd *cobra.Command, t *truth, info detect.Info) (ma
 			return
 		case flag.Name == "max-detections":
 			value = strconv.Itoa(f.kept)
-		case flag.Value.Type() == "string":
-			stat, missing := os.Stat(value)
-			switch {
-			case missing != nil || stat.IsDir(): // it names no file
-			case stat.Mode().IsRegular():
-				var data []byte
-				data, err = os.ReadFile(value)
-				sum := sha256.Sum256(data)
-				value = "sha256 " + hex.EncodeToString(sum[:])
-			case f.recordsFile() != "":
-				err = fmt.Errorf("--%s %s: what a pipe or a device said can't be compared when the records are gone on with; copy it to a file", flag.Name, value)
-			}
+		case namesFile(flag.Name, value):
+			value, err = f.contentOf(flag.Name, value)
 		}
 		made["--"+flag.Name] = value
 	})
 	return made, err
+}
+
+// namesFile reports whether the value of a flag is the path of a text, and not a word that
+// means something else.
+func namesFile(flag, value string) bool {
+	words := map[string][]string{"templates": {"", "none", "default", "many"}, "background": {"", "none", "default"}, "phrasings": {""}}
+	meaning, takesFile := words[flag]
+	return takesFile && !slices.Contains(meaning, value)
+}
+
+// contentOf describes the content of a file that a flag names.
+func (f *evalFlags) contentOf(flag, path string) (string, error) {
+	stat, err := os.Stat(path)
+	switch {
+	case err != nil || stat.IsDir():
+		return path, nil // who reads it says what is wrong
+	case !stat.Mode().IsRegular():
+		if f.recordsFile() != "" {
+			return "", fmt.Errorf("--%s %s: the content of a pipe or a device can't be compared when the run is continued; copy it to a file", flag, path)
+		}
+		return path, nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return "", err
+	}
+	return "sha256 " + hex.EncodeToString(hash.Sum(nil)), nil
 }
 
 // differences says how records that were made otherwise differ.
@@ -117,7 +139,7 @@ func openRecords(path string, header evalHeader) (_ *evalRecords, err error) {
 		}
 	}()
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, &failure{exitInputs, fmt.Errorf("--records %s: another process writes to it: %w", path, err)}
+		return nil, &failure{exitInputs, fmt.Errorf("--records %s: %w", path, lockProblem(err))}
 	}
 	kept, found, end, err := readRecords(file)
 	switch {
@@ -134,11 +156,19 @@ func openRecords(path string, header evalHeader) (_ *evalRecords, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("--records %s: %w", path, err)
 	}
-	writer, err := results.AppendJSONL(file, end)
+	writer, err := appendJSONL(file, end)
 	if err != nil {
 		return nil, &failure{exitInputs, fmt.Errorf("--records: %w", err)}
 	}
 	return &evalRecords{found, file, writer}, nil
+}
+
+// lockProblem says what an error of flock means.
+func lockProblem(err error) error {
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return fmt.Errorf("another process writes to it: %w", err)
+	}
+	return fmt.Errorf("it can't be locked: %w", err)
 }
 
 func writeHeader(file *os.File, header evalHeader) (end int64, err error) {
@@ -187,10 +217,15 @@ func readRecords(r io.Reader) (header evalHeader, found map[string]results.Recor
 	return header, found, end, nil
 }
 
-// add keeps a record.
+// add keeps a record, or in its place the error of one that can't be written.
 func (r *evalRecords) add(record results.Record) error {
 	if r.writer != nil {
-		if err := r.writer.Write(record); err != nil {
+		err := r.writer.Write(record)
+		if errors.Is(err, results.ErrRecord) { // the picture's failure, not the run's
+			record = results.Of(record.Image, record.ID, nil, err)
+			err = r.writer.Write(record)
+		}
+		if err != nil {
 			return &failure{exitInputs, fmt.Errorf("--records: %w", err)}
 		}
 	}

@@ -67,6 +67,9 @@ func (e *evalRun) all(ctx context.Context) error {
 		if err := e.records.add(record); err != nil {
 			return err
 		}
+		if kept := e.records.found[record.Image]; err == nil && kept.Error != "" {
+			progress.say("%s: %s", quotedPath(record.Image), kept.Error)
+		}
 		n++
 		progress.step()
 		left.tell(progress, n, len(todo))
@@ -113,7 +116,10 @@ func (e *evalRun) record(ctx context.Context, of eval.Image, picture image.Image
 	}
 	record := results.Of(of.FileName, of.ID, result, nil)
 	record.Detections = record.Detections[:min(len(record.Detections), e.flags.kept)]
-	record.Boxes, record.Given, record.Presence = results.Candidates(result.Proposals), given, nil
+	record.Given, record.Presence = given, nil
+	for _, p := range result.Proposals {
+		record.Boxes = append(record.Boxes, [5]float32{p.Box.X0, p.Box.Y0, p.Box.X1, p.Box.Y1, p.Objectness})
+	}
 	return record, nil
 }
 

@@ -83,7 +83,7 @@ func (s *toySet) annotate(t *testing.T, draw *rand.Rand) {
 	}
 	for i, line := range strings.Split(strings.TrimSpace(evaluates(t, args...)), "\n") {
 		for k, d := range parse[picture](t, line).Detections {
-			x, y, w, h := float64(d.Box.X0)+draw.Float64(), float64(d.Box.Y0)+draw.Float64(), float64(d.Box.Width())*(0.8+draw.Float64()/4), float64(d.Box.Height())
+			x, y, w, h := float64(d.Box.X0)+draw.Float64(), float64(d.Box.Y0)+draw.Float64(), float64(d.Box.X1-d.Box.X0)*(0.8+draw.Float64()/4), float64(d.Box.Y1-d.Box.Y0)
 			s.Annotations = append(s.Annotations, map[string]any{
 				"id": len(s.Annotations) + 1, "image_id": s.Images[i]["id"], "category_id": s.Categories[(k+draw.IntN(2))%4]["id"],
 				"bbox": []float64{x, y, w, h}, "area": w * h, "iscrowd": len(s.Annotations) % 9 / 8,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"io/fs"
 	"iter"
 	"strings"
 
@@ -52,10 +53,15 @@ func (j *job) run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 			break
 		}
 		in := j.inputs[done]
-		if err := j.results.Write(results.Of(in.path, ids[done], result, err)); err != nil {
-			return &failure{exitInputs, fmt.Errorf("write the results: %w", err)}
-		}
 		picture := <-j.decoded
+		unfit := j.results.Write(results.Of(in.path, ids[done], result, err))
+		if errors.Is(unfit, results.ErrRecord) { // the picture's failure, not the run's
+			err = unfit
+			unfit = j.results.Write(results.Of(in.path, ids[done], nil, err))
+		}
+		if unfit != nil {
+			return &failure{exitInputs, fmt.Errorf("write the results: %w", unfit)}
+		}
 		if err != nil {
 			failed++
 			j.progress.say("%s", naming(in.path, err))
@@ -88,10 +94,15 @@ func (j *job) run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 	return nil
 }
 
-// naming is the error's text with the input's path in it, which may be anything that a file system takes.
+// naming returns the error's text, in which the input's path is quoted as [quotedPath] does.
+// The text names the path already if it is of the file system, or begins with it.
 func naming(path string, err error) string {
-	if text := err.Error(); strings.Contains(text, path) {
-		return strings.ReplaceAll(text, path, quotedPath(path))
+	text, quoted := err.Error(), quotedPath(path)
+	if of := new(fs.PathError); errors.As(err, &of) && of.Path == path {
+		return strings.Replace(text, of.Op+" "+path, of.Op+" "+quoted, 1)
 	}
-	return fmt.Sprintf("%s: %v", quotedPath(path), err)
+	if rest, named := strings.CutPrefix(text, path+": "); named && path != "" {
+		text = rest
+	}
+	return quoted + ": " + text
 }

@@ -17,7 +17,7 @@ type limitFlags struct {
 
 func (f *limitFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.queries, "max-queries", 10_000, "refuse more than `N` queries")
-	flags.IntVar(&f.detections, "max-detections", detect.DefaultMaxDetections, "fail a picture with more than `N` detections")
+	flags.IntVar(&f.detections, "max-detections", 1_000_000, "fail a picture with more than `N` detections")
 }
 
 func (f *limitFlags) check() error {

@@ -231,7 +231,11 @@ func verify(cmd *cobra.Command, set model.Set, e model.Entry, device string) (st
 	}
 	difference, tolerance, err := detect.Verify(cmd.Context(), set, e.Name, device)
 	if err != nil {
-		if _, why, ok := strings.Cut(err.Error(), e.Name+": "); ok && !errors.Is(err, detect.ErrNotHere) {
+		_, why, _ := strings.Cut(err.Error(), e.Name+": ")
+		if dir, rest, named := strings.Cut(why, e.Name+": "); named && strings.HasSuffix(dir, "/") && !strings.Contains(dir, ": ") {
+			why = rest // behind the path
+		}
+		if !errors.Is(err, detect.ErrNotHere) {
 			err = errors.New(why)
 		}
 		return "", err

@@ -48,7 +48,7 @@ func (f *detectFlags) openResults(stdout io.Writer, list bool, queries []string)
 	case "jsonl":
 		r.Writer = results.NewJSONLWriter(out)
 	case "coco":
-		r.Writer, err = results.NewCOCOWriter(out, results.Categories(queries...))
+		r.Writer, err = results.NewCOCOWriter(out, queries...)
 	case "csv":
 		r.Writer, err = results.NewCSVWriter(out)
 	default:

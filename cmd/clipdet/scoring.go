@@ -66,7 +66,7 @@ func (f *scoringFlags) add(cmd *cobra.Command) {
 	flags.Float64SliceVar(&f.contexts, "crop-context", []float64{1}, "scale each box by `FACTOR,...` about its centre before cutting it out; the views of several are averaged")
 	flags.Lookup("crop-context").DefValue = "1" // in the help, in place of [1.000000]
 	var ranks []string
-	for _, rank := range detect.Ranks() {
+	for _, rank := range []detect.Rank{detect.RankFused, detect.RankMean, detect.RankProbability, detect.RankCosine} {
 		ranks = append(ranks, string(rank))
 	}
 	f.rank = addChoice(cmd, "rank", "what the score is, the geometric or arithmetic mean of probability and objectness, or one alone", ranks...)

@@ -11,7 +11,7 @@ import (
 // detection more than ten times as slow where another program keeps one of two processors busy, and three times with
 // this one, which costs some 5 % where none does.
 func limitSpinning() {
-	if len(os.Args) < 2 || !slices.Contains([]string{"detect", "eval", "calibrate", "bench"}, os.Args[1]) {
+	if !computes(os.Args[1:]) {
 		return // starting twice takes a quarter of a second
 	}
 	for _, name := range []string{"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} {
@@ -23,6 +23,13 @@ func limitSpinning() {
 	if err != nil {
 		return
 	}
-	// Where it fails the program goes on as it is, only slower beside others.
+	// If it fails, the program is as it was, only slower beside others.
 	_ = syscall.Exec(path, os.Args, append(os.Environ(), "GOMP_SPINCOUNT=10000"))
+}
+
+// computes reports whether a command line runs models for long, whatever flags stand before
+// the command.
+func computes(args []string) bool {
+	cmd, _, err := rootCommand().Find(args)
+	return err == nil && slices.Contains([]string{"detect", "eval", "calibrate", "bench"}, cmd.Name())
 }

@@ -19,22 +19,6 @@ func (b Box) Valid() bool {
 	return finite(b.X0) && finite(b.Y0) && finite(b.X1) && finite(b.Y1) && b.X0 <= b.X1 && b.Y0 <= b.Y1
 }
 
-// Width is X1 - X0 in pixels, or 0 if b is empty.
-func (b Box) Width() float32 {
-	if b.Empty() {
-		return 0
-	}
-	return b.X1 - b.X0
-}
-
-// Height is Y1 - Y0 in pixels, or 0 if b is empty.
-func (b Box) Height() float32 {
-	if b.Empty() {
-		return 0
-	}
-	return b.Y1 - b.Y0
-}
-
 // Area is width times height in square pixels, 0 if b is empty. It is computed
 // in float64, where it is exact for all edges of up to 16 million pixels that
 // are whole.

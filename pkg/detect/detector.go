@@ -114,7 +114,7 @@ func (d *Detector) count(do func(context.Context, func(*torch.Scope) error) erro
 	return publicError(err)
 }
 
-// Info says what a Detector runs on.
+// Info tells what a Detector runs on.
 type Info struct {
 	Device           string
 	Threads          int // of one operation on the CPU
@@ -122,7 +122,7 @@ type Info struct {
 	DType            DTypeChoice
 }
 
-// Info says what d runs on. The slices in the manifests are d's own and must not be changed.
+// Info returns what d runs on.
 func (d *Detector) Info() Info {
 	return info(d.engine.Device(), d.options, d.files, d.choice)
 }
@@ -132,8 +132,8 @@ func info(device torch.Device, options Options, files archive.Files, choice DTyp
 		RPN: model.FileOf(files.RPN), Image: model.FileOf(files.Image), Text: model.FileOf(files.Text)}
 }
 
-// Resolve says what [Open] with the same options runs on. It chooses as Open does, measuring
-// included, but loads no detector.
+// Resolve returns what [Open] with the same options runs on. It chooses as Open does,
+// measuring included, but loads no detector.
 func Resolve(ctx context.Context, options Options) (Info, error) {
 	device, options, err := options.complete()
 	if err != nil {

@@ -255,7 +255,7 @@ func TestNoCosineIsInfinite(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		for _, rank := range Ranks() {
+		for _, rank := range ranks {
 			for _, params := range []Params{{Rank: rank}, {Rank: rank, NMS: 1, TopK: 1}, {Rank: rank, Threshold: 0.9}} {
 				if got, err := r.Match(t.Context(), q, params); !errors.Is(err, ErrOutput) {
 					t.Errorf("%v by %s: got %+v, %v, want ErrOutput", bad, rank, got, err)

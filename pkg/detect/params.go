@@ -23,15 +23,15 @@ const (
 	RankCosine Rank = "cosine"
 )
 
-// Ranks returns all ranks, the default first. The slice is the caller's.
-func Ranks() []Rank { return []Rank{RankFused, RankMean, RankProbability, RankCosine} }
+// ranks are all of them, the default first.
+var ranks = []Rank{RankFused, RankMean, RankProbability, RankCosine}
 
 // DefaultNMS is the IoU above which the weaker of two boxes of one query is dropped.
 const DefaultNMS = 0.5
 
-// DefaultMaxDetections is far above the 100 that COCO's evaluation reads of a picture, and
+// defaultMaxDetections is far above the 100 that COCO's evaluation reads of a picture, and
 // takes some 150 MB.
-const DefaultMaxDetections = 1_000_000
+const defaultMaxDetections = 1_000_000
 
 // Params are the choices of what to report. The zero Params reports every box that
 // survives NMS.
@@ -66,7 +66,7 @@ type Params struct {
 	// Rank is the number that Score is; "" is RankFused.
 	Rank Rank
 	// MaxDetections bounds the memory of one picture's Detections: more are ErrLimit, and
-	// none is left out silently. 0 is DefaultMaxDetections.
+	// none is left out silently. 0 is 1,000,000.
 	MaxDetections int
 }
 
@@ -78,7 +78,7 @@ func (p Params) withDefaults() (Params, error) {
 		p.NMS = DefaultNMS
 	}
 	if p.MaxDetections == 0 {
-		p.MaxDetections = DefaultMaxDetections
+		p.MaxDetections = defaultMaxDetections
 	}
 	switch {
 	case p.MaxDetections < 0:
@@ -97,7 +97,7 @@ func (p Params) withDefaults() (Params, error) {
 		return p, fmt.Errorf("%w: BoxVoting is %v; it is an IoU above 0, or 0 for none", ErrOption, p.BoxVoting)
 	case !(p.Contained >= 0):
 		return p, fmt.Errorf("%w: Contained is %v; it is a share between 0 and 1, or 0 for none", ErrOption, p.Contained)
-	case !slices.Contains(Ranks(), p.Rank):
+	case !slices.Contains(ranks, p.Rank):
 		return p, fmt.Errorf("%w: Rank is %q; write fused, mean, probability or cosine", ErrOption, p.Rank)
 	}
 	for _, query := range slices.Sorted(maps.Keys(p.Thresholds)) {

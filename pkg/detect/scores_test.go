@@ -166,7 +166,7 @@ func TestScoresEqualTheirDefinition(t *testing.T) {
 			for k, b := range regions.boxes {
 				place[b] = k
 			}
-			for _, rank := range Ranks() {
+			for _, rank := range ranks {
 				result, err := regions.Match(t.Context(), q, Params{NMS: 1, Rank: rank})
 				if err != nil {
 					t.Fatal(err)

@@ -23,8 +23,8 @@ func (b BBox) Box() box.Box {
 	return box.Box{X0: float32(b[0]), Y0: float32(b[1]), X1: float32(b[0] + b[2]), Y1: float32(b[1] + b[3])}
 }
 
-// Area is width times height, in square pixels.
-func (b BBox) Area() float64 { return b[2] * b[3] }
+// area is width times height, in square pixels.
+func (b BBox) area() float64 { return b[2] * b[3] }
 
 // IoU is the area that b and c share divided by the area that they cover
 // together, and 0 if they share none.
@@ -60,7 +60,7 @@ func (b BBox) check() error {
 	if b[2] < 0 || b[3] < 0 {
 		return fmt.Errorf("%w: %v has a negative width or height; write [x,y,width,height]", ErrBBox, b)
 	}
-	if !finite(b[0]+b[2]) || !finite(b[1]+b[3]) || !finite(b.Area()) {
+	if !finite(b[0]+b[2]) || !finite(b[1]+b[3]) || !finite(b.area()) {
 		return fmt.Errorf("%w: %v is too large to compute its area", ErrBBox, b)
 	}
 	return nil

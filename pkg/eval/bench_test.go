@@ -25,7 +25,7 @@ func randomSet(images, categories, detections int) (*Dataset, []Result) {
 			b := anywhere()
 			d.Annotations = append(d.Annotations, Annotation{
 				ID: int64(len(d.Annotations) + 1), ImageID: image, CategoryID: int64(1 + draw.IntN(categories)),
-				BBox: b, Area: b.Area(), Crowd: draw.IntN(50) == 0,
+				BBox: b, Area: b.area(), Crowd: draw.IntN(50) == 0,
 			})
 		}
 		for range detections {

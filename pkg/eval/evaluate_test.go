@@ -13,7 +13,7 @@ import (
 func oneImage(boxes ...BBox) *Dataset {
 	d := &Dataset{Images: []Image{{ID: 1}, {ID: 2}}, Categories: []Category{{ID: 1, Name: "cat"}, {ID: 2, Name: "dog"}}}
 	for i, b := range boxes {
-		d.Annotations = append(d.Annotations, Annotation{ID: int64(i + 1), ImageID: 1, CategoryID: 1, BBox: b, Area: b.Area()})
+		d.Annotations = append(d.Annotations, Annotation{ID: int64(i + 1), ImageID: 1, CategoryID: 1, BBox: b, Area: b.area()})
 	}
 	return d
 }

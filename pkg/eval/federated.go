@@ -49,7 +49,7 @@ func (e *evaluator) federate() (truths, kept []int32) {
 		if k > 0 && e.resultAt[i].image != e.resultAt[ranked[k-1]].image {
 			place = 0
 		}
-		if place < federatedLimit && judged[e.resultAt[i]] && e.results[i].BBox.Area() > 0 {
+		if place < federatedLimit && judged[e.resultAt[i]] && e.results[i].BBox.area() > 0 {
 			kept = append(kept, i)
 		}
 		place++

@@ -62,7 +62,7 @@ func (m *matcher) match(boxes []BBox, area int, excused bool, out []verdicts) ([
 		m.greedy(t, counted, out[first:])
 	}
 	for d, b := range boxes {
-		if excused || outside(b.Area(), area) {
+		if excused || outside(b.area(), area) {
 			v := &out[first+d]
 			v.ignored |= ^v.matched & (1<<thresholdCount - 1)
 		}

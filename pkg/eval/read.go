@@ -139,7 +139,7 @@ func (d *Dataset) addAnnotation(from *annotationJSON) error {
 	if err != nil {
 		return fmt.Errorf("id %d: %w", *from.ID, err)
 	}
-	a := Annotation{*from.ID, *from.ImageID, *from.CategoryID, box, box.Area(), bool(from.Crowd)}
+	a := Annotation{*from.ID, *from.ImageID, *from.CategoryID, box, box.area(), bool(from.Crowd)}
 	if from.Area != nil {
 		a.Area = *from.Area
 	}

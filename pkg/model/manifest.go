@@ -32,16 +32,12 @@ type Manifest struct {
 	Architecture string
 	Weights      Weights
 	DType        string // of the weights
-	Exporter     string
-	Created      string // ISO 8601, or "" for a reproducible export
 	Digest       string // of everything in the archive, 64 lower-case hex digits
 	FLOPs        int64  // floating-point operations of the known answer; 0 if not counted
 
-	InputSize        int     // clip-image: the side of the square crop, pixels
-	EmbeddingWidth   int     // of both towers
-	LogitScale       float64 // of both towers: the factor of cosines in the softmax
-	CLIPID           string  // of both towers: equal for the two of one CLIP
-	MinSize, MaxSize int     // rpn: the short side is resized to MinSize pixels, unless the long one would pass MaxSize
+	InputSize      int     // clip-image: the side of the square crop, pixels
+	EmbeddingWidth int     // of both towers
+	LogitScale     float64 // of both towers: the factor of cosines in the softmax
 
 	all archive.Manifest
 }
@@ -69,9 +65,8 @@ func Inspect(path string) (Manifest, error) {
 func describe(m archive.Manifest) Manifest {
 	return Manifest{
 		Kind: Kind(m.Kind), Architecture: m.Architecture, Weights: Weights(m.Weights), DType: m.DType,
-		Exporter: m.Exporter, Created: m.Created, Digest: m.Digest, FLOPs: m.FLOPs,
-		InputSize: m.InputSize, EmbeddingWidth: m.EmbeddingWidth, LogitScale: m.LogitScale, CLIPID: m.CLIPID,
-		MinSize: m.MinSize, MaxSize: m.MaxSize, all: m,
+		Digest: m.Digest, FLOPs: m.FLOPs,
+		InputSize: m.InputSize, EmbeddingWidth: m.EmbeddingWidth, LogitScale: m.LogitScale, all: m,
 	}
 }
 
@@ -87,6 +82,10 @@ func (m Manifest) OtherTorch(running string) string { return m.all.OtherTorch(ru
 // picture (rpn), a crop (clip-image) or a token (clip-text), or 0 if the export didn't count
 // them.
 func (m Manifest) FLOPsPerUnit() float64 { return m.all.FLOPsPerUnit() }
+
+// ResizedArea returns the number of pixels of a picture once the region proposal network has
+// resized it.
+func (m Manifest) ResizedArea(height, width int) float64 { return m.all.ResizedArea(height, width) }
 
 // File is an archive that a detector has taken.
 type File struct {

@@ -16,7 +16,7 @@ func TestCandidatesAndGivenBoxes(t *testing.T) {
 	found := detect.Detection{Query: "dog", Box: box.Box{X1: 2, Y1: 2}, Score: 0.1}
 	record := Record{
 		Image: "a.png", Width: 3, Height: 2, Proposals: 2, Detections: []detect.Detection{found},
-		Boxes: Candidates([]detect.Proposal{{Box: box.Box{X0: 0.1, Y0: 0, X1: 3, Y1: 2}, Objectness: 0.99999994}, {Box: box.Box{X1: 1e-7, Y1: 1}}}),
+		Boxes: [][5]float32{{0.1, 0, 3, 2, 0.99999994}, {0, 0, 1e-7, 1, 0}},
 		Given: []detect.Detection{found, found},
 	}
 	var file bytes.Buffer
@@ -41,8 +41,8 @@ func TestCandidatesAndGivenBoxes(t *testing.T) {
 		}
 	}
 	for _, bad := range []Record{
-		{Image: "a", Boxes: []Candidate{{0, 0, 1, 1, float32(math.NaN())}}},
-		{Image: "a", Boxes: []Candidate{{2, 0, 1, 1, 0}}},
+		{Image: "a", Boxes: [][5]float32{{0, 0, 1, 1, float32(math.NaN())}}},
+		{Image: "a", Boxes: [][5]float32{{2, 0, 1, 1, 0}}},
 		{Image: "a", Given: []detect.Detection{{Box: box.Box{X0: 1}}}},
 	} {
 		if err := NewJSONLWriter(&file).Write(bad); !errors.Is(err, ErrRecord) {

@@ -7,27 +7,18 @@ import (
 	"github.com/clipdet/clipdet/pkg/eval"
 )
 
-// Categories numbers queries in their order, from 1, as the command does.
-func Categories(queries ...string) map[int64]string {
-	categories := make(map[int64]string, len(queries))
-	for i, name := range queries {
-		categories[int64(i)+1] = name
-	}
-	return categories
-}
-
 // NewCOCOWriter writes COCO's results to w, a list of detections
 // (cocodataset.org/#format-results), in float64 as eval.WriteResults does: the numbers are
-// exactly those that are evaluated. A record's ID is the image_id, and categories
-// gives each query its category_id; [Categories] numbers them. It fails with ErrRecord
-// where two categories have one name, and so does writing a query without one.
-func NewCOCOWriter(w io.Writer, categories map[int64]string) (Writer, error) {
-	c := &cocoWriter{w: w, categories: make(map[string]int64, len(categories))}
-	for id, name := range categories {
+// exactly those that are evaluated. A record's ID is the image_id, and a query's place
+// among queries, from 1, is its category_id. It fails with ErrRecord if a query is there
+// twice, and so does writing a query that isn't among them.
+func NewCOCOWriter(w io.Writer, queries ...string) (Writer, error) {
+	c := &cocoWriter{w: w, categories: make(map[string]int64, len(queries))}
+	for i, name := range queries {
 		if _, ok := c.categories[name]; ok {
 			return nil, fmt.Errorf("%w: two categories have the name %q", ErrRecord, name)
 		}
-		c.categories[name] = id
+		c.categories[name] = int64(i) + 1
 	}
 	return c, nil
 }

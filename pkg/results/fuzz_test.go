@@ -3,8 +3,6 @@ package results
 import (
 	"bytes"
 	"errors"
-	"os"
-	"path/filepath"
 	"reflect"
 	"testing"
 )
@@ -33,42 +31,3 @@ func fuzzStream(f *testing.F, readAs, writeAs string) {
 
 func FuzzReadJSON(f *testing.F)  { fuzzStream(f, "json list", "json list") }
 func FuzzReadJSONL(f *testing.F) { fuzzStream(f, "jsonl", "jsonl") }
-
-// FuzzReadJSONLResumes holds that what is cut off and appended to can be read.
-func FuzzReadJSONLResumes(f *testing.F) {
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var last Line
-		for line, err := range ReadJSONL(bytes.NewReader(data), small) {
-			if err != nil {
-				return
-			}
-			if line.Number != last.Number+1 || line.End <= last.End || line.End > int64(len(data)) {
-				t.Fatalf("%q: line %d ends at %d after line %d at %d", data, line.Number, line.End, last.Number, last.End)
-			}
-			last = line
-		}
-		file, err := os.Create(filepath.Join(t.TempDir(), "detections.jsonl"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		if _, err := file.Write(data); err != nil {
-			t.Fatal(err)
-		}
-		w, err := AppendJSONL(file, last.End)
-		if err == nil {
-			err = w.Write(three()[1])
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		whole, err := os.ReadFile(file.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		records, err := read("jsonl", bytes.NewReader(whole), Limits{})
-		if err != nil || len(records) != last.Number+1 || !reflect.DeepEqual(records[last.Number:], kept("jsonl", three()[1:2])) {
-			t.Fatalf("%q with a line behind is %q, read as %+v, %v", data, whole, records, err)
-		}
-	})
-}

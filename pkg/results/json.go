@@ -182,16 +182,16 @@ func parseDetections(list json.RawMessage, limits Limits) ([]detect.Detection, e
 	return detections, nil
 }
 
-func parseCandidates(list [][]*float32, limits Limits) ([]Candidate, error) {
+func parseCandidates(list [][]*float32, limits Limits) ([][5]float32, error) {
 	if err := limits.check(len(list)); err != nil {
 		return nil, err
 	}
-	var candidates []Candidate
+	var candidates [][5]float32
 	for i, numbers := range list {
-		if len(numbers) != len(Candidate{}) || slices.Contains(numbers, nil) {
+		if len(numbers) != 5 || slices.Contains(numbers, nil) {
 			return nil, fmt.Errorf("%w: candidate %d is not [x0, y0, x1, y1, objectness]", ErrFormat, i+1)
 		}
-		var c Candidate
+		var c [5]float32
 		for k, v := range numbers {
 			c[k] = *v
 		}

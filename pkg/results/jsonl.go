@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 )
 
 // NewJSONLWriter writes JSON Lines to w (jsonlines.org): native JSON, a picture a line.
@@ -35,7 +34,7 @@ type Line struct {
 }
 
 // ReadJSONL reads JSON Lines and yields them one at a time, each with the offset after
-// it; where an interrupted run is to go on, the last one's is for [AppendJSONL].
+// it, from which an interrupted run may continue.
 //
 // A last line that has no end and isn't whole is what an interruption left: it counts
 // as absent, and a last line that is whole counts though it has no end. Any other line
@@ -70,33 +69,4 @@ func ReadJSONL(r io.Reader, limits Limits) iter.Seq2[Line, error] {
 			}
 		}
 	}
-}
-
-// AppendJSONL goes on with JSON Lines after the line that ends at byte end, which
-// [ReadJSONL] gave (0: there was none). It cuts off what file has behind it, a half-
-// written line, and ends that line where it has no end. file must be open for reading
-// and writing, and stays the caller's.
-func AppendJSONL(file *os.File, end int64) (Writer, error) {
-	if info, err := file.Stat(); err != nil {
-		return nil, fmt.Errorf("go on with JSON Lines: %w", err)
-	} else if end < 0 || end > info.Size() {
-		return nil, fmt.Errorf("%w: byte %d is not within the %d of %s", ErrFormat, end, info.Size(), file.Name())
-	}
-	last := []byte("\n")
-	if end > 0 {
-		if _, err := file.ReadAt(last, end-1); err != nil {
-			return nil, fmt.Errorf("go on with JSON Lines: %w", err)
-		}
-	}
-	err := file.Truncate(end)
-	if err == nil {
-		_, err = file.Seek(end, io.SeekStart)
-	}
-	if err == nil && last[0] != '\n' {
-		_, err = file.WriteString("\n")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("go on with JSON Lines: %w", err)
-	}
-	return NewJSONLWriter(file), nil
 }

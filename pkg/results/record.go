@@ -36,29 +36,13 @@ type Record struct {
 	Detections []detect.Detection `json:"detections"`         // read as nil where there are none
 	Timings    detect.Timings     `json:"timings_ms"`         // whole microseconds, in files
 	Presence   []detect.Presence  `json:"presence,omitempty"` // of each query, in their order
-	// Boxes are the candidate boxes themselves, best first, and Given is what was found
-	// in boxes of the caller's, as of Detector.RegionsAt. JSON and JSON Lines alone have
-	// them, and Of sets neither.
-	Boxes []Candidate        `json:"boxes,omitempty"`
+	// Boxes are the proposals, best first: x0, y0, x1, y1 in pixels of the upright picture,
+	// and the objectness in [0,1]. Given are the detections in boxes of the caller's, as of
+	// detect.WithProposals. JSON and JSON Lines alone have them, and Of sets neither.
+	Boxes [][5]float32       `json:"boxes,omitempty"`
 	Given []detect.Detection `json:"given,omitempty"`
 	Error string             `json:"error,omitempty"`
 }
-
-// Candidate is a proposal: x0, y0, x1, y1 in pixels of the upright picture, and the
-// objectness in [0,1].
-type Candidate [5]float32
-
-// Candidates are those of a result, in their order.
-func Candidates(proposals []detect.Proposal) []Candidate {
-	boxes := make([]Candidate, len(proposals))
-	for i, p := range proposals {
-		boxes[i] = Candidate{p.Box.X0, p.Box.Y0, p.Box.X1, p.Box.Y1, p.Objectness}
-	}
-	return boxes
-}
-
-// Box is c without its objectness.
-func (c Candidate) Box() box.Box { return box.Box{X0: c[0], Y0: c[1], X1: c[2], Y1: c[3]} }
 
 // Of is the record of a picture: of its result, or of the error where err isn't nil.
 // It shares the detections with result.
@@ -94,7 +78,8 @@ func (r Record) check() error {
 		return fmt.Errorf("%q has width %d, height %d and %d proposals, want none below 0", r.Image, r.Width, r.Height, r.Proposals)
 	}
 	for i, c := range r.Boxes {
-		if v := float64(c[4]); !c.Box().Valid() || math.IsNaN(v) || math.IsInf(v, 0) {
+		b := box.Box{X0: c[0], Y0: c[1], X1: c[2], Y1: c[3]}
+		if v := float64(c[4]); !b.Valid() || math.IsNaN(v) || math.IsInf(v, 0) {
 			return fmt.Errorf("%q, candidate %d: %v is not x0 <= x1, y0 <= y1 and an objectness", r.Image, i+1, c)
 		}
 	}

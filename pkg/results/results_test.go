@@ -75,7 +75,7 @@ func newWriter(format string, w io.Writer) (Writer, error) {
 	case "jsonl":
 		return NewJSONLWriter(w), nil
 	case "coco":
-		return NewCOCOWriter(w, Categories("dog", "bike"))
+		return NewCOCOWriter(w, "dog", "bike")
 	}
 	return NewCSVWriter(w)
 }
@@ -168,7 +168,7 @@ func TestWritersAndReadersReportTheErrorsOfFiles(t *testing.T) {
 
 // ids are those of the records.
 func ids(records []Record) COCOIDs {
-	c := COCOIDs{map[int64]Picture{}, Categories("dog", "bike")}
+	c := COCOIDs{map[int64]Picture{}, map[int64]string{1: "dog", 2: "bike"}}
 	for _, r := range records {
 		c.Images[r.ID] = Picture{r.Image, r.Width, r.Height}
 	}
@@ -336,7 +336,7 @@ func TestRecordsThatCannotBeWritten(t *testing.T) {
 	if err := one.Write(three()[1]); !errors.Is(err, ErrRecord) {
 		t.Errorf("json, two pictures in an object: got %v, want ErrRecord", err)
 	}
-	if _, err := NewCOCOWriter(io.Discard, map[int64]string{1: "dog", 2: "dog"}); !errors.Is(err, ErrRecord) {
+	if _, err := NewCOCOWriter(io.Discard, "dog", "dog"); !errors.Is(err, ErrRecord) {
 		t.Errorf("coco, two categories of one name: got %v, want ErrRecord", err)
 	}
 	for _, classes := range [][]string{{"dog", "dog"}, {""}, {"a\nb"}, {"a\r"}} {
@@ -521,64 +521,4 @@ func (e *endless) Read(p []byte) (int, error) {
 	}
 	e.given += n
 	return n, nil
-}
-
-// TestResume cuts JSON Lines at every byte, goes on there, and wants what a whole run gives.
-func TestResume(t *testing.T) {
-	whole := written(t, "jsonl", three())
-	want := kept("jsonl", three())
-	path := filepath.Join(t.TempDir(), "detections.jsonl")
-	for cut := range len(whole) + 1 {
-		if err := os.WriteFile(path, []byte(whole[:cut]), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		file, err := os.OpenFile(path, os.O_RDWR, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var last Line
-		for line, err := range ReadJSONL(file, Limits{}) {
-			if err != nil {
-				t.Fatalf("cut at %d: %v", cut, err)
-			}
-			last = line
-		}
-		// A line whose end alone is missing counts.
-		if done := strings.Count(whole[:min(cut+1, len(whole))], "\n"); last.Number != done {
-			t.Errorf("cut at %d: %d lines are done, want %d", cut, last.Number, done)
-		}
-		w, err := AppendJSONL(file, last.End)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range three()[last.Number:] {
-			if err := w.Write(r); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := file.Close(); err != nil {
-			t.Fatal(err)
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := read("jsonl", bytes.NewReader(data), Limits{})
-		if err != nil || !reflect.DeepEqual(got, want) || cut < len(whole)-1 && string(data) != whole {
-			t.Errorf("cut at %d: got %v and\n%s\nwant\n%s", cut, err, data, whole)
-		}
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	for _, end := range []int64{-1, 1 << 20} {
-		if _, err := AppendJSONL(file, end); !errors.Is(err, ErrFormat) {
-			t.Errorf("going on at byte %d: got %v, want ErrFormat", end, err)
-		}
-	}
-	if _, err := AppendJSONL(file, 0); err == nil {
-		t.Error("going on in a file that is open for reading alone: no error")
-	}
 }

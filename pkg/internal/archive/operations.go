@@ -9,9 +9,7 @@ func (m Manifest) FLOPsPerUnit() float64 {
 	switch inputs := m.KnownAnswer.Inputs; m.Kind {
 	case RPN:
 		for _, size := range inputs[1].Literal {
-			h, w := float64(size[0]), float64(size[1])
-			scale := min(float64(m.MinSize)/min(h, w), float64(m.MaxSize)/max(h, w))
-			units += math.Floor(h*scale) * math.Floor(w*scale)
+			units += m.ResizedArea(int(size[0]), int(size[1]))
 		}
 	case CLIPImage:
 		units = float64(inputs[0].Shape[0])
@@ -22,4 +20,12 @@ func (m Manifest) FLOPsPerUnit() float64 {
 		return 0
 	}
 	return float64(m.FLOPs) / units
+}
+
+// ResizedArea returns the number of pixels that a proposal network works on: the short side
+// is resized to MinSize, unless the long side would pass MaxSize.
+func (m Manifest) ResizedArea(height, width int) float64 {
+	h, w := float64(height), float64(width)
+	scale := min(float64(m.MinSize)/min(h, w), float64(m.MaxSize)/max(h, w))
+	return math.Floor(h*scale) * math.Floor(w*scale)
 }

@@ -20,3 +20,12 @@ func TestFLOPsPerUnit(t *testing.T) {
 		}
 	}
 }
+
+func TestResizedArea(t *testing.T) {
+	rpn := Manifest{Kind: RPN, MinSize: 800, MaxSize: 1333}
+	for _, test := range []struct{ height, width, want int }{{480, 640, 800 * 1066}, {300, 1200, 333 * 1333}} {
+		if got := rpn.ResizedArea(test.height, test.width); got != float64(test.want) {
+			t.Errorf("%d x %d has %v pixels, want %d", test.height, test.width, got, test.want)
+		}
+	}
+}

@@ -79,7 +79,7 @@ func BenchmarkNMS(b *testing.B) {
 	order := make([]int, len(boxes))
 	for i := range boxes {
 		x, y := float32(i*37%500), float32(i*91%500)
-		boxes[i], order[i] = at(x, y, x + 60, y + 60), i
+		boxes[i], order[i] = at(x, y, x+60, y+60), i
 	}
 	for b.Loop() {
 		NewOverlaps(boxes, 0.5).NMS(order, 0)

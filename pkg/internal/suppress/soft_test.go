@@ -80,7 +80,7 @@ func TestVote(t *testing.T) {
 		iou    float64
 		want   box.Box
 	}{
-		{"two agree", []float32{0.6, 0.2, 0.9, 0.9}, 0.5, at(0, 0, 10, (0.6*10 + 0.2*8) / 0.8)},
+		{"two agree", []float32{0.6, 0.2, 0.9, 0.9}, 0.5, at(0, 0, 10, (0.6*10+0.2*8)/0.8)},
 		{"three agree", []float32{0.5, 0.25, 0.25, 0.9}, 0.3, at(0, 0, 10, 8)},
 		{"alone", []float32{0.6, 0.2, 0.9, 0.9}, 0.9, b},
 		{"negative scores don't count", []float32{0.6, -0.2, 0, 0.9}, 0.1, b},

@@ -17,7 +17,7 @@ func result(category int64, score float64, b eval.BBox) eval.Result {
 func oneImage(boxes ...eval.BBox) *eval.Dataset {
 	d := &eval.Dataset{Images: []eval.Image{{ID: 1}, {ID: 2}}, Categories: []eval.Category{{ID: 1, Name: "cat"}, {ID: 2, Name: "dog"}}}
 	for i, b := range boxes {
-		d.Annotations = append(d.Annotations, eval.Annotation{ID: int64(i + 1), ImageID: 1, CategoryID: 1, BBox: b, Area: b.Area()})
+		d.Annotations = append(d.Annotations, eval.Annotation{ID: int64(i + 1), ImageID: 1, CategoryID: 1, BBox: b, Area: b[2] * b[3]})
 	}
 	return d
 }

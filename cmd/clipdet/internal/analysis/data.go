@@ -100,7 +100,7 @@ func overlap(b eval.BBox, truth eval.Annotation, crowd bool) float64 {
 	if w <= 0 || h <= 0 {
 		return 0
 	}
-	return w * h / b.Area()
+	return w * h / (b[2] * b[3])
 }
 
 // mean is of the values that aren't negative, -1 if there is none.
