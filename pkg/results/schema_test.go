@@ -132,8 +132,8 @@ func TestFormatsPage(t *testing.T) {
 	for _, match := range regexp.MustCompile("(?s)```(?:json|jsonl|csv|text)\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
 		blocks = append(blocks, match[1])
 	}
-	if len(blocks) != 8 {
-		t.Fatalf("FORMATS.md has %d examples, want 8", len(blocks))
+	if len(blocks) != 7 {
+		t.Fatalf("FORMATS.md has %d examples, want 7", len(blocks))
 	}
 	schema := compiled(t, true)
 	for _, block := range blocks[:3] {
@@ -141,12 +141,8 @@ func TestFormatsPage(t *testing.T) {
 			t.Errorf("%v\n%s", err, block)
 		}
 	}
-	var ids COCOIDs
-	if err := json.Unmarshal([]byte(blocks[4]), &ids); err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	for name, text := range map[string]string{"classes.txt": blocks[6], "labels/scene-020.txt": blocks[7]} {
+	for name, text := range map[string]string{"classes.txt": blocks[5], "labels/scene-020.txt": blocks[6]} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -156,12 +152,13 @@ func TestFormatsPage(t *testing.T) {
 		}
 	}
 	picture := Picture{"testdata/images/scene-020.jpg", 640, 480}
+	ids := COCOIDs{map[int64]Picture{1: picture}, map[int64]string{1: "owl", 2: "camera"}}
 	formats := map[string][]Record{}
 	for name, read := range map[string]func() ([]Record, error){
 		"native JSON": func() ([]Record, error) { return read("json", strings.NewReader(blocks[0]), Limits{}) },
 		"JSON Lines":  func() ([]Record, error) { return read("jsonl", strings.NewReader(blocks[2]), Limits{}) },
 		"COCO":        func() ([]Record, error) { return ReadCOCO(strings.NewReader(blocks[3]), ids, Limits{}) },
-		"CSV":         func() ([]Record, error) { return ReadCSV(strings.NewReader(blocks[5]), Limits{}) },
+		"CSV":         func() ([]Record, error) { return ReadCSV(strings.NewReader(blocks[4]), Limits{}) },
 		"YOLO":        func() ([]Record, error) { return ReadYOLO(dir, map[string]Picture{"scene-020": picture}, Limits{}) },
 	} {
 		records, err := read()
