@@ -9,8 +9,10 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/clipdet/clipdet/pkg/internal/torch"
+	"github.com/clipdet/clipdet/pkg/model/builtin"
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
@@ -313,4 +315,39 @@ func BenchmarkCallers(b *testing.B) {
 			b.ReportMetric(float64(b.N*len(images))/b.Elapsed().Seconds(), "pictures/s")
 		})
 	}
+}
+
+// BenchmarkEndedContext measures how long after its context's end a call returns, while the
+// engine works for other callers.
+func BenchmarkEndedContext(b *testing.B) {
+	d := open(b, Options{Models: builtin.Models(), Proposals: 100})
+	q := queries(b, d, "dog", "cat")
+	busy, stop := context.WithCancel(b.Context())
+	defer stop()
+	var others sync.WaitGroup
+	for i := range 4 {
+		others.Go(func() {
+			for busy.Err() == nil {
+				_, _ = d.Detect(busy, scene(uint64(i), 200, 150), q, Params{}) // until it is stopped
+			}
+		})
+	}
+	var worst, total time.Duration
+	for b.Loop() {
+		ctx, cancel := context.WithCancel(b.Context())
+		returned := make(chan time.Time, 1)
+		go func() {
+			_, _ = d.Detect(ctx, scene(9, 200, 150), q, Params{}) // its error is the context's
+			returned <- time.Now()
+		}()
+		time.Sleep(10 * time.Millisecond)
+		ended := time.Now()
+		cancel()
+		took := (<-returned).Sub(ended)
+		worst, total = max(worst, took), total+took
+	}
+	stop()
+	others.Wait()
+	b.ReportMetric(float64(worst.Microseconds())/1000, "worst-ms")
+	b.ReportMetric(float64(total.Microseconds())/1000/float64(b.N), "mean-ms")
 }
