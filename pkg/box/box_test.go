@@ -13,10 +13,10 @@ var (
 
 func TestSizeAndState(t *testing.T) {
 	tests := []struct {
-		name          string
-		box           Box
-		area          float64
-		empty, valid  bool
+		name         string
+		box          Box
+		area         float64
+		empty, valid bool
 	}{
 		{"one pixel", Box{0, 0, 1, 1}, 1, false, true},
 		{"fractional edges", Box{0.5, 1.25, 3, 2}, 1.875, false, true},

@@ -91,15 +91,15 @@ func (d *Detector) Close() error {
 
 // do runs work on the engine's thread, and counts the wait for it.
 func (d *Detector) do(ctx context.Context, work func(*torch.Scope) error) error {
-	return d.count(d.engine.Do, ctx, work)
+	return d.count(ctx, d.engine.Do, work)
 }
 
 // doShort is do for a few operations, which run between those of long work.
 func (d *Detector) doShort(ctx context.Context, work func(*torch.Scope) error) error {
-	return d.count(d.engine.DoShort, ctx, work)
+	return d.count(ctx, d.engine.DoShort, work)
 }
 
-func (d *Detector) count(do func(context.Context, func(*torch.Scope) error) error, ctx context.Context, work func(*torch.Scope) error) error {
+func (d *Detector) count(ctx context.Context, do func(context.Context, func(*torch.Scope) error) error, work func(*torch.Scope) error) error {
 	since, started := time.Now(), false
 	d.waiting.Add(1)
 	err := do(ctx, func(s *torch.Scope) error {

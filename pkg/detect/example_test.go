@@ -78,8 +78,8 @@ func ask(names ...string) (*detect.Detector, *detect.Queries) {
 	return detector, queries
 }
 
-func read(scene string) image.Image {
-	picture, err := pixels.DecodeFile("../../testdata/images/scene-"+scene+".jpg", pixels.Limits{})
+func read() image.Image {
+	picture, err := pixels.DecodeFile("../../testdata/images/scene-020.jpg", pixels.Limits{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func ExampleDetector_Detect() {
 	detector, queries := ask("owl", "camera")
 	defer detector.Close()
 
-	result, err := detector.Detect(context.Background(), read("020"), queries, detect.Params{TopK: 1, Threshold: 0.9})
+	result, err := detector.Detect(context.Background(), read(), queries, detect.Params{TopK: 1, Threshold: 0.9})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func ExampleRegions_Match() {
 		log.Fatal(err)
 	}
 
-	regions, err := detector.Regions(ctx, read("020"))
+	regions, err := detector.Regions(ctx, read())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func ExampleWithProposals() {
 	detector, queries := ask("owl", "camera")
 	defer detector.Close()
 
-	picture := detect.WithProposals{Image: read("020"), Proposals: []detect.Proposal{
+	picture := detect.WithProposals{Image: read(), Proposals: []detect.Proposal{
 		{Box: box.Box{X0: 7, Y0: 332, X1: 112, Y1: 453}, Objectness: 1},
 	}}
 	result, err := detector.Detect(ctx, picture, queries, detect.Params{Rank: detect.RankProbability})
@@ -183,7 +183,7 @@ func ExampleParams_thresholds() {
 	defer detector.Close()
 
 	params := detect.Params{Threshold: 0.9, Thresholds: map[string]float32{"camera": 1.1}} // never
-	result, err := detector.Detect(context.Background(), read("020"), queries, params)
+	result, err := detector.Detect(context.Background(), read(), queries, params)
 	if err != nil {
 		log.Fatal(err)
 	}
