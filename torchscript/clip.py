@@ -121,6 +121,7 @@ def export(
     state = {f"image.{k}": v for k, v in image.state_dict().items()}
     state |= {f"text.{k}": v for k, v in text.state_dict().items()}
     common = {
+        "score": "softmax",
         "logit_scale": pair.logit_scale,
         "clip_id": f"{pair.architecture} {archive.digest(state)[:32]}",
     }
@@ -138,7 +139,7 @@ def export(
 
     crops, tokens = Input((1, 3, pair.size, pair.size), "float32"), Input((1, CONTEXT), "int64")
     look = {"input_size": pair.size, "mean": pair.mean, "std": pair.std}
-    words = {"context_length": CONTEXT, "vocabulary": VOCABULARY}
+    words = {"tokenizer": "clip-bpe", "context_length": CONTEXT, "vocabulary": VOCABULARY}
     encoder = ImageEncoder(image, pair.size, pair.mean, pair.std, dtype, channels_last)
     twin = ImageEncoder(image, pair.size, pair.mean, pair.std, "float32", channels_last)
     paths = [write("clip-image", encoder, twin, crops, channels_last, **look)]

@@ -129,7 +129,10 @@ def test_manifests_belong_together(tmp_path: Path) -> None:
     assert image["kind"] == "clip-image"
     assert (image["input_size"], image["mean"], image["std"]) == (32, pair.mean, pair.std)
     assert (text["kind"], text["context_length"], text["vocabulary"]) == ("clip-text", 77, 49408)
+    assert text["tokenizer"] == "clip-bpe"
+    assert "tokenizer" not in image
     for described in (image, text, half):
+        assert described["score"] == "softmax"
         assert described["embedding_width"] == 32
         assert described["logit_scale"] == pytest.approx(1 / 0.07, rel=1e-5), "as open_clip starts it"
         assert described["clip_id"] == image["clip_id"]
