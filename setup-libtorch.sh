@@ -24,7 +24,8 @@ has and how it was found. CMD's exit code is its own; 2 is wrong usage, 3 a set-
              ("error while loading shared libraries", "symbol lookup error") before it can say itself
   --bundle   copy a program that was built so, the libraries that it loads, and their licences into the new
              folder DIR. The folder runs on a machine without Go, g++, Python or a set-up
-  --python   also make the Python environment of torchscript/ and put it first on PATH
+  --python   also make the Python environment of torchscript/ and put it first on PATH; its modules can be
+             imported (PYTHONPATH)
   --verbose  also say which CGO_* variables of yours are replaced
   --help     this text
 
@@ -686,7 +687,7 @@ main() {
   elif (($# == 0)); then
     report
   else
-    ! $python || export VIRTUAL_ENV="$venv" PATH="$venv/bin:$PATH"
+    ! $python || export VIRTUAL_ENV="$venv" PATH="$venv/bin:$PATH" PYTHONPATH="$here/torchscript${PYTHONPATH:+:$PYTHONPATH}"
     exec "$@"
   fi
 }

@@ -69,7 +69,7 @@ func BareName() []string { return []string{slot} }
 // Background are phrasings of "nothing of interest" for a box that holds none
 // of the queried things: no thing at all, a part of one, or several at once. They
 // name no thing or material, wall and sky included, so that they don't compete with
-// a query for it. The built-in CLIP was taught these (torchscript/background.txt).
+// a query for it. The built-in CLIP was taught these (torchscript/training/background.txt).
 // The slice is the caller's.
 func Background() []string {
 	return []string{

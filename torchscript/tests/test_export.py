@@ -93,8 +93,8 @@ def test_wrong_usage_exits_2(arguments: list[str], why: str, capsys: pytest.Capt
 
 def test_exports_are_the_same_in_every_process(tmp_path: Path) -> None:
     for seed in ("1", "2"):  # of the order of Python's sets
-        environment = {**os.environ, "PYTHONHASHSEED": seed}
-        command = [sys.executable, str(HERE / "tiny.py"), str(tmp_path / seed)]
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(HERE)}
+        command = [sys.executable, str(REPOSITORY / "testdata" / "make" / "tiny.py"), str(tmp_path / seed)]
         subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     one, two = ({p.relative_to(tmp_path / s): p.read_bytes() for p in (tmp_path / s).rglob("*.*")} for s in ("1", "2"))
     assert len(one) == 11

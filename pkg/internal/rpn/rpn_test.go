@@ -30,7 +30,7 @@ func load(t *testing.T, file archive.File) (*torch.Engine, *Network) {
 }
 
 // The golden batch holds two pictures, the smaller one padded with noise, and what
-// Python proposed for both at once (torchscript/tiny.py).
+// Python proposed for both at once (testdata/make/tiny.py).
 func TestProposalsEqualPythons(t *testing.T) {
 	text, err := os.ReadFile("../../../testdata/models/tiny/golden.json")
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"unicode/utf8"
 )
 
-// golden is a line of what torchscript/tokens_golden.py writes. IDs are not cut
+// golden is a line of what testdata/make/tokens_golden.py writes. IDs are not cut
 // at ContextLength.
 type golden struct {
 	Class string
@@ -22,7 +22,7 @@ type golden struct {
 	IDs   []int64
 }
 
-var tokens = flag.String("tokens", "", "a further `file` of texts with their tokens, by torchscript/tokens_golden.py")
+var tokens = flag.String("tokens", "", "a further `file` of texts with their tokens, by testdata/make/tokens_golden.py")
 
 func readGolden(t testing.TB, path string) []golden {
 	t.Helper()

@@ -5,7 +5,7 @@ and texts that ask for it; odd/ are modules that a loader must cope with. They d
 is that shapes, numbers and errors come through. Run it again only when the contract
 changes, since golden values in tests depend on the bytes:
 
-    ./setup-libtorch.sh python torchscript/tiny.py testdata/models
+    ./setup-libtorch.sh python testdata/make/tiny.py testdata/models
 """
 
 import argparse
@@ -167,7 +167,7 @@ FAULTY = {"rpn": FaultyProposals, "clip-image": FaultyImageEncoder, "clip-text":
 
 
 def weights(module: nn.Module) -> Weights:
-    return Weights(f"random, seed {SEED}", archive.digest(module.state_dict()), "none: random", "torchscript/tiny.py")
+    return Weights(f"random, seed {SEED}", archive.digest(module.state_dict()), "none: random", "testdata/make/tiny.py")
 
 
 def detector() -> nn.Module:

@@ -1,8 +1,8 @@
-"""CLIP's vocabulary for pkg/prompt, and texts with their token ids to test it with.
+"""CLIP's vocabulary for pkg/internal/tokens, and texts with their token ids to test it with.
 
-    python tokens_golden.py vocabulary ../pkg/prompt/merges.gz
-    python tokens_golden.py texts ../testdata/tokens/golden.jsonl
-    python tokens_golden.py texts --count 1500 FILE    (then: go test ./pkg/prompt -tokens FILE)
+    python testdata/make/tokens_golden.py vocabulary pkg/internal/tokens/merges.gz
+    python testdata/make/tokens_golden.py texts testdata/tokens/golden.jsonl
+    python testdata/make/tokens_golden.py texts --count 1500 FILE    (then: go test ./pkg/internal/tokens -tokens FILE)
 
 The texts come from testdata/tokens/sources.json, from ImageNet's names and templates, and from drawing. The ids are
 those of OpenAI's SimpleTokenizer (github.com/openai/CLIP, clip/simple_tokenizer.py), which open_clip has copied with
@@ -28,7 +28,7 @@ SOURCE_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804
 MERGES = 49152 - 256 - 2
 # Classes in which pkg/prompt is known to differ, so that a few are enough.
 KNOWN = {"mojibake", "newer letters", "stacked marks"}
-SOURCES = Path(__file__).parent.parent / "testdata" / "tokens" / "sources.json"
+SOURCES = Path(__file__).parent.parent / "tokens" / "sources.json"
 
 
 def vocabulary() -> bytes:

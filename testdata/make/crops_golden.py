@@ -3,7 +3,7 @@
 The crops are the reference's preprocessing: crop the rounded rectangle, resize with
 BICUBIC, cut out or pad to a square (openai/CLIP, clip.py, _transform).
 
-    python torchscript/crops_golden.py testdata/crops
+    python testdata/make/crops_golden.py testdata/crops
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Writes the small pictures of testdata/formats and beside each what Pillow reads in it.
 
-    python torchscript/formats.py testdata/formats
+    python testdata/make/formats.py testdata/formats
 
 Every picture NAME.EXT comes with NAME.ppm: the upright RGB pixels that a Python pipeline would see, that is
 ImageOps.exif_transpose and convert("RGB"). Made with Pillow 10.4.0 (libjpeg-turbo 3.0.3, libwebp 1.4.0).

@@ -23,8 +23,8 @@ zero-shot detection offline. For photos, export real CLIP weights with `torchscr
 {concepts} concepts of Unicode's emoji, without flags, skin tones and gendered variants, with their names and keywords.
 The CLIP was trained on drawings in the styles {clip_styles};
 the RPN on scenes of {rpn_styles}. Backgrounds are drawn by
-`torchscript/scenes.py`: plain, gradients, textures, shapes. No photo was used. What words mean was taught by the
-embeddings that all-MiniLM-L6-v2 gives the names, the keywords and WordNet's concrete nouns; none of its weights are
+`torchscript/training/scenes.py`: plain, gradients, textures, shapes. No photo was used. What words mean was taught by
+the embeddings that all-MiniLM-L6-v2 gives the names, the keywords and WordNet's concrete nouns; none of its weights are
 in these models.
 {attributions}
 The weights are the project's own, under its licence (Apache-2.0). No pictogram is stored in them as a file.
@@ -32,13 +32,13 @@ The weights are the project's own, under its licence (Apache-2.0). No pictogram 
 ## What they know, and don't
 They know pictograms by their English names and keywords, best in the styles above; other words so far as the teacher
 puts them near one of these. They do not know photos.
-Background phrasings that they were taught are in `torchscript/background.txt`.
+Background phrasings that they were taught are in `torchscript/training/background.txt`.
 
 ## Measured
 Scenes of 640x480 with 1 to 12 pictograms of 24 to 300 pixels, made with a seed that no training used. Every picture
 is asked for all names of its set with the default templates; the 100 best detections a picture, score
-sqrt(probability x objectness), NMS at 0.5 within a name; figures by pycocotools. Measured with `torchscript/train.py`,
-whose `judge.py` crops with Pillow. {left_out}
+sqrt(probability x objectness), NMS at 0.5 within a name; figures by pycocotools. Measured with
+`torchscript/training/train.py`, whose `judge.py` crops with Pillow. {left_out}
 {figures}
 At the end of the training:
 {training}

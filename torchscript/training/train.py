@@ -1,6 +1,7 @@
 """Makes the built-in models again, from the pictograms to the model card. Interrupted, the same command goes on.
 
-python train.py --out ../pkg/model/builtin [--work DIR] [--leave-out fxemoji] [--photos DIR]
+./setup-libtorch.sh python torchscript/training/train.py --out pkg/model/builtin \\
+    [--work DIR] [--leave-out fxemoji] [--photos DIR]
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def measure(models: Path, work: Path, leave_out: str, count: int) -> dict[str, d
             figures[f"{JUDGED} {kind} {title}"] = judge.judge(models, folder, background)
     style = pictograms.STYLES[0]
     figures[f"keywords, drawings in the style {style}"] = judge.synonyms(models, pictograms.load((style,)), style)
-    testdata = Path(__file__).parent.parent / "testdata"
+    testdata = Path(__file__).parents[2] / "testdata"
     figures["sample scenes (testdata/images)"] = judge.judge(models, testdata / "images", background)
     return figures
 

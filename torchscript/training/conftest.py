@@ -1,0 +1,1 @@
+"""This folder is where the tests of training import from, beside torchscript/."""
