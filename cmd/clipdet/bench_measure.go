@@ -120,7 +120,7 @@ type totals struct {
 func (b *bench) round(ctx context.Context, detector *detect.Detector, queries *detect.Queries, inputs []input) (sum totals, err error) {
 	job := job{
 		inputs: inputs, results: results.NewJSONLWriter(io.Discard), progress: progress{w: b.progress.w},
-		room: newRoom(defaultMemory, max(b.plan.options.Pictures, 4)),
+		room: b.plan.room(defaultMemory),
 	}
 	if b.flags.pictures {
 		job.pictures = newPictures(b.scratch, queries.Names())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"strconv"
@@ -58,11 +59,7 @@ func partsOf(query detect.Query) (parts []string, err error) {
 		if e.Box != nil {
 			b = *e.Box
 		}
-		weight := e.Weight
-		if weight == 0 {
-			weight = 1
-		}
-		add(fmt.Sprintf("@sha256:%x#%v,%v,%v,%v", sha256.Sum256(picture.Pix), b.X0, b.Y0, b.X1, b.Y1), weight)
+		add(fmt.Sprintf("@sha256:%x#%v,%v,%v,%v", sha256.Sum256(picture.Pix), b.X0, b.Y0, b.X1, b.Y1), cmp.Or(e.Weight, 1))
 	}
 	for _, negative := range query.Negatives {
 		parts = append(parts, "-"+negative)

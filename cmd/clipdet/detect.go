@@ -145,7 +145,7 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 
 	job := job{
 		inputs: inputs, results: w, progress: newProgress(cmd.ErrOrStderr(), "detecting", len(inputs)),
-		room: newRoom(f.shown.memory, max(p.options.Pictures, 4)),
+		room: p.room(f.shown.memory),
 	}
 	if f.pictures {
 		job.pictures = newPictures(f.out, labels)

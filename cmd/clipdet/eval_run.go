@@ -46,7 +46,7 @@ func (e *evalRun) all(ctx context.Context) error {
 	case e.records.file == nil:
 		progress.say("an interrupted run can't go on: nothing is kept without --records, --json, --results or --html")
 	}
-	room := newRoom(e.flags.shown.memory, max(e.plan.options.Pictures, 4))
+	room := e.plan.room(e.flags.shown.memory)
 	stream := job{inputs: inputs, room: room}
 	images := stream.keep(ctx, fitting(todo, decodeAhead(ctx, inputs, e.limits, decoders())))
 	left := newPace()

@@ -21,6 +21,10 @@ func newRoom(mebibytes, together int) *room {
 	return &room{semaphore.NewWeighted(size), max(1, size/int64(together+1))}
 }
 
+// room is a room of so many MiB for pictures that the plan's detector takes together: 4
+// by default.
+func (p plan) room(mebibytes int) *room { return newRoom(mebibytes, max(p.options.Pictures, 4)) }
+
 // take waits until there is room for a picture; nil takes none. It fails when ctx ends.
 func (r *room) take(ctx context.Context, picture image.Image) error {
 	return r.free.Acquire(ctx, r.of(picture))

@@ -26,15 +26,10 @@ func (b BBox) Box() box.Box {
 // area is width times height, in square pixels.
 func (b BBox) area() float64 { return b[2] * b[3] }
 
-// IoU is the area that b and c share divided by the area that they cover
-// together, and 0 if they share none.
-func (b BBox) IoU(c BBox) float64 { return b.overlap(c, false) }
-
-// overlap is the IoU of a detection with a truth. With a crowd region it is the
-// share of the detection that lies in the region (bbIou in pycocotools'
-// maskApi.c). Products get names because Go may otherwise fuse them with the
-// sum on some processors, which changes the last bit.
-func (b BBox) overlap(truth BBox, crowd bool) float64 {
+// IoU is the area that a detection b and a truth share divided by the area that they
+// cover together. If the truth is a crowd region, it is the share of b that lies in the
+// region (bbIou in pycocotools' maskApi.c). It is 0 if they share nothing.
+func (b BBox) IoU(truth BBox, crowd bool) float64 {
 	w := min(b[2]+b[0], truth[2]+truth[0]) - max(b[0], truth[0])
 	if w <= 0 {
 		return 0
@@ -43,6 +38,8 @@ func (b BBox) overlap(truth BBox, crowd bool) float64 {
 	if h <= 0 {
 		return 0
 	}
+	// Products get names because Go may otherwise fuse them with the sum on some
+	// processors, which changes the last bit.
 	shared, own, its := float64(w*h), float64(b[2]*b[3]), float64(truth[2]*truth[3])
 	if crowd {
 		return shared / own

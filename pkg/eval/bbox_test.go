@@ -21,8 +21,8 @@ func TestOverlapByHand(t *testing.T) {
 		{"both without", BBox{1, 1, 0, 0}, BBox{1, 1, 0, 0}, 0, 0},
 	}
 	for _, test := range tests {
-		near(t, test.name+": IoU", test.a.IoU(test.b), test.iou)
-		near(t, test.name+": in a crowd", test.a.overlap(test.b, true), test.crowd)
+		near(t, test.name+": IoU", test.a.IoU(test.b, false), test.iou)
+		near(t, test.name+": in a crowd", test.a.IoU(test.b, true), test.crowd)
 	}
 }
 

@@ -30,7 +30,7 @@ func (m *matcher) prepare(boxes []BBox) {
 	for _, b := range boxes {
 		best := 0.0
 		for i := range m.truths {
-			overlap := b.overlap(m.truths[i].box, m.truths[i].crowd)
+			overlap := b.IoU(m.truths[i].box, m.truths[i].crowd)
 			m.overlap = append(m.overlap, overlap)
 			best = max(best, overlap)
 		}

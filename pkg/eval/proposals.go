@@ -5,8 +5,7 @@ import (
 	"slices"
 )
 
-// ProposalRecall says how much of the ground truth proposals cover, whatever the
-// category.
+// ProposalRecall says how much of the ground truth proposals cover, of any category.
 type ProposalRecall struct {
 	// Limit is how many proposals per image were allowed, the best by score.
 	Limit int `json:"limit"`

@@ -11,12 +11,9 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// scene is a picture of 640x480.
-const scene = "../../../testdata/images/scene-020.jpg"
-
-// BenchmarkCrops cuts boxes of all sizes out of a picture of 640x480 and resizes them to CLIP's 224 pixels.
-func BenchmarkCrops(b *testing.B) {
-	picture, err := pixels.DecodeFile(scene, pixels.Limits{})
+// ready returns a picture of 640x480, and an engine that the benchmark's end closes.
+func ready(b *testing.B) (*pixels.RGB, *torch.Engine) {
+	picture, err := pixels.DecodeFile("../../../testdata/images/scene-020.jpg", pixels.Limits{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -28,7 +25,14 @@ func BenchmarkCrops(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer e.Close()
+	b.Cleanup(func() { e.Close() })
+	return picture, e
+}
+
+// BenchmarkCrops cuts boxes of all sizes out of a picture of 640x480 and resizes them to
+// CLIP's 224 pixels.
+func BenchmarkCrops(b *testing.B) {
+	picture, e := ready(b)
 	random := rand.New(rand.NewPCG(1, 1))
 	for _, n := range []int{1, 64, 300} {
 		rects := make([]image.Rectangle, n)
@@ -60,19 +64,7 @@ func BenchmarkCrops(b *testing.B) {
 
 // BenchmarkUpload640x480 takes a picture to the device, plane by plane.
 func BenchmarkUpload640x480(b *testing.B) {
-	picture, err := pixels.DecodeFile(scene, pixels.Limits{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	device, err := torch.ParseDevice("auto")
-	if err != nil {
-		b.Fatal(err)
-	}
-	e, err := torch.Start(device, 0)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer e.Close()
+	picture, e := ready(b)
 	b.SetBytes(640 * 480 * 3)
 	if err := e.Do(b.Context(), func(s *torch.Scope) error {
 		for b.Loop() {

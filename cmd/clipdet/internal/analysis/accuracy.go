@@ -66,13 +66,13 @@ func BoxAccuracy(best [][]int, classes int, truth []int) (*Accuracy, error) {
 			hits5[right]++
 		}
 	}
-	var over mean
+	var each []float64
 	for c := range a.Classes {
 		a.Classes[c].Top1 = share(hits1[c], a.Classes[c].Boxes)
 		a.Classes[c].Top5 = share(hits5[c], a.Classes[c].Boxes)
-		over.add(a.Classes[c].Top1)
+		each = append(each, a.Classes[c].Top1)
 	}
-	a.Top1, a.Top5, a.MeanTop1 = share(top1, a.Boxes), share(top5, a.Boxes), over.value()
+	a.Top1, a.Top5, a.MeanTop1 = share(top1, a.Boxes), share(top5, a.Boxes), meanOf(each)
 	return a, nil
 }
 

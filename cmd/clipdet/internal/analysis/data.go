@@ -56,7 +56,8 @@ func (e *data) position(imageID, categoryID int64) (position, error) {
 	return position{image, category}, nil
 }
 
-// byImage returns the annotations of each image in their order, and the results, best first.
+// byImage returns the annotations of each image in their order, and the results, best
+// first.
 func (e *data) byImage() (truths, results [][]int32) {
 	truths, results = make([][]int32, len(e.d.Images)), make([][]int32, len(e.d.Images))
 	for i, at := range e.truthAt {
@@ -89,36 +90,17 @@ func (e *data) federated() (judged, excused map[position]bool) {
 	return judged, excused
 }
 
-// overlap returns the IoU of a detection with an annotation. With a crowd it is the share of
-// the detection that lies in the crowd's region, as pycocotools has it.
-func overlap(b eval.BBox, truth eval.Annotation, crowd bool) float64 {
-	if !crowd {
-		return b.IoU(truth.BBox)
+// meanOf returns the mean of the values that aren't negative, -1 if there is none.
+func meanOf(values []float64) float64 {
+	sum, count := 0.0, 0
+	for _, v := range values {
+		if v >= 0 {
+			sum += v
+			count++
+		}
 	}
-	w := min(b[2]+b[0], truth.BBox[2]+truth.BBox[0]) - max(b[0], truth.BBox[0])
-	h := min(b[3]+b[1], truth.BBox[3]+truth.BBox[1]) - max(b[1], truth.BBox[1])
-	if w <= 0 || h <= 0 {
-		return 0
-	}
-	return w * h / (b[2] * b[3])
-}
-
-// mean is of the values that aren't negative, -1 if there is none.
-type mean struct {
-	sum   float64
-	count int
-}
-
-func (m *mean) add(v float64) {
-	if v >= 0 {
-		m.sum += v
-		m.count++
-	}
-}
-
-func (m *mean) value() float64 {
-	if m.count == 0 {
+	if count == 0 {
 		return -1
 	}
-	return m.sum / float64(m.count)
+	return sum / float64(count)
 }

@@ -25,13 +25,13 @@ func (l *ledger) add(category int32, p point) { l.points[category] = append(l.po
 
 // ap is the mean AP of all categories that have annotations or detections, -1 if none has.
 func (l *ledger) ap() float64 {
-	var m mean
+	var each []float64
 	for c, points := range l.points {
 		if len(points) > 0 || l.positives[c] > 0 {
-			m.add(averagePrecision(points, l.positives[c]))
+			each = append(each, averagePrecision(points, l.positives[c]))
 		}
 	}
-	return m.value()
+	return meanOf(each)
 }
 
 // gain is how much more l's AP is than another, 0 where l has nothing left to measure.

@@ -78,7 +78,7 @@ func (c coverage) cause(kind Kind, imageID int64, b eval.BBox) Cause {
 	}
 	covered := false
 	for _, p := range c[imageID] {
-		covered = covered || p.IoU(b) >= foreground
+		covered = covered || p.IoU(b, false) >= foreground
 	}
 	switch {
 	case !covered:

@@ -38,7 +38,7 @@ func (s *scene) match() {
 	for r, result := range s.ranked {
 		row := make([]float64, len(s.truths))
 		for i, truth := range s.truths {
-			row[i] = overlap(s.results[result].BBox, s.d.Annotations[truth], s.crowd(i))
+			row[i] = s.results[result].BBox.IoU(s.d.Annotations[truth].BBox, s.crowd(i))
 		}
 		s.overlap = append(s.overlap, row)
 		i, iou := s.most(r, func(i int) bool { return s.sameCategory(r, i) && s.used[i] < 0 })
