@@ -28,15 +28,15 @@ type Queries struct {
 	absent    []float32      // [Q,N]: 0, and -Inf where a query has fewer
 }
 
-// Queries embeds queries. Each query's phrasings are embedded to unit length, averaged, and
-// the mean is scaled to unit length again, as CLIP's zero-shot classifiers are made
-// (openai/CLIP, Prompt_Engineering_for_ImageNet.ipynb). Examples take part in the mean; the
-// image tower embeds them, with the views of Options.Crops. Pictures are the caller's and
-// aren't changed.
+// Queries embeds queries. Each query's phrasings are embedded to unit length, averaged,
+// and the mean is scaled to unit length again, as CLIP's zero-shot classifiers are made
+// (openai/CLIP, Prompt_Engineering_for_ImageNet.ipynb). Examples take part in the mean;
+// the image tower embeds them, with the views of Options.Crops. Pictures are the caller's
+// and aren't changed.
 //
 // It fails as Options.Check does, and with ErrQuery if an example's box lies outside its
 // picture, or if Options.SubtractEmpty leaves nothing of a query, and with ErrOutput if a
-// model's output has a value that is no number.
+// model's output has a NaN or an infinite value.
 func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, err error) {
 	defer d.callEnds(ctx, "Queries", time.Now(), &err)
 	since := time.Now()
@@ -85,7 +85,7 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, e
 // 0, so that it has no direction.
 func (q *Queries) check(s *torch.Scope, all torch.Tensor) error {
 	none := func(t torch.Tensor) int { // the first row of [N,D] that isn't of numbers, or -1
-		return slices.IndexFunc(torch.Download[float32](s, s.Sum(t, 1)), func(sum float32) bool { return sum-sum != 0 })
+		return slices.IndexFunc(torch.Download[float32](s, s.Sum(t, 1)), func(sum float32) bool { return !number(sum) })
 	}
 	if none(all) >= 0 {
 		return fmt.Errorf("%w: the embedding of a phrase or example is not of numbers; try models of dtype float32", ErrOutput)

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -126,11 +127,8 @@ func (q *queue) add(t *task) {
 func (q *queue) remove(t *task) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i, waiting := range q.tasks {
-		if waiting == t {
-			q.tasks = append(q.tasks[:i:i], q.tasks[i+1:]...)
-			return
-		}
+	if i := slices.Index(q.tasks, t); i >= 0 {
+		q.tasks = slices.Delete(q.tasks, i, i+1)
 	}
 }
 
@@ -148,8 +146,8 @@ func (q *queue) wait() bool {
 func (q *queue) take(most int) []*task {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	batch := q.tasks[:min(most, len(q.tasks))]
-	q.tasks = q.tasks[len(batch):]
+	batch := slices.Clone(q.tasks[:min(most, len(q.tasks))])
+	q.tasks = slices.Delete(q.tasks, 0, len(batch)) // which lets go of their pictures
 	return batch
 }
 

@@ -60,11 +60,14 @@ func (d *Detector) score(s *torch.Scope, t *task) outcome {
 // finite fails with ErrOutput if a number of embeddings [K,D] is none, or infinite.
 func finite(s *torch.Scope, embeddings torch.Tensor) error {
 	sum := torch.Download[float32](s, s.Reshape(s.Sum(s.Sum(embeddings, 1), 0), 1))
-	if s.Err() == nil && sum[0]-sum[0] != 0 {
+	if s.Err() == nil && !number(sum[0]) {
 		return fmt.Errorf("%w: an embedding is not of numbers; try models of dtype float32", ErrOutput)
 	}
 	return nil
 }
+
+// number reports whether v is neither NaN nor infinite.
+func number(v float32) bool { return v-v == 0 }
 
 // rank scores each of K boxes, with embeddings [K,D] and objectness [K,1], for each query.
 // The numbers leave the device in one copy, places as float32 too, which is exact up to
@@ -126,7 +129,7 @@ func (d *Detector) rank(s *torch.Scope, boxes, objectness torch.Tensor, m matchi
 		part, values = values[:n], values[n:]
 		return part
 	}
-	if sum := next(1)[0]; sum-sum != 0 {
+	if !number(next(1)[0]) {
 		return ranking{}, fmt.Errorf("%w: a cosine is not a number, or infinite; try models of dtype float32", ErrOutput)
 	}
 	top.m, top.perBox = int(candidates), int(min(q, 2))

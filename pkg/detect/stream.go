@@ -53,16 +53,18 @@ func (d *Detector) DetectAll(ctx context.Context, images iter.Seq2[image.Image, 
 			}
 			pictures.Wait()
 		}()
-		for next := range orDone(ctx, ahead) {
-			select {
-			case a := <-next:
-				if !yield(a.result, a.err) {
-					return
-				}
-				continue
-			case <-ctx.Done():
+		for {
+			next, more := receive(ctx, ahead)
+			if !more {
+				break
 			}
-			break
+			a, arrived := receive(ctx, next)
+			if !arrived {
+				break
+			}
+			if !yield(a.result, a.err) {
+				return
+			}
 		}
 		if ctx.Err() != nil {
 			yield(nil, context.Cause(ctx))
@@ -76,20 +78,14 @@ type answer struct {
 	err    error
 }
 
-// orDone yields what comes, until the channel is closed or the context ends.
-func orDone[T any](ctx context.Context, in <-chan T) iter.Seq[T] {
-	return func(yield func(T) bool) {
-		for {
-			select {
-			case v, ok := <-in:
-				if !ok || !yield(v) {
-					return
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
+// receive returns what comes next. It reports false if the channel is closed or the
+// context has ended.
+func receive[T any](ctx context.Context, in <-chan T) (v T, ok bool) {
+	select {
+	case v, ok = <-in:
+	case <-ctx.Done():
 	}
+	return v, ok
 }
 
 // readAhead makes a task of each picture and starts it, and sends a channel for each
