@@ -83,7 +83,8 @@ func isMember(line, name string) bool {
 	return false
 }
 
-// publicPackages are the folders below pkg that are part of the promise: all but internal ones.
+// publicPackages are the folders below pkg that are part of the promise: all but internal
+// ones.
 func publicPackages(t *testing.T) []string {
 	t.Helper()
 	var dirs []string
@@ -97,9 +98,10 @@ func publicPackages(t *testing.T) []string {
 	return dirs
 }
 
-// exported gives a line for each exported name of a package, and for each exported field and method of its types. Comments,
-// bodies and the values of variables are left out, and so is what takes or gives a type of pkg/internal/torch, but for types that are
-// one of those.
+// exported gives a line for each exported name of a package, and for each exported field
+// and method of its types. Comments, bodies and the values of variables are left out, and
+// so is what takes or gives a type of pkg/internal/torch, but for types that are one of
+// those.
 func exported(t *testing.T, dir string) []string {
 	t.Helper()
 	files := token.NewFileSet()

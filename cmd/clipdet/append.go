@@ -8,9 +8,9 @@ import (
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
-// appendJSONL returns a writer of JSON Lines behind the line that ends at byte end (0: there
-// is none). It cuts off what follows, a half-written line, and ends that line if it has no
-// end. file must be open for reading and writing, and stays the caller's.
+// appendJSONL returns a writer of JSON Lines behind the line that ends at byte end (0:
+// there is none). It cuts off what follows, a half-written line, and ends that line if it
+// has no end. file must be open for reading and writing, and stays the caller's.
 func appendJSONL(file *os.File, end int64) (results.Writer, error) {
 	if info, err := file.Stat(); err != nil {
 		return nil, fmt.Errorf("continue JSON Lines: %w", err)

@@ -94,8 +94,8 @@ func (j *job) run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 	return nil
 }
 
-// naming returns the error's text, in which the input's path is quoted as [quotedPath] does.
-// The text names the path already if it is of the file system, or begins with it.
+// naming returns the error's text, in which the input's path is quoted as [quotedPath]
+// does. The text names the path already if it is of the file system, or begins with it.
 func naming(path string, err error) string {
 	text, quoted := err.Error(), quotedPath(path)
 	if of := new(fs.PathError); errors.As(err, &of) && of.Path == path {

@@ -103,7 +103,7 @@ func (f *scoringFlags) plan(cmd *cobra.Command) (plan, error) {
 	case f.batch < 1:
 		return p, fmt.Errorf("--batch %d: want 1 or more", f.batch)
 	case f.together < 0 || f.together > maxTogether:
-		return p, fmt.Errorf("--batch-pictures %d: want 0 (as the device likes) to %d", f.together, maxTogether)
+		return p, fmt.Errorf("--batch-pictures %d: want 0 (which is 4) to %d", f.together, maxTogether)
 	}
 	for _, context := range f.contexts {
 		if !(context > 0 && context <= 100) {

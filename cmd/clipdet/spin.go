@@ -27,7 +27,7 @@ func limitSpinning() {
 	_ = syscall.Exec(path, os.Args, append(os.Environ(), "GOMP_SPINCOUNT=10000"))
 }
 
-// computes reports whether a command line runs models for long, whatever flags stand before
+// computes reports whether a command line runs models for long. Flags may stand before
 // the command.
 func computes(args []string) bool {
 	cmd, _, err := rootCommand().Find(args)

@@ -211,8 +211,8 @@ func TestProposalsOfTheCaller(t *testing.T) {
 	}
 }
 
-// TestPicturesThatGoTogether holds that a picture's result is the same to the bit whatever
-// it goes together with.
+// TestPicturesThatGoTogether checks that a picture's result doesn't depend, to the bit, on
+// the pictures that go with it.
 func TestPicturesThatGoTogether(t *testing.T) {
 	d := open(t, Options{Pictures: 3})
 	q := queries(t, d, "dog", "cat")
@@ -327,7 +327,8 @@ func TestOpenRefusesFloat16OnACPU(t *testing.T) {
 	}
 }
 
-// rewrite copies an archive with another manifest, and the digest that CONTRACT.md defines.
+// rewrite copies an archive with another manifest, and the digest that CONTRACT.md
+// defines.
 func rewrite(t *testing.T, from, to string, change func(map[string]any)) {
 	t.Helper()
 	in, err := zip.OpenReader(from)

@@ -94,7 +94,7 @@ func (d *Detector) do(ctx context.Context, work func(*torch.Scope) error) error 
 	return d.count(ctx, d.engine.Do, work)
 }
 
-// doShort is do for a few operations, which run between those of long work.
+// doShort is do for work of a few operations. They may run between those of longer work.
 func (d *Detector) doShort(ctx context.Context, work func(*torch.Scope) error) error {
 	return d.count(ctx, d.engine.DoShort, work)
 }

@@ -32,15 +32,15 @@
 // # Common batches
 //
 // Pictures of all calls wait in one queue. The detector takes those that wait, up to
-// Options.Pictures, through the models together, whatever their sizes and queries. A
-// picture that comes alone waits for nobody.
+// Options.Pictures, through the models together. They may differ in size and in their
+// queries. A picture that comes alone waits for nobody.
 //
 // # The same answers
 //
 // On one machine's CPU, the same models, options, picture, queries and Params give the
-// same Result to the bit: whatever call asks ([Detector.Detect], [Regions.Match] or
-// [Detector.DetectAll]), however many goroutines ask at once, whatever goes through the
-// models together, and whether embeddings of phrases come from the text cache. The last
+// same Result to the bit. It doesn't depend on the call ([Detector.Detect],
+// [Regions.Match] or [Detector.DetectAll]), on the number of goroutines that call, on the
+// other pictures that go through the models with this one, or on the text cache. The last
 // digits, and so perhaps the order of boxes that are about as good, differ
 //
 //   - on a GPU, which may add up in another order each time;
@@ -56,7 +56,7 @@
 //
 // An error is returned by the call that caused it, and other calls succeed: any error of
 // libtorch, too little memory for even one crop or phrase, a nil or broken image, an ended
-// context. A call returns at once when its context ends, whatever the detector is doing;
+// context. A call returns at once when its context ends, even if the detector is busy;
 // only Queries waits for the operation under way. A panic of the caller's code on a
 // goroutine of this package, or in the methods of an image, becomes [ErrPanic]. After
 // Close, also during it, calls fail with [ErrClosed]. [Detector.Stats] counts all of it.

@@ -117,7 +117,8 @@ func gpuDTypes(major int) []string {
 }
 
 // imageTowers finds the image towers in float32 and in bfloat16, ready to be loaded. Both
-// are zero where one is missing, or where something is wrong that archive.Set.Resolve tells.
+// are zero where one is missing, or where something is wrong that archive.Set.Resolve
+// tells.
 func imageTowers(ctx context.Context, set archive.Set) (plain, fast archive.File, err error) {
 	entries, err := set.List()
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 )
 
 // propose uploads the pictures and finds their boxes. A GPU proposes for pictures of one
-// size together. A CPU takes one picture at a time, whose proposals are then the same to
-// the bit whatever it goes with.
+// size together. A CPU takes one picture at a time, so that its proposals don't depend on
+// the other pictures.
 func (d *Detector) propose(s *torch.Scope, batch []*task) error {
 	groups := make(map[image.Point][]*task)
 	for _, t := range batch {

@@ -29,7 +29,7 @@ var (
 	// Options.Limits and Params.MaxDetections allow, more than 8,192 boxes of a picture, or
 	// more than 67,108,864 boxes times queries.
 	ErrLimit = errors.New("over the limit")
-	// ErrOutput is returned if a model's output has a value that is no number.
+	// ErrOutput is returned if a model's output has a NaN or an infinite value.
 	ErrOutput = errors.New("unusable output of a model")
 	// ErrNotHere is returned if a model's weights are of a type that the device has no
 	// operations for: float16 on a CPU.

@@ -63,9 +63,9 @@ func (l Limits) check(templates []string, queries []Query) error {
 	return nil
 }
 
-// Check fails as Open and Queries would for options and queries that can't be used, without
-// any model: with ErrOption, with ErrLimit if there are too many, with ErrQuery if there is
-// none, if two have one name, or if a text, weight or box can't be used, with
+// Check fails as Open and Queries would for options and queries that can't be used,
+// without any model: with ErrOption, with ErrLimit if there are too many, with ErrQuery
+// if there is none, if two have one name, or if a text, weight or box can't be used, with
 // prompt.ErrTemplate, prompt.ErrUTF8, and with prompt.ErrTooLong if a phrasing has more
 // than CLIP's 77 tokens. It looks at no image and no file.
 func (o Options) Check(queries ...Query) error {

@@ -67,8 +67,8 @@ type Options struct {
 	// sure, so thresholds have to be found anew.
 	SubtractEmpty bool
 	// Batch is the largest number of crops, or phrases, that a GPU encodes at once; it
-	// bounds the memory. 0 is DefaultBatch. A CPU always takes 16, so that an embedding is
-	// the same to the bit whatever it is encoded with.
+	// bounds the memory. 0 is DefaultBatch. A CPU always takes 16, so that an embedding
+	// doesn't depend, to the bit, on the others of its batch.
 	Batch int
 	// Pictures is the largest number of waiting pictures, of any calls, that go through the
 	// models together. Their crops share batches; a GPU proposes for those of one size at

@@ -30,8 +30,8 @@ func block(t *testing.T, d *Detector) (release func()) {
 	return func() { close(free); work.Wait() }
 }
 
-// Pictures of many sizes, asked for different queries by 64 goroutines, have the answers of
-// lone calls to the bit.
+// Pictures of many sizes, asked for different queries by 64 goroutines, have the answers
+// of lone calls to the bit.
 func TestManyCallersHaveTheAnswersOfLoneCalls(t *testing.T) {
 	d := open(t, Options{Proposals: 20, Background: []string{"a wall"}, Crops: []Crop{{}, {Mode: CropPad, Context: 1.5}}, Pictures: 7})
 	asked := []*Queries{queries(t, d, "dog"), queries(t, d, "cat", "dog", "a red car"), queries(t, d, "house", "tree")}
@@ -64,8 +64,8 @@ func TestManyCallersHaveTheAnswersOfLoneCalls(t *testing.T) {
 	calls.Wait()
 }
 
-// A call returns when its context ends, though the engine works for another, and the engine
-// never reads its picture afterwards.
+// A call returns when its context ends, though the engine works for another, and the
+// engine never reads its picture afterwards.
 func TestCallsEndWhileTheEngineWorks(t *testing.T) {
 	d := open(t, Options{})
 	q := queries(t, d, "dog")
@@ -317,8 +317,8 @@ func BenchmarkCallers(b *testing.B) {
 	}
 }
 
-// BenchmarkEndedContext measures how long after its context's end a call returns, while the
-// engine works for other callers.
+// BenchmarkEndedContext measures how long after its context's end a call returns, while
+// the engine works for other callers.
 func BenchmarkEndedContext(b *testing.B) {
 	d := open(b, Options{Models: builtin.Models(), Proposals: 100})
 	q := queries(b, d, "dog", "cat")

@@ -24,9 +24,9 @@ type survivor struct {
 	box box.Box
 }
 
-// chooseAmong returns the candidates that stay, query by query, best first, of a list of each
-// query, best first. It looks at ctx between the queries, and fails with ErrLimit if more
-// stay than params allow.
+// chooseAmong returns the candidates that stay, query by query, best first, of a list of
+// each query, best first. It looks at ctx between the queries, and fails with ErrLimit if
+// more stay than params allow.
 func chooseAmong(ctx context.Context, boxes []box.Box, lists [][]candidate, params matching) ([]survivor, error) {
 	groups := lists
 	if params.contained() {

@@ -20,10 +20,11 @@ import (
 // textCache keeps the embeddings of phrases in files, so that a later run with the
 // same model encodes none of them again. The zero textCache keeps nothing.
 //
-// A file holds the phrasings of one query, [T,D] float32 little endian, and the CRC-32
-// of that. Its path is made of the tokens and of all that changes an embedding's last
+// A file holds the phrasings of one query, [T,D] float32 little endian, and the CRC-32 of
+// that. Its path is made of the tokens and of all that changes an embedding's last
 // digits: the text tower's digest, libtorch's version, and the GPU, or the processor and
-// the number of threads. So nothing can be stale. A file that isn't whole counts as missing.
+// the number of threads. So nothing can be stale. A file that isn't whole counts as
+// missing.
 type textCache struct {
 	dir   string
 	width int

@@ -11,11 +11,11 @@ import (
 )
 
 // Verify reads all of the file with a name in a set, and replays its known answer on a
-// device ("auto", "cpu" or "cuda:N"). It returns the largest difference of a number from the
-// known one, relative to it if it is above 1, and the tolerance. It fails with
+// device ("auto", "cpu" or "cuda:N"). It returns the largest difference of a number from
+// the known one, relative to it if it is above 1, and the tolerance. It fails with
 // model.ErrAnswer if the difference is above the tolerance, and with ErrNotHere if the
-// device lacks the type of the weights, so that only the file was checked. If another torch
-// exported the model, errors of loading, running and comparing say so.
+// device lacks the type of the weights, so that only the file was checked. If another
+// torch exported the model, errors of loading, running and comparing say so.
 func Verify(ctx context.Context, models model.Set, name, device string) (difference, tolerance float64, err error) {
 	on, err := torch.ParseDevice(device)
 	if err != nil {

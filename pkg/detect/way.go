@@ -17,7 +17,8 @@ import (
 // the steps 5 and 6.
 //
 // Shape letters: H,W the sides of a picture, K its proposals, N the crops of a batch, S
-// the side of CLIP's input, D the width of an embedding, Q queries, M candidates of a query.
+// the side of CLIP's input, D the width of an embedding, Q queries, M candidates of a
+// query.
 
 // encode takes pictures through the steps 1 to 4, and delivers each as soon as it is done.
 // Its error is of all pictures that it didn't deliver.

@@ -30,8 +30,8 @@ type GPU struct {
 	Memory, InUse int64 // bytes; InUse counts all programs, and what libtorch keeps for later
 }
 
-// Inspect describes the GPU that a name means. It fails with detect.ErrDevice if that is no GPU
-// or the driver doesn't answer.
+// Inspect describes the GPU that a name means. It fails with detect.ErrDevice if that is
+// no GPU or the driver doesn't answer.
 func Inspect(name string) (GPU, error) {
 	d, err := torch.ParseDevice(name)
 	if err != nil {

@@ -50,10 +50,10 @@ type Weights struct {
 	Source  string
 }
 
-// Inspect returns the manifest of the archive at path. It reads the zip's directory and the
-// manifest only, whatever the size of the weights, and compares the digest. It fails with
-// ErrNotArchive, ErrNoManifest, ErrManifest, ErrDamaged or an error of the file system, which
-// start with path.
+// Inspect returns the manifest of the archive at path. It reads only the zip's
+// directory and the manifest, however large the weights are, and compares the digest. It
+// fails with ErrNotArchive, ErrNoManifest, ErrManifest, ErrDamaged or an error of the file
+// system, which start with path.
 func Inspect(path string) (Manifest, error) {
 	m, err := archive.Inspect(path)
 	if err != nil {
@@ -73,18 +73,18 @@ func describe(m archive.Manifest) Manifest {
 // MarshalJSON writes the archive's whole manifest.
 func (m Manifest) MarshalJSON() ([]byte, error) { return json.Marshal(m.all) }
 
-// OtherTorch says in words that another torch exported the archive than the libtorch of the
-// version running, such as "2.1.2+cu121". It is empty if they are the same or one of them is
-// unknown.
+// OtherTorch says in words that another torch exported the archive than the libtorch of
+// the version running, such as "2.1.2+cu121". It is empty if they are the same or one of
+// them is unknown.
 func (m Manifest) OtherTorch(running string) string { return m.all.OtherTorch(running) }
 
-// FLOPsPerUnit returns the floating-point operations of the model for a pixel of the resized
-// picture (rpn), a crop (clip-image) or a token (clip-text), or 0 if the export didn't count
-// them.
+// FLOPsPerUnit returns the floating-point operations of the model for a pixel of the
+// resized picture (rpn), a crop (clip-image) or a token (clip-text), or 0 if the export
+// didn't count them.
 func (m Manifest) FLOPsPerUnit() float64 { return m.all.FLOPsPerUnit() }
 
-// ResizedArea returns the number of pixels of a picture once the region proposal network has
-// resized it.
+// ResizedArea returns the number of pixels of a picture once the region proposal network
+// has resized it.
 func (m Manifest) ResizedArea(height, width int) float64 { return m.all.ResizedArea(height, width) }
 
 // File is an archive that a detector has taken.

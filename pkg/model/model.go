@@ -1,12 +1,12 @@
 // Package model says where a detector's models come from, and describes them.
 //
-// A detector needs three TorchScript archives: a region proposal network (kind rpn), CLIP's
-// image tower (clip-image) and its text tower (clip-text). Each is a .pt file made by the
-// exports in torchscript/, a zip that carries its own description in
-// <top>/extra/manifest.json; torchscript/CONTRACT.md states the format. This package reads
-// the description without libtorch, so that a broken, edited or foreign file is refused
-// before native code sees it: the manifest's digest covers the zip's directory, and a
-// detector reads the rest before it loads it.
+// A detector needs three TorchScript archives: a region proposal network (kind rpn),
+// CLIP's image tower (clip-image) and its text tower (clip-text). Each is a .pt file made
+// by the exports in torchscript/, a zip that carries its own description in
+// <top>/extra/manifest.json; torchscript/CONTRACT.md states the format. This package
+// reads the description without libtorch, so that a broken, edited or foreign file is
+// refused before native code sees it: the manifest's digest covers the zip's directory,
+// and a detector reads the rest before it loads it.
 //
 // An archive is code: torchscript/CONTRACT.md says what a stranger's could do. The digest
 // tells a sound archive from a broken one, and not yours from another's, since whoever
@@ -55,9 +55,9 @@ var (
 // builtin.Models(). The zero Set is refused with ErrMissing. Making a Set touches no file.
 type Set struct{ set archive.Set }
 
-// Dir returns the set of the *.pt files in the directory at path. Their names don't matter;
-// their manifests do. Files without a clipdet manifest are left alone, so a directory may
-// hold checkpoints too.
+// Dir returns the set of the *.pt files in the directory at path. Their names don't
+// matter; their manifests do. Files without a clipdet manifest are left alone, so a
+// directory may hold checkpoints too.
 func Dir(path string) Set { return Set{archive.Dir(path)} }
 
 // Embedded returns the set of the *.pt files at the root of fsys, usually an embed.FS.
@@ -65,13 +65,14 @@ func Dir(path string) Set { return Set{archive.Dir(path)} }
 // [CacheDir] that is named after name and the content.
 func Embedded(fsys fs.FS, name string) Set { return Set{archive.Embedded(fsys, name)} }
 
-// Locked returns the set of the archives that the lock file at path names, in the directory
-// dir, or in the lock file's own if dir is "". It takes those alone: a file that differs by
-// a byte, that is missing, or that has a manifest and no place in the lock is refused with
-// ErrNotLocked, and so is a link that leads out of the directory. An empty path is ErrLock.
+// Locked returns the set of the archives that the lock file at path names, in the
+// directory dir, or in the lock file's own if dir is "". It takes those alone: a file
+// that differs by a byte, that is missing, or that has a manifest and no place in the
+// lock is refused with ErrNotLocked, and so is a link that leads out of the directory. An
+// empty path is ErrLock.
 //
-// A detector hashes the archives that it uses. libtorch then opens them once more, by their
-// paths; a file that was touched meanwhile is ErrNotLocked.
+// A detector hashes the archives that it uses. libtorch then opens them once more, by
+// their paths; a file that was touched meanwhile is ErrNotLocked.
 func Locked(path, dir string) Set { return Set{archive.Locked(path, dir)} }
 
 // CacheDir returns the directory for what is kept between runs: $CLIPDET_HOME/models, or

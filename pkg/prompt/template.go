@@ -66,11 +66,11 @@ func ManyTemplates() []string {
 // BareName is the one template that is the name alone. The slice is the caller's.
 func BareName() []string { return []string{slot} }
 
-// Background are phrasings of "nothing of interest" for a box that holds none
-// of the queried things: no thing at all, a part of one, or several at once. They
-// name no thing or material, wall and sky included, so that they don't compete with
-// a query for it. The built-in CLIP was taught these (torchscript/training/background.txt).
-// The slice is the caller's.
+// Background are phrasings of "nothing of interest" for a box that holds none of the
+// queried things: no thing at all, a part of one, or several at once. They name no thing
+// or material, wall and sky included, so that they don't compete with a query for it. The
+// built-in CLIP was taught these (torchscript/training/background.txt). The slice is the
+// caller's.
 func Background() []string {
 	return []string{
 		"background",
@@ -108,7 +108,8 @@ func Fill(name string, templates []string) ([]string, error) {
 	return filled, nil
 }
 
-// CheckTemplate fails with ErrTemplate, ErrUTF8 or ErrTooLong if a text can't be a template.
+// CheckTemplate fails with ErrTemplate, ErrUTF8 or ErrTooLong if a text can't be a
+// template.
 func CheckTemplate(template string) error {
 	if len(template) > tokens.MaxBytes {
 		return fmt.Errorf("%w: a template of %d bytes, starting with %.40q", ErrTooLong, len(template), template)

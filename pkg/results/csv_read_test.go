@@ -80,8 +80,9 @@ func parseRow(row []string, place []int) (string, detect.Detection, error) {
 	}, nil
 }
 
-// rows passes CSV on, holds each row to Limits.Line, and doubles each \r within quotes, since encoding/csv takes \r\n for \n
-// there, and a file's name may have either. single undoes it. Outside of quotes, \r must end a row.
+// rows passes CSV on, holds each row to Limits.Line, and doubles each \r within quotes,
+// since encoding/csv takes \r\n for \n there, and a file's name may have either. single
+// undoes it. Outside of quotes, \r must end a row.
 type rows struct {
 	*guard
 	quoted  bool
@@ -121,7 +122,8 @@ func (c *rows) Read(p []byte) (int, error) {
 	return n, c.failed
 }
 
-// single undoes the doubling in rows, of which encoding/csv has taken one \r before each \n.
+// single undoes the doubling in rows, of which encoding/csv has taken one \r before each
+// \n.
 func single(cell string) string {
 	var b strings.Builder
 	for len(cell) > 0 {

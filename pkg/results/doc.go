@@ -1,11 +1,9 @@
-// Package results writes what was found in pictures, and reads it again: native
-// JSON, JSON Lines, COCO results, CSV, and YOLO's labels. FORMATS.md shows each of
-// them, and what each leaves out.
+// Package results writes what was found in pictures as native JSON, JSON Lines, COCO
+// results, CSV and YOLO's labels, and reads JSON and JSON Lines, which lose nothing.
+// FORMATS.md shows each format, and what it leaves out. Package eval reads COCO results.
 //
-// A [Record] is what came of one picture. Each format has a writer, which takes
-// records one at a time and keeps none, and a reader. The readers of JSON and JSON
-// Lines give records one at a time too; those of COCO results, CSV and YOLO gather
-// what belongs to a picture from wherever it stands.
+// A [Record] is what came of one picture. Writers take records one at a time and keep
+// none; readers give records one at a time.
 //
 // Boxes are in pixels of the upright picture everywhere in this package: COCO's
 // widths and YOLO's shares of the picture are in the files alone. Nothing here keeps

@@ -10,15 +10,14 @@ import (
 // Limits bound what reading takes on. The zero Limits are the defaults, and so is
 // each field that is 0 or less.
 type Limits struct {
-	// Detections is the most that are held at a time: those of one picture in JSON
-	// and JSON Lines, of all pictures in COCO results, CSV and YOLO. 4 million by
+	// Detections is the most of one picture, which are held at a time. 4 million by
 	// default, which take about half a gigabyte.
 	Detections int
-	// Line is the most bytes of one JSON object (a line of JSON Lines, an entry of
-	// COCO results), row of CSV, or line of YOLO, 64 MiB by default.
+	// Line is the most bytes of one JSON object, or line of JSON Lines, 64 MiB by
+	// default.
 	Line int64
-	// Bytes is the most bytes of the whole input, 4 GiB by default; with YOLO, of
-	// each file. JSON and JSON Lines take no more memory for a longer input.
+	// Bytes is the most bytes of the whole input, 4 GiB by default. A longer input
+	// takes no more memory.
 	Bytes int64
 }
 

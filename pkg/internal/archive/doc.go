@@ -1,4 +1,5 @@
-// Package archive finds and checks the TorchScript archives of a detector before anything loads them.
+// Package archive finds and checks the TorchScript archives of a detector before anything
+// loads them.
 //
 // A detector needs three archives: a region proposal network (kind rpn), CLIP's image tower (clip-image) and its text
 // tower (clip-text). Each is a .pt file made by the exports in torchscript/, a zip that carries its own description in

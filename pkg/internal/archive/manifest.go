@@ -26,7 +26,8 @@ const (
 // Kinds returns the three kinds in the order in which a detector uses them.
 func Kinds() []Kind { return []Kind{RPN, CLIPImage, CLIPText} }
 
-// The types that an archive's weights may have, and Auto, which leaves the choice to [Set.Resolve].
+// The types that an archive's weights may have, and Auto, which leaves the choice to
+// [Set.Resolve].
 const (
 	Auto     = "auto"
 	Float32  = "float32"
@@ -40,15 +41,16 @@ var dtypes = []string{Float32, BFloat16, Float16}
 // Format is the version of the manifest that this package reads.
 const Format = 1
 
-// CLIP's tokenizer fixes both; an archive with other numbers can't be fed by package prompt.
+// CLIP's tokenizer fixes both; an archive with other numbers can't be fed by package
+// prompt.
 const (
 	contextLength = 77
 	vocabulary    = 49408
 )
 
-// The tokenizers and the scores that this package's users have; the first are the defaults.
-// An encoder family with others gets its name here, its tokens in pkg/internal/tokens and
-// its score in pkg/detect.
+// The tokenizers and the scores that this package's users have; the first are the
+// defaults. An encoder family with others gets its name here, its tokens in
+// pkg/internal/tokens and its score in pkg/detect.
 var (
 	tokenizers = []string{"clip-bpe"}
 	scores     = []string{"softmax"}
@@ -57,8 +59,8 @@ var (
 // ErrManifest is wrapped by every error about a manifest that is there but can't be used.
 var ErrManifest = errors.New("unusable manifest")
 
-// Manifest is the description that an archive carries of itself. The fields after Created belong to some kinds only and
-// are zero for the others.
+// Manifest is the description that an archive carries of itself. The fields after Created
+// belong to some kinds only and are zero for the others.
 type Manifest struct {
 	Format       int     `json:"format"`
 	Kind         Kind    `json:"kind"`
@@ -95,8 +97,9 @@ type Manifest struct {
 
 var torchVersion = regexp.MustCompile(`\btorch (\d+(?:\.\d+)+)`)
 
-// OtherTorch says in words that the archive was exported by another torch than the libtorch of the version running,
-// such as "2.1.2+cu121". It is empty where they are the same or one of them is not known.
+// OtherTorch says in words that the archive was exported by another torch than the
+// libtorch of the version running, such as "2.1.2+cu121". It is empty where they are the
+// same or one of them is not known.
 func (m Manifest) OtherTorch(running string) string {
 	running, _, _ = strings.Cut(running, "+")
 	found := torchVersion.FindStringSubmatch(m.Exporter)
@@ -114,8 +117,9 @@ type Weights struct {
 	Source  string `json:"source"`
 }
 
-// ParseManifest reads the JSON of a manifest and validates it. Fields that it does not know are ignored; a change that
-// readers must not ignore raises "format". Errors wrap [ErrManifest].
+// ParseManifest reads the JSON of a manifest and validates it. Fields that it does not
+// know are ignored; a change that readers must not ignore raises "format". Errors wrap
+// [ErrManifest].
 func ParseManifest(data []byte) (Manifest, error) {
 	var m Manifest
 	if err := json.Unmarshal(data, &m); err != nil {
@@ -127,7 +131,8 @@ func ParseManifest(data []byte) (Manifest, error) {
 	return m, nil
 }
 
-// Validate reports every field that is missing or out of range, each by its JSON name. Errors wrap [ErrManifest].
+// Validate reports every field that is missing or out of range, each by its JSON name.
+// Errors wrap [ErrManifest].
 func (m Manifest) Validate() error {
 	if m.Format != Format {
 		return fmt.Errorf("%w: format is %d and this clipdet reads %d; export the model again with the exports of the same clipdet",

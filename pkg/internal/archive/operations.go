@@ -22,8 +22,8 @@ func (m Manifest) FLOPsPerUnit() float64 {
 	return float64(m.FLOPs) / units
 }
 
-// ResizedArea returns the number of pixels that a proposal network works on: the short side
-// is resized to MinSize, unless the long side would pass MaxSize.
+// ResizedArea returns the number of pixels that a proposal network works on: the short
+// side is resized to MinSize, unless the long side would pass MaxSize.
 func (m Manifest) ResizedArea(height, width int) float64 {
 	h, w := float64(height), float64(width)
 	scale := min(float64(m.MinSize)/min(h, w), float64(m.MaxSize)/max(h, w))

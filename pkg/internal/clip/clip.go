@@ -69,8 +69,8 @@ const block = 16
 // of work.
 //
 // A CPU takes 16 inputs at once, the last ones filled up to that, so that an input's
-// embedding is the same to the bit whatever it is encoded with. A GPU takes a size of the
-// caller's. If the memory doesn't suffice, both halve their batches, down to one input.
+// embedding doesn't depend, to the bit, on the others of its batch. A GPU takes a size of
+// the caller's. If the memory doesn't suffice, both halve their batches, down to one input.
 type Batches struct {
 	encoder *Encoder
 	size    int

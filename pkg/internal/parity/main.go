@@ -1,5 +1,5 @@
-// Command parity runs one stage of clipdet on what it is told and writes all of the result, so that the tests in bench/parity
-// can compare each stage with Python's:
+// Command parity runs one stage of clipdet on what it is told and writes all of the
+// result, so that the tests in bench/parity can compare each stage with Python's:
 //
 //	parity STAGE [DEVICE] <REQUEST.json >ANSWER.npz
 //

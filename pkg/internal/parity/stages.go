@@ -26,7 +26,8 @@ import (
 // templates writes the default templates as a JSON list. It is asked nothing.
 func templates(out io.Writer) error { return json.NewEncoder(out).Encode(prompt.Templates()) }
 
-// tokenize is asked texts and answers their ids, int64 [N,77], cut where a text is too long.
+// tokenize is asked texts and answers their ids, int64 [N,77], cut where a text is too
+// long.
 func tokenize(_ context.Context, texts []string, to *arrays) error {
 	tokenizer, err := tokens.NewTokenizer()
 	if err != nil {

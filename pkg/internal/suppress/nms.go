@@ -1,5 +1,5 @@
-// Package suppress chooses among boxes that overlap: non-maximum suppression, hard and soft,
-// and box voting.
+// Package suppress chooses among boxes that overlap: non-maximum suppression, hard and
+// soft, and box voting.
 package suppress
 
 import "github.com/clipdet/clipdet/pkg/box"

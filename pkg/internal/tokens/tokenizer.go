@@ -29,8 +29,8 @@ const (
 	startMark = "<|startoftext|>"
 	endMark   = "<|endoftext|>"
 
-	// MaxBytes is the length of text that is read. It bounds the work on one text. The context takes at most 75 tokens
-	// of 32 bytes, the longest there are.
+	// MaxBytes is the length of text that is read. It bounds the work on one text. The
+	// context takes at most 75 tokens of 32 bytes, the longest there are.
 	MaxBytes = 4096
 )
 

@@ -27,8 +27,8 @@ func ReadTemplates(r io.Reader) ([]string, error) {
 	return readLines(r, prompt.ErrTemplate, prompt.CheckTemplate)
 }
 
-// ReadPhrases reads a file of phrases, as of the background, by the same rules. A line that
-// can't be a phrase, and a file without any, is prompt.ErrPhrase.
+// ReadPhrases reads a file of phrases, as of the background, by the same rules. A line
+// that can't be a phrase, and a file without any, is prompt.ErrPhrase.
 func ReadPhrases(r io.Reader) ([]string, error) {
 	return readLines(r, prompt.ErrPhrase, func(line string) error { return prompt.Check("it", line) })
 }
@@ -63,8 +63,8 @@ func readLines(r io.Reader, missing error, check func(line string) error) ([]str
 	return texts, nil
 }
 
-// blank reports whether r is white space, or the byte order mark, which stands at the start
-// of files and where files were joined.
+// blank reports whether r is white space, or the byte order mark, which stands at the
+// start of files and where files were joined.
 func blank(r rune) bool { return r == '\ufeff' || unicode.IsSpace(r) }
 
 // bounded reads no more than a number of bytes; one more is detect.ErrLimit.

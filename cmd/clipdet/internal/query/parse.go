@@ -20,9 +20,10 @@ type Query struct {
 	Files []string // of each of the Examples, as typed
 }
 
-// Parse reads a query as it is typed: NAME, or NAME=PART|PART with one or more parts. The name ends at the first =, a part at each |, and neither can be escaped,
-// but a Query literal may have both. Space around a name or part is removed, and a run
-// of space within becomes one space, but for the names of files. A part is
+// Parse reads a query as it is typed: NAME, or NAME=PART|PART with one or more parts. The
+// name ends at the first =, a part at each |, and neither can be escaped, but a Query
+// literal may have both. Space around a name or part is removed, and a run of space
+// within becomes one space, but for the names of files. A part is
 //
 //	a mug                  a phrase
 //	a mug::2               a phrase of weight 2; the weight follows the last ::
@@ -34,9 +35,9 @@ type Query struct {
 //
 // A part with :: in its text needs a weight: "std::vector::1".
 //
-// It fails as detect.Query.Phrasings does, and with detect.ErrQuery if a weight is no number
-// above 0 or a box no box, or if there is a | or a leading @ but no name before it. It
-// looks at no file.
+// It fails as detect.Query.Phrasings does, and with detect.ErrQuery if a weight is no
+// number above 0 or a box no box, or if there is a | or a leading @ but no name before
+// it. It looks at no file.
 func Parse(s string) (Query, error) {
 	name, list, described := strings.Cut(s, "=")
 	switch {

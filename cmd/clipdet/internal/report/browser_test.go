@@ -32,7 +32,8 @@ type browser struct {
 	errors   []string // of scripts and of the console
 }
 
-// patience is for a machine whose disk has just got Chromium and which does other things too.
+// patience is for a machine whose disk has just got Chromium and which does other things
+// too.
 const patience = 4 * time.Minute
 
 type message struct {
@@ -53,7 +54,8 @@ func openBrowser(t *testing.T) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not t.TempDir, which fails a test where Chromium's children still write while it's removed.
+	// Not t.TempDir, which fails a test where Chromium's children still write while it's
+	// removed.
 	profile, err := os.MkdirTemp("", "chromium-")
 	if err != nil {
 		t.Fatal(err)

@@ -7,17 +7,18 @@
 //	go run ./pkg/pixels/internal/jpegdiff testdata/formats/*.jpg
 //
 // Of these 40 upright pictures this package gives Pillow's pixels for all, and image/jpeg
-// reads 27. It refuses 12 samplings (3x1, 1x4 and their like, Cb and Cr that differ, YCCK at
-// 4:2:2, CMYK as Pillow writes it at 4:2:0), CMYK without Adobe's marker, and any picture
-// without its end marker. It repeats the samples of subsampled RGB and YCCK, and is off by
-// up to 87 there. Of other pictures 3 % of values are off, by at most 3, because its inverse
-// DCT rounds in another way. People do have such files: https://go.dev/issue/54997 and
-// https://go.dev/issue/62421.
+// reads 27. It refuses 12 samplings (3x1, 1x4 and their like, Cb and Cr that differ, YCCK
+// at 4:2:2, CMYK as Pillow writes it at 4:2:0), CMYK without Adobe's marker, and any
+// picture without its end marker. It repeats the samples of subsampled RGB and YCCK, and
+// is off by up to 87 there. Of other pictures 3 % of values are off, by at most 3,
+// because its inverse DCT rounds in another way. People do have such files:
+// https://go.dev/issue/54997 and https://go.dev/issue/62421.
 //
-// Detections are as good with either: AP is 0.652 for both on testdata/images, and 0.006 on
-// 27 photos of COCO (jpegdiff -into, clipdet eval). For a single query they may differ, and
-// bench/parity allows no difference from a Python pipeline's pixels. This package takes 0.75
-// times as long on those photos, conversion to RGB included, and 0.85 times in
+// Detections are as good with either: AP is 0.652 for both on testdata/images, and 0.006
+// on 27 photos of COCO (jpegdiff -into, clipdet eval). For a single query they may
+// differ, and bench/parity allows no difference from a Python pipeline's pixels. This
+// package takes 0.75 times as long on those photos, conversion to RGB included, and 0.85
+// times in
 //
 //	go test ./pkg/pixels -run '^$' -bench JPEG
 package jpeg
@@ -316,7 +317,8 @@ func (d *decoder) picture() *Picture {
 	return p
 }
 
-// colours returns what libjpeg takes the planes to be (default_decompress_parms in jdapimin.c).
+// colours returns what libjpeg takes the planes to be (default_decompress_parms in
+// jdapimin.c).
 func (d *decoder) colours() Colours {
 	switch len(d.components) {
 	case 1:

@@ -115,8 +115,8 @@ func TestDecodeErrors(t *testing.T) {
 	}
 }
 
-// BenchmarkEmptyTables decodes 8 MB of Huffman tables without a code: 0.4 s on a busy core,
-// and 5 s if each table's short codes are cleared one by one.
+// BenchmarkEmptyTables decodes 8 MB of Huffman tables without a code: 0.4 s on a busy
+// core, and 5 s if each table's short codes are cleared one by one.
 func BenchmarkEmptyTables(b *testing.B) {
 	data := readFile(b, "420.jpg")
 	tables := append([]byte{0xff, dht, 0, 0}, make([]byte, 17*3800)...)
