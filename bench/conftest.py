@@ -19,7 +19,8 @@ from torch.nn import functional
 import stages
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "torchscript"))  # first, since a package of OpenAI's is called clip too
+# First, since a package of OpenAI's is called clip too.
+sys.path[:0] = [str(ROOT / "torchscript"), str(ROOT / "testdata" / "make")]
 
 FIGURES = pytest.StashKey[list[str]]()
 
