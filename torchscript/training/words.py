@@ -7,7 +7,7 @@ from pathlib import Path
 import packages
 
 # WordNet's lexicographer files (lexnames(5WN)) of animals, artefacts, bodies, food, natural objects, people, plants.
-_CONCRETE = {"05", "06", "08", "13", "17", "18", "20"}
+CONCRETE = {"05", "06", "08", "13", "17", "18", "20"}
 
 
 def nouns(folder: Path | None = None) -> list[str]:
@@ -19,6 +19,6 @@ def nouns(folder: Path | None = None) -> list[str]:
             continue  # the licence
         # offset, lexicographer file, kind, count of words in hexadecimal, then word and sense number in turn
         _, file, _, count, *rest = line.split(" ")
-        if file in _CONCRETE:
+        if file in CONCRETE:
             found |= {w for w in rest[: 2 * int(count, 16) : 2] if w.islower() and w.count("_") < 2}
     return sorted(w.replace("_", " ") for w in found if w.replace("_", "").replace("-", "").isalpha())
