@@ -15,6 +15,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/pixels"
@@ -91,8 +93,8 @@ func TestEveryFormatAndEveryFailure(t *testing.T) {
 		paths = append(paths, path)
 	}
 	code, stdout, stderr := clipdet(t, append(args, paths...)...)
-	if code != exitInputs {
-		t.Errorf("exit code %d, want %d", code, exitInputs)
+	if code != exit.CodeInputs {
+		t.Errorf("exit code %d, want %d", code, exit.CodeInputs)
 	}
 	lines := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
 	if len(lines) != len(tests) {
@@ -151,12 +153,13 @@ func TestOutputs(t *testing.T) {
 		out := filepath.Join("found", format)
 		code, stdout, stderr := clipdet(t, "detect", "-q", "dog", "-q", "cat", "--models", models, "--proposals", "5", "--threshold", "0",
 			"--top-k", "2", "--format", format, "--out", out, "--pictures", "one", "two")
-		if code != exitDone || stderr != "" {
+		if code != exit.CodeDone || stderr != "" {
 			t.Fatalf("%s: exit code %d, stderr %q; want 0 and nothing", format, code, stderr)
 		}
-		written, err := os.ReadFile(filepath.Join(out, resultFile(format)))
+		name := "detections." + strings.Replace(format, "coco", "coco.json", 1)
+		written, err := os.ReadFile(filepath.Join(out, name))
 		if err != nil || string(written) != stdout {
-			t.Errorf("%s: %s does not hold what stdout has (%v)", format, resultFile(format), err)
+			t.Errorf("%s: %s does not hold what stdout has (%v)", format, name, err)
 		}
 		rows := 0
 		switch format {
@@ -224,14 +227,14 @@ func TestOnePictureIsAnObject(t *testing.T) {
 	args := []string{"detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "-v"}
 	one := filepath.Join(formats, "420.jpg")
 	code, stdout, stderr := clipdet(t, append(args, one)...)
-	if got := parse[picture](t, stdout); code != exitDone || got.Image != one {
+	if got := parse[picture](t, stdout); code != exit.CodeDone || got.Image != one {
 		t.Errorf("exit code %d, image %q; want 0 and %q", code, got.Image, one)
 	}
 	if !strings.Contains(stderr, "models loaded") {
 		t.Errorf("--verbose: stderr is %q, want a log of what was loaded", stderr)
 	}
 	code, stdout, _ = clipdet(t, append(args, filepath.Join(formats, "420.jp?"))...)
-	if got := parse[[]picture](t, stdout); code != exitDone || len(got) != 1 || got[0].Image != one {
+	if got := parse[[]picture](t, stdout); code != exit.CodeDone || len(got) != 1 || got[0].Image != one {
 		t.Errorf("a pattern with one match: exit code %d, %d objects; want 0 and a list of one", code, len(got))
 	}
 }
@@ -255,9 +258,9 @@ func TestInterruptionLeavesAWholeDocument(t *testing.T) {
 	var stderr bytes.Buffer
 	code := run(ctx, []string{"detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "--out", out, formats}, stdout, &stderr)
 	got := parse[[]picture](t, stdout.String())
-	all := len(expand([]string{formats}))
-	if code != exitInputs || len(got) == 0 || len(got) >= all {
-		t.Errorf("exit code %d with %d of %d pictures, want %d and some", code, len(got), all, exitInputs)
+	all := len(intake.Expand([]string{formats}))
+	if code != exit.CodeInputs || len(got) == 0 || len(got) >= all {
+		t.Errorf("exit code %d with %d of %d pictures, want %d and some", code, len(got), all, exit.CodeInputs)
 	}
 	if !strings.Contains(stderr.String(), "interrupted") {
 		t.Errorf("stderr is %q, want it to say that it was interrupted", stderr.String())
@@ -283,8 +286,8 @@ func TestYOLO(t *testing.T) {
 	}
 	out := filepath.Join(t.TempDir(), "found")
 	code, stdout, stderr := clipdet(t, append(slices.Concat(args, []string{"--format", "yolo", "--out", out}), inputs...)...)
-	if code != exitInputs || stdout != "" || !strings.Contains(stderr, "none.png") {
-		t.Errorf("exit code %d, stdout %q, stderr %q; want %d, nothing, and what failed", code, stdout, stderr, exitInputs)
+	if code != exit.CodeInputs || stdout != "" || !strings.Contains(stderr, "none.png") {
+		t.Errorf("exit code %d, stdout %q, stderr %q; want %d, nothing, and what failed", code, stdout, stderr, exit.CodeInputs)
 	}
 	var names results.Names
 	labelFiles, err := filepath.Glob(filepath.Join(out, "labels", "*.txt"))
@@ -323,7 +326,7 @@ func TestYOLO(t *testing.T) {
 // TestSchema holds that the schema is printed, and that what detect writes fits it.
 func TestSchema(t *testing.T) {
 	code, stdout, stderr := clipdet(t, "schema")
-	if code != exitDone || stdout != results.Schema() || stderr != "" {
+	if code != exit.CodeDone || stdout != results.Schema() || stderr != "" {
 		t.Fatalf("exit code %d, %d bytes on stdout, stderr %q; want 0, the schema and nothing", code, len(stdout), stderr)
 	}
 	document, err := jsonschema.UnmarshalJSON(strings.NewReader(stdout))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -20,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/evaluate"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/pkg/eval"
 )
 
@@ -120,7 +121,7 @@ var tinyPath = func() string {
 func evaluates(t *testing.T, args ...string) (stdout string) {
 	t.Helper()
 	code, stdout, stderr := clipdet(t, args...)
-	if code != exitDone {
+	if code != exit.CodeDone {
 		t.Fatalf("%q: exit code %d, stderr is\n%s", args, code, stderr)
 	}
 	return stdout
@@ -151,7 +152,7 @@ func same(t *testing.T, what, got, want string) {
 func TestEvalWritesWhatItMeasures(t *testing.T) {
 	set := toy(t, 6)
 	table := evaluates(t, tinyEval("--gt-boxes", "--json", "a.json", "--results", "r.json", "--html", "page")...)
-	var got evalNumbers
+	var got evaluate.Numbers
 	if err := json.Unmarshal([]byte(read(t, "a.json")), &got); err != nil {
 		t.Fatal(err)
 	}
@@ -224,25 +225,10 @@ func TestEvalWritesWhatItMeasures(t *testing.T) {
 	}
 }
 
-func TestQueriesOfCategories(t *testing.T) {
+func TestPhrasings(t *testing.T) {
 	toy(t, 1)
-	d, err := readTruth("instances.json")
-	if err != nil {
+	if err := os.WriteFile("p.txt", []byte("\ufeff# of mine\n\n dog = a dog|a {} puppy\nbow_(weapon)=an archer's {}::2\nLamp or Light=a lamp|-a candle\n"), 0o644); err != nil {
 		t.Fatal(err)
-	}
-	want := []string{"red box", "dog", "bow (weapon)", "Lamp or Light", "dog (category 11)", "a b or c", "(category 13)"}
-	if !slices.Equal(d.names, want) {
-		t.Errorf("the queries are %q, want %q", d.names, want)
-	}
-	phrasings := "\ufeff# of mine\n\n dog = a dog|a {} puppy\nbow_(weapon)=an archer's {}::2\nLamp or Light=a lamp|-a candle\n"
-	if err := os.WriteFile("p.txt", []byte(phrasings), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	asked, err := d.asked("p.txt")
-	want = []string{"red box", "dog= a dog|a dog puppy", "bow (weapon)=an archer's bow (weapon)::2", "Lamp or Light=a lamp|-a candle",
-		"dog (category 11)", "a b or c", "(category 13)"}
-	if err != nil || !slices.Equal(asked, want) {
-		t.Errorf("phrased, they are %q (%v), want %q", asked, err, want)
 	}
 	evaluates(t, tinyEval("--phrasings", "p.txt", "--records", "x.jsonl")...)
 	if !strings.Contains(read(t, "x.jsonl"), `"phrase":"a dog`) {
@@ -256,8 +242,8 @@ func TestQueriesOfCategories(t *testing.T) {
 			t.Fatal(err)
 		}
 		code, stdout, stderr := clipdet(t, tinyEval("--phrasings", "p.txt")...)
-		if code != exitUsage || !strings.Contains(stderr, test.says) || stdout != "" {
-			t.Errorf("%q: exit code %d, stderr %q, want %d and %q", test.lines, code, stderr, exitUsage, test.says)
+		if code != exit.CodeUsage || !strings.Contains(stderr, test.says) || stdout != "" {
+			t.Errorf("%q: exit code %d, stderr %q, want %d and %q", test.lines, code, stderr, exit.CodeUsage, test.says)
 		}
 	}
 }
@@ -360,14 +346,14 @@ func TestShardsMergeToOneRun(t *testing.T) {
 		code int
 		says string
 	}{
-		{append(slices.Clone(merge), files[:2]...), exitUsage, "3 files to merge, not 2"},
-		{append(slices.Clone(merge), files[0], files[0], files[1]), exitUsage, "are both shard 2/3"},
-		{append(slices.Clone(merge), files[0], files[1], "other.jsonl"), exitUsage, `--gt-boxes: the records have "true", and this is "false"`},
-		{append(slices.Clone(merge), "half.jsonl", files[1], files[2]), exitInputs, "that shard isn't done"},
-		{append(slices.Clone(merge), "one.json"), exitUsage, "one.json: not results"},
-		{append(slices.Clone(merge), "missing.jsonl"), exitUsage, "missing.jsonl"},
-		{append([]string{"eval", "merge", "--annotations", "others.json"}, files...), exitUsage, "records are of another file"},
-		{merge, exitUsage, "no records"},
+		{append(slices.Clone(merge), files[:2]...), exit.CodeUsage, "3 files to merge, not 2"},
+		{append(slices.Clone(merge), files[0], files[0], files[1]), exit.CodeUsage, "are both shard 2/3"},
+		{append(slices.Clone(merge), files[0], files[1], "other.jsonl"), exit.CodeUsage, `--gt-boxes: the records have "true", and this is "false"`},
+		{append(slices.Clone(merge), "half.jsonl", files[1], files[2]), exit.CodeInputs, "that shard isn't done"},
+		{append(slices.Clone(merge), "one.json"), exit.CodeUsage, "one.json: not results"},
+		{append(slices.Clone(merge), "missing.jsonl"), exit.CodeUsage, "missing.jsonl"},
+		{append([]string{"eval", "merge", "--annotations", "others.json"}, files...), exit.CodeUsage, "records are of another file"},
+		{merge, exit.CodeUsage, "no records"},
 	} {
 		code, stdout, stderr := clipdet(t, test.args...)
 		if code != test.code || !strings.Contains(stderr, test.says) || stdout != "" {
@@ -401,8 +387,8 @@ func TestEvalRefusesOtherRecords(t *testing.T) {
 		{[]string{"--records", "instances.json"}, "does not begin as records of eval do"},
 	} {
 		code, stdout, stderr := clipdet(t, tinyEval(append([]string{"--records", "x.jsonl"}, test.args...)...)...)
-		if code != exitUsage || !strings.Contains(stderr, test.says) || stdout != "" {
-			t.Errorf("%q: exit code %d, stderr %q; want %d and %q", test.args, code, stderr, exitUsage, test.says)
+		if code != exit.CodeUsage || !strings.Contains(stderr, test.says) || stdout != "" {
+			t.Errorf("%q: exit code %d, stderr %q; want %d and %q", test.args, code, stderr, exit.CodeUsage, test.says)
 		}
 		if read(t, "x.jsonl") != kept {
 			t.Fatalf("%q: the records were changed", test.args)
@@ -421,48 +407,38 @@ func TestEvalRefusesOtherRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.AfterFunc(time.Second, func() { _ = writer.Close() }) // which ends the reading
-	if code, stdout, stderr := clipdet(t, tinyEval("--records", "pipe.jsonl", "--templates", pipe)...); code != exitUsage || stdout != "" || !strings.Contains(stderr, pipe) {
-		t.Errorf("templates from a pipe: exit code %d, stderr %q; want %d and a refusal", code, stderr, exitUsage)
+	if code, stdout, stderr := clipdet(t, tinyEval("--records", "pipe.jsonl", "--templates", pipe)...); code != exit.CodeUsage || stdout != "" || !strings.Contains(stderr, pipe) {
+		t.Errorf("templates from a pipe: exit code %d, stderr %q; want %d and a refusal", code, stderr, exit.CodeUsage)
 	}
 	table := evaluates(t, tinyEval("--records", "x.jsonl", "--threads", "1", "--images", "pictures/")...)
 	if !strings.HasPrefix(table, "2 images") || read(t, "x.jsonl") != kept {
 		t.Errorf("the same command with another place changed the records, or printed\n%s", table)
 	}
 	// A second process must not write to the records of one that runs.
-	header, _, _, err := readRecords(strings.NewReader(kept))
+	running, err := os.Open("x.jsonl")
 	if err != nil {
 		t.Fatal(err)
 	}
-	open, err := openRecords("x.jsonl", header)
-	if err != nil {
+	defer running.Close()
+	if err := syscall.Flock(int(running.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openRecords("x.jsonl", header); err == nil || !strings.Contains(err.Error(), "another process") {
-		t.Errorf("records that are open were opened again: %v", err)
-	}
-	if err := open.close(); err != nil {
-		t.Fatal(err)
+	if code, stdout, stderr := clipdet(t, tinyEval("--records", "x.jsonl")...); code != exit.CodeInputs || stdout != "" || !strings.Contains(stderr, "another process") {
+		t.Errorf("records that another process has locked: exit code %d, stderr %q; want %d and the other process", code, stderr, exit.CodeInputs)
 	}
 }
 
 func TestBadPicturesAreLeftOut(t *testing.T) {
 	set := toy(t, 7)
-	outside := filepath.Join(t.TempDir(), "secret.png")
-	for path, data := range map[string]string{"pictures/0.png": "no picture", outside: read(t, "pictures/2.png"), "pictures/twice.png": "", "pictures/below/twice.png": ""} {
-		if err := os.WriteFile(path, []byte(data), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	up, err := filepath.Rel("pictures", outside)
-	if err != nil {
-		up = outside
+	if err := os.WriteFile("pictures/0.png", []byte("no picture"), 0o644); err != nil {
+		t.Fatal(err)
 	}
 	set.Images[2]["file_name"] = "none.png"
 	set.Images[4]["width"] = 95                    // not the annotated one
 	set.Images[5]["file_name"] = "elsewhere/5.png" // found below, by its last part
 	set.write(t, "instances.json")
 	code, stdout, stderr := clipdet(t, tinyEval("--json", "a.json", "--results", "r.json", "--gt-boxes")...)
-	if code != exitInputs || !strings.Contains(stdout, "3 of 7 images could not be read: the numbers are of the others") || !strings.Contains(stderr, "3 of 7 pictures failed") {
+	if code != exit.CodeInputs || !strings.Contains(stdout, "3 of 7 images could not be read: the numbers are of the others") || !strings.Contains(stderr, "3 of 7 pictures failed") {
 		t.Errorf("exit code %d, stderr\n%s, stdout\n%s", code, stderr, stdout)
 	}
 	for _, name := range []string{"0.png", "none.png", "4.png: not the annotated picture"} {
@@ -470,7 +446,7 @@ func TestBadPicturesAreLeftOut(t *testing.T) {
 			t.Errorf("%q is not named on stderr:\n%s", name, stderr)
 		}
 	}
-	var got evalNumbers
+	var got evaluate.Numbers
 	if err := json.Unmarshal([]byte(read(t, "a.json")), &got); err != nil {
 		t.Fatal(err)
 	}
@@ -489,27 +465,15 @@ func TestBadPicturesAreLeftOut(t *testing.T) {
 		}
 	}
 	code, _, stderr = clipdet(t, tinyEval("--json", "a.json", "--results", "r.json", "--gt-boxes")...)
-	if code != exitInputs || !strings.Contains(stderr, "4 of 7 pictures are done already") {
+	if code != exit.CodeInputs || !strings.Contains(stderr, "4 of 7 pictures are done already") {
 		t.Errorf("exit code %d with two pictures mended, stderr\n%s", code, stderr)
 	}
 	code, _, _ = clipdet(t, tinyEval("--json", "b.json", "--results", "s.json", "--gt-boxes")...)
 	same(t, "mended", "a.json", "b.json")
-	if code != exitInputs {
-		t.Errorf("exit code %d, want %d", code, exitInputs)
+	if code != exit.CodeInputs {
+		t.Errorf("exit code %d, want %d", code, exit.CodeInputs)
 	}
 
-	for i, name := range []string{up, "../secret.png", outside, "a/../../secret.png", "twice.png", "other/twice.png"} {
-		find := finder{dir: "pictures"}
-		path, err := find.find(name)
-		switch {
-		case i < 4 && (err == nil || !strings.Contains(err.Error(), "leads out")):
-			t.Errorf("%s: got %q (%v), want a refusal", name, path, err)
-		case i == 4 && path != "pictures/twice.png":
-			t.Errorf("%s: got %q (%v)", name, path, err)
-		case i == 5 && (err == nil || !strings.Contains(err.Error(), "may be")):
-			t.Errorf("%s: got %q (%v), want both places named", name, path, err)
-		}
-	}
 }
 
 // TestMergeRefusesDamagedRecords has records that are JSON as they should be, but say what no run could.
@@ -518,8 +482,8 @@ func TestMergeRefusesDamagedRecords(t *testing.T) {
 	evaluates(t, tinyEval("--gt-boxes", "--max-detections", "1", "--records", "good.jsonl")...)
 	good := read(t, "good.jsonl")
 	given := strings.LastIndex(good, `"query":"`) // behind the one that counts
-	if code, _, stderr := clipdet(t, "eval", "merge", "--annotations", "instances.json", fifo(t, "records")); code != exitUsage || !strings.Contains(stderr, "empty") {
-		t.Errorf("a pipe that nobody writes to: exit code %d, stderr %q; want %d", code, stderr, exitUsage)
+	if code, _, stderr := clipdet(t, "eval", "merge", "--annotations", "instances.json", fifo(t, "records")); code != exit.CodeUsage || !strings.Contains(stderr, "empty") {
+		t.Errorf("a pipe that nobody writes to: exit code %d, stderr %q; want %d", code, stderr, exit.CodeUsage)
 	}
 	for name, test := range map[string]struct{ records, says string }{
 		"a negative limit":  {strings.Replace(good, `"--max-detections":"1"`, `"--max-detections":"-1"`, 1), `"-1"`},
@@ -534,28 +498,8 @@ func TestMergeRefusesDamagedRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 		code, stdout, stderr := clipdet(t, "eval", "merge", "--annotations", "instances.json", "--json", "bad.json", "bad.jsonl")
-		if _, err := os.Stat("bad.json"); code != exitInputs || stdout != "" || !strings.Contains(stderr, test.says) || err == nil {
-			t.Errorf("%s: exit code %d, stderr %q, stdout %q (%v); want %d and %q", name, code, stderr, stdout, err, exitInputs, test.says)
-		}
-	}
-}
-
-// TestFinderThatCannotLook has a folder so deep that its path is too long: what lies there isn't known, however often one asks.
-func TestFinderThatCannotLook(t *testing.T) {
-	dir := t.TempDir()
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	deep := strings.Repeat(strings.Repeat("d", 200)+"/", 25)
-	if err := errors.Join(root.MkdirAll(deep, 0o755), root.WriteFile("a.png", nil, 0o644)); err != nil {
-		t.Fatal(err)
-	}
-	find := finder{dir: dir}
-	for _, name := range []string{"x/a.png", "x/a.png", "x/b.png"} {
-		if path, err := find.find(name); !errors.Is(err, syscall.ENAMETOOLONG) {
-			t.Errorf("%s: got %q and %v, want what kept it from looking", name, path, err)
+		if _, err := os.Stat("bad.json"); code != exit.CodeInputs || stdout != "" || !strings.Contains(stderr, test.says) || err == nil {
+			t.Errorf("%s: exit code %d, stderr %q, stdout %q (%v); want %d and %q", name, code, stderr, stdout, err, exit.CodeInputs, test.says)
 		}
 	}
 }
@@ -610,10 +554,13 @@ func TestAblation(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, stdout, stderr := clipdet(t, tinyEval("--ablate", "--crop", "squash", "--json", "a.json")...)
-	if code != exitInputs || !strings.Contains(stderr, "1 of 3 pictures failed") {
+	if code != exit.CodeInputs || !strings.Contains(stderr, "1 of 3 pictures failed") {
 		t.Errorf("exit code %d, stderr\n%s", code, stderr)
 	}
-	var variants []variant
+	var variants []struct {
+		Name    string        `json:"variant"`
+		Summary *eval.Summary `json:"summary"`
+	}
 	if err := json.Unmarshal([]byte(read(t, "a.json")), &variants); err != nil {
 		t.Fatal(err)
 	}
@@ -624,8 +571,8 @@ func TestAblation(t *testing.T) {
 			t.Errorf("the table has no line for %q:\n%s", v.Name, stdout)
 		}
 	}
-	if want := 1 + len(ablations) - 5; len(variants) != want {
-		t.Errorf("%d variants, want %d: %q", len(variants), want, slices.Sorted(maps.Keys(byName)))
+	if lines := strings.Count(stdout, "\n") - 2; len(variants) != lines || lines != 16 { // 20 changes, of which 5 change nothing here
+		t.Errorf("%d variants, want 16, a line of the table each: %q", len(variants), slices.Sorted(maps.Keys(byName)))
 	}
 	different := map[eval.Summary]bool{}
 	for _, s := range byName {
@@ -642,7 +589,7 @@ func TestAblation(t *testing.T) {
 			args = append(args, strings.Fields(name)...)
 		}
 		clipdet(t, args...)
-		var one evalNumbers
+		var one evaluate.Numbers
 		if err := json.Unmarshal([]byte(read(t, "one.json")), &one); err != nil {
 			t.Fatal(err)
 		}
@@ -651,7 +598,7 @@ func TestAblation(t *testing.T) {
 		}
 	}
 	code, stdout, stderr = clipdet(t, tinyEval("--ablate", "--rank", "cosine")...)
-	if code != exitInputs || !strings.Contains(stderr, "--soft-nms 0.5 is left out") || !strings.Contains(stdout, "--rank fused") {
+	if code != exit.CodeInputs || !strings.Contains(stderr, "--soft-nms 0.5 is left out") || !strings.Contains(stdout, "--rank fused") {
 		t.Errorf("exit code %d, stderr\n%s", code, stderr)
 	}
 }
@@ -661,7 +608,7 @@ func TestInterruptedEval(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, errs bytes.Buffer
-	if code := run(ctx, tinyEval("--json", "a.json"), &out, &errs); code != exitInputs || !strings.Contains(errs.String(), "interrupted") || out.Len() > 0 {
+	if code := run(ctx, tinyEval("--json", "a.json"), &out, &errs); code != exit.CodeInputs || !strings.Contains(errs.String(), "interrupted") || out.Len() > 0 {
 		t.Errorf("exit code %d, stderr %q, stdout %q", code, &errs, &out)
 	}
 }

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/version"
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/model/builtin"
@@ -36,18 +40,6 @@ in it may be named, and then nothing else than what was locked is taken.`,
 	return cmd
 }
 
-// isLock says whether a path names a lock file. It looks at the name alone: what lies there must not decide whether it
-// is checked.
-func isLock(path string) bool { return filepath.Ext(path) == ".json" }
-
-// modelSet is that of a directory or of a lock file in it.
-func modelSet(path string) model.Set {
-	if isLock(path) {
-		return model.Locked(path, "")
-	}
-	return model.Dir(path)
-}
-
 // sets are those of the directories, or the built-in one.
 func sets(dirs []string) []model.Set {
 	if len(dirs) == 0 {
@@ -55,7 +47,7 @@ func sets(dirs []string) []model.Set {
 	}
 	var sets []model.Set
 	for _, dir := range dirs {
-		sets = append(sets, modelSet(dir))
+		sets = append(sets, settings.ModelSet(dir))
 	}
 	return sets
 }
@@ -83,15 +75,15 @@ func modelsListCommand() *cobra.Command {
 				problems = append(problems, err)
 				for _, e := range entries {
 					if e.Err != nil {
-						problems = append(problems, fmt.Errorf("%v: %s: %w", set, quotedPath(e.Name), e.Err))
+						problems = append(problems, fmt.Errorf("%v: %s: %w", set, console.QuotedPath(e.Name), e.Err))
 						continue
 					}
 					m := e.Manifest
-					fmt.Fprintf(table, "%s\t%s\t%s\t%.1f\t%s\t%s\t%s\n", quotedPath(e.Name), m.Kind, m.DType, float64(e.Size)/1e6,
-						printable(m.Architecture), printable(m.Weights.Name), printable(m.Weights.Licence))
+					fmt.Fprintf(table, "%s\t%s\t%s\t%.1f\t%s\t%s\t%s\n", console.QuotedPath(e.Name), m.Kind, m.DType, float64(e.Size)/1e6,
+						console.Printable(m.Architecture), console.Printable(m.Weights.Name), console.Printable(m.Weights.Licence))
 				}
 			}
-			return setupProblem(errors.Join(append(problems, table.Flush())...))
+			return exit.Setup(errors.Join(append(problems, table.Flush())...))
 		},
 	}
 }
@@ -108,18 +100,18 @@ func modelsInspectCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, err := model.Inspect(args[0])
 			if err != nil {
-				return setupProblem(err)
+				return exit.Setup(err)
 			}
 			encoder := json.NewEncoder(cmd.OutOrStdout())
 			encoder.SetEscapeHTML(false)
 			encoder.SetIndent("", "  ")
-			return setupProblem(encoder.Encode(m))
+			return exit.Setup(encoder.Encode(m))
 		},
 	}
 }
 
 func modelsVerifyCommand() *cobra.Command {
-	var f modelFlags
+	var f settings.ModelFlags
 	cmd := &cobra.Command{
 		Use:   "verify [DIR]",
 		Short: "Check each model's file and its known answer",
@@ -135,36 +127,36 @@ the weights (float16 on a CPU), so that only the file was checked.`,
 			if len(args) > 1 {
 				return fmt.Errorf("%d directories: verify one at a time", len(args))
 			}
-			return f.check()
+			return f.Check()
 		},
 		ValidArgsFunction: completeDirs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			set := sets(args)[0]
 			entries, err := set.List()
 			if err != nil {
-				return setupProblem(err)
+				return exit.Setup(err)
 			}
 			width := 0
 			for _, e := range entries {
-				width = max(width, len(quotedPath(e.Name)))
+				width = max(width, len(console.QuotedPath(e.Name)))
 			}
 			var failed []string
 			whole := true // each file can be read, so that it can be seen whether they fit together
 			for _, e := range entries {
 				word, detail := "ok", ""
-				switch note, err := verify(cmd, set, e, f.device); {
+				switch note, err := verify(cmd, set, e, f.Device); {
 				case errors.Is(err, model.ErrNoManifest):
 					word, detail = "ignored", err.Error()
 				case errors.Is(err, detect.ErrNotHere):
 					word, detail = "not run", fmt.Sprintf("%s in %s: %v; its file is whole", e.Manifest.Kind, e.Manifest.DType, detect.ErrNotHere)
 				case err != nil:
 					word, detail = "problem", err.Error()
-					failed = append(failed, quotedPath(e.Name))
+					failed = append(failed, console.QuotedPath(e.Name))
 					whole = whole && e.Err == nil
 				default:
 					detail = note
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%-8s %-*s  %s\n", word, width, quotedPath(e.Name), printable(detail))
+				fmt.Fprintf(cmd.OutOrStdout(), "%-8s %-*s  %s\n", word, width, console.QuotedPath(e.Name), console.Printable(detail))
 			}
 			var problems []error
 			if len(failed) > 0 {
@@ -173,10 +165,10 @@ the weights (float16 on a CPU), so that only the file was checked.`,
 			if whole {
 				problems = append(problems, set.Check(cmd.Context()))
 			}
-			return setupProblem(errors.Join(problems...))
+			return exit.Setup(errors.Join(problems...))
 		},
 	}
-	f.addDevice(cmd)
+	f.AddDevice(cmd)
 	return cmd
 }
 
@@ -196,24 +188,24 @@ is missing, or that came later. Verify the models first.`,
 		Args:              exactlyOne("DIR"),
 		ValidArgsFunction: completeDirs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if out != "" && !isLock(out) {
+			if out != "" && !settings.IsLock(out) {
 				return fmt.Errorf("--out %s: a lock file is named *.json", out)
 			}
 			lock, err := model.LockDir(cmd.Context(), args[0])
 			if err != nil {
-				return setupProblem(err)
+				return exit.Setup(err)
 			}
 			write := func(w io.Writer) error {
 				_, err := w.Write(lock)
 				return err
 			}
 			if out != "" {
-				err = writeFile(out, write)
+				err = files.Write(out, write)
 			} else {
 				err = write(cmd.OutOrStdout())
 			}
 			if err != nil {
-				return &failure{exitInputs, fmt.Errorf("write the lock: %w", err)}
+				return exit.Inputs(fmt.Errorf("write the lock: %w", err))
 			}
 			return nil
 		},
@@ -242,18 +234,10 @@ func verify(cmd *cobra.Command, set model.Set, e model.Entry, device string) (st
 	}
 	m := e.Manifest
 	note := fmt.Sprintf("%s in %s, difference %.2g (up to %.2g is right)", m.Kind, m.DType, difference, tolerance)
-	if other := m.OtherTorch(libtorchVersion()); other != "" {
+	if other := m.OtherTorch(version.Libtorch()); other != "" {
 		note += "; " + other
 	}
 	return note, nil
-}
-
-// setupProblem gives an error about models, if there is one, its exit code.
-func setupProblem(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &failure{exitSetup, err}
 }
 
 func exactlyOne(what string) cobra.PositionalArgs {

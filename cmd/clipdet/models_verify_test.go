@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/model"
 )
@@ -171,70 +172,70 @@ func TestVerify(t *testing.T) {
 
 		{name: "float16 on a CPU", files: map[string][]byte{"clip-text.float16.pt": resealed(textFile, func(m manifest) { m["dtype"] = model.Float16 })}, opens: true,
 			stdout: []string{"not run clip-text.float16.pt clip-text in float16: weights of this type run on GPUs only; its file is whole", "ok clip-text.pt"}},
-		{name: "a byte of a weight in float16 changed", files: map[string][]byte{"clip-text.float16.pt": flipWeight(t, resealed(textFile, func(m manifest) { m["dtype"] = model.Float16 }))}, opens: true, code: exitSetup,
+		{name: "a byte of a weight in float16 changed", files: map[string][]byte{"clip-text.float16.pt": flipWeight(t, resealed(textFile, func(m manifest) { m["dtype"] = model.Float16 }))}, opens: true, code: exit.CodeSetup,
 			stdout: []string{"problem clip-text.float16.pt archive is not as it was exported: record"}},
 
-		{name: "truncated", files: map[string][]byte{rpnFile: whole(rpnFile)[:100_000]}, code: exitSetup,
+		{name: "truncated", files: map[string][]byte{rpnFile: whole(rpnFile)[:100_000]}, code: exit.CodeSetup,
 			stdout: []string{"problem rpn.pt not a TorchScript archive (100000 bytes", "copy or export", "ok clip-text.pt"}, stderr: []string{"1 of the above do not work: rpn.pt"}},
-		{name: "the last byte is missing", files: map[string][]byte{rpnFile: whole(rpnFile)[:len(whole(rpnFile))-1]}, code: exitSetup,
+		{name: "the last byte is missing", files: map[string][]byte{rpnFile: whole(rpnFile)[:len(whole(rpnFile))-1]}, code: exit.CodeSetup,
 			stdout: []string{"problem rpn.pt not a TorchScript archive"}},
-		{name: "empty", files: map[string][]byte{rpnFile: nil}, code: exitSetup, stdout: []string{"problem rpn.pt not a TorchScript archive (0 bytes"}},
-		{name: "no zip", files: map[string][]byte{rpnFile: []byte("weights")}, code: exitSetup, stdout: []string{"problem rpn.pt not a TorchScript archive (7 bytes"}},
+		{name: "empty", files: map[string][]byte{rpnFile: nil}, code: exit.CodeSetup, stdout: []string{"problem rpn.pt not a TorchScript archive (0 bytes"}},
+		{name: "no zip", files: map[string][]byte{rpnFile: []byte("weights")}, code: exit.CodeSetup, stdout: []string{"problem rpn.pt not a TorchScript archive (7 bytes"}},
 
-		{name: "a byte of a weight changed", files: map[string][]byte{imageFile: flipWeight(t, whole(imageFile))}, code: exitSetup,
+		{name: "a byte of a weight changed", files: map[string][]byte{imageFile: flipWeight(t, whole(imageFile))}, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt archive is not as it was exported: record", "/data/", "checksum error; copy or export the file again"}},
-		{name: "weights edited", files: map[string][]byte{imageFile: read(imageFile).otherWeights().pack(t)}, code: exitSetup,
+		{name: "weights edited", files: map[string][]byte{imageFile: read(imageFile).otherWeights().pack(t)}, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt " + changed}},
-		{name: "weights edited, digest made anew", files: map[string][]byte{imageFile: read(imageFile).otherWeights().seal().pack(t)}, opens: true, code: exitSetup,
+		{name: "weights edited, digest made anew", files: map[string][]byte{imageFile: read(imageFile).otherWeights().seal().pack(t)}, opens: true, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt " + answer, again}},
-		{name: "records of another export", files: map[string][]byte{rpnFile: under(read(rpnFile), read(rpnFile).otherWeights().seal()).pack(t)}, code: exitSetup,
+		{name: "records of another export", files: map[string][]byte{rpnFile: under(read(rpnFile), read(rpnFile).otherWeights().seal()).pack(t)}, code: exit.CodeSetup,
 			stdout: []string{"problem rpn.pt " + changed}},
 
-		{name: "known answer edited", files: map[string][]byte{textFile: edited(textFile, otherAnswer)}, code: exitSetup, stdout: []string{"problem clip-text.pt " + changed}},
-		{name: "known answer edited, digest made anew", files: map[string][]byte{textFile: resealed(textFile, otherAnswer)}, opens: true, code: exitSetup,
+		{name: "known answer edited", files: map[string][]byte{textFile: edited(textFile, otherAnswer)}, code: exit.CodeSetup, stdout: []string{"problem clip-text.pt " + changed}},
+		{name: "known answer edited, digest made anew", files: map[string][]byte{textFile: resealed(textFile, otherAnswer)}, opens: true, code: exit.CodeSetup,
 			stdout: []string{"problem clip-text.pt " + answer + " value 0", again}},
-		{name: "dtype edited", files: map[string][]byte{textFile: edited(textFile, func(m manifest) { m["dtype"] = model.BFloat16 })}, code: exitSetup,
+		{name: "dtype edited", files: map[string][]byte{textFile: edited(textFile, func(m manifest) { m["dtype"] = model.BFloat16 })}, code: exit.CodeSetup,
 			stdout: []string{"problem clip-text.pt " + changed}},
-		{name: "mean edited", files: map[string][]byte{imageFile: edited(imageFile, func(m manifest) { m["mean"].([]any)[1] = 0.41 })}, code: exitSetup,
+		{name: "mean edited", files: map[string][]byte{imageFile: edited(imageFile, func(m manifest) { m["mean"].([]any)[1] = 0.41 })}, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt " + changed}},
-		{name: "logit scale edited", files: map[string][]byte{imageFile: edited(imageFile, func(m manifest) { m["logit_scale"] = 100 })}, code: exitSetup,
+		{name: "logit scale edited", files: map[string][]byte{imageFile: edited(imageFile, func(m manifest) { m["logit_scale"] = 100 })}, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt " + changed}},
-		{name: "kind edited", files: map[string][]byte{imageFile: resealed(imageFile, func(m manifest) { m["kind"] = model.CLIPText })}, code: exitSetup,
+		{name: "kind edited", files: map[string][]byte{imageFile: resealed(imageFile, func(m manifest) { m["kind"] = model.CLIPText })}, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt unusable manifest: context_length: want 77, got 0"}},
 
-		{name: "the image tower's manifest on the text tower", files: map[string][]byte{imageFile: under(read(imageFile), read(textFile)).pack(t)}, code: exitSetup,
+		{name: "the image tower's manifest on the text tower", files: map[string][]byte{imageFile: under(read(imageFile), read(textFile)).pack(t)}, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt " + changed}},
-		{name: "the same, digest made anew", files: map[string][]byte{imageFile: under(read(imageFile), read(textFile)).seal().pack(t)}, opens: true, code: exitSetup,
+		{name: "the same, digest made anew", files: map[string][]byte{imageFile: under(read(imageFile), read(textFile)).seal().pack(t)}, opens: true, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt libtorch: forward of", again}},
-		{name: "the text tower's manifest on the image tower", files: map[string][]byte{textFile: under(read(textFile), read(imageFile)).seal().pack(t)}, opens: true, code: exitSetup,
+		{name: "the text tower's manifest on the image tower", files: map[string][]byte{textFile: under(read(textFile), read(imageFile)).seal().pack(t)}, opens: true, code: exit.CodeSetup,
 			stdout: []string{"problem clip-text.pt libtorch: forward of", again}},
-		{name: "the network's manifest on the image tower", files: map[string][]byte{rpnFile: under(read(rpnFile), read(imageFile)).seal().pack(t)}, opens: true, code: exitSetup,
+		{name: "the network's manifest on the image tower", files: map[string][]byte{rpnFile: under(read(rpnFile), read(imageFile)).seal().pack(t)}, opens: true, code: exit.CodeSetup,
 			stdout: []string{"problem rpn.pt libtorch: forward of", again}},
-		{name: "the image tower's manifest on the network", files: map[string][]byte{imageFile: under(read(imageFile), read(rpnFile)).seal().pack(t)}, opens: true, code: exitSetup,
+		{name: "the image tower's manifest on the network", files: map[string][]byte{imageFile: under(read(imageFile), read(rpnFile)).seal().pack(t)}, opens: true, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt libtorch: forward of", again}},
-		{name: "a checkpoint of torch.save", files: map[string][]byte{rpnFile: records{"data.pkl": []byte("\x80\x02}q\x00."), "version": []byte("3\n"), "data/0": nil}.pack(t)}, code: exitSetup,
+		{name: "a checkpoint of torch.save", files: map[string][]byte{rpnFile: records{"data.pkl": []byte("\x80\x02}q\x00."), "version": []byte("3\n"), "data/0": nil}.pack(t)}, code: exit.CodeSetup,
 			stdout: []string{"ignored rpn.pt no clipdet manifest in the archive: make it with the exports in torchscript/"},
 			stderr: []string{"no rpn; there are clip-image.pt (clip-image in float32)", "without a manifest: rpn.pt"}},
 		{name: "a checkpoint beside whole models", files: map[string][]byte{"checkpoint.pt": records{"data.pkl": nil}.pack(t)}, opens: true,
 			stdout: []string{"ignored checkpoint.pt", "ok rpn.pt"}},
-		{name: "another zip", files: map[string][]byte{rpnFile: records{"letter.txt": []byte("Dear")}.pack(t)}, code: exitSetup,
+		{name: "another zip", files: map[string][]byte{rpnFile: records{"letter.txt": []byte("Dear")}.pack(t)}, code: exit.CodeSetup,
 			stdout: []string{"problem rpn.pt not a TorchScript archive: a zip without data.pkl; export the model"}},
 
-		{name: "towers of two CLIPs", files: map[string][]byte{textFile: resealed(textFile, func(m manifest) { m["clip_id"] = "another" })}, code: exitSetup,
+		{name: "towers of two CLIPs", files: map[string][]byte{textFile: resealed(textFile, func(m manifest) { m["clip_id"] = "another" })}, code: exit.CodeSetup,
 			stdout: []string{"ok clip-image.pt", "ok clip-text.pt"},
 			stderr: []string{"models do not fit together: clip-image.pt and clip-text.pt are of different CLIPs: clip_id is", "take both from one export"}},
 		{name: "towers of two widths", files: map[string][]byte{textFile: resealed(textFile, func(m manifest) {
 			m["embedding_width"], m.output()["shape"].([]any)[1] = 16, 16
-		})}, code: exitSetup,
+		})}, code: exit.CodeSetup,
 			stdout: []string{"ok clip-image.pt", "problem clip-text.pt answer differs from the known answer: output 0 has shape [1 32]"},
 			stderr: []string{"embedding_width is 32 and 16", "take both from one export"}},
-		{name: "logit scales of two CLIPs", files: map[string][]byte{textFile: resealed(textFile, func(m manifest) { m["logit_scale"] = 100 })}, code: exitSetup,
+		{name: "logit scales of two CLIPs", files: map[string][]byte{textFile: resealed(textFile, func(m manifest) { m["logit_scale"] = 100 })}, code: exit.CodeSetup,
 			stdout: []string{"ok clip-text.pt"}, stderr: []string{"logit_scale is 20 and 100"}},
 
 		{name: "another torch, right", files: map[string][]byte{rpnFile: resealed(rpnFile, newer)}, opens: true, stdout: []string{"ok rpn.pt rpn in float32", versions}},
-		{name: "another torch, wrong", files: map[string][]byte{rpnFile: read(rpnFile).edit(t, newer).otherWeights().seal().pack(t)}, opens: true, code: exitSetup,
+		{name: "another torch, wrong", files: map[string][]byte{rpnFile: read(rpnFile).edit(t, newer).otherWeights().seal().pack(t)}, opens: true, code: exit.CodeSetup,
 			stdout: []string{"problem rpn.pt " + answer, versions, again}},
-		{name: "another torch, not to be loaded", files: map[string][]byte{rpnFile: withVersion(read(rpnFile).edit(t, newer), "99").seal().pack(t)}, code: exitSetup,
+		{name: "another torch, not to be loaded", files: map[string][]byte{rpnFile: withVersion(read(rpnFile).edit(t, newer), "99").seal().pack(t)}, code: exit.CodeSetup,
 			stdout: []string{"problem rpn.pt libtorch: load", versions, again}},
 	}
 	for _, test := range tests {
@@ -250,7 +251,7 @@ func TestVerify(t *testing.T) {
 				}
 			}
 			code, stdout, stderr := clipdet(t, "models", "verify", dir)
-			if code != test.code || (code == exitDone) != (stderr == "") {
+			if code != test.code || (code == exit.CodeDone) != (stderr == "") {
 				t.Errorf("exit code %d, stderr %q; want %d", code, stderr, test.code)
 			}
 			if lines := strings.Count(stdout, "\n"); lines != len(files) {

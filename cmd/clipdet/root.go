@@ -2,32 +2,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/version"
 )
-
-// The exit codes, as the help of the root command lists them.
-const (
-	exitDone   = 0
-	exitInputs = 1
-	exitUsage  = 2
-	exitSetup  = 3
-)
-
-// failure is an error that ends the program with a code of its own. Every other error is wrong usage, since cobra's own
-// errors are.
-type failure struct {
-	code int
-	err  error
-}
-
-func (f *failure) Error() string { return f.err.Error() }
-func (f *failure) Unwrap() error { return f.err }
 
 // run executes the command line args and returns the exit code. Data goes to stdout, everything else to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -36,16 +20,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
-		return exitDone
+	if err != nil {
+		console.WriteError(stderr, err)
 	}
-	writeError(stderr, err)
-	var f *failure
-	if errors.As(err, &f) {
-		return f.code
+	code := exit.Code(err)
+	if code == exit.CodeUsage {
+		fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
 	}
-	fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
-	return exitUsage
+	return code
 }
 
 func rootCommand() *cobra.Command {
@@ -67,7 +49,7 @@ Exit codes:
   clipdet eval --images val2017 --annotations instances_val2017.json --models models
   clipdet models list
   clipdet doctor`,
-		Version:       version(),
+		Version:       version.Clipdet(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -89,13 +71,4 @@ func emptyFlag(flags *pflag.FlagSet) (err error) {
 		}
 	})
 	return err
-}
-
-// logger logs warnings to the command's stderr, and with --verbose all.
-func logger(cmd *cobra.Command) *slog.Logger {
-	level := slog.LevelWarn
-	if verbose, err := cmd.Flags().GetBool("verbose"); err == nil && verbose {
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 }

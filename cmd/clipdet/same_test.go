@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 )
 
 var timings = regexp.MustCompile(`"timings_ms":\s*\{[^}]*\}`)
@@ -25,7 +27,7 @@ func TestSameBytes(t *testing.T) {
 			args = append(args, filepath.Join(formats, name))
 		}
 		code, stdout, stderr := clipdet(t, args...)
-		if code != exitDone {
+		if code != exit.CodeDone {
 			return nil, fmt.Errorf("%q: exit code %d, want 0\n%s", args, code, stderr)
 		}
 		files := map[string]string{"stdout": timings.ReplaceAllString(stdout, "")}

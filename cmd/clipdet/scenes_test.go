@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/pkg/box"
 )
 
@@ -77,7 +78,7 @@ func TestFindsWhatTheSampleScenesContain(t *testing.T) {
 			}
 		}
 		code, stdout, stderr := clipdet(t, args...)
-		if code != exitDone || stderr != "" {
+		if code != exit.CodeDone || stderr != "" {
 			t.Fatalf("%q: exit code %d, stderr %q; want 0 and nothing", args, code, stderr)
 		}
 		found := parse[picture](t, stdout)
@@ -103,7 +104,7 @@ func TestBuiltInModelsAreAsGoodAsTheyWere(t *testing.T) {
 		args = append(args, "-q", name)
 	}
 	code, stdout, stderr := clipdet(t, args...)
-	if code != exitDone || stderr != "" {
+	if code != exit.CodeDone || stderr != "" {
 		t.Fatalf("exit code %d, stderr %q; want 0 and nothing", code, stderr)
 	}
 	best := map[[2]string]box.Box{}

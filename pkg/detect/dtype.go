@@ -8,15 +8,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/clip"
+	"github.com/clipdet/clipdet/pkg/internal/files"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
@@ -240,12 +238,12 @@ const timesLimit = 4096
 
 // readTimes reads a file of cropTimes. What isn't whole counts as missing.
 func readTimes(path string) (times cropTimes, found bool) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe's opening waits for its writer
+	file, err := files.Open(path)
 	if err != nil {
 		return times, false
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, timesLimit))
+	data, err := files.ReadAll(file, timesLimit)
 	if err == nil {
 		err = json.Unmarshal(data, &times)
 	}

@@ -11,9 +11,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/clipdet/clipdet/pkg/internal/archive"
+	"github.com/clipdet/clipdet/pkg/internal/files"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
@@ -65,7 +65,7 @@ func (c textCache) read(tokens [][]int64) []float32 {
 
 // readWhole gives the content of a regular file of size bytes, or nil.
 func readWhole(path string, size int) []byte {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe's opening waits for its writer
+	file, err := files.Open(path)
 	if err != nil {
 		return nil
 	}
@@ -94,26 +94,16 @@ func (c textCache) write(tokens [][]int64, values []float32) {
 	}
 }
 
-// replaceFile writes a file, and the directories above it. It writes beside and renames, so
-// that another process sees all of the file or none.
+// replaceFile writes a file of a cache, and makes the directories above it.
 func replaceFile(path string, data []byte) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(dir, ".partial-*")
-	if err != nil {
+	err := files.Replace(path, 0o644, func(w io.Writer) error {
+		_, err := w.Write(data)
 		return err
-	}
-	_, err = file.Write(data)
-	if closed := file.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
+	})
 	if err != nil {
-		_ = os.Remove(file.Name()) // what was wrong with the file is the error
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil

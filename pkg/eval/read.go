@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path"
 	"strconv"
-	"syscall"
+
+	"github.com/clipdet/clipdet/pkg/internal/files"
 )
 
 // Limits bounds what the readers take. The zero Limits are the defaults, which fit COCO,
@@ -81,7 +81,7 @@ func ReadDatasetFile(path string, limits Limits) (*Dataset, error) {
 }
 
 func fromFile[T any](path string, read func(io.Reader) (T, error)) (T, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe's opening waits for its writer
+	f, err := files.Open(path)
 	if err != nil {
 		return *new(T), err
 	}

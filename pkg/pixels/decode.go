@@ -11,12 +11,11 @@ import (
 	"image/png"
 	"io"
 	"math"
-	"os"
 	"strings"
-	"syscall"
 
 	"golang.org/x/image/bmp"
 
+	"github.com/clipdet/clipdet/pkg/internal/files"
 	"github.com/clipdet/clipdet/pkg/pixels/internal/jpeg"
 )
 
@@ -103,12 +102,12 @@ func Decode(r io.Reader, limits Limits) (*RGB, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(io.MultiReader(bytes.NewReader(head[:n]), r), limits.Bytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read the picture: %w", err)
-	}
-	if int64(len(data)) > limits.Bytes {
+	data, err := files.ReadAll(io.MultiReader(bytes.NewReader(head[:n]), r), limits.Bytes)
+	switch {
+	case errors.Is(err, files.ErrTooLarge):
 		return nil, tooManyBytes(limits)
+	case err != nil:
+		return nil, fmt.Errorf("read the picture: %w", err)
 	}
 	return f.read(data, limits)
 }
@@ -116,7 +115,7 @@ func Decode(r io.Reader, limits Limits) (*RGB, error) {
 // DecodeFile decodes a regular file as Decode does. Its errors name the file. A pipe or
 // a device may have no end, or no data: DecodeFile refuses it with ErrFormat.
 func DecodeFile(path string, limits Limits) (*RGB, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // opening a pipe would wait for its writer
+	f, err := files.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -1,14 +1,16 @@
 package results
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/clipdet/clipdet/pkg/internal/files"
 )
 
 // The files of YOLO's format in its folder, as Ultralytics' tools name them.
@@ -113,20 +115,9 @@ func (y *yoloWriter) Write(r Record) error {
 
 func (y *yoloWriter) Close() error { return nil }
 
-// writeFile gives the file its name when it is complete. A link of that name is replaced, not followed.
 func writeFile(path, data string) error {
-	partial := filepath.Join(filepath.Dir(path), ".partial-"+rand.Text())
-	temp, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
+	return files.Replace(path, 0o666, func(w io.Writer) error {
+		_, err := io.WriteString(w, data)
 		return err
-	}
-	_, err = temp.WriteString(data)
-	err = errors.Join(err, temp.Close())
-	if err == nil {
-		err = os.Rename(temp.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(temp.Name()) // what is left of a failure; err says more
-	}
-	return err
+	})
 }

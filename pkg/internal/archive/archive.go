@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/clipdet/clipdet/pkg/internal/files"
 )
 
 const (
@@ -51,7 +53,7 @@ func Inspect(path string) (Manifest, error) {
 // openRegular opens a file and gives its size. It refuses a directory, a device, and a pipe, whose opening would wait for
 // its writer.
 func openRegular(path string) (*os.File, int64, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|withoutWaiting, 0)
+	file, err := files.Open(path)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -127,12 +129,12 @@ func (d directory) manifest() (Manifest, error) {
 		return Manifest{}, fmt.Errorf("%w: %w", ErrNotArchive, err)
 	}
 	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, manifestLimit+1))
-	if err != nil { // includes a wrong checksum
-		return Manifest{}, fmt.Errorf("%w: manifest.json: %w; copy or export the file again", ErrDamaged, err)
-	}
-	if len(data) > manifestLimit {
+	data, err := files.ReadAll(r, manifestLimit)
+	switch {
+	case errors.Is(err, files.ErrTooLarge):
 		return Manifest{}, fmt.Errorf("%w: more than %d bytes; export the model again", ErrManifest, manifestLimit)
+	case err != nil: // includes a wrong checksum
+		return Manifest{}, fmt.Errorf("%w: manifest.json: %w; copy or export the file again", ErrDamaged, err)
 	}
 	m, err := ParseManifest(data)
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/clipdet/clipdet/pkg/internal/files"
 )
 
 var (
@@ -153,17 +155,17 @@ func readLock(path string) (Lock, error) {
 	if path == "" {
 		return Lock{}, fmt.Errorf("%w: its path is empty", ErrLock)
 	}
-	file, err := os.OpenFile(path, os.O_RDONLY|withoutWaiting, 0) // a pipe's opening waits for its writer
+	file, err := files.Open(path)
 	if err != nil {
 		return Lock{}, fmt.Errorf("%w: %w", ErrLock, err)
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, lockLimit+1))
-	if err != nil {
-		return Lock{}, fmt.Errorf("%w: %w", ErrLock, err)
-	}
-	if len(data) > lockLimit {
+	data, err := files.ReadAll(file, lockLimit)
+	switch {
+	case errors.Is(err, files.ErrTooLarge):
 		return Lock{}, fmt.Errorf("%s: %w: more than %d bytes; write it again with 'clipdet models lock'", path, ErrLock, lockLimit)
+	case err != nil:
+		return Lock{}, fmt.Errorf("%w: %w", ErrLock, err)
 	}
 	lock, err := ParseLock(data)
 	if err != nil {

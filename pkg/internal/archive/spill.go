@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/clipdet/clipdet/pkg/internal/files"
 )
 
 // CacheDir returns the directory under which embedded sets are kept as files: $CLIPDET_HOME/models, or clipdet/models in
@@ -77,16 +79,10 @@ func ensure(ctx context.Context, fsys fs.FS, name, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".partial-*")
-	if err != nil {
+	return files.Replace(path, 0o644, func(w io.Writer) error {
+		_, err := io.Copy(w, untilEnd{ctx, source})
 		return err
-	}
-	defer os.Remove(temp.Name()) // fails once it is renamed
-	_, err = io.Copy(temp, untilEnd{ctx, source})
-	if err := errors.Join(err, temp.Chmod(0o644), temp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), path)
+	})
 }
 
 // equal says whether the file at path holds exactly the content of name. Only failing to read name is an error.
