@@ -254,7 +254,7 @@ func closeList(w io.Writer, written int) error {
 func ReadJSON(r io.Reader, limits Limits) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		n := 0
-		for object, err := range elements(r, limits, true) {
+		for object, err := range elements(r, limits) {
 			n++
 			var record Record
 			if err == nil {
@@ -271,8 +271,8 @@ func ReadJSON(r io.Reader, limits Limits) iter.Seq2[Record, error] {
 	}
 }
 
-// elements yields the elements of a JSON list, or where single allows it one object that stands for itself.
-func elements(r io.Reader, limits Limits, single bool) iter.Seq2[json.RawMessage, error] {
+// elements yields the elements of a JSON list, or the one object that stands for itself.
+func elements(r io.Reader, limits Limits) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
 		g := &guard{r: r, limits: limits.orDefault()}
 		first, buffered, err := firstByte(g)
@@ -289,7 +289,7 @@ func elements(r io.Reader, limits Limits, single bool) iter.Seq2[json.RawMessage
 				yield(nil, g.fail(err))
 				return
 			}
-		case first != '{' || !single:
+		case first != '{':
 			yield(nil, fmt.Errorf("%w: it starts with %q, not with a list of objects", ErrFormat, first))
 			return
 		}
