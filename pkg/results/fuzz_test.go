@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// small are limits that keep a fuzzed input from taking memory and time.
+// small keeps a fuzzed input from taking memory and time.
 var small = Limits{Detections: 1000, Line: 1 << 16, Bytes: 1 << 18}
 
-// fuzzStream holds that reading fails with a sentinel alone, that what is read can be written, and that it is then read
-// as it was.
+// fuzzStream checks that reading fails only with ErrFormat or ErrLimit. What is read must
+// be writable, and the same when it is read again.
 func fuzzStream(f *testing.F, readAs, writeAs string) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		records, err := read(readAs, bytes.NewReader(data), small)

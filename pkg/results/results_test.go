@@ -21,7 +21,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/eval"
 )
 
-// three are a picture with two detections, one that failed, and one with none.
+// three returns a picture with two detections, one that failed, and one without
+// detections.
 func three() []Record {
 	found := &detect.Result{
 		Width: 640, Height: 480, Proposals: make([]detect.Proposal, 300),
@@ -38,7 +39,7 @@ func three() []Record {
 	}
 }
 
-// hard are records whose texts and numbers are easily lost.
+// hard returns records with texts and numbers that are easily lost.
 func hard() []Record {
 	var records []Record
 	for i, name := range []string{
@@ -68,7 +69,7 @@ const (
 	goldenNone  = `{"image":"none.png","width":2,"height":1,"proposals":0,"detections":[],"timings_ms":{"upload":0,"rpn":0,"crop":0,"encode":0,"rank":0,"download":0}}`
 )
 
-// newWriter makes a writer of a stream's format for the queries dog and bike.
+// newWriter returns a writer with the queries dog and bike.
 func newWriter(format string, w io.Writer) (Writer, error) {
 	switch format {
 	case "json":
@@ -83,7 +84,7 @@ func newWriter(format string, w io.Writer) (Writer, error) {
 	return NewCSVWriter(w)
 }
 
-// written is what a format makes of records.
+// written returns the text of records in a format.
 func written(t testing.TB, format string, records []Record) string {
 	t.Helper()
 	var got bytes.Buffer
@@ -190,7 +191,7 @@ func read(format string, r io.Reader, limits Limits) ([]Record, error) {
 	return records, nil
 }
 
-// kept returns the records as JSON keeps them, without their IDs.
+// kept returns what JSON keeps of records: all but their IDs.
 func kept(records []Record) []Record {
 	records = slices.Clone(records)
 	for i := range records {
@@ -199,7 +200,7 @@ func kept(records []Record) []Record {
 	return records
 }
 
-// sets returns lists of records to write: the whole lists, and each hard one alone.
+// sets returns lists of records: the whole ones, and each hard record alone.
 func sets() map[string][]Record {
 	sets := map[string][]Record{"three": three(), "hard": hard(), "none": nil}
 	for _, r := range hard() {
@@ -426,7 +427,7 @@ func TestReadersRefuse(t *testing.T) {
 	}
 }
 
-// What other programs write differently.
+// TestReadersTake reads what other programs write differently.
 func TestReadersTake(t *testing.T) {
 	object := strings.ReplaceAll(goldenFound, "LEAD", "")
 	var indented bytes.Buffer
@@ -451,7 +452,8 @@ func TestReadersTake(t *testing.T) {
 	}
 }
 
-// TestLimits holds that each limit is the largest that passes, and that no reader asks for much more than it may.
+// TestLimits checks that the largest input within a limit passes, and that a reader reads
+// little more than its limit.
 func TestLimits(t *testing.T) {
 	all := three()
 	for _, format := range []string{"json", "json list", "jsonl"} {
@@ -481,7 +483,7 @@ func TestLimits(t *testing.T) {
 				t.Errorf("%s, %+v: got %v, want ErrLimit %v", format, test.limits, err, !test.passes)
 			}
 		}
-		// A picture that goes on for ever.
+		// A picture without an end.
 		endless := &endless{start: strings.NewReader(text[:len(text)/2] + `"`)}
 		if _, err := read(format, endless, Limits{Line: 1000}); err == nil || endless.given > 20000 {
 			t.Errorf("%s: a line without an end gives %v after %d bytes, want an error within 20,000", format, err, endless.given)

@@ -13,7 +13,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/detect"
 )
 
-// compiled is schema.json; with strict it takes no field that it doesn't name.
+// compiled returns schema.json. If strict, the schema refuses a field that it doesn't
+// name.
 func compiled(t *testing.T, strict bool) *jsonschema.Schema {
 	t.Helper()
 	document, err := jsonschema.UnmarshalJSON(strings.NewReader(Schema()))
@@ -29,7 +30,7 @@ func compiled(t *testing.T, strict bool) *jsonschema.Schema {
 		}
 	}
 	compiler := jsonschema.NewCompiler()
-	compiler.DefaultDraft(jsonschema.Draft4) // $schema has to say that it is 2020-12
+	compiler.DefaultDraft(jsonschema.Draft4) // so that $schema must name 2020-12
 	if err := compiler.AddResource("schema.json", document); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,7 @@ func valid(t *testing.T, schema *jsonschema.Schema, text string) error {
 	return schema.Validate(value)
 }
 
-// TestSchemaNamesEveryFieldThatIsWritten also fails where a field is added to a Record and forgotten in schema.json.
+// TestSchemaNamesEveryFieldThatIsWritten fails if schema.json lacks a field of Record.
 func TestSchemaNamesEveryFieldThatIsWritten(t *testing.T) {
 	schema := compiled(t, true)
 	for _, records := range [][]Record{three(), hard(), nil} {
@@ -64,7 +65,8 @@ func TestSchemaNamesEveryFieldThatIsWritten(t *testing.T) {
 	}
 }
 
-// TestSchemaRefuses takes away each field and gives each another type: the schema refuses it, and so does the reader.
+// TestSchemaRefuses removes each field, and gives each another type. Both the schema and
+// the reader must refuse that.
 func TestSchemaRefuses(t *testing.T) {
 	schema := compiled(t, false)
 	object := strings.ReplaceAll(goldenFound, "LEAD", "")
@@ -121,7 +123,8 @@ func TestSchemaRefuses(t *testing.T) {
 	}
 }
 
-// TestFormatsPage reads the examples of FORMATS.md: they are of the same picture and fit the schema.
+// TestFormatsPage reads the examples of FORMATS.md. They are of one picture, and fit the
+// schema.
 func TestFormatsPage(t *testing.T) {
 	page, err := os.ReadFile("FORMATS.md")
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/detect"
 )
 
-// labelled writes records as YOLO's labels of the classes dog and bike into a new folder.
+// labelled writes records as labels of the classes dog and bike into a new folder.
 func labelled(t *testing.T, records []Record) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -34,7 +34,7 @@ func labelled(t *testing.T, records []Record) (dir string) {
 	return dir
 }
 
-// files returns the text of each file in a folder of labels and beside it, by name.
+// files returns the texts of the files in a folder of labels and beside it, by name.
 func files(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
@@ -70,7 +70,7 @@ func TestYOLOFiles(t *testing.T) {
 	}
 }
 
-// readYOLO reads the text of a label file of a picture.
+// readYOLO reads the text of a picture's label file.
 func readYOLO(t *testing.T, text string, classes []string, width, height int) []detect.Detection {
 	t.Helper()
 	var found []detect.Detection
@@ -93,7 +93,7 @@ func readYOLO(t *testing.T, text string, classes []string, width, height int) []
 func TestYOLORoundTrip(t *testing.T) {
 	var records []Record
 	for _, r := range hard() {
-		if !strings.ContainsAny(r.Image, "\x00") { // no file has that
+		if !strings.ContainsAny(r.Image, "\x00") { // no file name has it
 			records = append(records, r)
 		}
 	}
@@ -102,7 +102,8 @@ func TestYOLORoundTrip(t *testing.T) {
 		{Query: "dog", Box: box.Box{X0: 1, Y0: 1, X1: 1, Y1: 1}, Score: -1},
 	}})
 	texts := files(t, labelled(t, records))
-	// Half a unit of the ninth decimal for the centre and for half the size, and the step of a float32.
+	// Half of the ninth decimal's unit for the centre and for half the size, and one step
+	// of a float32.
 	near := func(got, want float32, side int) bool {
 		return math.Abs(float64(got)-float64(want)) <= 1e-9*float64(side)+float64(math.Nextafter32(want, math.MaxFloat32)-want)
 	}
@@ -132,7 +133,7 @@ func TestYOLORoundTrip(t *testing.T) {
 	}
 }
 
-// TestYOLOStaysInItsFolder has a link that leads out of it where a file is written.
+// TestYOLOStaysInItsFolder writes to a name that is a link out of the folder.
 func TestYOLOStaysInItsFolder(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "outside.txt")
 	if err := os.WriteFile(outside, []byte("0 .5 .5 1 1\n"), 0o644); err != nil {
@@ -155,7 +156,8 @@ func TestYOLOStaysInItsFolder(t *testing.T) {
 	}
 }
 
-// TestYOLOKeepsLabelsFromOtherClasses holds that no label of an earlier run comes to stand for another class.
+// TestYOLOKeepsLabelsFromOtherClasses checks that the labels of an earlier run keep their
+// classes.
 func TestYOLOKeepsLabelsFromOtherClasses(t *testing.T) {
 	dir := labelled(t, three())
 	want := files(t, dir)
