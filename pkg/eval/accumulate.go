@@ -115,8 +115,8 @@ func precisions(sorted []verdicts, t int, found []float64) []float64 {
 	return found
 }
 
-// interpolate sets the precision at each threshold of recall to that of the first true
-// positive that reaches it, and to 0 if none does.
+// interpolate sets the precision at each threshold of recall to the precision of the
+// first true positive that reaches it, or to 0 if none does.
 func interpolate(found []float64, truths int, recalls, precision []float64) {
 	i := 0
 	for r, recall := range recalls {

@@ -16,8 +16,8 @@ var (
 	ErrDuplicate = errors.New("id occurs twice")
 	// ErrUnknown is returned for an image_id or category_id that isn't in the data set.
 	ErrUnknown = errors.New("unknown id")
-	// ErrBBox is returned for a bbox that isn't four finite numbers, whose width or height
-	// is negative, or whose edges or area overflow float64.
+	// ErrBBox is returned for a bbox that isn't four finite numbers, whose width or
+	// height is negative, or whose edges or area overflow float64.
 	ErrBBox = errors.New("unusable bbox")
 	// ErrNumber is returned for an area, a size, a score or a limit that no metric can be
 	// computed with.

@@ -27,8 +27,8 @@ func (e *evaluator) federated() (absent, excused map[position]bool) {
 // federate applies the rules that LVIS's API (lvis 0.5.3: eval.py, results.py and
 // lvis.py) adds to COCO's. It returns the annotations and results that count, in their
 // order. Those without an area don't count. Of each image's best 300 results, only those
-// count whose category is known to be in the image or known not to be. Where a category
-// isn't annotated exhaustively, its unmatched detections are excused.
+// count whose category is known to be in the image or known not to be. If a category
+// isn't annotated exhaustively in an image, its unmatched detections there are excused.
 func (e *evaluator) federate() (truths, kept []int32) {
 	judged, excused := e.federated()
 	e.excused = excused

@@ -5,8 +5,8 @@ package eval
 // against.
 type verdicts struct{ matched, ignored uint16 }
 
-// matcher matches detections with truths, those of one image and one category or of one
-// image and all categories. Its buffers are reused.
+// matcher matches the detections of one image with its truths, of one category or of all
+// categories. Its buffers are reused.
 type matcher struct {
 	truths  []truth
 	overlap []float64 // [detections, truths]

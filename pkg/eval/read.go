@@ -94,7 +94,7 @@ func fromFile[T any](path string, read func(io.Reader) (T, error)) (T, error) {
 	return value, nil
 }
 
-// A nil pointer is a field that is missing or null.
+// imageJSON is an image in COCO's JSON. A nil pointer is a field that is missing or null.
 type imageJSON struct {
 	ID            *int64  `json:"id"`
 	FileName      string  `json:"file_name"`

@@ -47,7 +47,7 @@ var (
 	ErrAnswer = archive.ErrAnswer
 	// ErrLock is returned for a lock file that can't be used.
 	ErrLock = archive.ErrLock
-	// ErrNotLocked is returned if the files of a directory aren't those of its lock file:
+	// ErrNotLocked is returned if the files of a directory differ from its lock file:
 	// another file or content, a file too many or too few.
 	ErrNotLocked = archive.ErrNotLocked
 )

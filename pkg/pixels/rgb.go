@@ -4,8 +4,8 @@
 // Positions are in pixels of the upright picture, with x to the right and y down. Pixel
 // (x, y) covers the square from its top-left corner (x, y) to (x+1, y+1).
 //
-// The pixels equal those of Pillow's open, ImageOps.exif_transpose and convert("RGB"), so
-// that boxes and crops agree with a Python pipeline:
+// The pixels equal the result of Pillow's open, ImageOps.exif_transpose and
+// convert("RGB"), so that boxes and crops agree with a Python pipeline:
 //
 //   - alpha is dropped, not blended: a transparent pixel keeps its hidden colour;
 //   - 16 bits become 8 by their high byte (Pillow does the same for colour, but clips

@@ -25,7 +25,7 @@ var (
 // Record is the result of one picture. If Error is set, all other fields but Image and ID
 // are zero.
 //
-// The tags are those of native JSON. A new field needs omitempty, a line in [Of] and an
+// The tags are for native JSON. A new field needs omitempty, a line in [Of] and an
 // entry in schema.json; it is then written and read like the others.
 type Record struct {
 	Image  string `json:"image"` // the path, as it was given
