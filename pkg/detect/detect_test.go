@@ -214,7 +214,7 @@ func TestProposalsOfTheCaller(t *testing.T) {
 // TestPicturesThatGoTogether checks that a picture's result doesn't depend, to the bit, on
 // the pictures that go with it.
 func TestPicturesThatGoTogether(t *testing.T) {
-	d := open(t, Options{Pictures: 3})
+	d := open(t, Options{ImageBatch: 3})
 	q := queries(t, d, "dog", "cat")
 	broken := errors.New("broken file")
 	images := []image.Image{scene(1, 80, 60), scene(2, 80, 60), nil, scene(3, 60, 80), scene(4, 80, 60), scene(5, 80, 60), scene(6, 60, 80)}
@@ -279,7 +279,7 @@ func TestOpenErrors(t *testing.T) {
 		{"negative proposals", Options{Models: tiny(), Proposals: -1}, ErrOption},
 		{"negative batch", Options{Models: tiny(), Batch: -1}, ErrOption},
 		{"more threads than a machine has", Options{Models: tiny(), Threads: 1025}, ErrOption},
-		{"more pictures than there is memory", Options{Models: tiny(), Pictures: math.MaxInt}, ErrOption},
+		{"more pictures than there is memory", Options{Models: tiny(), ImageBatch: math.MaxInt}, ErrOption},
 		{"an unknown crop", Options{Models: tiny(), Crops: []Crop{{}, {Mode: "x"}}}, ErrOption},
 	} {
 		d, err := Open(t.Context(), test.options)
@@ -296,7 +296,7 @@ func TestOpenErrors(t *testing.T) {
 // Of several wrong options always the same is reported.
 func TestTheFirstWrongOptionIsReported(t *testing.T) {
 	for range 50 {
-		_, err := Open(t.Context(), Options{Models: tiny(), Proposals: -1, Batch: -1, Pictures: -1, Threads: -1})
+		_, err := Open(t.Context(), Options{Models: tiny(), Proposals: -1, Batch: -1, ImageBatch: -1, Threads: -1})
 		if !errors.Is(err, ErrOption) || !strings.Contains(err.Error(), "Proposals is -1") {
 			t.Fatalf("got %v, want ErrOption about Proposals", err)
 		}

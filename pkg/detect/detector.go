@@ -89,13 +89,13 @@ func (d *Detector) Close() error {
 	return d.engine.Close()
 }
 
-// do runs work on the engine's thread, and counts the wait for it.
-func (d *Detector) do(ctx context.Context, work func(*torch.Scope) error) error {
+// onEngine runs work on the engine's thread, and counts the wait for it.
+func (d *Detector) onEngine(ctx context.Context, work func(*torch.Scope) error) error {
 	return d.count(ctx, d.engine.Do, work)
 }
 
-// doShort is do for work of a few operations. They may run between those of longer work.
-func (d *Detector) doShort(ctx context.Context, work func(*torch.Scope) error) error {
+// onEngineBetween is do for work of a few operations. They may run between those of longer work.
+func (d *Detector) onEngineBetween(ctx context.Context, work func(*torch.Scope) error) error {
 	return d.count(ctx, d.engine.DoShort, work)
 }
 

@@ -32,7 +32,7 @@
 // # Common batches
 //
 // Pictures of all calls wait in one queue. The detector takes those that wait, up to
-// Options.Pictures, through the models together. They may differ in size and in their
+// Options.ImageBatch, through the models together. They may differ in size and in their
 // queries. A picture that comes alone waits for nobody.
 //
 // # The same answers

@@ -304,7 +304,7 @@ func TestLittleMemoryIsEnough(t *testing.T) {
 // TestAFaultInAGroupIsItsPictures holds that of pictures that go together only those fail
 // whose fault it is.
 func TestAFaultInAGroupIsItsPictures(t *testing.T) {
-	d := open(t, Options{Models: faulty(), Pictures: 4, Proposals: 20})
+	d := open(t, Options{Models: faulty(), ImageBatch: 4, Proposals: 20})
 	q := queries(t, d, "dog")
 	sound := scene(1, 120, 90)
 	want, err := d.Detect(t.Context(), sound, q, Params{TopK: 2})
@@ -437,7 +437,7 @@ func TestQueriesEndBeforeTheEngine(t *testing.T) {
 
 func TestDetectAllOfAStreamThatPanics(t *testing.T) {
 	for _, pictures := range []int{1, 3} {
-		d := open(t, Options{Pictures: pictures})
+		d := open(t, Options{ImageBatch: pictures})
 		q := queries(t, d, "dog")
 		for name, end := range map[string]func(){
 			"panic":          func() { panics() },
@@ -570,7 +570,7 @@ func TestDetectAllOfAStreamThatBlocks(t *testing.T) {
 func TestDetectAllLeftHalfWay(t *testing.T) {
 	goroutines := runtime.NumGoroutine()
 	for _, pictures := range []int{1, 4} {
-		d := open(t, Options{Pictures: pictures, Proposals: 10})
+		d := open(t, Options{ImageBatch: pictures, Proposals: 10})
 		q := queries(t, d, "dog")
 		endless := func(yield func(image.Image, error) bool) {
 			for n := uint64(0); yield(scene(n, 40, 30), nil); n++ {
@@ -670,7 +670,7 @@ func TestCloseDuringCalls(t *testing.T) {
 		}
 		regions.Close()
 		q.Close()
-		if s := d.Stats(); s.Failures["closed"] < 6 || s.Failures["closed"] > 6+defaultPictures+lookAhead+1 || s.Queue != 0 {
+		if s := d.Stats(); s.Failures["closed"] < 6 || s.Failures["closed"] > 6+defaultImageBatch+lookAhead+1 || s.Queue != 0 {
 			t.Errorf("got %+v, want 6 calls that were closed, and as many pictures of DetectAll as were ahead, and an empty queue", s)
 		}
 	}

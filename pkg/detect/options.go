@@ -18,9 +18,9 @@ const (
 )
 
 const (
-	defaultPictures = 4
-	// maxPictures is far more pictures than help. A stream reads as many ahead.
-	maxPictures = 1024
+	defaultImageBatch = 4
+	// maxImageBatch is far more pictures than help. A stream reads as many ahead.
+	maxImageBatch = 1024
 )
 
 // Options are the choices that Open makes a Detector by. Only Models is needed. The slices
@@ -70,10 +70,10 @@ type Options struct {
 	// bounds the memory. 0 is DefaultBatch. A CPU always takes 16, so that an embedding
 	// doesn't depend, to the bit, on the others of its batch.
 	Batch int
-	// Pictures is the largest number of waiting pictures, of any calls, that go through the
+	// ImageBatch is the largest number of waiting pictures, of any calls, that go through the
 	// models together. Their crops share batches; a GPU proposes for those of one size at
 	// once. No picture waits for others to come. 0 is 4, and 1,024 is the largest.
-	Pictures int
+	ImageBatch int
 	// TextCache is a directory, made if it is missing, in which the embeddings of phrases
 	// are kept, so that a later run with the same model and phrases needn't encode them: up
 	// to 4 D bytes a phrase, D the embedding's width. "" keeps none.
@@ -113,7 +113,7 @@ func (o Options) withDefaults() (Options, error) {
 	}{
 		{"Proposals", o.Proposals, math.MaxInt},
 		{"Batch", o.Batch, math.MaxInt},
-		{"Pictures", o.Pictures, maxPictures},
+		{"Pictures", o.ImageBatch, maxImageBatch},
 		{"Threads", o.Threads, torch.MaxThreads},
 	} {
 		if option.value < 0 {
@@ -140,8 +140,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Batch == 0 {
 		o.Batch = DefaultBatch
 	}
-	if o.Pictures == 0 {
-		o.Pictures = defaultPictures
+	if o.ImageBatch == 0 {
+		o.ImageBatch = defaultImageBatch
 	}
 	if o.Threads == 0 {
 		o.Threads = torch.DefaultThreads()

@@ -62,11 +62,11 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, e
 	plan := book.plan(queries, q.phrases)
 	q.absent = plan.absent
 	took := time.Since(since) // without the wait for the engine
-	err = d.do(ctx, func(s *torch.Scope) error {
+	err = d.onEngine(ctx, func(s *torch.Scope) error {
 		since := time.Now()
 		all := d.embedExamples(s, known.embed(s), examples)
 		q.each, q.classes, q.negatives = plan.classes(s, all, book.rows(d.options.Background), book.rows(text.empty))
-		d.lap(s, since, &took)
+		d.addTime(s, since, &took)
 		return q.check(s, all)
 	})
 	if err != nil {

@@ -183,7 +183,7 @@ func (d *Detector) embedExamples(s *torch.Scope, texts torch.Tensor, examples []
 		all = append(all, s.Within(func() torch.Tensor {
 			t := newTask(context.Background(), e.picture)
 			t.uploaded, t.boxes = crop.Upload(s, e.picture), []box.Box{e.box}
-			waiting := d.cuts([]*task{t})
+			waiting := d.pendingCrops([]*task{t})
 			for batches := d.image.Batches(s, d.options.Batch); len(waiting) > 0 && s.Err() == nil; s.Pause() {
 				embeddings, n := d.embed(s, batches, waiting)
 				assign(s, embeddings, waiting[:n])

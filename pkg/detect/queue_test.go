@@ -33,7 +33,7 @@ func block(t *testing.T, d *Detector) (release func()) {
 // Pictures of many sizes, asked for different queries by 64 goroutines, have the answers
 // of lone calls to the bit.
 func TestManyCallersHaveTheAnswersOfLoneCalls(t *testing.T) {
-	d := open(t, Options{Proposals: 20, Background: []string{"a wall"}, Crops: []Crop{{}, {Mode: CropPad, Context: 1.5}}, Pictures: 7})
+	d := open(t, Options{Proposals: 20, Background: []string{"a wall"}, Crops: []Crop{{}, {Mode: CropPad, Context: 1.5}}, ImageBatch: 7})
 	asked := []*Queries{queries(t, d, "dog"), queries(t, d, "cat", "dog", "a red car"), queries(t, d, "house", "tree")}
 	const callers = 64
 	images, want := make([]image.Image, callers), make([]*Result, callers)
@@ -115,7 +115,7 @@ func TestCallsEndWhileTheEngineWorks(t *testing.T) {
 
 // A caller that leaves in the middle of a batch takes nothing from the others.
 func TestLeavingABatch(t *testing.T) {
-	d := open(t, Options{Proposals: 20, Pictures: 4})
+	d := open(t, Options{Proposals: 20, ImageBatch: 4})
 	q := queries(t, d, "dog")
 	want, err := d.Detect(t.Context(), scene(1, 60, 40), q, Params{})
 	if err != nil {

@@ -129,7 +129,7 @@ func (r *Regions) Embeddings(ctx context.Context) ([][]float32, error) {
 // rows returns the first n rows of a kept tensor [N,D].
 func (d *Detector) rows(ctx context.Context, kept *torch.Kept, n int) ([][]float32, error) {
 	var values []float32
-	err := d.doShort(ctx, func(s *torch.Scope) error {
+	err := d.onEngineBetween(ctx, func(s *torch.Scope) error {
 		values = torch.Download[float32](s, s.Slice(s.Use(kept), 0, 0, int64(n)))
 		return nil
 	})
@@ -161,7 +161,7 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (_
 		if err := m.limit(len(r.boxes)); err != nil {
 			return nil, fmt.Errorf("detect: match: %w", err)
 		}
-		err = r.detector.doShort(ctx, func(s *torch.Scope) error {
+		err = r.detector.onEngineBetween(ctx, func(s *torch.Scope) error {
 			top, err = r.detector.rank(s, s.Use(r.embeddings), s.Use(r.objectnessOn), m)
 			return err
 		})

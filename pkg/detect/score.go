@@ -119,9 +119,9 @@ func (d *Detector) rank(s *torch.Scope, boxes, objectness torch.Tensor, m matchi
 		parts[i] = s.Reshape(s.To(part, torch.Float32), -1)
 	}
 	joined := s.Cat(0, parts...)
-	since = d.lap(s, since, &top.timings[StageRank])
+	since = d.addTime(s, since, &top.timings[StageRank])
 	values := torch.Download[float32](s, joined)
-	d.lap(s, since, &top.timings[StageDownload])
+	d.addTime(s, since, &top.timings[StageDownload])
 	if err := s.Err(); err != nil {
 		return ranking{}, err
 	}
@@ -189,7 +189,7 @@ func (r *Regions) nearestPhrases(ctx context.Context, kept []survivor, queries *
 		place(queryAt, &asked, c.query)
 	}
 	var values []int64 // [K,Q] of these
-	err := r.detector.doShort(ctx, func(s *torch.Scope) error {
+	err := r.detector.onEngineBetween(ctx, func(s *torch.Scope) error {
 		embeddings := s.IndexSelect(s.Use(r.embeddings), 0, torch.Upload(s, boxes, int64(len(boxes)))) // [K,D]
 		each := s.IndexSelect(s.Use(queries.each), 0, torch.Upload(s, asked, int64(len(asked))))       // [Q,T,D]
 		shape := s.Shape(each)

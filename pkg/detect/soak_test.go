@@ -108,7 +108,7 @@ type tenant struct {
 }
 
 func (s *soak) open(ctx context.Context, random *rand.Rand) (*tenant, error) {
-	options := Options{Pictures: 1 + 2*random.IntN(2)}
+	options := Options{ImageBatch: 1 + 2*random.IntN(2)}
 	if random.IntN(2) == 0 {
 		options.TextCache = s.cache
 	}

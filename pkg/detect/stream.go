@@ -20,7 +20,7 @@ const lookAhead = 2
 //
 // images runs on a goroutine of its own, so that its decoding, the detection and the
 // caller's work on results overlap. It reads a few pictures ahead: as many as
-// Options.Pictures, and three more. If images panics or ends its goroutine, the last yield
+// Options.ImageBatch, and three more. If images panics or ends its goroutine, the last yield
 // is an ErrPanic, after the results of the pictures before. If Options.Logger or a
 // picture's own methods panic, that is the picture's error.
 //
@@ -35,7 +35,7 @@ func (d *Detector) DetectAll(ctx context.Context, images iter.Seq2[image.Image, 
 	m, wrong := d.matching(queries, params)
 	return func(yield func(*Result, error) bool) {
 		stop, cancel := context.WithCancel(ctx)
-		ahead := make(chan chan answer, lookAhead+d.options.Pictures)
+		ahead := make(chan chan answer, lookAhead+d.options.ImageBatch)
 		var pictures sync.WaitGroup
 		go d.readAhead(stop, images, ahead, func(t *task, err error, next chan<- answer) {
 			if err == nil {

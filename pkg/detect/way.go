@@ -28,7 +28,7 @@ func (d *Detector) encode(s *torch.Scope, batch []*task) error {
 		return err
 	}
 	// 2. Crop: boxes [K,4] -> rectangles, each of a picture's once -> float32 [N,3,S,S].
-	waiting := d.cuts(batch)
+	waiting := d.pendingCrops(batch)
 	deliver := func(t *task) {
 		// 4. Score: [K,D] x [D,Q] -> cosine, probability, score [K,Q] -> candidates [Q,M].
 		o := d.score(s, t)
@@ -39,7 +39,7 @@ func (d *Detector) encode(s *torch.Scope, batch []*task) error {
 		t.deliver(o)
 	}
 	for _, t := range batch {
-		if len(t.boxes) == 0 && !t.ended() {
+		if len(t.boxes) == 0 && !t.canceled() {
 			deliver(t)
 		}
 	}
@@ -52,7 +52,7 @@ func (d *Detector) encode(s *torch.Scope, batch []*task) error {
 		for _, t := range assign(s, embeddings, waiting[:n]) {
 			deliver(t)
 		}
-		waiting = slices.DeleteFunc(waiting[n:], func(c cut) bool { return c.task.ended() })
+		waiting = slices.DeleteFunc(waiting[n:], func(c pendingCrop) bool { return c.task.canceled() })
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ type Plan struct {
 // Budget returns a budget of so many MiB for pictures that the plan's detector takes together: 4
 // by default.
 func (p Plan) Budget(mebibytes int) *intake.Budget {
-	return intake.NewBudget(mebibytes, max(p.Options.Pictures, 4))
+	return intake.NewBudget(mebibytes, max(p.Options.ImageBatch, 4))
 }
 
 // Open loads the models and embeds the queries, and takes the thresholds from the calibration. The caller closes the

@@ -86,7 +86,7 @@ func (f *ScoringFlags) Plan(cmd *cobra.Command) (Plan, error) {
 			Proposals:     f.proposals,
 			Threads:       f.threads,
 			Batch:         f.batch,
-			Pictures:      f.together,
+			ImageBatch:    f.together,
 			Progress:      console.PhraseProgress(cmd.ErrOrStderr()),
 			TextCache:     f.textCache,
 			SubtractEmpty: f.subtractEmpty,
