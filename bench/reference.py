@@ -1,7 +1,7 @@
 """Zero-shot detection in plain Python, as the method is first described. clipdet is
 compared with it.
 
-    ./setup-libtorch.sh python bench/reference.py -q dog -q "bike=a bicycle|a bike" photo.jpg
+    ./setup-libtorch.sh python bench/reference.py -q dog -q "bike=a bicycle|bike" a.jpg
 
 torchvision's region proposal network finds boxes. CLIP embeds each box's pixels. A query
 is the mean of its phrasings' embeddings, and the cosine ranks the boxes for each query.
