@@ -3,10 +3,10 @@ licences.
 
     python .ci/third_party.py SBOM.json [--write]
 
-The Go modules are those of a CycloneDX SBOM of the command, and the others of go.mod. The
-libraries are those that setup-libtorch.sh fetches. The Python packages are those of
-torchscript/requirements.txt, as installed. The data is that of torchscript/packages.py. A
-part without a known licence is an error.
+The page lists the Go modules of a CycloneDX SBOM of the command and the others of go.mod,
+the libraries that setup-libtorch.sh fetches, the Python packages of
+torchscript/requirements.txt as installed, and the data of torchscript/packages.py. A part
+without a known licence is an error.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def modules(sbom: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def unlinked(sbom: Path) -> Iterator[tuple[str, str, str]]:
-    """Yields the modules of go.mod that aren't in the command: those of tests, and of
+    """Yields the modules of go.mod that aren't in the command: modules of tests, and of
     other systems."""
     linked = {name for name, _, _ in modules(sbom)}
     for name, version in re.findall(r"^\t([\w./-]+) (v[\w.-]+)", (ROOT / "go.mod").read_text(), re.MULTILINE):

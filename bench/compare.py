@@ -164,7 +164,7 @@ def described(folder: Path, proposals: int) -> tuple[Setting, reference.Models]:
     """Returns the setting of a folder's archives, and the models that they were made
     from.
 
-    Raises ValueError if their weights aren't those of from_seed.
+    Raises ValueError if the weights differ from from_seed's.
     """
     manifests = {name: read_manifest(folder / f"{name}.pt") for name in ("clip-image", "rpn")}
     names = {name: manifest["architecture"] for name, manifest in manifests.items()}

@@ -78,7 +78,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest) -> str:
-    """Returns where the stages that use libtorch run, on both sides."""
+    """Returns the device of the stages that use libtorch, on both sides."""
     return request.config.getoption("--device")
 
 

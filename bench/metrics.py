@@ -155,9 +155,9 @@ def federate(draw: random.Random, dataset: Data) -> None:
 
 
 def counted(dataset: Data, results: Results) -> tuple[Data, Results]:
-    """Returns what LVIS's API counts. Annotations and results must have an area. Of the
-    best 300 results of each image it counts those of the categories of which something is
-    known there."""
+    """Returns what LVIS's API counts: annotations and results that have an area. It takes
+    the best 300 results of each image, and of these only the categories of which
+    something is known in that image."""
     annotations = [annotation for annotation in dataset["annotations"] if annotation["area"] > 0]
     known = {image["id"]: set(image["neg_category_ids"]) for image in dataset["images"]}
     for annotation in annotations:

@@ -117,7 +117,7 @@ def phrasings(query: str, templates: list[str]) -> tuple[str, list[str]]:
 
 def load(detector: str, checkpoint: Path | None, clip: str, pretrained: str) -> Models:
     """Returns models by their names, with published weights, which torchvision and
-    open_clip download, or with those of files."""
+    open_clip download, or with the weights in files."""
     if checkpoint is None:
         network = getattr(detection, detector)(weights="DEFAULT").eval()
     else:

@@ -268,7 +268,7 @@ def serialise(module: torch.jit.ScriptModule, described: dict | None = None) -> 
     torch.jit.save(module, saved)
     saved.seek(0)
     reader = torch._C.PyTorchFileReader(saved)
-    dropped = (".debug_pkl", "version", "byteorder", ".data/serialization_id")  # the writer makes the last three anew
+    dropped = (".debug_pkl", "version", "byteorder", ".data/serialization_id")  # the writer makes the last three itself
     records = {name: reader.get_record(name) for name in reader.get_all_records() if not name.endswith(dropped)}
     del reader, saved  # as large as the model
     for name, record in records.items():

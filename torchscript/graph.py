@@ -20,7 +20,7 @@ from torch import nn
 WAIT = "a wait for the device"  # how a finding begins that slows a GPU down but breaks nothing
 
 # The one wait that the contract allows: whether a round of suppression changed anything.
-# It may stand once in the function's code.
+# The function's code may have it once.
 ALLOWED_WAITS = {"rpn.suppress": "aten::equal"}
 
 # Operators whose result's size is a count that the host has to learn first, or that check

@@ -38,9 +38,9 @@ def overlaps(boxes: Tensor, iou: float) -> Tensor:
     """Returns float [B,N,N] for boxes [B,N,4], best first: 1 at [b,j,i] if j comes before
     i and their IoU is above iou, else 0.
 
-    The arithmetic and its order are those of torchvision's nms kernel. A CPU computes
-    blocks of 128 rows, which stay in its cache, from the diagonal on; a GPU computes all
-    at once.
+    It computes as torchvision's nms kernel does, in the same order. A CPU computes blocks
+    of 128 rows, which stay in its cache, from the diagonal on; a GPU computes all at
+    once.
     """
     count = boxes.shape[1]
     x0, y0, x1, y1 = boxes.unbind(-1)
@@ -177,9 +177,9 @@ class Proposals(nn.Module):
         """Returns each picture's (height, width) after the resize, int64 [B,2] on the
         CPU.
 
-        GeneralizedRCNNTransform, run eagerly, holds scales in float64, and so does this.
-        Scripted, or run eagerly in torchvision 0.16, it holds them in float32: some
-        pictures then come out a pixel smaller.
+        Scales are in float64, as in GeneralizedRCNNTransform run eagerly. Scripted, or
+        run eagerly in torchvision 0.16, that one has float32 scales, and some pictures
+        come out a pixel smaller.
         """
         if images.dim() != 4 or images.shape[1] != 3:
             raise ValueError("images must be [B,3,H,W]")

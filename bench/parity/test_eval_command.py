@@ -42,7 +42,7 @@ def written(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_equals_pycocotools(written: Path, report: Callable[[str], None]) -> None:
     truth = json.loads((written / "truth.json").read_text())
     numbers = json.loads((written / "numbers.json").read_text())
-    results = COCO(written / "truth.json").loadRes(str(written / "results.json"))  # as users have it
+    results = COCO(written / "truth.json").loadRes(str(written / "results.json"))  # as users call it
     assert len(results.getImgIds()) == 4
     evaluation = coco_eval(truth, json.loads((written / "results.json").read_text()))
     worst = difference([numbers[name] for name in NAMES], evaluation.stats)

@@ -71,7 +71,7 @@ class Comparison:
     allowed: Tolerance
     proposals: int = 0  # of torchvision, the best K of each picture
     found: int = 0  # with the box and objectness within the tolerance, at its place or in a tie with it
-    ties: int = 0  # those of found whose box has another place
+    ties: int = 0  # found ones whose box has another place
     edges: float = 0.0
     scores: float = 0.0
 

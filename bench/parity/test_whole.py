@@ -15,7 +15,7 @@ import stages
 
 QUERIES = ["cat", "traffic light", "a person in a space suit", "cup=a cup of coffee|a mug on a table", "rocket"]
 EDGES, COSINES = 0.01, 2e-3  # pixels, and the bar for cosines
-TIE = 1e-4  # the order is compared where cosines differ by more
+TIE = 1e-4  # the order is compared if cosines differ by more
 
 
 def arranged(got: np.ndarray, want: np.ndarray) -> list[int]:

@@ -99,7 +99,7 @@ def test_operations_of_a_forward_are_counted(tmp_path: Path) -> None:
 
 
 def test_generator_is_the_one_go_has() -> None:
-    # The literals of TestGenerate in pkg/model/known_answer_test.go.
+    # The literals of TestGenerate in pkg/internal/archive/known_answer_test.go.
     inputs = [
         Input((2, 3), "uint8"),
         Input((1, 2), "float32"),
