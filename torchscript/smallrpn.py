@@ -1,7 +1,8 @@
-"""A region proposal network small enough to train on a CPU, of torchvision's own parts.
+"""A region proposal network small enough to train on a CPU, made of torchvision's own
+parts.
 
-A ResNet with one BasicBlock a stage, cut after stride 16, with a feature pyramid at strides 8, 16, 32 and 64, and
-Faster R-CNN's RPN on top.
+It is a ResNet with one BasicBlock a stage, cut after stride 16, a feature pyramid at
+strides 8, 16, 32 and 64, and Faster R-CNN's RPN on top.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of the network; anchor sizes are in pixels of the resized picture, a tuple a level."""
+    """Sizes of the network; anchor sizes are in pixels of the resized picture, a tuple a
+    level."""
 
     min_size: int = 352
     max_size: int = 640
@@ -39,7 +41,8 @@ class Config:
 
 
 class SmallRPN(nn.Module):
-    """transform, backbone and rpn are torchvision's, named and used as in its FasterRCNN."""
+    """A network whose transform, backbone and rpn are torchvision's, named and used as in
+    its FasterRCNN."""
 
     def __init__(self, config: Config | None = None) -> None:
         super().__init__()
@@ -59,16 +62,19 @@ class SmallRPN(nn.Module):
             bg_iou_thresh=0.35,
             batch_size_per_image=128,
             positive_fraction=0.5,
-            # With torchvision's 1000 a level, 109 of 111 pictures had the same 300 best, and suppression took longer.
+            # With torchvision's 1000 a level, 109 of 111 pictures had the same 300 best,
+            # and suppression took longer.
             pre_nms_top_n={"training": 1000, "testing": 500},
             post_nms_top_n={"training": config.proposals, "testing": config.proposals},
             nms_thresh=config.nms,
         )
 
     def losses(self, images: Tensor, boxes: list[Tensor]) -> dict[str, Tensor]:
-        """Objectness and box losses of normalised images [B,3,H,W] and their boxes [n,4].
+        """Returns the objectness and box losses of normalised images [B,3,H,W] and their
+        boxes [n,4].
 
-        RegionProposalNetwork's own steps at training, without the proposals, which nobody reads there.
+        The steps are RegionProposalNetwork's own at training, without the proposals,
+        which nothing reads there.
         """
         features = list(self.backbone(images).values())
         logits, deltas = self.rpn.head(features)
@@ -82,7 +88,8 @@ class SmallRPN(nn.Module):
 
     @torch.no_grad()
     def propose(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Proposals [n,4] in pixels of the picture, best first, and their objectness [n]; image is [3,H,W] in 0..1."""
+        """Returns proposals [n,4] in pixels of the picture, best first, and their
+        objectness [n]. image is [3,H,W] in 0..1."""
         captured: list[Tensor] = []
         original = self.rpn.filter_proposals
 
@@ -103,12 +110,12 @@ class SmallRPN(nn.Module):
 
 
 def save(path: Path, model: SmallRPN, notes: dict) -> None:
-    """A checkpoint of weights and sizes; notes say how they came about."""
+    """Writes a checkpoint of weights and sizes; notes say how they came about."""
     torch.save({"config": asdict(model.config), "state": model.state_dict(), "notes": notes}, path)
 
 
 def load(path: Path) -> tuple[SmallRPN, dict]:
-    """The model of a checkpoint, in evaluation mode, and its notes."""
+    """Returns the model of a checkpoint, in evaluation mode, and its notes."""
     saved = checkpoint.load(path)
     model = SmallRPN(Config(**saved["config"]))
     model.load_state_dict(saved["state"])
