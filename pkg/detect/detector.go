@@ -94,7 +94,8 @@ func (d *Detector) onEngine(ctx context.Context, work func(*torch.Scope) error) 
 	return d.count(ctx, d.engine.Do, work)
 }
 
-// onEngineBetween is do for work of a few operations. They may run between those of longer work.
+// onEngineBetween is onEngine for work of a few operations, which may run between the
+// operations of longer work.
 func (d *Detector) onEngineBetween(ctx context.Context, work func(*torch.Scope) error) error {
 	return d.count(ctx, d.engine.DoShort, work)
 }

@@ -15,7 +15,7 @@ func (d *Detector) EncodeTime(ctx context.Context, n int) (took time.Duration, e
 		return 0, fmt.Errorf("detect: %w: a batch of %d crops", ErrOption, n)
 	}
 	err = d.engine.Do(ctx, func(s *torch.Scope) error {
-		crops := d.image.Crops(s, n)
+		crops := d.image.SampleCrops(s, n)
 		s.Synchronize()
 		start := time.Now()
 		d.image.Encode(s, crops)

@@ -113,7 +113,7 @@ func (o Options) withDefaults() (Options, error) {
 	}{
 		{"Proposals", o.Proposals, math.MaxInt},
 		{"Batch", o.Batch, math.MaxInt},
-		{"Pictures", o.ImageBatch, maxImageBatch},
+		{"ImageBatch", o.ImageBatch, maxImageBatch},
 		{"Threads", o.Threads, torch.MaxThreads},
 	} {
 		if option.value < 0 {

@@ -185,7 +185,7 @@ func (d *Detector) embedExamples(s *torch.Scope, texts torch.Tensor, examples []
 			t.uploaded, t.boxes = crop.Upload(s, e.picture), []box.Box{e.box}
 			waiting := d.pendingCrops([]*task{t})
 			for batches := d.image.Batches(s, d.options.Batch); len(waiting) > 0 && s.Err() == nil; s.Pause() {
-				embeddings, n := d.embed(s, batches, waiting)
+				embeddings, n := d.cropAndEmbed(s, batches, waiting)
 				assign(s, embeddings, waiting[:n])
 				waiting = waiting[n:]
 			}

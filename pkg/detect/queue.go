@@ -177,13 +177,13 @@ func (d *Detector) serve() {
 		var batch []*task
 		err := d.engine.Do(context.Background(), func(s *torch.Scope) error {
 			batch = d.queue.take(d.options.ImageBatch)
-			return d.encodeUntil(s, batch)
+			return d.processUntil(s, batch)
 		})
 		for _, t := range batch {
 			// Each alone that is not done, so that no picture fails for another's fault.
 			if alone := []*task{t}; len(batch) > 1 && !t.delivered && !t.canceled() {
 				t.progress = progress{}
-				err = d.engine.Do(context.Background(), func(s *torch.Scope) error { return d.encodeUntil(s, alone) })
+				err = d.engine.Do(context.Background(), func(s *torch.Scope) error { return d.processUntil(s, alone) })
 			}
 			switch {
 			case t.delivered:
@@ -196,15 +196,15 @@ func (d *Detector) serve() {
 	}
 }
 
-// encodeUntil is encode until nobody waits for any of the tasks.
-func (d *Detector) encodeUntil(s *torch.Scope, batch []*task) error {
+// processUntil is process until nobody waits for any of the tasks.
+func (d *Detector) processUntil(s *torch.Scope, batch []*task) error {
 	for _, t := range batch {
 		d.counts.wait.Add(int64(time.Since(t.since)))
 	}
 	ctx, release := together(batch)
 	defer release()
 	s.Until(ctx)
-	return d.encode(s, batch)
+	return d.process(s, batch)
 }
 
 // together returns a context that ends when all of the tasks' contexts have ended.

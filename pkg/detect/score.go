@@ -91,14 +91,18 @@ func (d *Detector) rank(s *torch.Scope, boxes, objectness torch.Tensor, m matchi
 	if queries.negatives != nil {
 		probability = s.Mul(probability, queries.kept(s, boxes, all, logitScale))
 	}
-	score := cosine
+	var score torch.Tensor
 	switch m.Rank {
+	case RankCosine:
+		score = cosine
 	case RankProbability:
 		score = probability
 	case RankFused:
 		score = s.Sqrt(s.Mul(probability, objectness))
 	case RankMean:
 		score = s.Scale(s.Add(probability, objectness), 0.5)
+	default:
+		return ranking{}, fmt.Errorf("detect: %w: no rank %q", ErrOption, m.Rank)
 	}
 
 	candidates := k // suppression chooses among all boxes
@@ -216,32 +220,6 @@ func (r *Regions) nearestPhrases(ctx context.Context, kept []survivor, queries *
 		nearest[i] = int(values[boxAt[c.proposal]*len(asked)+queryAt[c.query]])
 	}
 	return nearest, nil
-}
-
-// lists returns the candidates of each query.
-func (t ranking) lists(thresholds []float32) [][]candidate {
-	lists := make([][]candidate, len(thresholds))
-	for q := range lists {
-		lists[q] = t.candidates(q, thresholds[q])
-	}
-	return lists
-}
-
-// candidates returns the boxes of query number q that reach its threshold, best first.
-func (t ranking) candidates(q int, threshold float32) []candidate {
-	n := 0
-	for _, score := range t.score[q*t.m:][:t.m] {
-		if threshold != 0 && score < threshold {
-			break
-		}
-		n++
-	}
-	reached := make([]candidate, n)
-	for i := range reached {
-		at := q*t.m + i
-		reached[i] = candidate{query: int32(q), proposal: int32(t.box[at]), at: int32(at), score: t.score[at]}
-	}
-	return reached
 }
 
 // report returns the detection of a survivor, whose nearest phrasing is given.

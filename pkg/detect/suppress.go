@@ -24,6 +24,32 @@ type survivor struct {
 	box box.Box
 }
 
+// lists returns the candidates of each query.
+func (t ranking) lists(thresholds []float32) [][]candidate {
+	lists := make([][]candidate, len(thresholds))
+	for q := range lists {
+		lists[q] = t.candidates(q, thresholds[q])
+	}
+	return lists
+}
+
+// candidates returns the boxes of query number q that reach its threshold, best first.
+func (t ranking) candidates(q int, threshold float32) []candidate {
+	n := 0
+	for _, score := range t.score[q*t.m:][:t.m] {
+		if threshold != 0 && score < threshold {
+			break
+		}
+		n++
+	}
+	reached := make([]candidate, n)
+	for i := range reached {
+		at := q*t.m + i
+		reached[i] = candidate{query: int32(q), proposal: int32(t.box[at]), at: int32(at), score: t.score[at]}
+	}
+	return reached
+}
+
 // chooseAmong returns the candidates that stay, query by query, best first, of a list of
 // each query, best first. It looks at ctx between the queries, and fails with ErrLimit if
 // more stay than params allow.

@@ -6,8 +6,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// Crops makes n crops [n,3,S,S] of the tower's size, to measure it with.
-func (e *Encoder) Crops(s *torch.Scope, n int) torch.Tensor {
+// SampleCrops makes n crops [n,3,S,S] of the tower's size, to measure it with.
+func (e *Encoder) SampleCrops(s *torch.Scope, n int) torch.Tensor {
 	side := int64(e.manifest.InputSize)
 	values := make([]float32, int64(n)*3*side*side)
 	for i := range values {
@@ -27,7 +27,7 @@ const (
 // least, since one alone waits mostly for the weights, of which some types have less.
 func TimePerCrop(s *torch.Scope, a, b *Encoder) (ofA, ofB time.Duration) {
 	pass := func(tower *Encoder, n int) time.Duration {
-		crops := tower.Crops(s, n)
+		crops := tower.SampleCrops(s, n)
 		start := time.Now()
 		s.Within(func() torch.Tensor {
 			tower.Encode(s, crops)

@@ -49,7 +49,7 @@ func span(low, high, length int) (int, int) {
 func (m Mode) piece(r image.Rectangle, size int) torch.Piece {
 	w, h := r.Dx(), r.Dy()
 	p := torch.Piece{From: r, Width: size, Height: size, To: image.Rect(0, 0, size, size)}
-	switch m {
+	switch m { // pkg/detect checks that it is one of these
 	case Squash:
 	case Pad:
 		if w >= h {
@@ -59,7 +59,7 @@ func (m Mode) piece(r image.Rectangle, size int) torch.Piece {
 		}
 		x, y := (size-p.Width)/2, (size-p.Height)/2
 		p.To = image.Rect(x, y, x+p.Width, y+p.Height)
-	default:
+	case CLIP, "":
 		// The long side is cut down to whole pixels and the corner is rounded to even,
 		// as torchvision.transforms.functional's resize and center_crop do.
 		if w <= h {
