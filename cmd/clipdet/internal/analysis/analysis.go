@@ -27,7 +27,7 @@ const (
 	// Both is a detection that overlaps annotations only badly, and only annotations of
 	// other categories: place and category are wrong.
 	Both Kind = "both"
-	// Duplicate is a detection of an object that a better one has found.
+	// Duplicate is a detection of an object that a better detection matches.
 	Duplicate Kind = "duplicate"
 	// Background is a detection that overlaps no annotation at IoU above 0.1.
 	Background Kind = "background"
@@ -60,8 +60,8 @@ type Analysis struct {
 	Errors []ErrorKind `json:"errors"`
 	// FalsePositives is the AP50 that would be gained without any false positive.
 	// FalseNegatives is the AP50 that would be gained if annotations without a match
-	// didn't count. FalseNegatives may be negative, because a category of which nothing
-	// else is left counts as 0.
+	// didn't count. FalseNegatives may be negative, because a category that has nothing
+	// else left counts as 0.
 	FalsePositives float64 `json:"false_positives"`
 	FalseNegatives float64 `json:"false_negatives"`
 	// Confusions are the classification errors by their categories, the most frequent
@@ -123,8 +123,8 @@ type AnnotationVerdict struct {
 }
 
 // Analyse sorts detections and annotations into the kinds of TIDE. Its counts and gains
-// are equal to those of tidecv 1.0.1. proposals are the boxes that the detections were
-// chosen from, of any category; nil means that they aren't known.
+// are equal to the results of tidecv 1.0.1. proposals are the boxes that the detections
+// were chosen from, of any category; nil means that they aren't known.
 //
 // In a federated data set, an unmatched detection is ignored if its category is neither
 // annotated in the image nor known to be absent, or if it isn't annotated exhaustively.

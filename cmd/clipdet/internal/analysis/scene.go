@@ -124,7 +124,7 @@ func (s *scene) judge() {
 	}
 }
 
-// fault returns what is wrong with detection r. The tests are in the order of TIDE.
+// fault returns the error of detection r. The tests are in the order of TIDE.
 func (s *scene) fault(r int) fault {
 	f := fault{result: s.ranked[r], truth: -1, ignored: s.excused[r]}
 	about := func(kind Kind, i int, iou float64) fault {
@@ -156,7 +156,7 @@ func (s *scene) fault(r int) fault {
 // best claim on an annotation can be fixed, whatever its kind.
 func (s *scene) claim(r, i int) {
 	if s.used[i] < 0 && s.best[i] < 0 {
-		s.best[i] = r // results come best first
+		s.best[i] = r // results are in descending order
 	}
 }
 

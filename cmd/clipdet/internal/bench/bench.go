@@ -20,7 +20,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// Run measures what the flags and arguments ask for and writes the figures.
+// Run performs the measurements that the flags and arguments ask for and writes the
+// figures.
 func (f *Flags) Run(cmd *cobra.Command, args []string) (err error) {
 	if len(f.Queries) == 0 {
 		f.Queries = strings.Fields(defaultQueries)
@@ -72,8 +73,7 @@ func (f *Flags) Run(cmd *cobra.Command, args []string) (err error) {
 	return nil
 }
 
-// interrupted returns an error that says so if the user interrupted the run, and err
-// otherwise.
+// interrupted returns the error of an interruption if ctx is done, and err otherwise.
 func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return exit.Inputs(errors.New("interrupted: nothing was measured to the end"))

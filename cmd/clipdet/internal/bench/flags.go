@@ -109,7 +109,7 @@ const maxPictureSide = 10_000
 
 func (f *Flags) pictureSize() (width, height int, err error) {
 	var rest string
-	// The error only says that rest is empty, as it should be.
+	// Valid text gives 2 items and an error, because rest is empty.
 	n, _ := fmt.Sscanf(f.size+" ", "%dx%d%s", &width, &height, &rest)
 	if n != 2 || min(width, height) < 1 || max(width, height) > maxPictureSide {
 		return 0, 0, fmt.Errorf("--size %q: want WIDTHxHEIGHT, each 1 to %d, as in 640x480", f.size, maxPictureSide)

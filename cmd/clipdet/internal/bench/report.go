@@ -71,7 +71,7 @@ type dtypeChoice struct {
 
 type workload struct {
 	Pictures   int     `json:"pictures"`  // of one round
-	Different  int     `json:"different"` // among them
+	Different  int     `json:"different"` // distinct ones among them
 	Made       string  `json:"made"`      // their size; "": they were given
 	Megapixels float64 `json:"megapixels"`
 	Proposals  float64 `json:"proposals"` // mean per picture
@@ -119,15 +119,15 @@ type times struct {
 type stage struct {
 	Name string `json:"stage"`
 	times
-	Share float64 `json:"share"` // of the mean of the whole
+	Share float64 `json:"share"` // share of the whole mean time
 }
 
 // operations compares the work of the models with the peak. A Work is nil if an export
 // didn't count its operations.
 type operations struct {
 	RPN    *Work `json:"rpn"`    // by the time of the stage rpn
-	Encode *Work `json:"encode"` // likewise
-	Text   *Work `json:"text"`   // likewise
+	Encode *Work `json:"encode"` // by the time of the stage encode
+	Text   *Work `json:"text"`   // by the time of all phrases
 	Rounds *Work `json:"rounds"` // rpn and encode, by the time of the rounds
 }
 

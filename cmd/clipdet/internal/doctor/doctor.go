@@ -72,8 +72,8 @@ func findVersions(*cobra.Command, *settings.ModelFlags) []finding {
 	}
 }
 
-// findLibtorch examines what the linker mapped into this process, which is what really
-// runs.
+// findLibtorch examines the libtorch that the linker mapped into this process, which is
+// the one that runs.
 func findLibtorch(*cobra.Command, *settings.ModelFlags) []finding {
 	lib, err := device.RunningLibtorch()
 	if err != nil {
@@ -264,7 +264,7 @@ func findModels(cmd *cobra.Command, f *settings.ModelFlags) []finding {
 	return found
 }
 
-// modelFix returns what to do about the error of a model.
+// modelFix returns the fix for the error of a model.
 func modelFix(err error) string {
 	switch {
 	case errors.Is(err, detect.ErrOutOfMemory):

@@ -17,7 +17,7 @@ const addressLimit = "ulimit -v"
 type freeMemory struct {
 	free  int64  // bytes
 	total int64  // bytes of the machine
-	limit string // what bounds free, "" for the machine
+	limit string // limit that sets free, "": the machine
 }
 
 // readMemory returns the free memory of the machine, bounded by the limits of the

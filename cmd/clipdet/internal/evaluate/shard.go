@@ -15,7 +15,7 @@ const maxShards = 1_000_000
 func parseShard(text string) (shard, error) {
 	var s shard
 	var rest string
-	// The error only says that rest is empty, as it should be.
+	// Valid text gives 2 items and an error, because rest is empty.
 	got, _ := fmt.Sscanf(text+" ", "%d/%d%s", &s.i, &s.n, &rest)
 	if got != 2 || s.i < 1 || s.i > s.n || s.n > maxShards {
 		return s, fmt.Errorf("--shard %q: want I/N with I from 1 to N, and N up to %d, as in 2/8", text, maxShards)

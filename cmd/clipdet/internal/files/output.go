@@ -15,7 +15,7 @@ import (
 // only when it is complete. It isn't safe for concurrent use.
 type Output struct {
 	stdout io.Writer
-	file   *os.File // nil: stdout alone
+	file   *os.File // nil: only stdout
 	path   string
 	failed bool
 }

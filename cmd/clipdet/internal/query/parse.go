@@ -1,5 +1,5 @@
-// Package query parses what people type to say what to find: queries, and files of
-// templates and phrases.
+// Package query parses queries as people type them, and reads files of templates and
+// phrases.
 package query
 
 import (

@@ -24,7 +24,7 @@ type writer struct {
 	side      int
 	names     names
 	written   int
-	low, high float64 // scores
+	low, high float64 // least and greatest score
 }
 
 // names gives each text a number, because most texts occur in most entries.
@@ -53,7 +53,8 @@ type entryJSON struct {
 	// x0, y0, x1, y1, objectness
 	Proposals [][5]float64 `json:"proposals"`
 	Of        int          `json:"of"` // number of proposals; Proposals has the best
-	// query, x0, y0, x1, y1, score, cosine, probability, objectness, phrase, runner-up, kind, annotation, IoU
+	// query, x0, y0, x1, y1, score, cosine, probability, objectness, phrase, runner-up,
+	// kind, annotation, IoU
 	Detections [][14]float64 `json:"detections"`
 	// category, x0, y0, x1, y1, kind, cause
 	Annotations [][7]float64 `json:"annotations"`

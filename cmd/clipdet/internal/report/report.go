@@ -27,7 +27,7 @@ var (
 // Page is everything in a report except the gallery. A field that is nil or empty is left
 // out. Evaluation is required.
 type Page struct {
-	Title      string // "" is "Evaluation"
+	Title      string // "": "Evaluation"
 	Images     int    // number of evaluated images
 	Evaluation *eval.Evaluation
 	Proposals  []eval.ProposalRecall
@@ -47,7 +47,7 @@ type Accuracy struct {
 	Categories []int64 // the category ids of its classes, [C]
 }
 
-// Stage is the mean time of a stage per picture.
+// Stage is the mean time of a stage per picture in milliseconds.
 type Stage struct {
 	Name string
 	MS   float64

@@ -234,14 +234,15 @@ func (v *view) write(w io.Writer) error {
 
 // pageData is what page.js reads besides the entries.
 type pageData struct {
-	Names     []string    `json:"names"` // texts by their numbers
-	Threshold float64     `json:"threshold"`
-	Low       float64     `json:"low"` // least and greatest score
-	High      float64     `json:"high"`
-	Images    int         `json:"images"`
-	Entries   int         `json:"entries"`
-	Mean      curveJSON   `json:"mean"`
-	Curves    []curveJSON `json:"curves"` // by category, in table order
+	Names     []string `json:"names"` // texts by their numbers
+	Threshold float64  `json:"threshold"`
+	// Low and High are the range of the scores, which at least covers [0,1].
+	Low     float64     `json:"low"`
+	High    float64     `json:"high"`
+	Images  int         `json:"images"`
+	Entries int         `json:"entries"`
+	Mean    curveJSON   `json:"mean"`
+	Curves  []curveJSON `json:"curves"` // by category, in table order
 }
 
 // curveJSON is precisions in thousandths, at recalls of 0.00, 0.01 to 1.00. It is empty

@@ -48,7 +48,7 @@ const (
 	mostPictures = 1 << 20
 )
 
-// Add defines the flags.
+// Add defines the flags on flags.
 func (f *PictureFlags) Add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.megapixels, "max-megapixels", 100, "refuse pictures of more than `N` million pixels")
 	flags.IntVar(&f.megabytes, "max-megabytes", 512, "refuse files of pictures of more than `N` times 2^20 bytes")
