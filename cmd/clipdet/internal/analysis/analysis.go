@@ -15,8 +15,8 @@ import (
 type Kind string
 
 const (
-	// Correct is a detection that matches an annotation of its category at IoU 0.5, and
-	// that annotation.
+	// Correct is a detection that matches an annotation of its category at IoU 0.5 or
+	// more, and that annotation.
 	Correct Kind = "correct"
 	// Classification is a detection that overlaps an annotation of another
 	// category at IoU 0.5 or more.

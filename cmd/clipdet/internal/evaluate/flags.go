@@ -93,7 +93,7 @@ func (f *outputs) checkDistinct(kept ...files.Named) error {
 }
 
 // recordsFile returns the path of the records: the value of --records, or a path beside
-// the first output. It returns "" if nothing is written.
+// the first of --json, --results and --html. It returns "" if none is given.
 func (f *outputs) recordsFile() string {
 	for _, path := range []string{f.json, f.results, strings.TrimRight(f.html, "/")} {
 		if f.records == "" && path != "" {

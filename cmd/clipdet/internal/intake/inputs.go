@@ -34,10 +34,10 @@ type Input struct {
 var extensions = []string{".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"}
 
 // Expand returns the pictures that the arguments stand for, in their order. A file stands
-// for itself. A directory stands for the pictures in it, sorted, without subdirectories.
-// A pattern, which a shell may have left unexpanded, stands for each of its matches. A
-// file that occurs again is taken once. An argument that stands for nothing becomes an
-// Input with an error, so that the error is reported in its place.
+// for itself. A directory stands for the pictures in it, sorted, without hidden files and
+// subdirectories. A pattern, which a shell may have left unexpanded, stands for each of
+// its matches. A file that occurs again is taken once. An argument that stands for
+// nothing becomes an Input with an error, so that the error is reported in its place.
 func Expand(args []string) []Input {
 	var inputs []Input
 	seen := map[string]bool{}
@@ -108,7 +108,8 @@ func WantsList(args []string) bool {
 func Decoders() int { return min(4, runtime.GOMAXPROCS(0)) }
 
 // DecodeAhead returns a sequence of the inputs' pictures or errors, in order. While one
-// is processed, up to ahead further inputs are decoded concurrently.
+// is processed, up to ahead further inputs are decoded concurrently. The sequence ends
+// early if ctx is done.
 func DecodeAhead(ctx context.Context, inputs []Input, limits pixels.Limits, ahead int) iter.Seq2[image.Image, error] {
 	type decoded struct {
 		picture image.Image

@@ -24,7 +24,7 @@ func fileName(format string) string {
 }
 
 // Writer is a results.Writer together with the file that it writes. The caller must call
-// End after Close.
+// End in any case.
 type Writer struct {
 	results.Writer
 	out *files.Output // nil: YOLO, which writes its own files
