@@ -31,8 +31,9 @@ type run struct {
 	stderr   io.Writer
 }
 
-// all processes the pictures that have no record or failed before. It returns an error if
-// ctx is done early, but not if a picture fails.
+// all processes the pictures that have no record or failed before. A picture that fails
+// is reported and recorded. all returns an error only if ctx is done early or a record
+// can't be written.
 func (e *run) all(ctx context.Context) error {
 	var todo []eval.Image
 	var inputs []intake.Input
