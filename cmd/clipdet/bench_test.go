@@ -17,8 +17,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/model"
 )
 
-// runBench runs the command on the tiny models with little work, and a temporary directory of its own, which has to be
-// empty afterwards.
+// runBench runs the command with the tiny models and little work. It fails the test if a
+// file is left in the temporary directory.
 func runBench(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	scratch := t.TempDir()
@@ -74,7 +74,8 @@ func TestBenchMeasuresMadePictures(t *testing.T) {
 			t.Errorf("model %d is %+v, want %s with all that there is to say", i, m, kind)
 		}
 	}
-	// Seven templates fill in dog; two phrases of cat and the background come to that.
+	// There are at least seven templates for dog, two phrases of cat and one of the
+	// background.
 	if w := r.Workload; w.Pictures != 3 || w.Different != 3 || w.Made != "60x40" || w.Queries != 2 || w.Phrases < 7+2+1 ||
 		w.Proposals <= 0 || w.Proposals > 5 || math.Abs(w.Megapixels-0.0024) > 1e-9 {
 		t.Errorf("the work is %+v", w)
@@ -130,7 +131,8 @@ func TestBenchMeasuresMadePictures(t *testing.T) {
 	}
 }
 
-// TestBenchMeasuresGivenPictures gives good and bad files; drawing is off, and so are batch sizes.
+// TestBenchMeasuresGivenPictures measures good and bad files without drawing and batch
+// sizes.
 func TestBenchMeasuresGivenPictures(t *testing.T) {
 	good, bad := filepath.Join(formats, "420.jpg"), filepath.Join(t.TempDir(), "none.png")
 	code, stdout, stderr := runBench(t, "--pictures=false", "--rounds", "1", "--warm-up", "0", "--images", "2", "--batch-sizes", "", good, bad)

@@ -21,7 +21,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// calibrateFlags are those of the calibrate command.
+// calibrateFlags are the flags of the calibrate command.
 type calibrateFlags struct {
 	settings.ScoringFlags
 	out         string
@@ -66,7 +66,8 @@ best score of all.`,
 	flags.StringVarP(&f.out, "out", "o", "", "write the thresholds to `FILE` (default: stdout)")
 	flags.Float64Var(&f.quantile, "quantile", calibration.DefaultQuantile, "the `SHARE` of pictures in which nothing is to be found, above 0 and up to 1")
 	flags.StringVar(&f.annotations, "annotations", "", "what is in the pictures: COCO's instances, a JSON `FILE`")
-	_ = cmd.MarkFlagFilename("annotations", "json") // fails for an unknown flag only, as the next
+	// MarkFlagFilename fails only for an unknown flag.
+	_ = cmd.MarkFlagFilename("annotations", "json")
 	_ = cmd.MarkFlagFilename("out", "json")
 	f.ScoringFlags.Add(cmd)
 	return cmd
@@ -135,7 +136,8 @@ func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// checkOut finds before the work whether its outcome can be written.
+// checkOut returns an error if the result could not be written to --out. It runs before
+// the long work.
 func (f *calibrateFlags) checkOut() error {
 	if f.out == "" {
 		return nil
@@ -157,11 +159,14 @@ func (f *calibrateFlags) write(stdout io.Writer, found calibration.Calibration) 
 	return files.Write(f.out, found.WriteJSON)
 }
 
-// bestScores gives, by the queries' names, the best score in each picture that is negative: in all, or in those that known
-// has without it. A picture that fails is reported and the rest go on.
+// bestScores returns, for each query name, the best score in each negative picture. If
+// known is nil, every picture is negative; otherwise a picture is negative for the
+// queries that known doesn't show in it. failed is the number of pictures that failed;
+// each is reported, and the others are still processed. If ctx is done early, bestScores
+// returns an error and no scores.
 func bestScores(ctx context.Context, detector *detect.Detector, queries *detect.Queries, params detect.Params,
 	inputs []intake.Input, known *calibration.Labels, progress console.Progress) (scores map[string][]float32, failed int, err error) {
-	params.NMS, params.TopK = 1, 1 // nothing but the best counts
+	params.NMS, params.TopK = 1, 1 // only the best box counts
 	images := intake.DecodeAhead(ctx, inputs, pixels.Limits{}, intake.Decoders())
 	scores = map[string][]float32{}
 	done := 0
@@ -182,7 +187,7 @@ func bestScores(ctx context.Context, detector *detect.Detector, queries *detect.
 				continue
 			}
 			if len(result.Proposals) == 0 && params.Rank == detect.RankCosine {
-				p.Score = -1 // nothing can be found
+				p.Score = -1 // no box: the least cosine
 			}
 			scores[p.Query] = append(scores[p.Query], p.Score)
 		}

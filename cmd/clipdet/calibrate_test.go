@@ -11,7 +11,7 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 )
 
-// calibrated runs calibrate on the tiny models and reads what it wrote.
+// calibrated runs calibrate with the tiny models and returns the calibration on stdout.
 func calibrated(t *testing.T, code int, says string, args ...string) calibration.Calibration {
 	t.Helper()
 	got, stdout, stderr := clipdet(t, append([]string{"calibrate", "--models", tinyModels, "--proposals", "5"}, args...)...)
@@ -25,7 +25,8 @@ func calibrated(t *testing.T, code int, says string, args ...string) calibration
 	return c
 }
 
-// TestCalibrate holds that nothing is found in the share of the pictures, and that another way of scoring is refused.
+// TestCalibrate verifies that nothing is found in the given share of the pictures, and
+// that another way of scoring is refused.
 func TestCalibrate(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "thresholds.json")
@@ -94,7 +95,8 @@ func TestCalibrateGoesOnAfterFailures(t *testing.T) {
 	}
 }
 
-// With annotations a picture counts for the queries that it doesn't show.
+// TestCalibrateByAnnotations verifies that a picture counts for the queries that it
+// doesn't show.
 func TestCalibrateByAnnotations(t *testing.T) {
 	write := func(name string, v any) string {
 		path := filepath.Join(t.TempDir(), name)
@@ -140,7 +142,8 @@ func TestCalibrateByAnnotations(t *testing.T) {
 	}
 }
 
-// Every flag that changes scores or boxes does so.
+// TestScoringFlagsTakeEffect verifies that every flag for scores or boxes changes the
+// output.
 func TestScoringFlagsTakeEffect(t *testing.T) {
 	dir := t.TempDir()
 	walls := filepath.Join(dir, "walls.txt")

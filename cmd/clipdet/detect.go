@@ -14,7 +14,7 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
 )
 
-// detectFlags are those of the detect command.
+// detectFlags are the flags of the detect command.
 type detectFlags struct {
 	settings.DetectorFlags
 	format      *settings.Choice
@@ -95,10 +95,10 @@ Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
 	cmd.Flags().SortFlags = false
 	f.DetectorFlags.Add(cmd)
 	cmd.Flags().StringVar(&f.calibration, "calibration", "", "take each query's threshold from `FILE`, which calibrate wrote, in place of --threshold")
-	_ = cmd.MarkFlagFilename("calibration", "json") // fails for an unknown flag only
+	_ = cmd.MarkFlagFilename("calibration", "json") // fails only for an unknown flag
 	f.format = settings.AddChoice(cmd, "format", "of the results", outcome.Formats...)
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "also write the results, and the pictures, into `DIR`, made where it is missing")
-	_ = cmd.MarkFlagDirname("out") // fails for an unknown flag only
+	_ = cmd.MarkFlagDirname("out") // fails only for an unknown flag
 	cmd.Flags().BoolVar(&f.pictures, "pictures", false, "draw three pictures of each into --out")
 	f.shown.Add(cmd.Flags())
 	return cmd

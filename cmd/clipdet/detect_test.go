@@ -23,7 +23,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
-// The tiny models are real archives with random weights: fast, and their answers mean nothing.
+// The tiny models are real archives with random weights. They are fast, and their answers
+// mean nothing.
 const (
 	tinyModels = "../../testdata/models/tiny"
 	formats    = "../../testdata/formats"
@@ -53,8 +54,8 @@ func parse[T any](t *testing.T, data string) T {
 	return v
 }
 
-// TestEveryFormatAndEveryFailure gives good and bad files at once: each has its object, in order, and the bad ones are
-// named on stderr.
+// TestEveryFormatAndEveryFailure detects in good and bad files together. Each must have
+// its object, in order, and each bad one must be named on stderr.
 func TestEveryFormatAndEveryFailure(t *testing.T) {
 	dir := t.TempDir()
 	bad := func(name string, data []byte) string {
@@ -68,11 +69,11 @@ func TestEveryFormatAndEveryFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A PNG's header that claims 20,000 x 20,000 pixels, over the cap of 100 million.
+	// This PNG header claims 20,000 x 20,000 pixels. The limit is 100 million.
 	huge := []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x4e\x20\x00\x00\x4e\x20\x08\x02\x00\x00\x00\xf4\x87\x5d\x3f")
 	tests := []struct {
 		path string
-		says string // "": it is read
+		says string // "": can be read
 	}{
 		{"palette.png", ""}, {"grey.png", ""}, {"grey-16bit.png", ""}, {"rgb-16bit.png", ""}, {"rgba.png", ""}, {"palette-clear.png", ""},
 		{bad("broken.jpg", whole[:len(whole)/2]), "broken"},
@@ -127,8 +128,8 @@ func TestEveryFormatAndEveryFailure(t *testing.T) {
 	}
 }
 
-// TestOutputs holds that the results in --out are those of stdout and that each picture is drawn three times, as large as
-// it is, under a name of its own.
+// TestOutputs verifies that the results in --out are the results on stdout, and that each
+// picture is drawn three times, in its size and under its own name.
 func TestOutputs(t *testing.T) {
 	models, err := filepath.Abs(tinyModels)
 	if err != nil {
@@ -239,7 +240,7 @@ func TestOnePictureIsAnObject(t *testing.T) {
 	}
 }
 
-// cancelling is a stdout that interrupts the command when the first result comes.
+// cancelling is a stdout that interrupts the command at the first result.
 type cancelling struct {
 	bytes.Buffer
 	cancel func()
@@ -270,7 +271,7 @@ func TestInterruptionLeavesAWholeDocument(t *testing.T) {
 	}
 }
 
-// TestYOLO holds that the labels are the boxes of json, and that stdout has nothing.
+// TestYOLO verifies that the labels have the boxes of json and that stdout is empty.
 func TestYOLO(t *testing.T) {
 	args := []string{"detect", "-q", "dog", "-q", "cat", "--models", tinyModels, "--proposals", "5", "--threshold", "0", "--nms", "1"}
 	inputs := []string{filepath.Join(formats, "420.jpg"), filepath.Join(formats, "none.png"), filepath.Join(formats, "rgba.png"), formats}
@@ -323,7 +324,8 @@ func TestYOLO(t *testing.T) {
 	}
 }
 
-// TestSchema holds that the schema is printed, and that what detect writes fits it.
+// TestSchema verifies that the schema is printed and that the output of detect conforms
+// to it.
 func TestSchema(t *testing.T) {
 	code, stdout, stderr := clipdet(t, "schema")
 	if code != exit.CodeDone || stdout != results.Schema() || stderr != "" {

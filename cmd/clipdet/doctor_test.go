@@ -12,7 +12,8 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 )
 
-// The rest is provoked for real, in a process of its own where it has to be.
+// The tests here provoke real faults, in another process if needed. The findings have
+// their tests in internal/doctor.
 
 func TestDoctorFindsALimitOnTheAddressSpace(t *testing.T) {
 	self, err := os.Executable()
@@ -35,7 +36,8 @@ func TestDoctorFindsALimitOnTheAddressSpace(t *testing.T) {
 }
 
 func TestDoctorFindsCachesThatCanNotBeWritten(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "file") // below a file not even root can write
+	// Not even root can write below a file.
+	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +46,7 @@ func TestDoctorFindsCachesThatCanNotBeWritten(t *testing.T) {
 	if code != 0 || strings.Count(stdout, "warning  cache") != 2 || !strings.Contains(stdout, "fix: set CLIPDET_HOME to") || !strings.Contains(stdout, "--text-cache") {
 		t.Errorf("exit code %d, want 0 and two caches:\n%s", code, stdout)
 	}
-	// As well as doctor says it does, detection works there, with the built-in models too.
+	// Detection must work there as doctor says, also with the built-in models.
 	code, stdout, stderr := clipdet(t, "detect", "--device", "cpu", "-q", "dog", filepath.Join(formats, "420.jpg"))
 	if code != 0 || stdout == "" {
 		t.Errorf("detect: exit code %d, want 0 and output:\n%s%s", code, stdout, stderr)

@@ -31,7 +31,8 @@ type toySet struct {
 	Categories  []map[string]any `json:"categories"`
 }
 
-// toy writes n small pictures with seeded rectangles to pictures/, and gives their annotations.
+// toy writes n small pictures with seeded rectangles to pictures/ and returns their
+// annotations.
 func toy(t *testing.T, n int) *toySet {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -74,7 +75,8 @@ func toy(t *testing.T, n int) *toySet {
 	return set
 }
 
-// annotate takes for ground truth what the tiny models find, somewhat moved, so that there is something to find.
+// annotate adds annotations at the boxes that the tiny models find, moved a little, so
+// that there is something to find.
 func (s *toySet) annotate(t *testing.T, draw *rand.Rand) {
 	t.Helper()
 	args := []string{"detect", "-q", "red box", "-q", "dog", "-q", "bow (weapon)", "-q", "Lamp or Light", "--models", tinyPath, "--proposals", "25",
@@ -104,12 +106,12 @@ func (s *toySet) write(t *testing.T, path string) {
 	}
 }
 
-// tinyEval is a command line of eval on the toy set with the tiny models.
+// tinyEval returns a command line of eval for the toy set with the tiny models.
 func tinyEval(args ...string) []string {
 	return append([]string{"eval", "--images", "pictures", "--annotations", "instances.json", "--models", tinyPath, "--proposals", "25", "--device", "cpu"}, args...)
 }
 
-// tinyPath is tinyModels from anywhere.
+// tinyPath is tinyModels for any current directory.
 var tinyPath = func() string {
 	path, err := filepath.Abs(tinyModels)
 	if err != nil {
@@ -136,7 +138,7 @@ func read(t *testing.T, path string) string {
 	return string(data)
 }
 
-// untimed is a table without its last line, which says how long it took.
+// untimed returns a table without its last line, which has the times.
 func untimed(table string) string {
 	head, _, _ := strings.Cut(table, "\nTime: ")
 	return head
@@ -248,7 +250,8 @@ func TestPhrasings(t *testing.T) {
 	}
 }
 
-// Killed at any moment, the same command goes on, and its files are those of a run that nothing interrupted.
+// TestEvalGoesOnAfterKill verifies that the same command continues after it was killed at
+// any moment, and that its files are equal to those of an uninterrupted run.
 func TestEvalGoesOnAfterKill(t *testing.T) {
 	const pictures = 40
 	toy(t, pictures)
@@ -285,7 +288,7 @@ func TestEvalGoesOnAfterKill(t *testing.T) {
 		if got := lines(); got <= before {
 			t.Fatalf("kill %d: %d lines after %d: nothing was kept", kill, got, before)
 		}
-		if kill == 1 { // in the middle of a line
+		if kill == 1 { // cut a line
 			if info, err := os.Stat("killed.records.jsonl"); err != nil || os.Truncate("killed.records.jsonl", info.Size()-1-draw.Int64N(200)) != nil {
 				t.Fatal("can't cut off the end of the records")
 			}
@@ -397,7 +400,7 @@ func TestEvalRefusesOtherRecords(t *testing.T) {
 	if read(t, "instances.json") == "" {
 		t.Error("a file that is no records was emptied")
 	}
-	// Another pipe of that name says something else.
+	// The content of a pipe can't be compared later, so it is refused.
 	pipe := fifo(t, "templates")
 	writer, err := os.OpenFile(pipe, os.O_RDWR, 0)
 	if err == nil {
@@ -406,7 +409,7 @@ func TestEvalRefusesOtherRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(time.Second, func() { _ = writer.Close() }) // which ends the reading
+	time.AfterFunc(time.Second, func() { _ = writer.Close() }) // this ends the reading
 	if code, stdout, stderr := clipdet(t, tinyEval("--records", "pipe.jsonl", "--templates", pipe)...); code != exit.CodeUsage || stdout != "" || !strings.Contains(stderr, pipe) {
 		t.Errorf("templates from a pipe: exit code %d, stderr %q; want %d and a refusal", code, stderr, exit.CodeUsage)
 	}
@@ -414,7 +417,7 @@ func TestEvalRefusesOtherRecords(t *testing.T) {
 	if !strings.HasPrefix(table, "2 images") || read(t, "x.jsonl") != kept {
 		t.Errorf("the same command with another place changed the records, or printed\n%s", table)
 	}
-	// A second process must not write to the records of one that runs.
+	// A second process must not write to the records of a running one.
 	running, err := os.Open("x.jsonl")
 	if err != nil {
 		t.Fatal(err)
@@ -434,8 +437,8 @@ func TestBadPicturesAreLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	set.Images[2]["file_name"] = "none.png"
-	set.Images[4]["width"] = 95                    // not the annotated one
-	set.Images[5]["file_name"] = "elsewhere/5.png" // found below, by its last part
+	set.Images[4]["width"] = 95                    // not the real one
+	set.Images[5]["file_name"] = "elsewhere/5.png" // found by its base name
 	set.write(t, "instances.json")
 	code, stdout, stderr := clipdet(t, tinyEval("--json", "a.json", "--results", "r.json", "--gt-boxes")...)
 	if code != exit.CodeInputs || !strings.Contains(stdout, "3 of 7 images could not be read: the numbers are of the others") || !strings.Contains(stderr, "3 of 7 pictures failed") {
@@ -458,7 +461,8 @@ func TestBadPicturesAreLeftOut(t *testing.T) {
 		t.Errorf("failed: %q of %d others, want %q of 4", failed, got.Images, want)
 	}
 
-	// Failed pictures are tried again: when they are there, the numbers are those of a run that had them all.
+	// Failed pictures are tried again. If they can be read then, the numbers are equal to
+	// the numbers of a run that had all pictures.
 	for path, from := range map[string]string{"pictures/0.png": "pictures/6.png", "pictures/none.png": "pictures/2.png"} {
 		if err := os.WriteFile(path, []byte(read(t, from)), 0o644); err != nil {
 			t.Fatal(err)
@@ -476,12 +480,13 @@ func TestBadPicturesAreLeftOut(t *testing.T) {
 
 }
 
-// TestMergeRefusesDamagedRecords has records that are JSON as they should be, but say what no run could.
+// TestMergeRefusesDamagedRecords has records that are valid JSON with content that no run
+// writes.
 func TestMergeRefusesDamagedRecords(t *testing.T) {
 	toy(t, 2)
 	evaluates(t, tinyEval("--gt-boxes", "--max-detections", "1", "--records", "good.jsonl")...)
 	good := read(t, "good.jsonl")
-	given := strings.LastIndex(good, `"query":"`) // behind the one that counts
+	given := strings.LastIndex(good, `"query":"`) // after the one that counts
 	if code, _, stderr := clipdet(t, "eval", "merge", "--annotations", "instances.json", fifo(t, "records")); code != exit.CodeUsage || !strings.Contains(stderr, "empty") {
 		t.Errorf("a pipe that nobody writes to: exit code %d, stderr %q; want %d", code, stderr, exit.CodeUsage)
 	}
@@ -506,7 +511,8 @@ func TestMergeRefusesDamagedRecords(t *testing.T) {
 
 func TestFederatedSet(t *testing.T) {
 	set := toy(t, 4)
-	set.Annotations[0]["bbox"], set.Annotations[1]["bbox"] = []int{200, 300, 5, 0}, []int{-50, -50, 500, 500} // beyond the picture
+	// These boxes are beyond the picture.
+	set.Annotations[0]["bbox"], set.Annotations[1]["bbox"] = []int{200, 300, 5, 0}, []int{-50, -50, 500, 500}
 	for i, image := range set.Images {
 		image["neg_category_ids"], image["not_exhaustive_category_ids"] = []int{20}, []int{3}
 		delete(image, "file_name")
@@ -530,7 +536,7 @@ func TestFederatedSet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(results) != 4*25*7 { // fewer than 300 a picture
+	if len(results) != 4*25*7 { // fewer than 300 per picture
 		t.Errorf("%d results, want %d", len(results), 4*25*7)
 	}
 	want, err := eval.Evaluate(d, results)
@@ -571,7 +577,8 @@ func TestAblation(t *testing.T) {
 			t.Errorf("the table has no line for %q:\n%s", v.Name, stdout)
 		}
 	}
-	if lines := strings.Count(stdout, "\n") - 2; len(variants) != lines || lines != 16 { // 20 changes, of which 5 change nothing here
+	// There are 20 changes, and 5 of them change nothing here.
+	if lines := strings.Count(stdout, "\n") - 2; len(variants) != lines || lines != 16 {
 		t.Errorf("%d variants, want 16, a line of the table each: %q", len(variants), slices.Sorted(maps.Keys(byName)))
 	}
 	different := map[eval.Summary]bool{}
@@ -581,7 +588,7 @@ func TestAblation(t *testing.T) {
 	if len(different) < 8 {
 		t.Errorf("%d variants give only %d summaries", len(byName), len(different))
 	}
-	// Each is what the flags give on their own.
+	// Each summary is equal to the summary of an evaluation with the same flags.
 	for _, name := range []string{"as given", "--crop clip", "--crop-context 1,1.5", "--templates none", "--background none", "--subtract-empty", "--rank cosine",
 		"--nms-agnostic", "--soft-nms 0.5", "--box-voting 0.5", "--contained 0.9"} {
 		args := tinyEval("--crop", "squash", "--results", "r.json", "--json", "one.json", "--records", t.TempDir()+"/x.jsonl")

@@ -56,7 +56,8 @@ func TestAnEmptyFolderIsNamed(t *testing.T) {
 	}
 }
 
-// A picture whose results a format can't hold fails alone.
+// TestARecordThatCannotBeWrittenIsItsPicturesFailure verifies that only the picture fails
+// whose results the format can't hold.
 func TestARecordThatCannotBeWrittenIsItsPicturesFailure(t *testing.T) {
 	good := &detect.Result{Width: 4, Height: 4, Detections: []detect.Detection{{Query: "dog", Box: box.Box{X1: 1, Y1: 1}}}}
 	bad := &detect.Result{Width: 4, Height: 4, Detections: []detect.Detection{{Query: "dog", Score: float32(math.NaN())}}}

@@ -14,7 +14,8 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 )
 
-// TestHostileNames has files whose names would write lines of their own, and pictures of them, which stay in --out.
+// TestHostileNames has file names that would start lines of their own. The drawings of
+// these files must stay in --out.
 func TestHostileNames(t *testing.T) {
 	whole, err := os.ReadFile(filepath.Join(formats, "420.jpg"))
 	if err != nil {
@@ -34,7 +35,9 @@ func TestHostileNames(t *testing.T) {
 		}
 	}
 	code, stdout, stderr := clipdet(t, "detect", "-q", "dog", "--models", tinyModels, "--format", "jsonl", "--pictures", "-o", out,
-		"--threshold", "0", "--top-k", "1", "--proposals", "5", in, filepath.Join(in, "..jpg"), filepath.Join(in, "...jpg")) // hidden in a directory
+		// The directory doesn't stand for the hidden files ..jpg and ...jpg, so they are
+		// named.
+		"--threshold", "0", "--top-k", "1", "--proposals", "5", in, filepath.Join(in, "..jpg"), filepath.Join(in, "...jpg"))
 	if code != exit.CodeInputs {
 		t.Errorf("exit code %d, want %d\n%s", code, exit.CodeInputs, stderr)
 	}
@@ -59,7 +62,7 @@ func TestHostileNames(t *testing.T) {
 	if err != nil || done != len(names) {
 		t.Errorf("%d pictures are done, want %d (%v)", done, len(names), err)
 	}
-	hidden, _ := filepath.Glob(filepath.Join(out, ".*.detections.png")) // of "..jpg"
+	hidden, _ := filepath.Glob(filepath.Join(out, ".*.detections.png")) // of ..jpg
 	if len(drawn)+len(hidden) < len(names) {
 		t.Errorf("drawn are %q and %q, want %d", drawn, hidden, len(names))
 	}
@@ -68,8 +71,8 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// TestFullDisk writes where nothing fits: the error names the place, no half file is left, and the exit code is that of
-// inputs that failed.
+// TestFullDisk writes where there is no space. The error must name the place, no half
+// file may be left, and the exit code must be CodeInputs.
 func TestFullDisk(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
@@ -90,7 +93,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestNoEndlessInputs names things that have no end, or never begin.
+// TestNoEndlessInputs names inputs that never end or never begin.
 func TestNoEndlessInputs(t *testing.T) {
 	pipe := fifo(t, "pipe.jpg")
 	code, stdout, stderr := clipdet(t, "detect", "-q", "dog", "--models", tinyModels, "--format", "jsonl", pipe, "/dev/zero", "/dev/full",
@@ -122,7 +125,7 @@ func TestNoEndlessInputs(t *testing.T) {
 	}
 }
 
-// TestLimits passes one limit after the other.
+// TestLimits exceeds each limit.
 func TestLimits(t *testing.T) {
 	image := filepath.Join(formats, "420.jpg")
 	templates := filepath.Join(t.TempDir(), "templates.txt")
@@ -151,8 +154,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// FuzzFlags gives the detect command what a shell may, up to the plan: no model is loaded. Whatever it says, it is an
-// error or a plan that holds what was asked.
+// FuzzFlags parses any command line of detect up to the plan. No model is loaded. The
+// result must be an error or a plan that has what was asked for.
 func FuzzFlags(f *testing.F) {
 	for _, seed := range []string{
 		"-q\ndog\nx.jpg", "-q\nbike=a bicycle|a mountain bike\n--top-k\n5\n--nms=1\nx.jpg", "--threshold\nNaN\n-q\ndog", "--proposals\n-1\n-q\na",
@@ -166,7 +169,7 @@ func FuzzFlags(f *testing.F) {
 		var flags detectFlags
 		cmd := flags.command()
 		args := strings.Split(text, "\n")
-		for _, arg := range args { // the fuzzer is not to read files of its own choice
+		for _, arg := range args { // it must not read arbitrary files
 			if strings.Contains(arg, "templates") && !strings.Contains(text, "/dev/null") || strings.Contains(arg, "text-cache") {
 				return
 			}
@@ -189,7 +192,7 @@ func FuzzFlags(f *testing.F) {
 	})
 }
 
-// fifo makes a pipe that nobody writes to.
+// fifo creates a named pipe without a writer.
 func fifo(t *testing.T, name string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)

@@ -31,7 +31,7 @@ free. The exports in torchscript/ make them.
 
 An archive is code that runs here. Where a DIR is asked for, a lock file (*.json)
 in it may be named, and then nothing else than what was locked is taken.`,
-		Args: cobra.NoArgs, // names an unknown subcommand instead of showing help
+		Args: cobra.NoArgs, // an unknown subcommand is an error, not a call for help
 		RunE: func(*cobra.Command, []string) error {
 			return errors.New("name what to do: list, inspect, verify or lock")
 		},
@@ -40,7 +40,8 @@ in it may be named, and then nothing else than what was locked is taken.`,
 	return cmd
 }
 
-// sets are those of the directories, or the built-in one.
+// sets returns the model sets of the directories or lock files dirs, or the built-in set
+// if there are none.
 func sets(dirs []string) []model.Set {
 	if len(dirs) == 0 {
 		return []model.Set{builtin.Models()}
@@ -141,7 +142,9 @@ the weights (float16 on a CPU), so that only the file was checked.`,
 				width = max(width, len(console.QuotedPath(e.Name)))
 			}
 			var failed []string
-			whole := true // each file can be read, so that it can be seen whether they fit together
+			// whole reports whether every model file could be read. Only then is the set
+			// checked as a whole.
+			whole := true
 			for _, e := range entries {
 				word, detail := "ok", ""
 				switch note, err := verify(cmd, set, e, f.Device); {
@@ -211,12 +214,12 @@ is missing, or that came later. Verify the models first.`,
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "write to `FILE` (default: stdout)")
-	_ = cmd.MarkFlagFilename("out", "json") // fails for an unknown flag only
+	_ = cmd.MarkFlagFilename("out", "json") // fails only for an unknown flag
 	return cmd
 }
 
-// verify checks one archive of a set and says in words how well it does. Its errors don't begin with the file, which
-// stands before them.
+// verify checks one archive of a set and returns a note on its result. Its errors don't
+// begin with the file's name, because the caller prints the name before them.
 func verify(cmd *cobra.Command, set model.Set, e model.Entry, device string) (string, error) {
 	if e.Err != nil {
 		return "", e.Err
@@ -225,7 +228,7 @@ func verify(cmd *cobra.Command, set model.Set, e model.Entry, device string) (st
 	if err != nil {
 		_, why, _ := strings.Cut(err.Error(), e.Name+": ")
 		if dir, rest, named := strings.Cut(why, e.Name+": "); named && strings.HasSuffix(dir, "/") && !strings.Contains(dir, ": ") {
-			why = rest // behind the path
+			why = rest // the reason after the path
 		}
 		if !errors.Is(err, detect.ErrNotHere) {
 			err = errors.New(why)

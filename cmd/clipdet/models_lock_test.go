@@ -10,7 +10,8 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 )
 
-// Locked models work in every command that takes models, and after a change of one byte in none.
+// TestLockedModels verifies that locked models work in every command that takes models,
+// and in none after a change of one byte.
 func TestLockedModels(t *testing.T) {
 	t.Setenv("CLIPDET_HOME", t.TempDir())
 	dir, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "trusted.json")
@@ -26,7 +27,8 @@ func TestLockedModels(t *testing.T) {
 	if code != exit.CodeDone || stderr != "" || strings.Count(stdout, `"sha256"`) != 3 {
 		t.Fatalf("lock: exit code %d, stderr %q, want 0, nothing and three files in\n%s", code, stderr, stdout)
 	}
-	earlier := filepath.Join(t.TempDir(), "earlier.json") // another name of the file, to see whether it is written or replaced
+	// A second name of the file shows whether it is overwritten or replaced.
+	earlier := filepath.Join(t.TempDir(), "earlier.json")
 	if err := errors.Join(os.WriteFile(elsewhere, []byte("earlier"), 0o600), os.Link(elsewhere, earlier)); err != nil {
 		t.Fatal(err)
 	}

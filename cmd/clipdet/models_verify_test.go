@@ -25,7 +25,8 @@ const (
 	manifestRecord               = "extra/manifest.json"
 )
 
-// records are those of an archive by their names without the top folder, to be broken and written again.
+// records are the records of an archive by their names without the top folder. Tests
+// damage them and write them again.
 type records map[string][]byte
 
 func readArchive(t *testing.T, name string) records {
@@ -45,7 +46,7 @@ func readArchive(t *testing.T, name string) records {
 	return read
 }
 
-// pack writes the records as a zip whose checksums are right.
+// pack returns the records as a zip with correct checksums.
 func (r records) pack(t *testing.T) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -65,7 +66,7 @@ func (r records) pack(t *testing.T) []byte {
 	return out.Bytes()
 }
 
-// names are sorted, as torchscript/CONTRACT.md has them for the digest.
+// names returns the sorted names, in the order of the digest in torchscript/CONTRACT.md.
 func (r records) names() []string {
 	var names []string
 	for name := range r {
@@ -75,7 +76,7 @@ func (r records) names() []string {
 	return names
 }
 
-// seal makes the digest right, as an exporter that wrote such an archive would.
+// seal sets the correct digest, as if an exporter had written these records.
 func (r records) seal() records {
 	manifest := regexp.MustCompile(`"digest": *"[0-9a-f]{64}"`).ReplaceAll(r[manifestRecord], []byte(`"digest": "`+strings.Repeat("0", 64)+`"`))
 	h := sha256.New()
@@ -89,10 +90,10 @@ func (r records) seal() records {
 	return r
 }
 
-// manifest is JSON, as torchscript/CONTRACT.md has it.
+// manifest is the JSON described in torchscript/CONTRACT.md.
 type manifest map[string]any
 
-// output is the first of the known answer.
+// output returns the first output of the known answer.
 func (m manifest) output() map[string]any {
 	return m["known_answer"].(map[string]any)["outputs"].([]any)[0].(map[string]any)
 }
@@ -112,7 +113,8 @@ func (r records) edit(t *testing.T, change func(manifest)) records {
 	return r
 }
 
-// otherWeights changes every tensor, as another training of the same network would: it turns the signs of its numbers.
+// otherWeights changes every tensor, as another training of the same network would. It
+// flips the signs of the numbers.
 func (r records) otherWeights() records {
 	for name, data := range r {
 		if strings.HasPrefix(name, "data/") {
@@ -124,7 +126,7 @@ func (r records) otherWeights() records {
 	return r
 }
 
-// otherAnswer expects another first value.
+// otherAnswer changes the first expected value.
 func otherAnswer(m manifest) {
 	values := m.output()["values"].([]any)
 	values[0] = values[0].(float64) + 0.5
@@ -141,12 +143,12 @@ func TestVerify(t *testing.T) {
 		again    = "export the model again"
 	)
 	read := func(name string) records { return readArchive(t, name) }
-	// edited gives an archive with another manifest, whose digest isn't made anew.
+	// edited returns an archive with another manifest and the old digest.
 	edited := func(name string, change func(manifest)) []byte { return read(name).edit(t, change).pack(t) }
 	resealed := func(name string, change func(manifest)) []byte {
 		return read(name).edit(t, change).seal().pack(t)
 	}
-	// under gives the records of one archive under the manifest of another.
+	// under returns the records of one archive with the manifest of another.
 	under := func(manifest, of records) records {
 		of[manifestRecord] = manifest[manifestRecord]
 		return of
@@ -159,11 +161,12 @@ func TestVerify(t *testing.T) {
 		return data
 	}
 	tests := []struct {
-		name   string
-		files  map[string][]byte // in place of those of the tiny models
-		opens  bool              // a detector opens all the same: only verify asks for the known answer
+		name  string
+		files map[string][]byte // these replace the tiny models' files
+		// opens is true if a detector can be opened. Only verify checks the known answer.
+		opens  bool
 		code   int
-		stdout []string // what lines say
+		stdout []string // texts of its lines
 		stderr []string
 	}{
 		{name: "whole", opens: true, stdout: []string{"ok rpn.pt", "ok clip-image.pt", "ok clip-text.pt"}},
@@ -281,13 +284,13 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// withVersion claims a version of torch's own format that its libtorch may be too old for.
+// withVersion claims a version of torch's format that libtorch may be too old for.
 func withVersion(r records, version string) records {
 	r["version"] = []byte(version + "\n")
 	return r
 }
 
-// flipWeight changes a byte in the middle of the largest record, and no checksum.
+// flipWeight changes a byte in the middle of the largest record but no checksum.
 func flipWeight(t *testing.T, data []byte) []byte {
 	t.Helper()
 	whole, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))

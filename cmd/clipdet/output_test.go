@@ -16,15 +16,15 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/outcome"
 )
 
-// TestOutThatCannotBeWritten has folders in which nothing can be made, not even by root: it is found before a model is
-// loaded, and named.
+// TestOutThatCannotBeWritten verifies that directories in which not even root can create
+// a file are reported before a model is loaded.
 func TestOutThatCannotBeWritten(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	places := []string{file, filepath.Join(file, "below"), "/proc", "/proc/none"}
-	if os.Geteuid() != 0 { // whom permissions don't bind
+	if os.Geteuid() != 0 { // root ignores permissions
 		locked := t.TempDir()
 		if err := os.Chmod(locked, 0o555); err != nil {
 			t.Fatal(err)
@@ -45,7 +45,8 @@ func TestOutThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// TestResultsThatGetNoName has a folder in the place of the results. It says so beside what else failed, and leaves nothing.
+// TestResultsThatGetNoName has a directory in the place of the results file. The error
+// must be reported together with other failures, and no file may be left.
 func TestResultsThatGetNoName(t *testing.T) {
 	for _, inputs := range [][]string{{"420.jpg"}, {"420.jpg", "none.jpg"}} {
 		out := t.TempDir()
@@ -69,7 +70,8 @@ func TestResultsThatGetNoName(t *testing.T) {
 	}
 }
 
-// TestReaderThatGoesAway closes the pipe that stdout is, which ends a program that isn't prepared for the signal.
+// TestReaderThatGoesAway closes the pipe that is stdout. The signal would end a program
+// that doesn't handle it.
 func TestReaderThatGoesAway(t *testing.T) {
 	out := t.TempDir()
 	child := exec.Command(os.Args[0], "detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "-o", out, formats)
@@ -83,7 +85,7 @@ func TestReaderThatGoesAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = stdout.Close() // Wait says what is wrong with the child
+	_ = stdout.Close() // Wait reports the child's errors
 	if _ = child.Wait(); child.ProcessState.ExitCode() != exit.CodeInputs || !strings.Contains(stderr.String(), "broken pipe") {
 		t.Errorf("%v, want exit code %d; stderr is %q", child.ProcessState, exit.CodeInputs, &stderr)
 	}
@@ -92,7 +94,7 @@ func TestReaderThatGoesAway(t *testing.T) {
 	}
 }
 
-// breaking is a stdout that takes one write.
+// breaking is a stdout that accepts one write.
 type breaking struct{ writes int }
 
 func (b *breaking) Write(data []byte) (int, error) {
@@ -102,7 +104,7 @@ func (b *breaking) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// TestNoHalfPictures ends while a large picture is being drawn.
+// TestNoHalfPictures ends the run while a large picture is being drawn.
 func TestNoHalfPictures(t *testing.T) {
 	dir := t.TempDir()
 	large, err := os.Create(filepath.Join(dir, "large.png"))
@@ -125,7 +127,7 @@ func TestNoHalfPictures(t *testing.T) {
 	}
 }
 
-// TestPicturesThatGetNoName has a line of its own for each on stderr.
+// TestPicturesThatGetNoName verifies that each failed drawing has its own line on stderr.
 func TestPicturesThatGetNoName(t *testing.T) {
 	out := t.TempDir()
 	for _, name := range []string{"420.original.png", "420.proposals.png"} {
@@ -142,27 +144,28 @@ func TestPicturesThatGetNoName(t *testing.T) {
 	}
 }
 
-// TestRecordsOnAFullDisk starts records where not even their first line fits: that is no wrong usage, and later it goes on.
+// TestRecordsOnAFullDisk starts records on a disk with no space for their first line.
+// That isn't wrong usage, and a later run must continue.
 func TestRecordsOnAFullDisk(t *testing.T) {
 	toy(t, 1)
 	args := tinyEval("--records", "r.jsonl")
 	child := exec.Command("sh", append([]string{"-c", `ulimit -f 0 && exec "$0" "$@"`, os.Args[0]}, args...)...)
 	child.Env = append(os.Environ(), asCommand+"=1")
-	said, _ := child.CombinedOutput() // what it ends with is below
+	said, _ := child.CombinedOutput() // its exit code is checked below
 	if code := child.ProcessState.ExitCode(); code != exit.CodeInputs || !strings.HasPrefix(string(said), "clipdet: --records: write r.jsonl: ") {
 		t.Errorf("exit code %d, want %d; it says %q", code, exit.CodeInputs, said)
 	}
 	evaluates(t, args...)
 }
 
-// TestLockOnAFullDisk holds that the earlier lock stays as it was.
+// TestLockOnAFullDisk verifies that the earlier lock file is kept.
 func TestLockOnAFullDisk(t *testing.T) {
 	lock := filepath.Join(t.TempDir(), "lock.json")
 	evaluates(t, "models", "lock", tinyModels, "--out", lock)
 	before := read(t, lock)
 	child := exec.Command("sh", "-c", `ulimit -f 0 && exec "$0" "$@"`, os.Args[0], "models", "lock", tinyModels, "--out", lock)
 	child.Env = append(os.Environ(), asCommand+"=1")
-	said, _ := child.CombinedOutput() // what it ends with is below
+	said, _ := child.CombinedOutput() // its exit code is checked below
 	if code := child.ProcessState.ExitCode(); code != exit.CodeInputs || !strings.HasPrefix(string(said), "clipdet: write the lock: "+lock) {
 		t.Errorf("exit code %d, want %d; it says %q", code, exit.CodeInputs, said)
 	}
@@ -171,7 +174,8 @@ func TestLockOnAFullDisk(t *testing.T) {
 	}
 }
 
-// TestInputsAreNotDrawnOver gives pictures whose names are those of another's drawings, in the folder of --out.
+// TestInputsAreNotDrawnOver has inputs in the directory of --out with the names of
+// another input's drawings.
 func TestInputsAreNotDrawnOver(t *testing.T) {
 	models, err := filepath.Abs(tinyModels)
 	if err != nil {
@@ -239,7 +243,8 @@ func TestOutputsThatWouldBeLost(t *testing.T) {
 	}
 }
 
-// Files are as readable as the umask has it, those in --out and those of a flag.
+// TestUmask verifies that the umask decides who may read the files in --out and the file
+// of a flag.
 func TestUmask(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0o027))
 	out := filepath.Join(t.TempDir(), "out")

@@ -13,7 +13,8 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/version"
 )
 
-// run executes the command line args and returns the exit code. Data goes to stdout, everything else to stderr.
+// run executes the command line args and returns the exit code. Data is written to
+// stdout, everything else to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := rootCommand()
 	root.SetArgs(args)
@@ -62,8 +63,9 @@ Exit codes:
 	return root
 }
 
-// emptyFlag fails for a flag without a value, but where that means something. It comes of a script's variable that isn't
-// set, and to go on as if the flag weren't there could leave out a lock or a calibration.
+// emptyFlag returns an error if a string flag was given an empty value, except for the
+// flags for which that has a meaning. An empty value is usually an unset variable in a
+// script. Treating it as an absent flag could silently drop a lock or a calibration.
 func emptyFlag(flags *pflag.FlagSet) (err error) {
 	flags.Visit(func(flag *pflag.Flag) {
 		if flag.Value.Type() == "string" && flag.Value.String() == "" && flag.Name != "text-cache" && flag.Name != "batch-sizes" {

@@ -16,8 +16,8 @@ import (
 
 var timings = regexp.MustCompile(`"timings_ms":\s*\{[^}]*\}`)
 
-// TestSameBytes holds that stdout and the files in --out are the same to the byte, but for the times in native JSON,
-// however a run is batched and queued, and however many run at once.
+// TestSameBytes verifies that stdout and the files in --out are the same to the byte,
+// except for the times in native JSON, regardless of batches, queues and concurrent runs.
 func TestSameBytes(t *testing.T) {
 	detect := func(more ...string) (map[string]string, error) {
 		out := t.TempDir()

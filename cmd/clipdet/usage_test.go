@@ -12,17 +12,20 @@ import (
 	"github.com/clipdet/clipdet/pkg/device"
 )
 
-// asCommand in the environment makes the test program the command, for tests that need a process of its own.
+// asCommand is the environment variable that makes the test program run as the command,
+// for tests that need another process.
 const asCommand = "CLIPDET_TEST_AS_COMMAND"
 
-// atStart is the address space of the test program before any test, in KB, which is what it has as the command, too.
+// atStart is the address space of the test program in KB before any test. It is the same
+// when it runs as the command.
 var atStart int64
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
 		main() // ends the process
 	}
-	if status, err := os.ReadFile("/proc/self/status"); err == nil { // or the test that needs it fails
+	// If it can't be read, the test that needs it fails.
+	if status, err := os.ReadFile("/proc/self/status"); err == nil {
 		_, rest, _ := strings.Cut(string(status), "VmSize:")
 		_, _ = fmt.Sscan(rest, &atStart)
 	}
@@ -42,7 +45,8 @@ func clipdet(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), err.String()
 }
 
-// tree makes empty files, and directories where a name ends in /, below a new directory and makes that the current one.
+// tree creates a new current directory with empty files, and with directories for names
+// that end in a slash.
 func tree(t *testing.T, names ...string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -235,7 +239,8 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 }
 
-// Cobra's completion asks the program itself, by the hidden command __complete.
+// TestCompletion uses the hidden command __complete, by which a shell asks the program
+// for completions.
 func TestCompletion(t *testing.T) {
 	tests := []struct{ args, want string }{
 		{"detect --format ", "json jsonl coco csv yolo"},

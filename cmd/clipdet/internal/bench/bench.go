@@ -1,5 +1,5 @@
-// Package bench is the program of clipdet bench: it measures how fast detection is, and where the
-// time goes.
+// Package bench implements clipdet bench. It measures how fast detection is and where the
+// time is spent.
 package bench
 
 import (
@@ -20,7 +20,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// Run measures what the flags and arguments say, and writes the figures.
+// Run performs the measurements that the flags and arguments ask for and writes the
+// figures.
 func (f *Flags) Run(cmd *cobra.Command, args []string) (err error) {
 	if len(f.Queries) == 0 {
 		f.Queries = strings.Fields(defaultQueries)
@@ -72,7 +73,7 @@ func (f *Flags) Run(cmd *cobra.Command, args []string) (err error) {
 	return nil
 }
 
-// interrupted says of an error that the user caused it, where that is so.
+// interrupted returns the error of an interruption if ctx is done, and err otherwise.
 func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return exit.Inputs(errors.New("interrupted: nothing was measured to the end"))
@@ -80,7 +81,8 @@ func interrupted(ctx context.Context, err error) error {
 	return err
 }
 
-// gather finds or makes the pictures. It gives the number of those that can't be read, which it names.
+// gather finds or makes the pictures. It reports each picture that can't be read and
+// returns their number.
 func (b *bench) gather(args []string) (bad int, err error) {
 	n := b.flags.images
 	var all []intake.Input
@@ -88,7 +90,7 @@ func (b *bench) gather(args []string) (bad int, err error) {
 		if n == 0 {
 			n = defaultPictures
 		}
-		width, height, _ := b.flags.pictureSize() // checked
+		width, height, _ := b.flags.pictureSize() // check has validated it
 		if all, err = makePictures(b.scratch, min(n, defaultPictures), width, height); err != nil {
 			return 0, exit.Inputs(fmt.Errorf("make pictures: %w", err))
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
 )
 
-// Flags are those of the bench command.
+// Flags are the flags of the bench command.
 type Flags struct {
 	settings.DetectorFlags
 	images     int
@@ -26,16 +26,17 @@ type Flags struct {
 	json, plot string
 }
 
-// defaultQueries are what is asked for where no query is given: eighty names, as many as COCO has.
+// defaultQueries are the queries if none is given: 80 names, as many as COCO has.
 const defaultQueries = `ant apple axe banana basket bear bed bee bell bicycle boat book bottle bread bus butterfly cactus cake
 camel camera candle car carrot castle cat chair cherry chicken clock cloud coin cow crab crown dog dolphin door drum
 duck eagle elephant fish flower fox frog ghost gift grapes guitar hammer hat horse house key kite knife lamp leaf
 lemon lion lizard lock moon mouse mushroom octopus onion owl panda peach pear pencil penguin pig pizza rabbit rocket
 shoe snail tree`
 
-const defaultPictures = 8 // that are made where none is given
+// defaultPictures is the number of pictures that are made if none is given.
+const defaultPictures = 8
 
-// Add defines the flags.
+// Add defines the flags on cmd.
 func (f *Flags) Add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
@@ -50,11 +51,12 @@ func (f *Flags) Add(cmd *cobra.Command) {
 	flags.StringVar(&f.plot, "plot", "", "draw crops/s by --batch-sizes into `FILE`, an SVG")
 	f.DetectorFlags.Add(cmd)
 	flags.Lookup("text-cache").Hidden = true
-	_ = cmd.MarkFlagFilename("json", "json") // fails for an unknown flag only, as the next
+	// MarkFlagFilename fails only for an unknown flag.
+	_ = cmd.MarkFlagFilename("json", "json")
 	_ = cmd.MarkFlagFilename("plot", "svg")
 }
 
-// check finds what is wrong in the flags that bench alone has.
+// check returns an error if a flag that only bench has is wrong.
 func (f *Flags) check(cmd *cobra.Command) error {
 	switch {
 	case f.images < 0:
@@ -88,7 +90,7 @@ func (f *Flags) check(cmd *cobra.Command) error {
 	return err
 }
 
-// batches are the --batch-sizes.
+// batches returns the sizes of --batch-sizes.
 func (f *Flags) batches() (sizes []int, err error) {
 	const most = 1 << 14
 	for word := range strings.FieldsFuncSeq(f.batchSizes, func(r rune) bool { return r == ',' }) {
@@ -101,12 +103,14 @@ func (f *Flags) batches() (sizes []int, err error) {
 	return sizes, nil
 }
 
-// maxPictureSide keeps a made picture below the pixels that are read.
+// maxPictureSide is the largest side of a made picture in pixels. Such a picture is
+// within the limit on pixels.
 const maxPictureSide = 10_000
 
 func (f *Flags) pictureSize() (width, height int, err error) {
 	var rest string
-	n, _ := fmt.Sscanf(f.size+" ", "%dx%d%s", &width, &height, &rest) // its error is that rest is empty, as it should be
+	// Valid text gives 2 items and an error, because rest is empty.
+	n, _ := fmt.Sscanf(f.size+" ", "%dx%d%s", &width, &height, &rest)
 	if n != 2 || min(width, height) < 1 || max(width, height) > maxPictureSide {
 		return 0, 0, fmt.Errorf("--size %q: want WIDTHxHEIGHT, each 1 to %d, as in 640x480", f.size, maxPictureSide)
 	}

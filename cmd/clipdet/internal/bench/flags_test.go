@@ -13,7 +13,8 @@ func TestBenchAsksForEightyNames(t *testing.T) {
 	}
 }
 
-// FuzzSizes holds that what --batch-sizes and --size take is in bounds, and says the same when it is written again.
+// FuzzSizes verifies that accepted values of --batch-sizes and --size are in bounds, and
+// are read the same when they are written again.
 func FuzzSizes(f *testing.F) {
 	for _, seed := range []string{"1,2,4,8,16,32,64", "", ",", "0", "1, 64 ,", "16385", "640x480", "1x10000", "10001x1", "-1x5", "640x", "640x480x3", "0x1F", "1\n2"} {
 		f.Add(seed)

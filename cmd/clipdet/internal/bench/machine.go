@@ -10,14 +10,14 @@ import (
 	"github.com/clipdet/clipdet/pkg/device"
 )
 
-// machine is what the figures are of.
+// machine is the machine that the figures are of.
 type machine struct {
 	CPU     string   `json:"cpu"`
-	Cores   int      `json:"cores"`   // that this process may use
+	Cores   int      `json:"cores"`   // usable by this process
 	Threads int      `json:"threads"` // of one operation
 	Memory  int64    `json:"memory_bytes"`
-	Device  string   `json:"device"` // that was measured
-	GPU     *gpuName `json:"gpu"`    // nil: nothing was measured on one
+	Device  string   `json:"device"` // name of the measured device
+	GPU     *gpuName `json:"gpu"`    // nil: no GPU was measured
 }
 
 type gpuName struct {
@@ -40,7 +40,8 @@ func thisMachine(name string, threads int) machine {
 	return m
 }
 
-// procFile reads a file of lines "name: value"; what can't be read is missing.
+// procFile reads a file of lines "name: value". It returns no values if the file can't be
+// read.
 func procFile(path string) map[string]string {
 	values := map[string]string{}
 	file, err := os.Open(path)
@@ -57,7 +58,7 @@ func procFile(path string) map[string]string {
 	return values
 }
 
-// bytesOf reads "123 kB"; it is 0 for anything else.
+// bytesOf returns the bytes of "123 kB", or 0 for any other text.
 func bytesOf(text string) int64 {
 	var kB int64
 	if n, _ := fmt.Sscanf(text, "%d kB", &kB); n != 1 {
@@ -66,7 +67,7 @@ func bytesOf(text string) int64 {
 	return kB << 10
 }
 
-// memory is what this process has of the host's, in bytes.
+// memory is the resident memory of this process in bytes.
 type memory struct{ now, peak int64 }
 
 func hostMemory() memory {
@@ -74,7 +75,7 @@ func hostMemory() memory {
 	return memory{bytesOf(status["VmRSS"]), bytesOf(status["VmHWM"])}
 }
 
-// gpuInUse is what all programs have of a GPU, in bytes; 0 where there is none.
+// gpuInUse returns the bytes that all programs use of a GPU, or 0 if name is no GPU.
 func gpuInUse(name string) int64 {
 	gpu, err := device.Inspect(name)
 	if err != nil {

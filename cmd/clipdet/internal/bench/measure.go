@@ -24,9 +24,9 @@ type bench struct {
 	flags    *Flags
 	plan     settings.Plan
 	device   string
-	scratch  string // directory of made and drawn pictures
+	scratch  string // for made and drawn pictures
 	progress console.Progress
-	inputs   []intake.Input // of a round
+	inputs   []intake.Input // of one round
 	report   Report
 }
 
@@ -34,7 +34,7 @@ func (b *bench) measure(ctx context.Context) error {
 	for _, part := range []struct {
 		does string
 		run  func(context.Context) error
-		of   bool // whether it belongs to what was asked for
+		of   bool // whether it was asked for
 	}{
 		{"rounds, as detect runs", b.measureRounds, true},
 		{"peak", b.measurePeaks, b.flags.stages},
@@ -58,7 +58,7 @@ func (b *bench) measure(ctx context.Context) error {
 	return nil
 }
 
-// measureRounds takes all pictures through detection with everything overlapped, several times.
+// measureRounds detects in all pictures several times, with all parts overlapped.
 func (b *bench) measureRounds(ctx context.Context) error {
 	r := &b.report
 	before := gpuInUse(b.device)
@@ -106,7 +106,7 @@ func (b *bench) measureRounds(ctx context.Context) error {
 	return nil
 }
 
-// first are n inputs, over again where there are fewer.
+// first returns n inputs. It repeats them if there are fewer.
 func (b *bench) first(n int) []intake.Input {
 	var some []intake.Input
 	for i := range n {
@@ -115,13 +115,13 @@ func (b *bench) first(n int) []intake.Input {
 	return some
 }
 
-// totals are sums over a round's pictures.
+// totals are sums over the pictures of a round.
 type totals struct {
 	proposals     int
-	modules, crop time.Duration // in the models' forwards, and in cutting crops
+	modules, crop time.Duration // in the forwards of rpn and clip-image, and in cropping
 }
 
-// round does what the detect command does with the inputs, but that its results go nowhere.
+// round processes the inputs as the detect command does, but discards the results.
 func (b *bench) round(ctx context.Context, detector *detect.Detector, queries *detect.Queries, inputs []intake.Input) (sum totals, err error) {
 	budget := b.plan.Budget(settings.DefaultMemory)
 	images, decoded := budget.Keep(ctx, intake.DecodeAhead(ctx, inputs, pixels.Limits{}, intake.Decoders()), len(inputs))
@@ -152,7 +152,8 @@ func counting(outcomes iter.Seq2[*detect.Result, error], sum *totals) iter.Seq2[
 	}
 }
 
-// measureStages takes the pictures one at a time, and waits for the device at each stage's end.
+// measureStages processes the pictures one at a time. The detector waits for the device
+// at the end of each stage.
 func (b *bench) measureStages(ctx context.Context) error {
 	options := b.plan.Options
 	options.Synchronize = true
@@ -163,7 +164,8 @@ func (b *bench) measureStages(ctx context.Context) error {
 	defer detector.Close()
 	var queries *detect.Queries
 	var texts, rates []float64
-	for i := range b.flags.rounds + 1 { // the first is to warm up, and then serves the pictures
+	// The first round warms up, and its queries are used for the pictures.
+	for i := range b.flags.rounds + 1 {
 		before := detector.Stats()
 		again, err := detector.Queries(ctx, b.plan.Queries...)
 		if err != nil {
@@ -204,11 +206,11 @@ func (b *bench) measureStages(ctx context.Context) error {
 	return nil
 }
 
-// stageTimes are those of one picture.
+// stageTimes are the times of one picture.
 type stageTimes struct {
 	detected            detect.Timings
 	decode, draw, whole time.Duration
-	resized             float64 // pixels that the rpn sees, without padding
+	resized             float64 // pixels for the rpn, without padding
 	crops               int
 }
 
@@ -237,10 +239,11 @@ func (b *bench) stages(ctx context.Context, detector *detect.Detector, queries *
 	return t, nil
 }
 
-// views is how many crops CLIP sees of each proposal.
+// views returns the number of crops of each proposal.
 func (b *bench) views() int { return max(1, len(b.plan.Options.Crops)) }
 
-// words counts the tokens of all phrases that the text tower encodes, from the start to the end of each text.
+// words returns the number of tokens in all phrases that the text tower encodes, without
+// padding.
 func (b *bench) words() (tokens int, err error) {
 	phrases := map[string]bool{}
 	add := func(list []string) {
@@ -278,10 +281,11 @@ func (b *bench) words() (tokens int, err error) {
 	return tokens, nil
 }
 
-// atLeast is how long a batch size, and a peak each time, is measured.
+// atLeast is the least time for which each batch size is measured, and the time for which
+// each peak is measured.
 const atLeast = 500 * time.Millisecond
 
-// measureEncoder measures CLIP's image tower alone, by batch size.
+// measureEncoder measures only CLIP's image tower, for each batch size.
 func (b *bench) measureEncoder(ctx context.Context) error {
 	sizes, err := b.flags.batches()
 	if err != nil {
@@ -309,8 +313,9 @@ func (b *bench) measureEncoder(ctx context.Context) error {
 	return nil
 }
 
-// measurePeaks measures the peak of each type of the weights. It is called between the other parts, and the best
-// counts: another program that is busy at one time must not make a model pass the peak.
+// measurePeaks measures the peak for each type of weights and keeps the best one so far.
+// It is called between the other parts. Otherwise a model could exceed a peak that was
+// measured while another program was busy.
 func (b *bench) measurePeaks(ctx context.Context) error {
 	names := map[string]bool{}
 	for _, file := range b.report.files.all() {

@@ -13,8 +13,9 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
 )
 
-// makePictures writes n pictures into dir, the same each time: coloured shapes of many sizes before a noisy gradient, so
-// that there is something to propose and JPEG has something to do.
+// makePictures writes n pictures into dir. They are the same each time: coloured shapes
+// of many sizes on a noisy gradient. The shapes are for the proposals, and the noise is
+// for the JPEG decoder.
 func makePictures(dir string, n, width, height int) ([]intake.Input, error) {
 	var made []intake.Input
 	for i := range n {
@@ -60,7 +61,7 @@ func makePicture(seed uint64, width, height int) image.Image {
 	return img
 }
 
-// ellipse is a mask that fills its rectangle, whose Min is 0, 0.
+// ellipse is a mask of the ellipse that fills the rectangle. Its Min must be 0, 0.
 type ellipse image.Rectangle
 
 func (e ellipse) ColorModel() color.Model { return color.AlphaModel }

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// The plot, in its own units: pixels where nobody scales it.
+// The sizes of the plot, in pixels if it isn't scaled, and its colours.
 const (
 	plotWidth, plotHeight    = 760, 440
 	plotLeft, plotRight      = 84, 736
@@ -19,7 +19,8 @@ const (
 	plotLine, plotBackground = "#2457a6", "#ffffff"
 )
 
-// plot draws crops/s by batch size as an SVG: the median of each as a point, all of its values as a bar.
+// plot draws crops/s by batch size as an SVG: the median as a point, and the range as a
+// bar.
 func (r *Report) plot(w io.Writer) error {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -34,7 +35,7 @@ func (r *Report) plot(w io.Writer) error {
 	step := tick(most)
 	top := step * math.Ceil(most*1.08/step)
 	y := func(v float64) float64 { return plotBottom - v/top*(plotBottom-plotTop) }
-	// A step to the right is twice the size.
+	// The x axis is logarithmic: a step to the right doubles the size.
 	low, high := math.Log2(float64(batches[0].Size)), math.Log2(float64(batches[len(batches)-1].Size))
 	const margin = 44
 	x := func(size int) float64 {
@@ -89,7 +90,7 @@ func (r *Report) plot(w io.Writer) error {
 	return err
 }
 
-// where names what was measured, for people.
+// where returns the name of the measured device for people.
 func (m machine) where() string {
 	if m.GPU != nil {
 		return m.GPU.Name
@@ -97,7 +98,7 @@ func (m machine) where() string {
 	return fmt.Sprintf("%s (CPU, %d threads)", m.CPU, m.Threads)
 }
 
-// tick is a round step, of which four to eight reach most.
+// tick returns a round step. Four to eight steps reach most.
 func tick(most float64) float64 {
 	step := math.Pow(10, math.Floor(math.Log10(max(most, 1e-9)/4)))
 	for _, factor := range []float64{1, 2, 5} {
@@ -108,7 +109,8 @@ func tick(most float64) float64 {
 	return 10 * step
 }
 
-// plotNumber writes a number with three digits that count and its thousands apart.
+// plotNumber formats a number with three significant digits and a comma between
+// thousands.
 func plotNumber(v float64) string {
 	whole, part, _ := strings.Cut(digits(v), ".")
 	for i := len(whole) - 3; i > 0; i -= 3 {

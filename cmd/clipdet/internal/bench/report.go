@@ -20,7 +20,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/model"
 )
 
-// Report is the JSON of bench, and what its table and plot are made of. Times are in ms, rates a second.
+// Report is the JSON of bench, and the source of its table and plot. Times are in ms, and
+// rates are per second.
 type Report struct {
 	Machine     machine           `json:"machine"`
 	NotMeasured []string          `json:"not_measured"` // in words
@@ -29,18 +30,20 @@ type Report struct {
 	Models      []modelInfo       `json:"models"`
 	DType       dtypeChoice       `json:"dtype"`
 	Workload    workload          `json:"workload"`
-	LoadMS      float64           `json:"load_ms"` // the models, onto the device
+	LoadMS      float64           `json:"load_ms"` // models onto the device
 	Throughput  throughput        `json:"throughput"`
 	Rounds      shares            `json:"rounds"`
-	Stages      []stage           `json:"stages"`  // of a picture alone, in order; their means add up to Alone's
-	Alone       times             `json:"alone"`   // a picture from file to drawn pictures, one at a time
-	Text        Spread            `json:"text_ms"` // all phrases
-	Operations  operations        `json:"operations"`
-	Peaks       map[string]peak   `json:"peaks"` // by type of weights
-	Batches     []batchRate       `json:"batches"`
-	Memory      struct {
+	// Stages are of pictures one at a time, in order. Their means add up to Alone.
+	Stages []stage `json:"stages"`
+	// Alone is from file to drawn pictures, one picture at a time.
+	Alone      times           `json:"alone"`
+	Text       Spread          `json:"text_ms"` // all phrases
+	Operations operations      `json:"operations"`
+	Peaks      map[string]peak `json:"peaks"` // by type of weights
+	Batches    []batchRate     `json:"batches"`
+	Memory     struct {
 		Host   hostUse    `json:"host"`
-		Device *deviceUse `json:"device"` // nil: the device is the host
+		Device *deviceUse `json:"device"` // nil: the CPU
 	} `json:"memory"`
 
 	files   modelFiles
@@ -54,41 +57,42 @@ type modelInfo struct {
 	DType        string     `json:"dtype"`
 	Weights      string     `json:"weights"`
 	Digest       string     `json:"digest"`
-	FLOPs        int64      `json:"flops"` // 0: its export didn't count them
+	FLOPs        int64      `json:"flops"` // 0: not counted by the export
 }
 
-// dtypeChoice is which type of weights was taken for the image tower, and why.
+// dtypeChoice is the type of weights of the image tower and why it was taken.
 type dtypeChoice struct {
-	Taken    string  `json:"taken"`
-	Why      string  `json:"why"`
-	Float32  float64 `json:"float32_ms"` // a crop, where that was measured to decide; else 0
+	Taken string `json:"taken"`
+	Why   string `json:"why"`
+	// Float32 and BFloat16 are ms per crop, or 0 if they weren't measured for the choice.
+	Float32  float64 `json:"float32_ms"`
 	BFloat16 float64 `json:"bfloat16_ms"`
 }
 
 type workload struct {
-	Pictures   int     `json:"pictures"`  // of a round
-	Different  int     `json:"different"` // among them
-	Made       string  `json:"made"`      // their size; "" where they were given
+	Pictures   int     `json:"pictures"`  // of one round
+	Different  int     `json:"different"` // distinct ones among them
+	Made       string  `json:"made"`      // their size; "": they were given
 	Megapixels float64 `json:"megapixels"`
-	Proposals  float64 `json:"proposals"` // of a picture, on average
+	Proposals  float64 `json:"proposals"` // mean per picture
 	Queries    int     `json:"queries"`
-	Phrases    int     `json:"phrases"` // different ones of all queries and the background
+	Phrases    int     `json:"phrases"` // distinct, of queries and background
 }
 
 type throughput struct {
 	Images  Spread `json:"images_per_s"`
 	Crops   Spread `json:"crops_per_s"`
-	Phrases Spread `json:"phrases_per_s"` // of text alone, which is no part of the rounds
+	Phrases Spread `json:"phrases_per_s"` // text only, not in the rounds
 }
 
-// shares are parts of a round's wall time, in which reading and drawing overlap with the rest. On a GPU its work is
-// charged to the stage that waits for it.
+// shares are shares of the wall time of a round, in which reading and drawing overlap
+// with the other parts. Work of a GPU counts for the stage that waits for it.
 type shares struct {
 	Modules Spread `json:"module_share"` // the forwards of rpn and clip-image
 	Crop    Spread `json:"crop_share"`
 }
 
-// Spread are the values of several rounds.
+// Spread is the values of several rounds.
 type Spread struct {
 	Median float64   `json:"median"`
 	Min    float64   `json:"min"`
@@ -104,7 +108,7 @@ func spreadOf(values []float64) Spread {
 	return s
 }
 
-// times are percentiles of many pictures.
+// times are statistics over many pictures.
 type times struct {
 	Mean   float64 `json:"mean_ms"`
 	Median float64 `json:"median_ms"`
@@ -115,28 +119,31 @@ type times struct {
 type stage struct {
 	Name string `json:"stage"`
 	times
-	Share float64 `json:"share"` // of the mean of the whole
+	Share float64 `json:"share"` // share of the whole mean time
 }
 
-// operations compares the models' work with the peak. Utilisation is the time that the work would take at the peak of
-// its type, over the time that it took; nil where an export didn't count the operations.
+// operations compares the work of the models with the peak. A Work is nil if an export
+// didn't count its operations.
 type operations struct {
-	RPN    *Work `json:"rpn"`    // by the stage of that name
-	Encode *Work `json:"encode"` // likewise
-	Text   *Work `json:"text"`   // likewise
-	Rounds *Work `json:"rounds"` // rpn and encode by the time of the rounds
+	RPN    *Work `json:"rpn"`    // by the time of the stage rpn
+	Encode *Work `json:"encode"` // by the time of the stage encode
+	Text   *Work `json:"text"`   // by the time of all phrases
+	Rounds *Work `json:"rounds"` // rpn and encode, by the time of the rounds
 }
 
+// Work is the work of a model and its rate compared with the peak. Utilisation is the
+// time that the work would take at the peak of its type, divided by the time that it
+// took.
 type Work struct {
-	FLOPs       float64 `json:"flops"`         // of a picture, or of all phrases
+	FLOPs       float64 `json:"flops"`         // per picture, or of all phrases
 	Rate        float64 `json:"flops_per_s"`   // reached
-	Utilisation float64 `json:"utilisation"`   // in [0,1], of the peak
-	Of          string  `json:"peak_of_dtype"` // whose peak; several with a comma
+	Utilisation float64 `json:"utilisation"`   // share of the peak; TF32 may pass 1
+	Of          string  `json:"peak_of_dtype"` // types of the peak, with commas
 }
 
 type peak struct {
 	Rate   float64 `json:"flops_per_s"`
-	Matrix int64   `json:"matrix"` // rows and columns of the product's factors
+	Matrix int64   `json:"matrix"` // rows and columns of each factor
 }
 
 type batchRate struct {
@@ -147,19 +154,19 @@ type batchRate struct {
 
 type hostUse struct {
 	Peak   int64 `json:"peak_bytes"`
-	Growth int64 `json:"growth_bytes"` // from the warm-up's end to the rounds'
+	Growth int64 `json:"growth_bytes"` // end of warm-up to end of rounds
 }
 
 type deviceUse struct {
 	Peak int64 `json:"peak_bytes"`
 }
 
-// modelFiles are those of a detector.
+// modelFiles are the files of a detector.
 type modelFiles struct{ RPN, Image, Text model.File }
 
 func (f modelFiles) all() []model.File { return []model.File{f.RPN, f.Image, f.Text} }
 
-// describe notes what is known before anything is measured.
+// describe sets what is known before anything is measured.
 func (r *Report) describe(cmd *cobra.Command, on string, p settings.Plan) {
 	r.Machine = thisMachine(on, p.Options.Threads)
 	r.NotMeasured, r.Peaks, r.Batches = []string{}, map[string]peak{}, []batchRate{}
@@ -189,7 +196,7 @@ func (r *Report) models(info detect.Info) {
 	}
 }
 
-// addStages sorts the pictures' times by stage.
+// addStages sets the times of the stages from the times of the pictures.
 func (r *Report) addStages(samples []stageTimes) {
 	r.samples = samples
 	of := func(get func(stageTimes) time.Duration) times {
@@ -212,7 +219,8 @@ func (r *Report) addStages(samples []stageTimes) {
 	add("other", stageTimes.other)
 }
 
-// other is what no stage has: hand-overs, and conversions of pictures that are no RGB.
+// other returns the time outside the stages: hand-overs, and conversions of pictures that
+// aren't RGB.
 func (t stageTimes) other() time.Duration {
 	rest := t.whole - t.decode - t.draw
 	for _, took := range t.detected {
@@ -229,7 +237,7 @@ func timesOf(values []float64) times {
 	return times{sum / float64(len(values)), quantile(values, 0.5), quantile(values, 0.9), quantile(values, 0.99)}
 }
 
-// quantile interpolates between the two values nearest to it.
+// quantile interpolates linearly between the two nearest values.
 func quantile(values []float64, q float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	at := q * float64(len(sorted)-1)
@@ -243,7 +251,7 @@ func quantile(values []float64, q float64) float64 {
 
 func ms(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
-// utilise compares what was done with the peaks.
+// utilise compares the work with the peaks.
 func (r *Report) utilise() {
 	var pixels, crops, rpnSeconds, encodeSeconds float64
 	for _, s := range r.samples {
@@ -267,7 +275,7 @@ func (r *Report) utilise() {
 	}
 }
 
-// part is work of a model.
+// part is work of one model.
 type part struct {
 	dtype   string  // of the weights
 	perUnit float64 // operations
@@ -303,7 +311,7 @@ func (r *Report) writeJSON(w io.Writer) error {
 
 const mebi = 1 << 20
 
-// table is the report for people.
+// table returns the report as text for people.
 func (r *Report) table() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -365,7 +373,7 @@ func (r *Report) table() string {
 	return b.String()
 }
 
-// tableOperations is the part of the table that the stages' own measurement gives.
+// tableOperations adds the part of the table that is measured stage by stage.
 func (r *Report) tableOperations(line func(format string, args ...any)) {
 	line("%-12s %10s %43s", "text", digits(r.Text.Median), "all phrases, once for all pictures")
 
@@ -394,7 +402,7 @@ func made(w workload) string {
 	return fmt.Sprintf(" (made ones of %s)", w.Made)
 }
 
-// digits writes a number with three digits that count, and no exponent.
+// digits formats a number with three significant digits and no exponent.
 func digits(v float64) string {
 	switch a := math.Abs(v); {
 	case a >= 99.95 || a == 0:

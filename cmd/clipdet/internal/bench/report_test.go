@@ -21,7 +21,7 @@ func TestQuantile(t *testing.T) {
 
 func TestWorkIsComparedWithThePeak(t *testing.T) {
 	r := Report{Peaks: map[string]peak{model.Float32: {Rate: 100}, model.BFloat16: {Rate: 1000}}}
-	// 100 pixels at 2, in 2 s at the peak; 4 crops at 500, in 2 s more.
+	// At the peak, 100 pixels at 2 operations take 2 s, and 4 crops at 500 take 2 s more.
 	rpn, image := part{model.Float32, 2, 100}, part{model.BFloat16, 500, 4}
 	if w := r.work(8, rpn, image); w == nil || w.FLOPs != 2200 || w.Utilisation != 0.5 || w.Of != "float32,bfloat16" {
 		t.Errorf("got %+v, want half of the peak", w)

@@ -7,13 +7,16 @@ import (
 	"github.com/clipdet/clipdet/pkg/eval"
 )
 
-// Labels say of which categories pictures show something, by their files' names.
+// Labels are the categories that each picture shows. Pictures are known by their file
+// names without directories.
 type Labels struct {
 	Categories []string
 	images     map[string]map[string]bool
 }
 
-// ReadLabels reads what is needed of ground truth in COCO's form.
+// ReadLabels reads the labels from ground truth in COCO's format. It fails as
+// eval.ReadDatasetFile does, and with eval.ErrFormat if there are no images or no
+// categories.
 func ReadLabels(path string) (*Labels, error) {
 	d, err := eval.ReadDatasetFile(path, eval.Limits{})
 	if err != nil {
@@ -30,7 +33,8 @@ func ReadLabels(path string) (*Labels, error) {
 	shown := map[int64]map[string]bool{}
 	for _, image := range d.Images {
 		base := filepath.Base(image.FileName)
-		if c.images[base] == nil { // images of one name in several directories count as one
+		// Images of one name in several directories count as one.
+		if c.images[base] == nil {
 			c.images[base] = map[string]bool{}
 		}
 		shown[image.ID] = c.images[base]
@@ -41,8 +45,8 @@ func ReadLabels(path string) (*Labels, error) {
 	return c, nil
 }
 
-// Has says whether the picture is known.
+// Has reports whether the picture at path is in the ground truth.
 func (c *Labels) Has(path string) bool { return c.images[filepath.Base(path)] != nil }
 
-// Shows says whether something of the category is in the picture.
+// Shows reports whether the picture at path shows something of the category.
 func (c *Labels) Shows(path, category string) bool { return c.images[filepath.Base(path)][category] }

@@ -4,15 +4,19 @@ import (
 	"time"
 )
 
-// Pace says, where no bar does, how long a run still takes.
+// Pace reports the remaining time of a long run on a stderr without a progress bar.
 type Pace struct{ since, said time.Time }
 
-// NewPace starts now.
+// NewPace returns a Pace for a run that starts now.
 func NewPace() Pace { return Pace{time.Now(), time.Now()} }
 
-// paceEvery is how often: a log of a day's run has some 1,000 lines of it.
+// paceEvery is the time between two reports. The log of a day's run has about 1,000 of
+// them.
 const paceEvery = 90 * time.Second
 
+// Tell prints how many pictures are done and the time left, at most once per paceEvery.
+// It prints nothing if the progress has a bar or all pictures are done. done must not be
+// 0.
 func (p *Pace) Tell(to Progress, done, of int) {
 	if to.bar != nil || time.Since(p.said) < paceEvery || done == of {
 		return

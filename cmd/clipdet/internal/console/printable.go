@@ -12,8 +12,10 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 )
 
-// Printable is text from a stranger, such as a file's name, as people may see it: what a terminal would obey or not show
-// (controls, line ends, marks that turn the writing around, bytes that are no UTF-8) stands as Go's escape for it.
+// Printable returns untrusted text, such as a file name, in a form that is safe to
+// display. It replaces everything that a terminal would obey or not show (control
+// characters, line ends, marks that change the writing direction, bytes that aren't
+// UTF-8) with its Go escape.
 func Printable(text string) string {
 	var shown strings.Builder
 	for i := 0; i < len(text); {
@@ -29,8 +31,8 @@ func Printable(text string) string {
 	return shown.String()
 }
 
-// QuotedPath is a path as it stands in messages: in quotes where it has to be escaped, so that no name looks like a
-// message of ours.
+// QuotedPath returns a path for use in messages. If the path has to be escaped it is also
+// quoted, so that no file name can look like a message of the program.
 func QuotedPath(path string) string {
 	if shown := Printable(path); shown != path {
 		return `"` + shown + `"`
@@ -38,8 +40,9 @@ func QuotedPath(path string) string {
 	return path
 }
 
-// Naming returns the error's text, in which the input's path is quoted as [quotedPath]
-// does. The text names the path already if it is of the file system, or begins with it.
+// Naming returns the error's text with the input's path at its start or within it, quoted
+// as by [QuotedPath]. The path is not added again if err is an [fs.PathError] of that
+// path or begins with the path.
 func Naming(path string, err error) string {
 	text, quoted := err.Error(), QuotedPath(path)
 	if of := new(fs.PathError); errors.As(err, &of) && of.Path == path {
@@ -51,17 +54,18 @@ func Naming(path string, err error) string {
 	return quoted + ": " + text
 }
 
-// WriteError writes an error to stderr, a line for each that was joined, and lets no name in it write lines of its own.
+// WriteError writes err to stderr, one line for each joined error. Control characters are
+// escaped, so that a name in the text can't start a line of its own.
 func WriteError(stderr io.Writer, err error) {
 	err = exit.Reason(err)
-	// The outermost alone is asked whether errors.Join made it.
+	// Only the outermost error is checked for errors.Join.
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		parts := joined.Unwrap()
 		texts := make([]string, len(parts))
 		for i, part := range parts {
 			texts[i] = part.Error()
 		}
-		if strings.Join(texts, "\n") == err.Error() { // and not fmt.Errorf, which says more
+		if strings.Join(texts, "\n") == err.Error() { // not fmt.Errorf, which adds text
 			for _, part := range parts {
 				WriteError(stderr, part)
 			}

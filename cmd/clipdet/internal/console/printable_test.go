@@ -11,7 +11,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
-// TestPrintable has names that make a terminal do things.
+// TestPrintable has names that control a terminal.
 func TestPrintable(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"scène 1/α.jpg", "scène 1/α.jpg"},

@@ -1,5 +1,5 @@
-// Package console has what people read on stderr: progress, messages and errors, in which no name
-// from outside can write lines of its own.
+// Package console writes what people read on stderr: progress, messages and errors. A
+// name from outside can't start a line of its own in them.
 package console
 
 import (
@@ -12,14 +12,14 @@ import (
 	"golang.org/x/term"
 )
 
-// Progress is what people see on stderr meanwhile: a bar, where stderr is a terminal and there is more than one thing
-// to wait for, and messages above it.
+// Progress reports a run's progress on stderr: messages, and a bar below them if stderr
+// is a terminal and the run has more than one step.
 type Progress struct {
 	w   io.Writer
 	bar *progressbar.ProgressBar // nil: no bar
 }
 
-// NewProgress starts a bar for so many steps of what is being done.
+// NewProgress returns a Progress of the given number of steps. doing labels its bar.
 func NewProgress(w io.Writer, doing string, steps int) Progress {
 	p := Progress{w: w}
 	if file, ok := w.(*os.File); ok && steps > 1 && term.IsTerminal(int(file.Fd())) {
@@ -36,10 +36,11 @@ func NewProgress(w io.Writer, doing string, steps int) Progress {
 	return p
 }
 
-// manyPhrases take seconds to embed on a CPU.
+// manyPhrases is the number of phrases from which embedding takes seconds on a CPU.
 const manyPhrases = 500
 
-// PhraseProgress is for detect.Options.Progress: a bar while many phrases are embedded.
+// PhraseProgress returns a function for detect.Options.Progress that shows a bar on w
+// while many phrases are embedded.
 func PhraseProgress(w io.Writer) func(done, phrases int) {
 	var p Progress
 	return func(done, phrases int) {
@@ -50,12 +51,13 @@ func PhraseProgress(w io.Writer) func(done, phrases int) {
 		case done == phrases:
 			p.Finish()
 		case p.bar != nil:
-			_ = p.bar.Set(done) // fails for more than there are only
+			_ = p.bar.Set(done) // fails only for more steps than the bar has
 		}
 	}
 }
 
-// Say prints a line, whatever a name in it holds. Failing to write to stderr leaves nobody to tell.
+// Say prints a formatted line with its control characters escaped. An error of the write
+// is ignored, because stderr is the only place to report it.
 func (p Progress) Say(format string, args ...any) {
 	if p.bar != nil {
 		_ = p.bar.Clear()
@@ -63,10 +65,10 @@ func (p Progress) Say(format string, args ...any) {
 	fmt.Fprintf(p.w, "clipdet: %s\n", Printable(fmt.Sprintf(format, args...)))
 }
 
-// Quiet returns a progress that says the same, and has no bar.
+// Quiet returns a Progress that prints the same messages but has no bar.
 func (p Progress) Quiet() Progress { return Progress{w: p.w} }
 
-// Step counts one step as done.
+// Step advances the bar by one step.
 func (p Progress) Step() {
 	if p.bar != nil {
 		_ = p.bar.Add(1)

@@ -1,5 +1,5 @@
-// Package doctor is the program of clipdet doctor: it finds what works here and what does not, and
-// says how to mend it.
+// Package doctor implements clipdet doctor. It reports what works on this machine and
+// what does not, and how to fix it.
 package doctor
 
 import (
@@ -24,8 +24,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/model"
 )
 
-// Examine prints a finding for each part that detection needs, and fails if one of them
-// does not work.
+// Examine prints a finding for each part that detection needs. It returns an error if one
+// of them does not work.
 func Examine(cmd *cobra.Command, f *settings.ModelFlags) error {
 	problems := 0
 	for _, find := range []func(*cobra.Command, *settings.ModelFlags) []finding{
@@ -44,15 +44,16 @@ func Examine(cmd *cobra.Command, f *settings.ModelFlags) error {
 	return nil
 }
 
-// finding is one line of the doctor's report.
+// finding is one line of the report.
 type finding struct {
 	name, detail string
-	fix          string // empty: it is well
-	works        bool   // in spite of what there is to fix
+	fix          string // empty: nothing to fix
+	works        bool   // detection works without the fix
 }
 
 func (f finding) String() string {
-	detail, fix := console.Printable(f.detail), console.Printable(f.fix) // names of files are in both
+	// Both may contain file names.
+	detail, fix := console.Printable(f.detail), console.Printable(f.fix)
 	line := fmt.Sprintf("%-8s %-9s %s", "ok", f.name, detail)
 	if f.fix != "" {
 		word := "problem"
@@ -71,7 +72,8 @@ func findVersions(*cobra.Command, *settings.ModelFlags) []finding {
 	}
 }
 
-// findLibtorch looks at what the system's linker mapped into this process, which is what really runs.
+// findLibtorch examines the libtorch that the linker mapped into this process, which is
+// the one that runs.
 func findLibtorch(*cobra.Command, *settings.ModelFlags) []finding {
 	lib, err := device.RunningLibtorch()
 	if err != nil {
@@ -88,7 +90,7 @@ func libtorchFinding(lib device.Libtorch) finding {
 
 func findDevice(_ *cobra.Command, f *settings.ModelFlags) []finding {
 	driver, noDriver := os.ReadFile("/proc/driver/nvidia/version")
-	lib, _ := device.RunningLibtorch() // the line before says what is wrong with it
+	lib, _ := device.RunningLibtorch() // findLibtorch reports its error
 	on, err := device.Resolve(f.Device)
 	return []finding{deviceFinding(deviceFacts{
 		asked: f.Device, device: on, err: err, gpus: device.GPUs(),
@@ -99,11 +101,11 @@ func findDevice(_ *cobra.Command, f *settings.ModelFlags) []finding {
 // deviceFacts are what the choice of a device depends on.
 type deviceFacts struct {
 	asked     string // by --device
-	device    string // that it means,
-	err       error  // or why it can't be had
-	gpus      int    // that libtorch sees
-	hasDriver bool   // NVIDIA's, in the kernel
-	driver    string // its version, or "" where it can't be read
+	device    string // resolved from asked
+	err       error  // why it can't be resolved
+	gpus      int    // visible to libtorch
+	hasDriver bool   // NVIDIA's kernel module is loaded
+	driver    string // "": unknown
 	libtorch  device.Libtorch
 }
 
@@ -135,7 +137,7 @@ func deviceFinding(m deviceFacts) finding {
 
 var driverNumber = regexp.MustCompile(`\bNVRM version:.*?\s(\d{2,}(?:\.\d+)+)\s`)
 
-// driverVersion finds the driver's version in what its kernel module says of itself.
+// driverVersion returns the driver's version from the text of its kernel module, or "".
 func driverVersion(module string) string {
 	if found := driverNumber.FindStringSubmatch(module); found != nil {
 		return found[1]
@@ -143,11 +145,11 @@ func driverVersion(module string) string {
 	return ""
 }
 
-// older says whether version a comes before b, number by number.
+// older reports whether version a precedes b, compared number by number.
 func older(a, b string) bool {
 	as, bs := strings.Split(a, "."), strings.Split(b, ".")
 	for i := range min(len(as), len(bs)) {
-		x, _ := strconv.Atoi(as[i]) // digits alone, as driverVersion finds them
+		x, _ := strconv.Atoi(as[i]) // only digits, as driverVersion returns
 		y, _ := strconv.Atoi(bs[i])
 		if x != y {
 			return x < y
@@ -156,7 +158,8 @@ func older(a, b string) bool {
 	return len(as) < len(bs)
 }
 
-// memoryNeeded is for libtorch and a picture of some megapixels, beside the models.
+// memoryNeeded is the memory in bytes for libtorch and a picture of a few megapixels,
+// without the models.
 const memoryNeeded = 1 << 30
 
 func findMemory(_ *cobra.Command, f *settings.ModelFlags) []finding {
@@ -167,9 +170,10 @@ func findMemory(_ *cobra.Command, f *settings.ModelFlags) []finding {
 	return []finding{memoryFinding(has, modelSizes(f))}
 }
 
-// modelSizes is how many bytes the models take, as far as they can be found: libtorch reads all of their files.
+// modelSizes returns the bytes that the models take, as far as their files can be read.
+// libtorch reads all files into memory.
 func modelSizes(f *settings.ModelFlags) int64 {
-	entries, _ := f.Set().List() // the models have lines of their own
+	entries, _ := f.Set().List() // findModels reports its error
 	largest := map[model.Kind]int64{}
 	for _, e := range entries {
 		if e.Err == nil {
@@ -211,7 +215,8 @@ func findCache(*cobra.Command, *settings.ModelFlags) []finding {
 	}
 }
 
-// cacheFinding tries to write to a directory, which is made where it is missing. Detection works without it.
+// cacheFinding tries to write to a directory, which it creates if it is missing.
+// Detection works without a cache.
 func cacheFinding(dir, fix string) finding {
 	err := os.MkdirAll(dir, 0o755)
 	var temp *os.File
@@ -219,7 +224,8 @@ func cacheFinding(dir, fix string) finding {
 		temp, err = os.CreateTemp(dir, ".partial-*")
 	}
 	if err == nil {
-		_, err = temp.WriteString("x") // a full disk takes the name and not the content
+		// A full disk may take the name but not the content.
+		_, err = temp.WriteString("x")
 		err = errors.Join(err, temp.Close(), os.Remove(temp.Name()))
 	}
 	if err != nil {
@@ -230,13 +236,14 @@ func cacheFinding(dir, fix string) finding {
 
 func findModels(cmd *cobra.Command, f *settings.ModelFlags) []finding {
 	set := f.Set()
-	// What Go can't have of the address space ends the program, which could say nothing any more.
+	// If Go can't get address space, the program ends and could not report anything.
 	if has, err := readMemory(os.DirFS("/")); err == nil && has.limit == addressLimit && has.free < memoryNeeded+modelSizes(f) {
 		return []finding{{name: "models", detail: "not run: the memory does not suffice", fix: "see memory"}}
 	}
 	on, err := device.Resolve(f.Device)
 	if err != nil {
-		on = "cpu" // the device has a line of its own; see whether the models are well
+		// findDevice reports its error. The models can still be checked on the CPU.
+		on = "cpu"
 	}
 	taken, err := detect.Resolve(cmd.Context(), detect.Options{Models: set, Device: on, DType: f.DType.Value})
 	if err != nil {
@@ -257,7 +264,7 @@ func findModels(cmd *cobra.Command, f *settings.ModelFlags) []finding {
 	return found
 }
 
-// modelFix says what to do about an error of a model.
+// modelFix returns the fix for the error of a model.
 func modelFix(err error) string {
 	switch {
 	case errors.Is(err, detect.ErrOutOfMemory):

@@ -13,7 +13,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/device"
 )
 
-// says fails unless a finding is a problem with a fix, or is well, as wanted, and has the parts.
+// says fails the test unless f has a fix if and only if problem is set, and its text has
+// the parts.
 func says(t *testing.T, name string, f finding, problem bool, parts ...string) {
 	t.Helper()
 	if (f.fix != "") != problem {

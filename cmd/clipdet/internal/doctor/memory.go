@@ -10,18 +10,19 @@ import (
 	"strings"
 )
 
-// addressLimit names the limit on the address space, as a shell sets it.
+// addressLimit is the name of the limit on the address space in a shell.
 const addressLimit = "ulimit -v"
 
-// freeMemory says how much memory this process may still take.
+// freeMemory is how much memory this process may still take.
 type freeMemory struct {
 	free  int64  // bytes
-	total int64  // bytes, of the machine
-	limit string // what sets free, where it is not the machine
+	total int64  // bytes of the machine
+	limit string // limit that sets free, "": the machine
 }
 
-// readMemory reads what the machine has free, and the limits of the process's control groups and of its address space,
-// below root, which is that of the file system. Control groups of both versions count, and those above a group too.
+// readMemory returns the free memory of the machine, bounded by the limits of the
+// process's control groups and of its address space. root is the root of the file system.
+// It reads control groups of version 1 and 2, and the groups above each group.
 func readMemory(root fs.FS) (freeMemory, error) {
 	machine, err := numbers(root, "proc/meminfo")
 	if err != nil {
@@ -29,11 +30,13 @@ func readMemory(root fs.FS) (freeMemory, error) {
 	}
 	m := freeMemory{free: machine["MemAvailable"] << 10, total: machine["MemTotal"] << 10}
 	for _, g := range memoryGroups(root) {
-		// What was read from files counts as in use, and goes when it is needed. Nothing is taken off where it can't be read.
+		// Cached file pages count as in use, but the kernel frees them when memory is
+		// needed. If memory.stat can't be read, no page counts as free.
 		stat, _ := numbers(root, g.path+"/memory.stat")
 		m.limitTo(number(root, g.path+"/"+g.limit, math.MaxInt64)-number(root, g.path+"/"+g.usage, 0)+stat["inactive_file"], "the control group's limit")
 	}
-	status, _ := numbers(root, "proc/self/status") // nothing is taken off where it can't be read
+	// If status can't be read, VmSize counts as 0.
+	status, _ := numbers(root, "proc/self/status")
 	m.limitTo(addressSpace(root)-status["VmSize"]<<10, addressLimit)
 	return m, nil
 }
@@ -44,7 +47,8 @@ func (m *freeMemory) limitTo(free int64, by string) {
 	}
 }
 
-// group is a folder of a control group, and its files of what may be and is in use.
+// group is the directory of a control group, and the names of its files for the limit and
+// the usage.
 type group struct{ path, limit, usage string }
 
 func memoryGroups(root fs.FS) []group {
@@ -73,7 +77,8 @@ func memoryGroups(root fs.FS) []group {
 	return groups
 }
 
-// addressSpace is the soft limit of "ulimit -v".
+// addressSpace returns the soft limit of "ulimit -v" in bytes, and math.MaxInt64 if there
+// is none.
 func addressSpace(root fs.FS) int64 {
 	for _, line := range lines(root, "proc/self/limits") {
 		if rest, ok := strings.CutPrefix(line, "Max address space"); ok {
@@ -83,10 +88,11 @@ func addressSpace(root fs.FS) int64 {
 			}
 		}
 	}
-	return math.MaxInt64 // unlimited
+	return math.MaxInt64
 }
 
-// number reads a file of one number. Where there is none, as in "max", it is otherwise.
+// number returns the number in a file. It returns otherwise if there is none, as in
+// "max".
 func number(root fs.FS, name string, otherwise int64) int64 {
 	data, err := fs.ReadFile(root, path.Clean(name))
 	if err != nil {
@@ -99,7 +105,7 @@ func number(root fs.FS, name string, otherwise int64) int64 {
 	return n
 }
 
-// numbers reads lines of a name and a number.
+// numbers reads a file of lines that have a name and a number.
 func numbers(root fs.FS, name string) (map[string]int64, error) {
 	if _, err := fs.Stat(root, name); err != nil {
 		return nil, err
@@ -115,7 +121,7 @@ func numbers(root fs.FS, name string) (map[string]int64, error) {
 	return found, nil
 }
 
-// lines are those of a file, or none.
+// lines returns the lines of a file, or none if it can't be read.
 func lines(root fs.FS, name string) []string {
 	file, err := root.Open(name)
 	if err != nil {

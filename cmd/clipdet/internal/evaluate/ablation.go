@@ -23,7 +23,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
-// ablations are the flags that --ablate changes, one at a time. A value that a flag has already is left out.
+// ablations are the flags that --ablate changes, one at a time. A value that the flag
+// already has is skipped.
 var ablations = [][2]string{
 	{"templates", "none"}, {"templates", "default"}, {"templates", "many"},
 	{"crop", "clip"}, {"crop", "squash"}, {"crop", "pad"},
@@ -33,21 +34,21 @@ var ablations = [][2]string{
 	{"nms-agnostic", "true"}, {"soft-nms", "0.5"}, {"box-voting", "0.5"}, {"contained", "0.9"},
 }
 
-// variant is the command's flags with one of them changed, and what it gave.
+// variant is the command's flags with one of them changed, and its measurement.
 type variant struct {
 	Name    string        `json:"variant"`
 	Summary *eval.Summary `json:"summary"`
 
 	plan       settings.Plan
 	detections []eval.Result
-	took       time.Duration // of all pictures, in the detector
+	took       time.Duration // in the detector, all pictures
 }
 
 // ablation measures variants on the same images.
 type ablation struct {
 	flags    *Flags
 	truth    *truth
-	images   []eval.Image // that can be read
+	images   []eval.Image // that can be read, after the first group
 	failed   int
 	variants []*variant
 	stderr   io.Writer
@@ -89,7 +90,7 @@ func (f *Flags) runAblation(cmd *cobra.Command, t *truth, part shard) error {
 	return nil
 }
 
-// vary makes the variants, the flags as they are first.
+// vary makes the variants. The first has the flags as they are given.
 func (a *ablation) vary(cmd *cobra.Command) error {
 	base, err := a.flags.evalPlan(cmd, a.truth)
 	if err != nil {
@@ -117,10 +118,11 @@ func (a *ablation) vary(cmd *cobra.Command) error {
 	return nil
 }
 
-// setFlag gives a flag another value for a while, and says whether it is another.
+// setFlag sets a flag until restore is called. changed reports whether the value differs
+// from the earlier one.
 func setFlag(flag *pflag.Flag, value string) (restore func() error, changed bool, err error) {
 	before := flag.Value.String()
-	if list, ok := flag.Value.(pflag.SliceValue); ok { // Set would add to it
+	if list, ok := flag.Value.(pflag.SliceValue); ok { // Set would append to it
 		had := list.GetSlice()
 		err = list.Replace(strings.Split(value, ","))
 		restore = func() error { return list.Replace(had) }
@@ -131,8 +133,9 @@ func setFlag(flag *pflag.Flag, value string) (restore func() error, changed bool
 	return restore, flag.Value.String() != before, err
 }
 
-// sameDetector says whether one detector, and so one encoding of the pictures, serves both. Templates are only filled, but
-// for what SubtractEmpty does with them.
+// sameDetector reports whether one detector, and thus one encoding of the pictures,
+// serves both. Templates only matter with SubtractEmpty, because fill puts them into the
+// queries.
 func sameDetector(a, b detect.Options) bool {
 	key := func(o detect.Options) string {
 		if !o.SubtractEmpty {
@@ -143,7 +146,8 @@ func sameDetector(a, b detect.Options) bool {
 	return key(a) == key(b)
 }
 
-// group encodes each picture once and asks it for every variant.
+// group encodes each picture once and matches it with every variant. sameDetector must
+// hold for all variants.
 func (a *ablation) group(ctx context.Context, variants []*variant) error {
 	first := variants[0] == a.variants[0]
 	detector, err := detect.Open(ctx, variants[0].plan.Options)
@@ -213,7 +217,8 @@ func (a *ablation) group(ctx context.Context, variants []*variant) error {
 	return a.measure(variants)
 }
 
-// fill gives queries by name their phrases, so that each variant has its own templates.
+// fill returns the queries with their names filled into the templates as phrases, so that
+// each variant has its own templates.
 func fill(queries []detect.Query, templates []string) ([]detect.Query, error) {
 	filled := make([]detect.Query, len(queries))
 	for i, q := range queries {
@@ -227,7 +232,7 @@ func fill(queries []detect.Query, templates []string) ([]detect.Query, error) {
 	return filled, nil
 }
 
-// match asks one picture for every variant.
+// match matches one picture with every variant.
 func (a *ablation) match(ctx context.Context, regions *detect.Regions, image eval.Image, variants []*variant, queries []*detect.Queries) error {
 	found := make([]*detect.Result, len(variants))
 	for i, v := range variants {
@@ -236,7 +241,7 @@ func (a *ablation) match(ctx context.Context, regions *detect.Regions, image eva
 			return err
 		}
 	}
-	for i, v := range variants { // none has a picture that others lack
+	for i, v := range variants { // only now, so that all have the same pictures
 		for _, s := range meanStages([]results.Record{{Timings: found[i].Timings}}) {
 			v.took += time.Duration(s.MS * float64(time.Millisecond))
 		}
@@ -271,7 +276,7 @@ func (a *ablation) measure(variants []*variant) error {
 	return nil
 }
 
-// table is in Markdown, padded so that it can be read as it is.
+// table returns the variants in Markdown, padded so that the source is readable too.
 func (a *ablation) table() string {
 	width := 0
 	for _, v := range a.variants {

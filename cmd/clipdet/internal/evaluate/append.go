@@ -8,9 +8,10 @@ import (
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
-// appendJSONL returns a writer of JSON Lines behind the line that ends at byte end (0:
-// there is none). It cuts off what follows, a half-written line, and ends that line if it
-// has no end. file must be open for reading and writing, and stays the caller's.
+// appendJSONL returns a writer of JSON Lines that continues file after the line that ends
+// at byte end; 0 means that there is none. It cuts off what follows, such as a
+// half-written line, and adds a line end if the last line lacks one. file must be open
+// for reading and writing. The caller must close it.
 func appendJSONL(file *os.File, end int64) (results.Writer, error) {
 	if info, err := file.Stat(); err != nil {
 		return nil, fmt.Errorf("continue JSON Lines: %w", err)

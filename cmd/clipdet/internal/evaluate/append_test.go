@@ -14,7 +14,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
-// lineRecords are a picture with a detection, one that failed, and one with none.
+// lineRecords returns a picture with a detection, one that failed, and one without
+// detections.
 func lineRecords() []results.Record {
 	return []results.Record{
 		{Image: "a.png", Width: 6, Height: 4, Proposals: 3, Detections: []detect.Detection{{Query: "dog", Phrase: "a \"dog\""}}},
@@ -65,7 +66,7 @@ func TestAppendJSONL(t *testing.T) {
 			}
 			last = line
 		}
-		// A line whose end alone is missing counts.
+		// A line that only lacks its end counts.
 		if done := strings.Count(whole[:min(cut+1, len(whole))], "\n"); last.Number != done {
 			t.Errorf("cut at %d: %d lines are done, want %d", cut, last.Number, done)
 		}
@@ -105,7 +106,7 @@ func TestAppendJSONL(t *testing.T) {
 	}
 }
 
-// FuzzAppendJSONL holds that what is cut off and appended to can be read.
+// FuzzAppendJSONL verifies that a file that was cut off and continued can be read.
 func FuzzAppendJSONL(f *testing.F) {
 	records := lineRecords()
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -1,5 +1,5 @@
-// Package evaluate is the program of clipdet eval and eval merge: it takes the pictures of a data
-// set to records, and records to numbers, a table and a page.
+// Package evaluate implements clipdet eval and clipdet eval merge. It turns the pictures
+// of a data set into records, and records into numbers, a table and a page.
 package evaluate
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
 )
 
-// Run evaluates the pictures of a data set, as the flags say.
+// Run evaluates the pictures of a data set as the flags say.
 func (f *Flags) Run(cmd *cobra.Command, _ []string) (err error) {
 	if err := f.check(cmd); err != nil {
 		return err
@@ -68,7 +68,8 @@ func (f *Flags) Run(cmd *cobra.Command, _ []string) (err error) {
 	return f.report(cmd, truth, run.images, made, records.found)
 }
 
-// evalPlan is the plan of the flags as eval takes it: queries for the categories, and as many detections as count.
+// evalPlan returns the plan of the flags with the categories as queries, and sets f.kept
+// to the number of detections per picture that count.
 func (f *Flags) evalPlan(cmd *cobra.Command, t *truth) (settings.Plan, error) {
 	p, err := f.Plan(cmd)
 	if err != nil {
@@ -78,8 +79,10 @@ func (f *Flags) evalPlan(cmd *cobra.Command, t *truth) (settings.Plan, error) {
 		f.kept = f.Limits.Detections
 	}
 	if p.Params.TopK == 0 || p.Params.TopK > f.kept {
-		p.Params.TopK = f.kept // more can't be among the best of all
+		p.Params.TopK = f.kept // no more can be among the best of all
 	}
-	p.Params.MaxDetections = math.MaxInt // that is, so many of each query, of which the best of all are kept
+	// The picture has no limit of its own: TopK bounds each query, and only the best
+	// f.kept of all are kept.
+	p.Params.MaxDetections = math.MaxInt
 	return p, nil
 }

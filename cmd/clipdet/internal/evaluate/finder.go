@@ -8,15 +8,17 @@ import (
 	"path/filepath"
 )
 
-// finder finds pictures below a folder by the names that annotations give them.
+// finder finds pictures below a directory by the names that annotations give them.
 type finder struct {
-	dir   string
-	below map[string][]string // paths of all files by their last part; nil: nobody needed them yet
-	err   error               // why some are missing there, so that no name can be looked up
+	dir string
+	// below has the paths of all files by their base names; nil: not read yet.
+	below map[string][]string
+	// err is the error of reading below, which is then incomplete.
+	err error
 }
 
-// find gives the path of a picture: DIR/name, or else the one file below DIR that has name's last part. Names are the
-// annotations', and never lead out of the folder.
+// find returns the path of a picture: DIR/name, or else the only file below DIR with the
+// same base name. A name that leads out of DIR is an error.
 func (f *finder) find(name string) (string, error) {
 	local := filepath.FromSlash(name)
 	if !filepath.IsLocal(local) {
@@ -24,7 +26,7 @@ func (f *finder) find(name string) (string, error) {
 	}
 	path := filepath.Join(f.dir, local)
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return path, nil // reading says what else is wrong
+		return path, nil // opening it reports other errors
 	}
 	if f.below == nil {
 		f.err = f.look()

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestFinderThatCannotLook has a folder so deep that its path is too long: what lies there isn't known, however often one asks.
+// TestFinderThatCannotLook has a directory that is so deep that its path is too long.
+// Every search must fail, not only the first.
 func TestFinderThatCannotLook(t *testing.T) {
 	dir := t.TempDir()
 	root, err := os.OpenRoot(dir)

@@ -13,14 +13,14 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
 )
 
-// outputs are where numbers go beside the table, of eval and of eval merge.
+// outputs are the flags for the input and output files of eval and eval merge.
 type outputs struct {
 	images, annotations string
 	json, results, html string
 	records             string
 }
 
-// Flags are those of the eval command.
+// Flags are the flags of the eval command.
 type Flags struct {
 	settings.DetectorFlags
 	outputs
@@ -30,10 +30,10 @@ type Flags struct {
 	shown     settings.PictureFlags
 	ablate    bool
 
-	kept int // detections of a picture, the best
+	kept int // how many of a picture's detections count
 }
 
-// Add defines the flags.
+// Add defines the flags on cmd.
 func (f *Flags) Add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
@@ -49,7 +49,7 @@ func (f *Flags) Add(cmd *cobra.Command) {
 	flags.Lookup("threshold").DefValue, f.Threshold = "0", 0
 	most := flags.Lookup("max-detections")
 	most.DefValue, most.Usage = "0", "keep the `N` best detections of a picture (default: as many as count, 100, or 300 where not everything is annotated)"
-	_ = cmd.MarkFlagFilename("records", "jsonl") // fails for an unknown flag only
+	_ = cmd.MarkFlagFilename("records", "jsonl") // fails only for an unknown flag
 }
 
 func (f *outputs) add(cmd *cobra.Command) {
@@ -59,14 +59,14 @@ func (f *outputs) add(cmd *cobra.Command) {
 	flags.StringVar(&f.json, "json", "", "write all numbers to `FILE`")
 	flags.StringVar(&f.results, "results", "", "write the detections to `FILE`, in COCO's format of results")
 	flags.StringVar(&f.html, "html", "", "write a page of it all into `DIR`, with the pictures that have the most errors")
-	_ = cmd.MarkFlagDirname("images") // fails for an unknown flag only, as the next
+	_ = cmd.MarkFlagDirname("images") // fails only for an unknown flag, as the next
 	_ = cmd.MarkFlagDirname("html")
 	for _, name := range []string{"annotations", "json", "results"} {
 		_ = cmd.MarkFlagFilename(name, "json")
 	}
 }
 
-// check finds what is wrong in the flags that say where things are.
+// check returns an error if a flag that names a file or a directory is wrong.
 func (f *outputs) check() error {
 	if f.annotations == "" {
 		return errors.New("no ground truth: name COCO's instances with --annotations FILE")
@@ -86,12 +86,14 @@ func (f *outputs) check() error {
 	return nil
 }
 
-// checkDistinct fails where --json or --results would take the place of each other, of the ground truth or of kept.
+// checkDistinct returns an error if --json or --results would replace each other, the
+// ground truth or one of kept.
 func (f *outputs) checkDistinct(kept ...files.Named) error {
 	return files.CheckDistinct([]files.Named{files.GivenBy("--json", f.json), files.GivenBy("--results", f.results)}, append(kept, files.GivenBy("--annotations", f.annotations)))
 }
 
-// recordsFile is where the records are kept: as --records says, or beside what is written; "" is nowhere.
+// recordsFile returns the path of the records: the value of --records, or a path beside
+// the first of --json, --results and --html. It returns "" if none is given.
 func (f *outputs) recordsFile() string {
 	for _, path := range []string{f.json, f.results, strings.TrimRight(f.html, "/")} {
 		if f.records == "" && path != "" {

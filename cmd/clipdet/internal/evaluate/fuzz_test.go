@@ -13,8 +13,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
-// FuzzReadRecords holds that no file crashes the reader, that it refuses what isn't records with errors that say so, and
-// that what it takes ends where it says: up to there it reads the same.
+// FuzzReadRecords verifies that no file crashes readRecords, that other files are refused
+// with the right errors, and that the file reads the same up to the returned end.
 func FuzzReadRecords(f *testing.F) {
 	const header = `{"clipdet_eval":1,"shard":"1/2","made_with":{"--nms":"0.5"}}` + "\n"
 	const record = `{"image":"a.png","width":3,"height":2,"proposals":1,"detections":[],"timings_ms":{},"boxes":[[0,0,1,1,0.5]]}` + "\n"
@@ -39,8 +39,8 @@ func FuzzReadRecords(f *testing.F) {
 	})
 }
 
-// FuzzPhrasings holds that any category's name can be asked, and that no file of phrasings crashes its reader or asks
-// for another category than it names.
+// FuzzPhrasings verifies that any category name can be a query, and that no file of
+// phrasings crashes its reader or changes the query of another category.
 func FuzzPhrasings(f *testing.F) {
 	for _, seed := range [][2]string{{"bow_(weapon)", "bow_(weapon)=a {}\n"}, {"a=b|{}", "# x\n\na=b"}, {"@-\x00", "\ufeff=|"}, {"\u200b", "x=y|-z::2|@f"}, {"Lamp/Light", "Lamp or Light = a lamp"}} {
 		f.Add(seed[0], seed[1])

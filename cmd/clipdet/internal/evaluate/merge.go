@@ -12,16 +12,16 @@ import (
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
-// MergeFlags are those of eval merge.
+// MergeFlags are the flags of eval merge.
 type MergeFlags struct{ outputs }
 
-// Add defines the flags.
+// Add defines the flags on cmd.
 func (f *MergeFlags) Add(cmd *cobra.Command) {
 	cmd.Flags().SortFlags = false
 	f.outputs.add(cmd)
 }
 
-// Run measures the records in the files that args name.
+// Run measures the records in the files args.
 func (f *MergeFlags) Run(cmd *cobra.Command, args []string) error {
 	if err := f.check(); err != nil {
 		return err
@@ -52,11 +52,12 @@ func (f *MergeFlags) Run(cmd *cobra.Command, args []string) error {
 	return f.report(cmd, t, t.Images, made, merged)
 }
 
-// mergeRecords reads the records of all shards, which must be of one evaluation and each there once.
+// mergeRecords reads the records of all shards. They must be of one evaluation, and each
+// shard must occur once.
 func mergeRecords(paths []string) (made map[string]string, all map[string]results.Record, err error) {
 	var first recordHeader
 	all = map[string]results.Record{}
-	by := map[string]string{} // paths by shard
+	by := map[string]string{} // shard to path
 	for i, path := range paths {
 		file, err := files.Open(path)
 		if err != nil {

@@ -14,11 +14,12 @@ import (
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
-// Numbers are the JSON of eval. Nothing in it depends on when or how fast it was measured.
+// Numbers is the JSON that eval writes. It doesn't depend on when or how fast it was
+// measured.
 type Numbers struct {
-	*eval.Summary                        // under pycocotools' names
-	Images        int                    `json:"images"` // that the numbers are of
-	Failed        []failedImage          `json:"failed"` // and that they aren't of
+	*eval.Summary                        // named as in pycocotools
+	Images        int                    `json:"images"` // that were measured
+	Failed        []failedImage          `json:"failed"` // that were not
 	Proposals     []eval.ProposalRecall  `json:"proposals"`
 	GroundTruth   *givenNumbers          `json:"gt_boxes,omitempty"`
 	Errors        errorKinds             `json:"errors"`
@@ -27,10 +28,10 @@ type Numbers struct {
 	Warnings      []string               `json:"warnings,omitempty"`
 	Made          map[string]string      `json:"made_with"`
 
-	dataset    *eval.Dataset // of the images that the numbers are of
+	dataset    *eval.Dataset // of the measured images
 	evaluation *eval.Evaluation
 	detections []eval.Result
-	found      []place // of each detection, where it is kept
+	found      []place // places of the detections
 	records    []results.Record
 	stages     []stage
 }
@@ -40,13 +41,13 @@ type failedImage struct {
 	Error string `json:"error"`
 }
 
-// givenNumbers are with the boxes of the ground truth in the place of proposals.
+// givenNumbers are measured with the boxes of the ground truth as the proposals.
 type givenNumbers struct {
 	Accuracy boxAccuracy   `json:"accuracy"`
 	Summary  *eval.Summary `json:"summary"`
 }
 
-// boxAccuracy is an accuracy whose classes say which they are.
+// boxAccuracy is an accuracy with the id and name of each class.
 type boxAccuracy struct {
 	*analysis.Accuracy
 	Classes []classAccuracy `json:"classes"`
@@ -58,22 +59,25 @@ type classAccuracy struct {
 	analysis.ClassAccuracy
 }
 
-// errorKinds leaves the verdicts on single images out of the JSON.
+// errorKinds is an analysis without the verdicts on single images in its JSON: its own
+// empty Images hides Analysis.Images.
 type errorKinds struct {
 	*analysis.Analysis
 	Images []analysis.ImageVerdicts `json:"images,omitempty"`
 }
 
-// stage is how long a stage of detection takes.
+// stage is the mean time of a stage of detection per picture, in ms.
 type stage struct {
 	Name string
 	MS   float64
 }
 
-// place is the place of a detection: in a record, and there.
+// place is a record's index and a detection's index in that record.
 type place struct{ record, detection int }
 
-// measure takes records to numbers. Images without a record, and failed ones, aren't part of what is measured.
+// measure returns the numbers of the images' records. An image whose record has an error
+// is left out and listed in Failed. An image without a record is an error. If no image is
+// left, nothing is measured.
 func measure(t *truth, images []eval.Image, records map[string]results.Record, made map[string]string) (*Numbers, error) {
 	n := &Numbers{Failed: []failedImage{}, Made: made, Warnings: t.Warnings()}
 	var ids []int64
@@ -121,7 +125,8 @@ func measure(t *truth, images []eval.Image, records map[string]results.Record, m
 	return n, nil
 }
 
-// results are a list of detections of every record, in COCO's terms. It notes their places, where it is asked to.
+// results returns the detections that list selects from each record, in COCO's form. If
+// places isn't nil, it also appends the place of each.
 func (n *Numbers) results(t *truth, list func(*results.Record) []detect.Detection, places *[]place) ([]eval.Result, error) {
 	all := []eval.Result{}
 	for i := range n.records {
@@ -150,13 +155,14 @@ func (n *Numbers) proposals() []eval.Result {
 	return all
 }
 
-// given measures what was found in the boxes of the ground truth.
+// given returns the numbers for the detections in the boxes of the ground truth.
 func (n *Numbers) given(t *truth) (*givenNumbers, error) {
 	most, err := strconv.Atoi(n.Made["--max-detections"])
 	if err != nil || most < 1 {
 		return nil, fmt.Errorf("the records say that --max-detections was %q, which is no number from 1 on", n.Made["--max-detections"])
 	}
-	// Behind so many of a record's given are the best of each box that are not among the best of all.
+	// The first most of a record's Given are the best of all boxes. Those after them were
+	// kept only for the best classes of each box.
 	detections, err := n.results(t, func(r *results.Record) []detect.Detection { return r.Given[:min(len(r.Given), most)] }, nil)
 	if err != nil {
 		return nil, err
@@ -200,7 +206,7 @@ func (n *Numbers) given(t *truth) (*givenNumbers, error) {
 	return g, nil
 }
 
-// meanStages are the stages of an image, in order, in ms on average.
+// meanStages returns the mean time of each stage per record, in order, in ms.
 func meanStages(records []results.Record) []stage {
 	stages := make([]stage, len(detect.Timings{}))
 	for k := range stages {
@@ -208,12 +214,12 @@ func meanStages(records []results.Record) []stage {
 	}
 	for _, r := range records {
 		for k, took := range r.Timings {
-			took = took.Truncate(time.Microsecond) // as they are kept
+			took = took.Truncate(time.Microsecond) // as in the file of records
 			stages[k].MS += took.Seconds() * 1e3 / float64(len(records))
 		}
 	}
 	return stages
 }
 
-// candidateBox returns the box of one of a record's Boxes.
+// candidateBox returns the box of an element of Record.Boxes.
 func candidateBox(c [5]float32) box.Box { return box.Box{X0: c[0], Y0: c[1], X1: c[2], Y1: c[3]} }

@@ -14,7 +14,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// page writes the report with the pictures that have the most errors.
+// page writes the report, with the pictures that have the most errors in its gallery.
 func (f *outputs) page(ctx context.Context, n *Numbers, t *truth) error {
 	page := report.Page{
 		Title: "Evaluation on " + filepath.Base(t.path), Images: n.Images,
@@ -47,13 +47,13 @@ func (f *outputs) page(ctx context.Context, n *Numbers, t *truth) error {
 	return report.Write(ctx, f.html, page, entries, report.Options{})
 }
 
-// entries shows images, those with the most errors first.
+// entries returns the entries of all images, those with the most errors first.
 func (f *outputs) entries(n *Numbers) (iter.Seq2[report.Entry, error], error) {
 	judged, err := report.NewEntries(n.dataset, n.Errors.Analysis)
 	if err != nil {
 		return nil, err
 	}
-	at := map[int64]int{} // places of records by image
+	at := map[int64]int{} // index of the record by image id
 	for i, r := range n.records {
 		at[r.ID] = i
 	}
@@ -68,7 +68,8 @@ func (f *outputs) entries(n *Numbers) (iter.Seq2[report.Entry, error], error) {
 			}
 			if f.images != "" {
 				path, missing := find.find(entry.File)
-				entry.Picture, _ = intake.Decode(intake.Input{Path: path, Err: missing}, pixels.Limits{}) // one that is gone since is shown as boxes alone
+				// A picture that can no longer be read is shown as boxes only.
+				entry.Picture, _ = intake.Decode(intake.Input{Path: path, Err: missing}, pixels.Limits{})
 			}
 			if !yield(entry, err) || err != nil {
 				return
@@ -77,7 +78,7 @@ func (f *outputs) entries(n *Numbers) (iter.Seq2[report.Entry, error], error) {
 	}, nil
 }
 
-// reported is a detection, by its index among all.
+// reported returns the detection with the given index in n.detections.
 func (n *Numbers) reported(result int) report.Detection {
 	at := n.found[result]
 	d := n.records[at.record].Detections[at.detection]

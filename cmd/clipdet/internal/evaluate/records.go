@@ -25,27 +25,31 @@ import (
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
-// recordFormat is the version of the records' form.
+// recordFormat is the version of the format of records.
 const recordFormat = 1
 
-// recordHeader is the first line of a file of records. The others are native JSON, a picture each.
+// recordHeader is the first line of a file of records. Every other line is the native
+// JSON of one picture.
 type recordHeader struct {
 	Format int               `json:"clipdet_eval"`
 	Shard  string            `json:"shard"`
 	Made   map[string]string `json:"made_with"`
 }
 
-// recordLimits allow as many records as a disk has room for.
+// recordLimits allows as many records as fit on a disk.
 var recordLimits = results.Limits{Bytes: 1 << 50}
 
-// indifferent are flags that what is found doesn't depend on, but for its last digits.
+// indifferent are the flags that madeWith leaves out: what is found doesn't depend on
+// them, except for last digits, or madeWith records their effect in another form, such as
+// the digests of the models.
 var indifferent = []string{
 	"images", "annotations", "json", "results", "html", "records", "shard", "query", "models", "device", "dtype",
 	"threads", "batch", "batch-pictures", "text-cache", "memory", "verbose", "help",
 }
 
-// madeWith is all that records depend on, in words: the program, the models, the annotations and the flags. Of a flag
-// that names a file, what counts is what the file says.
+// madeWith returns everything that records depend on, by name: the program, the models,
+// the annotations and the flags. If a flag names a file, its value is the digest of the
+// content.
 func (f *Flags) madeWith(cmd *cobra.Command, t *truth, info detect.Info) (map[string]string, error) {
 	device, _, _ := strings.Cut(info.Device, ":")
 	made := map[string]string{
@@ -68,20 +72,22 @@ func (f *Flags) madeWith(cmd *cobra.Command, t *truth, info detect.Info) (map[st
 	return made, err
 }
 
-// namesFile reports whether the value of a flag is the path of a text, and not a word that
-// means something else.
+// namesFile reports whether the value of a flag is the path of a text file, and not one
+// of the words with a meaning of their own.
 func namesFile(flag, value string) bool {
 	words := map[string][]string{"templates": {"", "none", "default", "many"}, "background": {"", "none", "default"}, "phrasings": {""}}
 	meaning, takesFile := words[flag]
 	return takesFile && !slices.Contains(meaning, value)
 }
 
-// contentOf describes the content of a file that a flag names.
+// contentOf returns the digest of the file that a flag names. For a directory or a
+// missing file it returns the path, because the reader of the file reports the error. The
+// content of a pipe can't be compared later, so a pipe is an error if records are kept.
 func (f *Flags) contentOf(flag, path string) (string, error) {
 	stat, err := os.Stat(path)
 	switch {
 	case err != nil || stat.IsDir():
-		return path, nil // who reads it says what is wrong
+		return path, nil
 	case !stat.Mode().IsRegular():
 		if f.recordsFile() != "" {
 			return "", fmt.Errorf("--%s %s: the content of a pipe or a device can't be compared when the run is continued; copy it to a file", flag, path)
@@ -100,7 +106,8 @@ func (f *Flags) contentOf(flag, path string) (string, error) {
 	return "sha256 " + hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// differences says how records that were made otherwise differ.
+// differences returns an error for each difference between h, of the existing records,
+// and other.
 func (h recordHeader) differences(other recordHeader) (lines []error) {
 	differ := func(name, records, wanted string) {
 		if records != wanted {
@@ -117,15 +124,16 @@ func (h recordHeader) differences(other recordHeader) (lines []error) {
 	return lines
 }
 
-// recordFile are what was found, by the pictures' names, and the file that keeps it.
+// recordFile is the records by picture name and the file that keeps them.
 type recordFile struct {
 	found  map[string]results.Record
-	file   *os.File // nil: nothing is kept
+	file   *os.File // nil: none
 	writer results.Writer
 }
 
-// openRecords goes on with a file of records, or starts one; "" keeps nothing. It fails, and changes nothing, where the
-// file holds something else.
+// openRecords opens the file of records at path to continue it, or creates it. An empty
+// path keeps no file. The file is locked until it is closed. If it holds something else,
+// openRecords fails and leaves it unchanged.
 func openRecords(path string, header recordHeader) (_ *recordFile, err error) {
 	header.Format = recordFormat
 	if path == "" {
@@ -165,7 +173,7 @@ func openRecords(path string, header recordHeader) (_ *recordFile, err error) {
 	return &recordFile{found, file, writer}, nil
 }
 
-// lockProblem says what an error of flock means.
+// lockProblem returns an error that explains an error of flock.
 func lockProblem(err error) error {
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return fmt.Errorf("another process writes to it: %w", err)
@@ -185,10 +193,12 @@ func writeHeader(file *os.File, header recordHeader) (end int64, err error) {
 	return int64(n), err
 }
 
-// errNoRecords is what an empty file is read with, and one whose first line an interruption cut off.
+// errNoRecords is the error of an empty file, or one whose first line was cut off by an
+// interruption.
 var errNoRecords = errors.New("it is empty")
 
-// readRecords reads a file of records: its header, the last record of each picture, and where the last whole one ends.
+// readRecords reads a file of records. found has the last record of each picture by its
+// name, and end is the offset after the last whole record.
 func readRecords(r io.Reader) (header recordHeader, found map[string]results.Record, end int64, err error) {
 	found = map[string]results.Record{}
 	const most = 1 << 20
@@ -219,11 +229,12 @@ func readRecords(r io.Reader) (header recordHeader, found map[string]results.Rec
 	return header, found, end, nil
 }
 
-// add keeps a record, or in its place the error of one that can't be written.
+// add keeps a record. If the format can't hold it, the record of that error is kept
+// instead.
 func (r *recordFile) add(record results.Record) error {
 	if r.writer != nil {
 		err := r.writer.Write(record)
-		if errors.Is(err, results.ErrRecord) { // the picture's failure, not the run's
+		if errors.Is(err, results.ErrRecord) { // this picture failed, not the run
 			record = results.Of(record.Image, record.ID, nil, err)
 			err = r.writer.Write(record)
 		}

@@ -22,7 +22,7 @@ func TestLocksThatFail(t *testing.T) {
 	}
 }
 
-// A file that has the name of a word changes nothing of what an evaluation is made with.
+// TestWordsAreNoFiles verifies that a word of a flag isn't taken for a file of that name.
 func TestWordsAreNoFiles(t *testing.T) {
 	for flag, words := range map[string][]string{"templates": {"none", "default", "many"}, "background": {"none", "default"}} {
 		for _, word := range words {
@@ -39,7 +39,8 @@ func TestWordsAreNoFiles(t *testing.T) {
 	}
 }
 
-// A record that a format can't hold is its picture's failure.
+// TestARecordThatCannotBeKeptIsItsPicturesFailure verifies that only the picture fails
+// whose record the format can't hold.
 func TestARecordThatCannotBeKeptIsItsPicturesFailure(t *testing.T) {
 	good := &detect.Result{Width: 4, Height: 4, Detections: []detect.Detection{{Query: "dog", Box: box.Box{X1: 1, Y1: 1}}}}
 	bad := &detect.Result{Width: 4, Height: 4, Detections: []detect.Detection{{Query: "dog", Score: float32(math.NaN())}}}

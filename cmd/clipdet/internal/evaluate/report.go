@@ -13,7 +13,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
-// report measures the records of images and writes what was asked for.
+// report measures the records of images and writes the requested outputs.
 func (f *outputs) report(cmd *cobra.Command, t *truth, images []eval.Image, made map[string]string, records map[string]results.Record) error {
 	n, err := measure(t, images, records, made)
 	if err != nil {

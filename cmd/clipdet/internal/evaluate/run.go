@@ -18,20 +18,22 @@ import (
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
-// run takes pictures to their records.
+// run turns pictures into records.
 type run struct {
 	flags    *Flags
 	truth    *truth
 	detector *detect.Detector
 	queries  *detect.Queries
 	plan     settings.Plan
-	images   []eval.Image // of this shard
+	images   []eval.Image // the images of this shard
 	records  *recordFile
 	limits   pixels.Limits
 	stderr   io.Writer
 }
 
-// all does the pictures without a record, and again those that failed.
+// all processes the pictures that have no record or failed before. A picture that fails
+// is reported and recorded. all returns an error only if ctx is done early or a record
+// can't be written.
 func (e *run) all(ctx context.Context) error {
 	var todo []eval.Image
 	var inputs []intake.Input
@@ -87,7 +89,8 @@ func (e *run) all(ctx context.Context) error {
 	return nil
 }
 
-// fitting refuses pictures of another size than the annotated one.
+// fitting replaces a picture whose size is not the annotated one by an error. images must
+// be in the order of todo.
 func fitting(todo []eval.Image, images iter.Seq2[image.Image, error]) iter.Seq2[image.Image, error] {
 	return func(yield func(image.Image, error) bool) {
 		n := 0
@@ -106,8 +109,8 @@ func fitting(todo []eval.Image, images iter.Seq2[image.Image, error]) iter.Seq2[
 	}
 }
 
-// record is that of a picture: of what was found in it and, with --gt-boxes, at its ground truth, or of what went wrong,
-// which it gives too.
+// record returns the record of a picture: of result and, with --gt-boxes, of the boxes of
+// the ground truth, or of the error. It also returns that error.
 func (e *run) record(ctx context.Context, of eval.Image, picture image.Image, result *detect.Result, err error) (results.Record, error) {
 	var given []detect.Detection
 	if err == nil && e.flags.boxes {
@@ -125,11 +128,13 @@ func (e *run) record(ctx context.Context, of eval.Image, picture image.Image, re
 	return record, nil
 }
 
-// topClasses are kept of each box of the ground truth, whatever their scores.
+// topClasses is the number of detections that are kept for each box of the ground truth,
+// whatever their scores.
 const topClasses = 5
 
-// given asks all queries of boxes that hold an object each: what counts of all, and the best of each box. None suppresses
-// another, and none is too low.
+// given detects the queries in boxes that each hold an object. It returns the best
+// detections of all boxes that count, and the best topClasses of each box. There is no
+// suppression and no threshold.
 func (e *run) given(ctx context.Context, picture image.Image, boxes []box.Box) ([]detect.Detection, error) {
 	if len(boxes) == 0 {
 		return nil, nil

@@ -13,14 +13,15 @@ import (
 	"github.com/clipdet/clipdet/pkg/eval"
 )
 
-// shown is how many confusions and categories the table has; --json has all.
+// shown is the number of confusions and of categories in the table. --json has all.
 const shown = 5
 
-// table are the numbers for people, in columns.
+// table returns the numbers in columns for people.
 func (n *Numbers) table() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	row := func(columns ...any) { // the last is the comment; numbers are in shares
+	// The last column is a comment. Numbers are shares.
+	row := func(columns ...any) {
 		for i, c := range columns {
 			if v, ok := c.(float64); ok {
 				c = fraction(v)
@@ -91,7 +92,7 @@ func (n *Numbers) head(b *strings.Builder) {
 	b.WriteString("\n")
 }
 
-// confused lists the pairs of categories that were confused most.
+// confused adds the pairs of categories that were confused most.
 func (n *Numbers) confused(title func(string), row func(...any)) {
 	if len(n.Errors.Confusions) == 0 {
 		return
@@ -106,7 +107,7 @@ func (n *Numbers) confused(title func(string), row func(...any)) {
 	}
 }
 
-// extremes lists the categories with the greatest and the least AP.
+// extremes adds the categories with the greatest and the least AP.
 func (n *Numbers) extremes(title func(string), row func(...any)) {
 	var measured []eval.CategoryMetrics
 	for _, c := range n.Categories {
@@ -130,7 +131,7 @@ func (n *Numbers) extremes(title func(string), row func(...any)) {
 	}
 }
 
-// fraction shows a share in three digits, and what can't be measured as a dash.
+// fraction formats a share with three digits, and one that can't be measured as a dash.
 func fraction(v float64) string {
 	if v < 0 || math.IsNaN(v) {
 		return "-"
@@ -144,7 +145,7 @@ type summaryRow struct {
 	meaning string
 }
 
-// summaryRows has pycocotools' names, and LVIS's where there are such.
+// summaryRows returns the metrics under pycocotools' names, and LVIS's if there are any.
 func summaryRows(s *eval.Summary) []summaryRow {
 	rows := []summaryRow{
 		{"AP", s.AP, "mean over IoU 0.50 to 0.95"}, {"AP50", s.AP50, "at IoU 0.50"}, {"AP75", s.AP75, "at IoU 0.75"},

@@ -22,12 +22,12 @@ type truth struct {
 	*eval.Dataset
 	path     string
 	digest   string           // sha256 of the file
-	names    []string         // of the query of each category
-	category map[string]int64 // ids by the query's name
-	objects  map[int64][]int  // annotations that are no crowd, by image
+	names    []string         // query name of each category
+	category map[string]int64 // category id by query name
+	objects  map[int64][]int  // indices of annotations that are no crowd, by image id
 }
 
-// readTruth reads annotations, which have to name their pictures.
+// readTruth reads annotations. Each image must have a name of its own.
 func readTruth(path string) (*truth, error) {
 	file, err := files.Open(path)
 	if err != nil {
@@ -55,13 +55,13 @@ func readTruth(path string) (*truth, error) {
 	return t, nil
 }
 
-// nameQueries gives each category a query that no other has.
+// nameQueries sets a distinct query name for each category.
 func (t *truth) nameQueries() {
 	t.category = map[string]int64{}
 	for _, c := range t.Categories {
 		name := queryName(c.Name)
 		if _, err := query.Parse(name); err != nil {
-			name = "" // nothing is left that could be asked
+			name = "" // the name can't be a query
 		}
 		if _, taken := t.category[name]; taken || name == "" {
 			name = strings.TrimSpace(fmt.Sprintf("%s (category %d)", name, c.ID))
@@ -71,7 +71,7 @@ func (t *truth) nameQueries() {
 	}
 }
 
-// asks is the category that a query of a picture's record asks for.
+// asks returns the id of the category that a query in the record of a picture stands for.
 func (t *truth) asks(picture, query string) (int64, error) {
 	category, ok := t.category[query]
 	if !ok {
@@ -80,7 +80,8 @@ func (t *truth) asks(picture, query string) (int64, error) {
 	return category, nil
 }
 
-// checkImages makes sure that a picture's name stands for one image.
+// checkImages returns an error if there is nothing to measure, or if an image has no name
+// or the name of another image.
 func (t *truth) checkImages() error {
 	if len(t.Images) == 0 || len(t.Categories) == 0 {
 		return fmt.Errorf("%w: there are %d images and %d categories, so there is nothing to measure", eval.ErrFormat, len(t.Images), len(t.Categories))
@@ -99,9 +100,10 @@ func (t *truth) checkImages() error {
 	return nil
 }
 
-// queryName is a category's name as a phrase: LVIS has "bow_(weapon)" and Objects365 has "Lamp/Light", which are asked
-// as "bow (weapon)" and "Lamp or Light" (as in ViLD's processed_name, github.com/tensorflow/tpu). What a query can't have
-// goes.
+// queryName returns the name of a category as a phrase. LVIS's "bow_(weapon)" becomes
+// "bow (weapon)" and Objects365's "Lamp/Light" becomes "Lamp or Light", as in
+// processed_name of ViLD (github.com/tensorflow/tpu). Characters that a query can't have
+// are removed.
 func queryName(name string) string {
 	name = strings.NewReplacer("_", " ", "/", " or ", "|", " or ", "=", " ", "{}", " ").Replace(strings.ToValidUTF8(name, " "))
 	name = strings.Map(func(r rune) rune {
@@ -113,7 +115,8 @@ func queryName(name string) string {
 	return strings.TrimLeft(strings.Join(strings.Fields(name), " "), "@- ")
 }
 
-// asked are the queries of the categories, as on the command line; the file says how some are phrased.
+// asked returns the categories' queries as on the command line. phrasings is a file with
+// other phrases for some of them, or "".
 func (t *truth) asked(phrasings string) ([]string, error) {
 	asked := slices.Clone(t.names)
 	if phrasings == "" {
@@ -140,7 +143,7 @@ func (t *truth) asked(phrasings string) ([]string, error) {
 	return asked, nil
 }
 
-// phrase takes a line NAME=PHRASE|PHRASE for the category of that name.
+// phrase sets the query in asked for one line NAME=PHRASE|PHRASE.
 func (t *truth) phrase(asked []string, line string) error {
 	name, list, ok := strings.Cut(line, "=")
 	if !ok {
@@ -161,7 +164,8 @@ func (t *truth) phrase(asked []string, line string) error {
 	return nil
 }
 
-// counted is how many detections of a picture count: pycocotools' maxDets, or LVIS's max_dets.
+// counted returns how many detections of a picture count: maxDets of pycocotools, or
+// max_dets of LVIS.
 func (t *truth) counted() int {
 	if t.Federated {
 		return 300
@@ -169,7 +173,7 @@ func (t *truth) counted() int {
 	return 100
 }
 
-// boxes are those of an image's objects, each once.
+// boxes returns the distinct boxes of an image's objects, without crowds.
 func (t *truth) boxes(image int64) []box.Box {
 	var boxes []box.Box
 	for _, i := range t.objects[image] {
@@ -180,7 +184,8 @@ func (t *truth) boxes(image int64) []box.Box {
 	return boxes
 }
 
-// fits says what is wrong with a picture of another size than the annotated one: boxes would be in the wrong places.
+// fits returns an error if a picture doesn't have the annotated size, because its boxes
+// would be in the wrong places.
 func fits(image eval.Image, width, height int) error {
 	if image.Width > 0 && image.Height > 0 && (image.Width != width || image.Height != height) {
 		return fmt.Errorf("%w: it is %d x %d pixels when upright, and its annotations are for %d x %d", errSize, width, height, image.Width, image.Height)
@@ -188,5 +193,5 @@ func fits(image eval.Image, width, height int) error {
 	return nil
 }
 
-// errSize is what a picture of the wrong size fails with.
+// errSize is the error of a picture of the wrong size.
 var errSize = errors.New("not the annotated picture")

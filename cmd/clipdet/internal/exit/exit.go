@@ -1,4 +1,4 @@
-// Package exit has the exit codes of the command, and the errors that carry them.
+// Package exit defines the exit codes of the command and the errors that carry them.
 package exit
 
 import (
@@ -14,8 +14,8 @@ const (
 	CodeSetup  = 3
 )
 
-// failure is an error that ends the program with a code of its own. Every other error is
-// wrong usage, since cobra's own errors are.
+// failure is an error with its own exit code. Every other error means wrong usage,
+// because cobra's own errors do.
 type failure struct {
 	code int
 	err  error
@@ -25,7 +25,8 @@ func (f *failure) Error() string { return f.err.Error() }
 
 func (f *failure) Unwrap() error { return f.err }
 
-// Code returns the exit code that an error ends the program with.
+// Code returns the exit code for err: CodeDone for nil, the code of the first error of
+// this package that err wraps, and CodeUsage if it wraps none.
 func Code(err error) int {
 	var f *failure
 	switch {
@@ -37,21 +38,23 @@ func Code(err error) int {
 	return CodeUsage
 }
 
-// Reason returns the error within one that has an exit code of its own, and others as
-// they are.
+// Reason returns the error that err wraps if err only adds an exit code to it. It returns
+// every other error unchanged.
 func Reason(err error) error {
 	var f *failure
-	if errors.As(err, &f) && f.Error() == err.Error() { // and not one of several
+	// A joined error has more text than the one with the exit code.
+	if errors.As(err, &f) && f.Error() == err.Error() {
 		return f.err
 	}
 	return err
 }
 
-// Inputs returns an error of inputs that are not done, or of results that are not
-// written.
+// Inputs returns an error with CodeInputs, for inputs that are not done or results that
+// are not written.
 func Inputs(err error) error { return &failure{CodeInputs, err} }
 
-// Setup returns an error of models or a device that do not work, and nil for nil.
+// Setup returns an error with CodeSetup, for models or a device that do not work. It
+// returns nil for nil.
 func Setup(err error) error {
 	if err == nil {
 		return nil
@@ -59,8 +62,9 @@ func Setup(err error) error {
 	return &failure{CodeSetup, err}
 }
 
-// NotOpened returns the error of a detector that can't be opened. An interruption is none
-// of the models' failures, and leaves inputs undone.
+// NotOpened returns the error for a detector that can't be opened. If ctx is done, the
+// models didn't fail: the error is of inputs that are not done. Otherwise it wraps err
+// and points to clipdet doctor.
 func NotOpened(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return Inputs(errors.New("interrupted before the first picture"))

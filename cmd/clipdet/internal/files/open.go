@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// Open opens a file without waiting: a pipe that has no writer is empty, then.
+// Open opens a file for reading without blocking. A pipe without a writer reads as empty.
 func Open(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }

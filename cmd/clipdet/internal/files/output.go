@@ -1,5 +1,5 @@
-// Package files has the files that the command writes and the texts that it reads: a written file
-// appears under its name when it is complete, and opening never waits.
+// Package files opens and writes the command's files. A written file appears under its
+// name only when it is complete, and opening a file never blocks.
 package files
 
 import (
@@ -11,15 +11,17 @@ import (
 	"path/filepath"
 )
 
-// Output is where results go: stdout and, where there is one, a file that appears under its name when it is complete.
+// Output writes results to stdout and, optionally, to a file that appears under its name
+// only when it is complete. It isn't safe for concurrent use.
 type Output struct {
 	stdout io.Writer
-	file   *os.File // nil: stdout alone
+	file   *os.File // nil: only stdout
 	path   string
 	failed bool
 }
 
-// Create starts the file name in dir; dir may be empty, for stdout alone.
+// Create returns an Output that writes to stdout and to the file name in dir. If dir is
+// empty, it writes to stdout only. The caller must call Close.
 func Create(stdout io.Writer, dir, name string) (*Output, error) {
 	if dir == "" {
 		return &Output{stdout: stdout}, nil
@@ -31,7 +33,8 @@ func Create(stdout io.Writer, dir, name string) (*Output, error) {
 	return &Output{stdout: stdout, file: file, path: filepath.Join(dir, name)}, nil
 }
 
-// Write writes to both. What fails in one, say for a full disk, ends both.
+// Write writes p to stdout and then to the file. If either fails, for example because a
+// disk is full, Close removes the file.
 func (o *Output) Write(p []byte) (int, error) {
 	n, err := o.stdout.Write(p)
 	if err == nil && o.file != nil {
@@ -43,18 +46,19 @@ func (o *Output) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Close gives the file its name, or removes it where a part of it is missing.
+// Close gives the file its name, or removes the file if a Write failed.
 func (o *Output) Close() error {
 	switch {
 	case o.file == nil:
 		return nil
-	case o.failed: // which Write has reported
+	case o.failed: // Write has returned the error
 		return errors.Join(o.file.Close(), os.Remove(o.file.Name()))
 	}
 	return Publish(o.file, o.path)
 }
 
-// Writable makes a directory where it is missing, and fails where no file can be put into it.
+// Writable creates the directory dir if it is missing, and returns an error if no file
+// can be created in it.
 func Writable(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -66,14 +70,15 @@ func Writable(dir string) error {
 	return errors.Join(temp.Close(), os.Remove(temp.Name()))
 }
 
-// Named is a file and what names it in messages.
+// Named is a file and the flag or words that name it in messages.
 type Named struct{ flag, path string }
 
-// GivenBy returns the file at path, which messages name by the flag; path may be empty,
-// for none.
+// GivenBy returns the file at path, which messages name by flag. An empty path stands for
+// no file.
 func GivenBy(flag, path string) Named { return Named{flag, path} }
 
-// Check fails where no file can get this name, say of a directory or a device, which a file must not replace.
+// Check returns an error if f can't become a regular file: if its directory doesn't
+// exist, or if its path is of something else, such as a directory or a device.
 func (f Named) Check() error {
 	if f.path == "" {
 		return nil
@@ -87,7 +92,8 @@ func (f Named) Check() error {
 	return nil
 }
 
-// CheckDistinct fails where a file that is written would take the place of another one, or of one that is read.
+// CheckDistinct returns an error if a written file would replace another written file or
+// one that is read.
 func CheckDistinct(written, read []Named) error {
 	for i, to := range written {
 		for _, other := range append(written[:i:i], read...) {
@@ -99,7 +105,7 @@ func CheckDistinct(written, read []Named) error {
 	return nil
 }
 
-// samePlace says whether two paths are of one file, which may not be there yet.
+// samePlace reports whether two paths name the same file. The file need not exist.
 func samePlace(a, b string) bool {
 	at, errA := os.Stat(a)
 	bt, errB := os.Stat(b)
@@ -109,7 +115,8 @@ func samePlace(a, b string) bool {
 	return filepath.Clean(a) == filepath.Clean(b)
 }
 
-// Write writes a file that appears under its name when it is complete.
+// Write writes a file that appears at path only when it is complete. If write fails, no
+// file is left and an earlier one is kept.
 func Write(path string, write func(io.Writer) error) error {
 	out, err := Create(io.Discard, filepath.Dir(path), filepath.Base(path))
 	if err != nil {
@@ -120,21 +127,21 @@ func Write(path string, write func(io.Writer) error) error {
 	return errors.Join(err, out.Close())
 }
 
-// NewPartial makes a file with a name of its own, for publish. The umask says who may read it; one of os.CreateTemp would
-// be its owner's alone.
+// NewPartial creates a file with a unique temporary name in dir, for [Publish]. Its
+// permissions follow the umask; os.CreateTemp would make it readable by its owner only.
 func NewPartial(dir string) (*os.File, error) {
 	return os.OpenFile(filepath.Join(dir, ".partial-"+rand.Text()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 }
 
-// Publish closes a temporary file and gives it its name, in one step, so that no reader meets half a file. It removes
-// the file where it fails.
+// Publish closes temp and renames it to path. The rename is atomic, so that no reader
+// sees half a file. If it fails, Publish removes temp.
 func Publish(temp *os.File, path string) error {
 	err := temp.Close()
 	if err == nil {
 		err = os.Rename(temp.Name(), path)
 	}
 	if err != nil {
-		_ = os.Remove(temp.Name()) // what is left of a failure; err says more
+		_ = os.Remove(temp.Name()) // best effort; err is the cause
 	}
 	return err
 }

@@ -8,24 +8,28 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Budget bounds the memory of decoded pictures, from when they wait for detection until they are drawn. Each takes its part
-// in the order of the inputs, and gives it back when it is done with.
+// Budget bounds the memory of decoded pictures, from when they are passed on to detection
+// until they are drawn. The pictures take their parts in the order of the inputs, and
+// each part is given back by Release. A Budget is safe for concurrent use.
 type Budget struct {
 	free *semaphore.Weighted
-	most int64 // that one picture may take
+	most int64 // bytes, the largest part of one picture
 }
 
-// NewBudget is for so many MiB. At least together+1 pictures fit, however large they are, since detection waits for that
-// many.
+// NewBudget returns a Budget of the given size in MiB. At least together+1 pictures fit
+// at once, whatever their size, so that large pictures don't reduce the number that the
+// detector takes together.
 func NewBudget(mebibytes, together int) *Budget {
 	size := int64(mebibytes) << 20
 	return &Budget{semaphore.NewWeighted(size), max(1, size/int64(together+1))}
 }
 
-// Keep passes up to n images on, each when there is room for it. kept gives each of them
-// again, in their order, to whoever has its result and then gives back its room.
+// Keep returns a sequence that yields up to n images, each as soon as it fits into the
+// budget. The sequence ends early if ctx is done. The channel kept delivers the same
+// images in the same order, nil for an input that failed. The receiver must call Release
+// for each. kept is never closed.
 func (b *Budget) Keep(ctx context.Context, images iter.Seq2[image.Image, error], n int) (passed iter.Seq2[image.Image, error], kept <-chan image.Image) {
-	decoded := make(chan image.Image, n) // never blocks
+	decoded := make(chan image.Image, n) // a send never blocks
 	return func(yield func(image.Image, error) bool) {
 		for picture, err := range images {
 			if b.Acquire(ctx, picture) != nil {
@@ -39,7 +43,8 @@ func (b *Budget) Keep(ctx context.Context, images iter.Seq2[image.Image, error],
 	}, decoded
 }
 
-// Acquire waits until there is room for a picture; nil takes none. It fails when ctx ends.
+// Acquire waits until the picture fits. A nil picture takes nothing. Acquire fails only
+// if ctx is done.
 func (b *Budget) Acquire(ctx context.Context, picture image.Image) error {
 	return b.free.Acquire(ctx, b.size(picture))
 }
@@ -47,7 +52,8 @@ func (b *Budget) Acquire(ctx context.Context, picture image.Image) error {
 // Release gives back what Acquire took for the picture.
 func (b *Budget) Release(picture image.Image) { b.free.Release(b.size(picture)) }
 
-// size is what a picture takes: as decoded and, while it is drawn or detected, once more.
+// size returns the bytes that a picture takes: 3 per pixel as decoded, and as many again
+// while it is drawn or detected.
 func (b *Budget) size(picture image.Image) int64 {
 	if picture == nil {
 		return 0

@@ -9,19 +9,20 @@ import (
 )
 
 func TestRoomBoundsWhatWaits(t *testing.T) {
-	large, small := image.NewRGBA(image.Rect(0, 0, 4096, 4096)), image.NewRGBA(image.Rect(0, 0, 100, 100)) // 96 MiB, 59 KiB
+	// large takes 96 MiB, small 59 KiB.
+	large, small := image.NewRGBA(image.Rect(0, 0, 4096, 4096)), image.NewRGBA(image.Rect(0, 0, 100, 100))
 	for _, test := range []struct {
 		name                string
 		mebibytes, together int
 		pictures            []image.Image
-		fit                 int // of pictures, before one has to wait
+		fit                 int // pictures before one must wait
 	}{
 		{"two of 96 in 200", 200, 1, []image.Image{large, large, large}, 2},
 		{"as many as go together, however large", 1, 4, []image.Image{large, large, large, large, large, large}, 5},
 		{"a small one beside a large one", 97, 1, []image.Image{small, large, large}, 2},
 		{"none takes no room", 97, 1, []image.Image{large, nil, nil, large, small}, 4},
 	} {
-		synctest.Test(t, func(t *testing.T) { // its time stands still until all wait
+		synctest.Test(t, func(t *testing.T) { // time stops until all wait
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			r := NewBudget(test.mebibytes, test.together)

@@ -1,5 +1,6 @@
-// Package intake turns arguments into decoded pictures: it expands folders and patterns, decodes
-// ahead of detection, and bounds the memory of what waits.
+// Package intake turns arguments into decoded pictures. It expands directories and
+// patterns, decodes pictures ahead of detection, and bounds the memory of the pictures
+// that wait.
 package intake
 
 import (
@@ -21,18 +22,22 @@ import (
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
-// Input is one picture to do, or one argument that gave none and why.
+// Input is a picture to process, or an argument that stands for no picture and the
+// reason.
 type Input struct {
 	Path string
 	Err  error
 }
 
-// extensions are those of the files that are taken from a directory. A file given by name is tried whatever its name.
+// extensions are the extensions of the files that a directory stands for. A file given by
+// its name is tried whatever its extension.
 var extensions = []string{".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"}
 
-// Expand turns the arguments into pictures: a file is itself, a directory the pictures in it (sorted, not those of its
-// own directories), and a pattern, which a shell may have left alone, each of its matches. A file that comes up again
-// is taken once. Arguments that give nothing stay as failed inputs, so that they are reported in their place.
+// Expand returns the pictures that the arguments stand for, in their order. A file stands
+// for itself. A directory stands for the pictures in it, sorted, without hidden files and
+// subdirectories. A pattern, which a shell may have left unexpanded, stands for each of
+// its matches. A file that occurs again is taken once. An argument that stands for
+// nothing becomes an Input with an error, so that the error is reported in its place.
 func Expand(args []string) []Input {
 	var inputs []Input
 	seen := map[string]bool{}
@@ -85,7 +90,8 @@ func addDirectory(dir string, add func(string, error)) {
 	}
 }
 
-// WantsList says whether the arguments ask for a list of results, even where it comes out with one.
+// WantsList reports whether the arguments ask for a list of results, even if the list has
+// one element.
 func WantsList(args []string) bool {
 	if len(args) != 1 {
 		return true
@@ -97,11 +103,13 @@ func WantsList(args []string) bool {
 	return info.IsDir()
 }
 
-// Decoders is how many pictures are decoded ahead of the one in hand: enough that detection need not wait.
+// Decoders returns how many pictures to decode ahead of the current one, so that
+// detection need not wait for them.
 func Decoders() int { return min(4, runtime.GOMAXPROCS(0)) }
 
-// DecodeAhead decodes the inputs in their order, each yielding its picture or its error, and keeps up to ahead further
-// ones decoding meanwhile.
+// DecodeAhead returns a sequence of the inputs' pictures or errors, in order. While one
+// is processed, up to ahead further inputs are decoded concurrently. The sequence ends
+// early if ctx is done.
 func DecodeAhead(ctx context.Context, inputs []Input, limits pixels.Limits, ahead int) iter.Seq2[image.Image, error] {
 	type decoded struct {
 		picture image.Image
@@ -134,19 +142,20 @@ func DecodeAhead(ctx context.Context, inputs []Input, limits pixels.Limits, ahea
 	}
 }
 
-// Decode returns the upright picture of an input, or the error that the input has.
+// Decode returns the upright picture of an input, or in.Err if that isn't nil.
 func Decode(in Input, limits pixels.Limits) (image.Image, error) {
 	if in.Err != nil {
 		return nil, in.Err
 	}
 	picture, err := pixels.DecodeFile(in.Path, limits)
-	if err != nil { // not a typed nil
+	if err != nil { // return no typed nil
 		return nil, err
 	}
 	return picture, nil
 }
 
-// Names gives each input a name for its pictures that no other has.
+// Names returns a name for the drawn pictures and labels of each input. Names are
+// distinct, ignoring case.
 func Names(inputs []Input) []string {
 	unique := make([]string, len(inputs))
 	var names results.Names
@@ -156,11 +165,13 @@ func Names(inputs []Input) []string {
 	return unique
 }
 
-// cocoName matches COCO's own file names: 000000000139.jpg and COCO_val2014_000000000139.jpg.
+// cocoName matches COCO's file names, such as 000000000139.jpg and
+// COCO_val2014_000000000139.jpg.
 var cocoName = regexp.MustCompile(`^(?:COCO_\w+_)?(\d+)\.\w+$`)
 
-// ImageIDs gives each input its COCO image_id: the number in its file name where all names are like COCO's and the
-// numbers differ, or else its place, from 1.
+// ImageIDs returns the COCO image_id of each input. It is the number in the file name if
+// all names are like COCO's and the numbers differ; otherwise it is the input's place,
+// from 1.
 func ImageIDs(inputs []Input) []int64 {
 	ids := make([]int64, len(inputs))
 	seen := map[int64]bool{}

@@ -16,7 +16,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// files makes empty files in a new directory, and makes that the current one.
+// files creates a new current directory with empty files.
 func files(t *testing.T, names ...string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -37,16 +37,16 @@ func TestExpand(t *testing.T) {
 	files(t, "b.png", "a.JPG", "notes.txt", "[1].png", "d/2.webp", "d/1.gif", "d/.hidden.png", "d/notes.txt", "d/sub.png/x.png", "empty/", "words/notes.txt")
 	tests := []struct {
 		args string
-		want string // paths, those that failed with a !
+		want string // paths; a failed one has a !
 	}{
 		{"b.png", "b.png"},
-		{"notes.txt", "notes.txt"}, // by name it is tried; decoding says what it is
+		{"notes.txt", "notes.txt"}, // a named file is always tried
 		{"none.png", "none.png"},
 		{"b.png a.JPG", "b.png a.JPG"},
 		{"d", "d/1.gif d/2.webp"},
 		{"d/", "d/1.gif d/2.webp"},
 		{"*.png", "[1].png b.png"},
-		{"[1].png", "[1].png"}, // a file of that name wins over the pattern
+		{"[1].png", "[1].png"}, // the file precedes the pattern
 		{"[ab].*", "a.JPG b.png"},
 		{"*", "[1].png a.JPG b.png d/1.gif d/2.webp empty! notes.txt words!"},
 		{"b.png ./b.png *.png", "b.png [1].png"},
@@ -136,7 +136,8 @@ func TestDecodeAheadKeepsOrder(t *testing.T) {
 	}
 }
 
-// synctest fails the test when a goroutine is left behind.
+// TestDecodeAheadStops verifies that no goroutine is left. synctest fails the test if one
+// is.
 func TestDecodeAheadStops(t *testing.T) {
 	inputs := slices.Repeat([]Input{{Path: "x", Err: errors.New("no")}}, 100)
 	for name, stop := range map[string]func(cancel func()) bool{

@@ -1,5 +1,5 @@
-// Package outcome takes what comes of each input to its results: a record in the format that was
-// asked for, and the drawn pictures.
+// Package outcome writes the outcome of each input: a record in the requested format, and
+// the drawn pictures.
 package outcome
 
 import (
@@ -16,23 +16,25 @@ import (
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
-// Job takes the inputs of one run through to their results, in order.
+// Job is the inputs of one run and where their outcomes are written.
 type Job struct {
 	Inputs   []intake.Input
 	Results  results.Writer
 	Pictures *Pictures // nil: none are drawn
 	Progress console.Progress
-	Budget   *intake.Budget     // of the decoded pictures
-	Decoded  <-chan image.Image // of each input, as Budget.Keep gives them
+	Budget   *intake.Budget     // holds the decoded pictures
+	Decoded  <-chan image.Image // each input's picture, from Budget.Keep
 }
 
-// Run writes what comes of the inputs. An input that fails is reported and the rest go on; an interruption ends the
-// document after what is done.
+// Run writes the outcomes, which must be in the order of Inputs. An input that fails is
+// reported, and the others are still processed. If outcomes ends early or ctx is done,
+// Run completes the document after the last outcome. It returns an error if an input
+// failed or is not done.
 func (j *Job) Run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]) error {
 	ids, names := intake.ImageIDs(j.Inputs), intake.Names(j.Inputs)
 	done, failed := 0, 0
 	if j.Pictures != nil {
-		defer j.Pictures.work.Wait() // however it ends, no half picture is left
+		defer j.Pictures.work.Wait() // leave no half-drawn picture
 	}
 	for result, err := range outcomes {
 		if done == len(j.Inputs) || err != nil && ctx.Err() != nil {
@@ -41,7 +43,7 @@ func (j *Job) Run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 		in := j.Inputs[done]
 		picture := <-j.Decoded
 		unfit := j.Results.Write(results.Of(in.Path, ids[done], result, err))
-		if errors.Is(unfit, results.ErrRecord) { // the picture's failure, not the run's
+		if errors.Is(unfit, results.ErrRecord) { // this picture failed, not the run
 			err = unfit
 			unfit = j.Results.Write(results.Of(in.Path, ids[done], nil, err))
 		}

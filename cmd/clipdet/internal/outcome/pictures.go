@@ -17,10 +17,11 @@ import (
 	"github.com/clipdet/clipdet/pkg/overlay"
 )
 
-// Pictures draws what was found, on goroutines, so that detection goes on meanwhile.
+// Pictures draws detections on goroutines of its own, so that detection continues
+// meanwhile.
 type Pictures struct {
 	dir    string
-	labels []string // the queries, whose order gives each its colour
+	labels []string // query names; the place of one is its colour
 	slots  chan struct{}
 	work   sync.WaitGroup
 
@@ -28,19 +29,21 @@ type Pictures struct {
 	errs []error
 }
 
-// NewPictures draws into dir. The labels are the queries, in the order of their colours.
+// NewPictures returns a Pictures that draws into dir. labels are the names of the
+// queries, in the order of their colours.
 func NewPictures(dir string, labels []string) *Pictures {
 	return &Pictures{dir: dir, labels: labels, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
-// What stands after an input's name in those of its pictures.
+// The suffixes of the drawn pictures, which follow the input's name.
 const (
 	originalName   = ".original.png"
 	proposalsName  = ".proposals.png"
 	detectionsName = ".detections.png"
 )
 
-// NotDrawnOver fails where a picture of one input would take the place of another input.
+// NotDrawnOver returns an error if a picture drawn for one input would replace an input
+// file.
 func NotDrawnOver(inputs []intake.Input, dir string) error {
 	real := func(path string) string {
 		path, err := filepath.EvalSymlinks(path)
@@ -48,7 +51,7 @@ func NotDrawnOver(inputs []intake.Input, dir string) error {
 			path, err = filepath.Abs(path)
 		}
 		if err != nil {
-			return "" // it isn't there
+			return "" // no such file
 		}
 		return path
 	}
@@ -67,8 +70,9 @@ func NotDrawnOver(inputs []intake.Input, dir string) error {
 	return nil
 }
 
-// draw starts the three pictures of one input. It waits while as many inputs as there are processors are being drawn,
-// which bounds the memory. picture must not change until done is called.
+// draw starts to draw the three pictures of one input and calls done at the end. It
+// blocks while as many inputs as there are processors are being drawn, which bounds the
+// memory. The caller must not change picture before done is called.
 func (p *Pictures) draw(name string, picture image.Image, result *detect.Result, done func()) {
 	p.slots <- struct{}{}
 	p.work.Go(func() {
@@ -82,7 +86,7 @@ func (p *Pictures) draw(name string, picture image.Image, result *detect.Result,
 	})
 }
 
-// wait returns when all is drawn, with what went wrong.
+// wait waits until everything is drawn and returns the errors of all drawings.
 func (p *Pictures) wait() error {
 	p.work.Wait()
 	p.mu.Lock()
@@ -90,7 +94,7 @@ func (p *Pictures) wait() error {
 	return errors.Join(p.errs...)
 }
 
-// DrawNow draws the three pictures of one input, and returns when they are written.
+// DrawNow draws the three pictures of one input. It returns when they are written.
 func (p *Pictures) DrawNow(name string, picture image.Image, result *detect.Result) error {
 	proposals := make([]overlay.Mark, len(result.Proposals))
 	for i, proposal := range result.Proposals {
@@ -107,7 +111,7 @@ func (p *Pictures) DrawNow(name string, picture image.Image, result *detect.Resu
 	)
 }
 
-// save writes a picture under its name when it is complete.
+// save writes a picture as PNG. It appears under its name only when it is complete.
 func (p *Pictures) save(name string, picture image.Image) (err error) {
 	defer func() {
 		if err != nil {
@@ -119,7 +123,8 @@ func (p *Pictures) save(name string, picture image.Image) (err error) {
 	if err != nil {
 		return err
 	}
-	encoder := png.Encoder{CompressionLevel: png.BestSpeed} // half the time, and up to a seventh more bytes
+	// BestSpeed takes half the time and up to a seventh more bytes.
+	encoder := png.Encoder{CompressionLevel: png.BestSpeed}
 	if err := encoder.Encode(temp, picture); err != nil {
 		return fmt.Errorf("%s: %w", path, errors.Join(err, temp.Close(), os.Remove(temp.Name())))
 	}

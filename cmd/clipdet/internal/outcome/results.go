@@ -10,10 +10,10 @@ import (
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
-// Formats are the words of --format.
+// Formats are the values of --format.
 var Formats = []string{"json", "jsonl", "coco", "csv", "yolo"}
 
-// fileName names the file of a format in --out.
+// fileName returns the name of a format's file in --out.
 func fileName(format string) string {
 	switch format {
 	case "coco":
@@ -23,15 +23,16 @@ func fileName(format string) string {
 	}
 }
 
-// Writer writes to a stream that it closes, where the format has one.
+// Writer is a results.Writer together with the file that it writes. The caller must call
+// End in any case.
 type Writer struct {
 	results.Writer
-	out *files.Output // nil: files of the format's own
+	out *files.Output // nil: YOLO, which writes its own files
 }
 
-// Open starts results of a format: on stdout and, if dir isn't empty, in a file in
-// it; YOLO's labels are files in dir alone. list asks json for an array, and the queries
-// number classes and categories.
+// Open returns a Writer of the given format. It writes to stdout and, if dir isn't empty,
+// to a file in dir. YOLO's labels are only written as files in dir. list makes JSON an
+// array. The places of the queries number COCO's categories and YOLO's classes.
 func Open(format string, stdout io.Writer, dir string, list bool, queries []string) (*Writer, error) {
 	if format == "yolo" {
 		w, err := results.NewYOLOWriter(dir, queries)
@@ -63,7 +64,8 @@ func Open(format string, stdout io.Writer, dir string, list bool, queries []stri
 	return r, nil
 }
 
-// End gives the file its name, whatever became of the run.
+// End gives the file its name, even if the run failed. It removes the file if a write to
+// it failed.
 func (r *Writer) End() error {
 	if r.out == nil {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// Calibration is a calibration and where it was read.
+// Calibration is a calibration and the path that it was read from.
 type Calibration struct {
 	calibration.Calibration
 	path string
@@ -33,8 +33,8 @@ func ReadCalibration(path string) (*Calibration, error) {
 	return &Calibration{c, path}, nil
 }
 
-// Scoring returns all that the plan's scores depend on but the picture, for the thresholds
-// of a calibration.
+// Scoring returns everything that the plan's scores depend on except for the picture.
+// models is the detector's Info. A calibration compares the result with its own Scoring.
 func (p Plan) Scoring(models detect.Info) (calibration.Scoring, error) {
 	s := calibration.Scoring{
 		Models: calibration.Models{
@@ -59,7 +59,8 @@ func (p Plan) Scoring(models detect.Info) (calibration.Scoring, error) {
 	return s, nil
 }
 
-// partsOf describes a query's phrases, examples and negatives; none means the templates.
+// partsOf returns texts that identify the query's phrases, examples and negative phrases.
+// A query with neither phrases nor examples uses the templates.
 func partsOf(query detect.Query) (parts []string, err error) {
 	add := func(text string, weight float32) {
 		parts = append(parts, text+"::"+strconv.FormatFloat(float64(weight), 'g', -1, 32))

@@ -9,11 +9,14 @@ import (
 	"github.com/clipdet/clipdet/pkg/detect"
 )
 
-// defaultThreshold is on the fused score and on the probability; a cosine has another scale, and no default. It is where
-// precision and recall of the built-in models meet, in styles that they were trained on and in one that was left out.
+// defaultThreshold is the default for every rank except the cosine, which has another
+// scale and keeps all boxes by default. At this threshold the precision and the recall of
+// the built-in models are equal, over the styles they were trained on and one that was
+// left out.
 const defaultThreshold = 0.75
 
-// DetectorFlags are the flags of every command that detects: what to look for, how it scores, and what to keep.
+// DetectorFlags are the flags of every command that detects: what to look for, how boxes
+// are scored, and which ones are kept.
 type DetectorFlags struct {
 	ScoringFlags
 	topK      int
@@ -25,7 +28,7 @@ type DetectorFlags struct {
 	contained float64
 }
 
-// Add defines the flags.
+// Add defines the flags on cmd.
 func (f *DetectorFlags) Add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	f.ScoringFlags.Add(cmd)
@@ -38,7 +41,7 @@ func (f *DetectorFlags) Add(cmd *cobra.Command) {
 	flags.Float64Var(&f.contained, "contained", 0, "drop a box of which more than `SHARE` lies inside a stronger box of the query, 0.9 for example; 0 is off")
 }
 
-// Plan checks everything that can be wrong in the flags; its errors are wrong usage.
+// Plan checks the flags and returns their plan. Its errors mean wrong usage.
 func (f *DetectorFlags) Plan(cmd *cobra.Command) (Plan, error) {
 	switch {
 	case f.topK < 0:

@@ -9,7 +9,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// limitFlags bound what one run takes on.
+// limitFlags are the limits on the work of one run.
 type limitFlags struct {
 	queries    int
 	Detections int
@@ -32,7 +32,7 @@ func (f *limitFlags) check() error {
 
 func (f *limitFlags) text() detect.Limits { return detect.Limits{Queries: f.queries} }
 
-// PictureFlags bound the pictures that are read.
+// PictureFlags are the limits on the pictures that are read.
 type PictureFlags struct {
 	megapixels int
 	megabytes  int
@@ -40,20 +40,22 @@ type PictureFlags struct {
 }
 
 const (
-	// DefaultMemory has room for hundreds of usual photos, and for some of the largest that are taken.
+	// DefaultMemory is enough for hundreds of ordinary photos, and for several of the
+	// largest that are accepted. The unit is MiB.
 	DefaultMemory = 2048
-	// mostPictures is more than any of the flags can mean, and far from an overflow.
+	// mostPictures is the largest value of these flags. It is beyond any useful value and
+	// far below an overflow.
 	mostPictures = 1 << 20
 )
 
-// Add defines the flags.
+// Add defines the flags on flags.
 func (f *PictureFlags) Add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.megapixels, "max-megapixels", 100, "refuse pictures of more than `N` million pixels")
 	flags.IntVar(&f.megabytes, "max-megabytes", 512, "refuse files of pictures of more than `N` times 2^20 bytes")
 	flags.IntVar(&f.Memory, "memory", DefaultMemory, "keep at most `N` MiB of decoded pictures waiting; the models' memory comes on top")
 }
 
-// Check returns what is wrong with the values.
+// Check returns an error if a value is out of range.
 func (f *PictureFlags) Check() error {
 	for _, flag := range []struct {
 		name  string
@@ -66,7 +68,7 @@ func (f *PictureFlags) Check() error {
 	return nil
 }
 
-// Limits returns the limits of decoding a picture.
+// Limits returns the limits for decoding a picture.
 func (f *PictureFlags) Limits() pixels.Limits {
 	return pixels.Limits{Pixels: int64(f.megapixels) * 1e6, Bytes: int64(f.megabytes) << 20}
 }

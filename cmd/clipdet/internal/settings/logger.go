@@ -6,7 +6,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// logger logs warnings to the command's stderr, and with --verbose all.
+// logger returns a logger to the command's stderr. It logs warnings, or everything with
+// --verbose.
 func logger(cmd *cobra.Command) *slog.Logger {
 	level := slog.LevelWarn
 	if verbose, err := cmd.Flags().GetBool("verbose"); err == nil && verbose {

@@ -12,11 +12,11 @@ import (
 	"github.com/clipdet/clipdet/pkg/model/builtin"
 )
 
-// IsLock says whether a path names a lock file. It looks at the name alone: what lies there must not decide whether it
-// is checked.
+// IsLock reports whether a path names a lock file. It looks only at the name: the content
+// of the file must not decide whether models are checked.
 func IsLock(path string) bool { return filepath.Ext(path) == ".json" }
 
-// ModelSet is that of a directory or of a lock file in it.
+// ModelSet returns the models of a directory, or of a lock file in it.
 func ModelSet(path string) model.Set {
 	if IsLock(path) {
 		return model.Locked(path, "")
@@ -24,7 +24,7 @@ func ModelSet(path string) model.Set {
 	return model.Dir(path)
 }
 
-// ModelFlags say which models run where.
+// ModelFlags are the flags for the models and the device they run on.
 type ModelFlags struct {
 	models string
 	lock   string
@@ -32,17 +32,17 @@ type ModelFlags struct {
 	DType  *Choice
 }
 
-// Add defines the flags.
+// Add defines the flags on cmd.
 func (f *ModelFlags) Add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.models, "models", "", "`DIR` of the three models, or a lock file (*.json) beside them (default: the built-in ones)")
 	cmd.Flags().StringVar(&f.lock, "lock", "", "lock `FILE` of --models that lies elsewhere; 'clipdet models lock' writes one")
-	_ = cmd.MarkFlagFilename("lock", "json") // fails for an unknown flag only
+	_ = cmd.MarkFlagFilename("lock", "json") // fails only for an unknown flag
 	f.AddDevice(cmd)
 	f.DType = AddChoice(cmd, "dtype", "the models' type of weights; auto is the fastest that is there, which a CPU with instructions for bfloat16 measures once, and unmeasured the same by a rule",
 		model.Auto, model.Float32, model.BFloat16, model.Float16, detect.Unmeasured)
 }
 
-// AddDevice defines --device alone.
+// AddDevice defines only the flag --device.
 func (f *ModelFlags) AddDevice(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.Device, "device", "auto", "`DEVICE` to run on: auto (a GPU where there is one), cpu or cuda:N")
 	complete(cmd, "device", "auto", "cpu", "cuda:0")
@@ -50,7 +50,7 @@ func (f *ModelFlags) AddDevice(cmd *cobra.Command) {
 
 var deviceName = regexp.MustCompile(`^(auto|cpu|cuda(:\d+)?)$`)
 
-// Check returns what is wrong with the values.
+// Check returns an error if a value is wrong.
 func (f *ModelFlags) Check() error {
 	if !deviceName.MatchString(f.Device) {
 		return fmt.Errorf("--device %q: want auto, cpu or cuda:N", f.Device)

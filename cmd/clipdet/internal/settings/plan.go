@@ -1,5 +1,5 @@
-// Package settings has the flags that several commands share, and the plan that they
-// make: read and checked before any model is loaded.
+// Package settings defines the flags that several commands share and the plan that they
+// make. A plan is read and checked before any model is loaded.
 package settings
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/detect"
 )
 
-// Plan is what the flags ask for, read and checked before any model is loaded.
+// Plan is what the flags ask for. It is read and checked before any model is loaded.
 type Plan struct {
 	Options     detect.Options
 	Queries     []detect.Query
@@ -19,14 +19,15 @@ type Plan struct {
 	Calibration *Calibration // nil: none
 }
 
-// Budget returns a budget of so many MiB for pictures that the plan's detector takes together: 4
-// by default.
+// Budget returns a budget of the given size in MiB. It has room for the pictures that the
+// plan's detector takes together, but at least for 4.
 func (p Plan) Budget(mebibytes int) *intake.Budget {
 	return intake.NewBudget(mebibytes, max(p.Options.ImageBatch, 4))
 }
 
-// Open loads the models and embeds the queries, and takes the thresholds from the calibration. The caller closes the
-// Detector, which frees the Queries too.
+// Open loads the models, embeds the queries, and takes the thresholds from the
+// calibration, if there is one. The caller must close the Detector, which frees the
+// Queries too.
 func (p *Plan) Open(ctx context.Context) (*detect.Detector, *detect.Queries, error) {
 	detector, err := detect.Open(ctx, p.Options)
 	if err != nil {

@@ -16,7 +16,9 @@ import (
 	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
-// ScoringFlags are those that scores depend on: what to look for, with which models, and how boxes and queries compare.
+// ScoringFlags are the flags that scores depend on: what to look for, with which models,
+// and how boxes and queries are compared. They include the flags for speed and memory
+// that go with them.
 type ScoringFlags struct {
 	ModelFlags
 	Queries       []string
@@ -34,22 +36,23 @@ type ScoringFlags struct {
 	Limits        limitFlags
 }
 
-// maxTogether bounds what waits for its batch.
+// maxTogether bounds the pictures that wait for a batch.
 const maxTogether = 64
 
-// maxThreads is the largest of detect.Options.Threads.
+// maxThreads is the largest value of detect.Options.Threads.
 const maxThreads = 1024
 
-// DefaultTextCache lies beside the models' cache.
+// DefaultTextCache returns the directory of cached phrase embeddings, which is beside the
+// cache of models. It returns "" if there is no cache directory.
 func DefaultTextCache() string {
 	models, err := model.CacheDir()
 	if err != nil {
-		return "" // there is no cache, then
+		return ""
 	}
 	return filepath.Join(filepath.Dir(models), "text")
 }
 
-// Add defines the flags.
+// Add defines the flags on cmd.
 func (f *ScoringFlags) Add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&f.Queries, "query", "q", nil, "what to find: `NAME`, or NAME=PHRASE|PHRASE|-PHRASE|@FILE; give it once for each thing")
@@ -62,13 +65,13 @@ func (f *ScoringFlags) Add(cmd *cobra.Command) {
 	flags.IntVar(&f.batch, "batch", detect.DefaultBatch, "encode `N` crops or phrases at once, which bounds a GPU's memory; a CPU always takes 16")
 	flags.IntVar(&f.together, "batch-pictures", 0, "take at most `N` of the pictures that wait through the models together; 0 is 4")
 	flags.StringVar(&f.textCache, "text-cache", DefaultTextCache(), "keep the queries' embeddings in `DIR` for later runs; \"\" keeps none")
-	_ = cmd.MarkFlagDirname("text-cache") // fails for an unknown flag only
+	_ = cmd.MarkFlagDirname("text-cache") // fails only for an unknown flag
 	f.Limits.add(flags)
 	flags.IntVar(&f.proposals, "proposals", detect.DefaultProposals, "at most `N` candidate boxes of a picture")
 	f.crop = AddChoice(cmd, "crop", "how a box becomes CLIP's square, by its centre, its whole in another shape, or its whole with a margin",
 		string(detect.CropCLIP), string(detect.CropSquash), string(detect.CropPad))
 	flags.Float64SliceVar(&f.contexts, "crop-context", []float64{1}, "scale each box by `FACTOR,...` about its centre before cutting it out; the views of several are averaged")
-	flags.Lookup("crop-context").DefValue = "1" // in the help, in place of [1.000000]
+	flags.Lookup("crop-context").DefValue = "1" // the help would show [1.000000]
 	var ranks []string
 	for _, rank := range []detect.Rank{detect.RankFused, detect.RankMean, detect.RankProbability, detect.RankCosine} {
 		ranks = append(ranks, string(rank))
@@ -76,7 +79,7 @@ func (f *ScoringFlags) Add(cmd *cobra.Command) {
 	f.rank = AddChoice(cmd, "rank", "what the score is, the geometric or arithmetic mean of probability and objectness, or one alone", ranks...)
 }
 
-// Plan checks everything that can be wrong in the flags; its errors are wrong usage.
+// Plan checks the flags and returns their plan. Its errors mean wrong usage.
 func (f *ScoringFlags) Plan(cmd *cobra.Command) (Plan, error) {
 	p := Plan{
 		Options: detect.Options{
@@ -177,7 +180,8 @@ func readBackground(which string) ([]string, error) {
 	return phrases, nil
 }
 
-// parseQueries reads the queries, and the pictures that are their examples.
+// parseQueries parses the queries and reads the pictures of their examples. More than
+// most queries are an error.
 func parseQueries(args []string, most int) ([]detect.Query, error) {
 	if len(args) > most {
 		return nil, fmt.Errorf("--query: %w: %d of them, and --max-queries is %d", detect.ErrLimit, len(args), most)
@@ -204,7 +208,8 @@ func parseQueries(args []string, most int) ([]detect.Query, error) {
 	return queries, nil
 }
 
-// readExample decodes an example's picture, unless it is among pictures.
+// readExample decodes the picture of an example, or takes it from pictures, which maps
+// file names to decoded pictures.
 func readExample(e *detect.Example, file string, pictures map[string]*pixels.RGB) (err error) {
 	picture := pictures[file]
 	if picture == nil {

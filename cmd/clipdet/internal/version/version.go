@@ -1,4 +1,4 @@
-// Package version says what this program is built from.
+// Package version returns the versions of this program and of the libraries it uses.
 package version
 
 import (
@@ -8,8 +8,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/device"
 )
 
-// Clipdet describes this build by what the Go toolchain recorded in it: the module's version, and the revision where it
-// was built in a checkout.
+// Clipdet returns the version of this build as the Go toolchain recorded it: the version
+// of the module, and the revision if it was built in a checkout.
 func Clipdet() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -30,7 +30,7 @@ func Clipdet() string {
 	return strings.Join(words, " ")
 }
 
-// Gotch returns the version of gotch that this program was built with.
+// Gotch returns the version of gotch that this program was built with, or "unknown".
 func Gotch() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -48,8 +48,8 @@ func Gotch() string {
 	return "unknown"
 }
 
-// Libtorch returns the version of the libtorch that runs, or "".
+// Libtorch returns the version of the libtorch that is loaded, or "" if it isn't known.
 func Libtorch() string {
-	lib, _ := device.RunningLibtorch() // doctor says what is wrong with it
+	lib, _ := device.RunningLibtorch() // doctor reports its error
 	return lib.Version
 }
