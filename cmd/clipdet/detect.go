@@ -17,11 +17,11 @@ import (
 // detectFlags are the flags of the detect command.
 type detectFlags struct {
 	settings.DetectorFlags
-	format      *settings.Choice
-	out         string
-	pictures    bool
-	shown       settings.PictureFlags
-	calibration string
+	format       *settings.Choice
+	out          string
+	pictures     bool
+	pictureFlags settings.PictureFlags
+	calibration  string
 }
 
 func detectCommand() *cobra.Command { return new(detectFlags).command() }
@@ -100,7 +100,7 @@ Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "also write the results, and the pictures, into `DIR`, made where it is missing")
 	_ = cmd.MarkFlagDirname("out") // fails only for an unknown flag
 	cmd.Flags().BoolVar(&f.pictures, "pictures", false, "draw three pictures of each into --out")
-	f.shown.Add(cmd.Flags())
+	f.pictureFlags.Add(cmd.Flags())
 	return cmd
 }
 
@@ -113,8 +113,8 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return errors.New("--pictures needs --out DIR to draw into")
 	case f.format.Value == "yolo" && f.out == "":
 		return errors.New("--format yolo needs --out DIR to write the labels into")
-	case f.shown.Check() != nil:
-		return f.shown.Check()
+	case f.pictureFlags.Check() != nil:
+		return f.pictureFlags.Check()
 	case f.calibration != "" && cmd.Flags().Changed("threshold"):
 		return errors.New("--threshold: --calibration has one for each query; leave one of the flags out")
 	}
@@ -150,8 +150,8 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, w.End()) }()
 
-	budget := p.Budget(f.shown.Memory)
-	images, decoded := budget.Keep(ctx, intake.DecodeAhead(ctx, inputs, f.shown.Limits(), intake.Decoders()), len(inputs))
+	budget := p.Budget(f.pictureFlags.Memory)
+	images, decoded := budget.Keep(ctx, intake.DecodeAhead(ctx, inputs, f.pictureFlags.Limits(), intake.Decoders()), len(inputs))
 	job := outcome.Job{
 		Inputs: inputs, Results: w, Progress: console.NewProgress(cmd.ErrOrStderr(), "detecting", len(inputs)),
 		Budget: budget, Decoded: decoded,

@@ -25,28 +25,28 @@ func ReadLabels(path string) (*Labels, error) {
 	if len(d.Images) == 0 || len(d.Categories) == 0 {
 		return nil, fmt.Errorf("%s: %w: it has %d images and %d categories", path, eval.ErrFormat, len(d.Images), len(d.Categories))
 	}
-	c := &Labels{images: map[string]map[string]bool{}}
+	labels := &Labels{images: map[string]map[string]bool{}}
 	names := map[int64]string{}
 	for _, category := range d.Categories {
-		c.Categories, names[category.ID] = append(c.Categories, category.Name), category.Name
+		labels.Categories, names[category.ID] = append(labels.Categories, category.Name), category.Name
 	}
 	shown := map[int64]map[string]bool{}
 	for _, image := range d.Images {
 		base := filepath.Base(image.FileName)
 		// Images of one name in several directories count as one.
-		if c.images[base] == nil {
-			c.images[base] = map[string]bool{}
+		if labels.images[base] == nil {
+			labels.images[base] = map[string]bool{}
 		}
-		shown[image.ID] = c.images[base]
+		shown[image.ID] = labels.images[base]
 	}
 	for _, a := range d.Annotations {
 		shown[a.ImageID][names[a.CategoryID]] = true
 	}
-	return c, nil
+	return labels, nil
 }
 
 // Has reports whether the picture at path is in the ground truth.
-func (c *Labels) Has(path string) bool { return c.images[filepath.Base(path)] != nil }
+func (l *Labels) Has(path string) bool { return l.images[filepath.Base(path)] != nil }
 
 // Shows reports whether the picture at path shows something of the category.
-func (c *Labels) Shows(path, category string) bool { return c.images[filepath.Base(path)][category] }
+func (l *Labels) Shows(path, category string) bool { return l.images[filepath.Base(path)][category] }

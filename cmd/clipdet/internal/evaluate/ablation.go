@@ -180,7 +180,7 @@ func (a *ablation) group(ctx context.Context, variants []*variant) error {
 		path, err := find.find(image.FileName)
 		inputs = append(inputs, intake.Input{Path: path, Err: err})
 	}
-	limits := a.flags.shown.Limits()
+	limits := a.flags.pictureFlags.Limits()
 	pace := console.NewPace()
 	var read []eval.Image
 	n := 0

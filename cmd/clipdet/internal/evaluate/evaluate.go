@@ -52,20 +52,20 @@ func (f *Flags) Run(cmd *cobra.Command, _ []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, records.close()) }()
-	run := run{
+	r := run{
 		flags: f, truth: truth, detector: detector, queries: queries, plan: p,
 		images: part.of(truth.Images), records: records,
-		limits: f.shown.Limits(),
+		limits: f.pictureFlags.Limits(),
 		stderr: cmd.ErrOrStderr(),
 	}
-	if err := run.all(ctx); err != nil {
+	if err := r.all(ctx); err != nil {
 		return err
 	}
-	if len(run.images) == 0 {
+	if len(r.images) == 0 {
 		console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("no picture is in shard %s of %d: there is nothing to measure", part, len(truth.Images))
 		return nil
 	}
-	return f.report(cmd, truth, run.images, made, records.found)
+	return f.report(cmd, truth, r.images, made, records.found)
 }
 
 // evalPlan returns the plan of the flags with the categories as queries, and sets f.kept

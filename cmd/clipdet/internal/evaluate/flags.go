@@ -24,11 +24,11 @@ type outputs struct {
 type Flags struct {
 	settings.DetectorFlags
 	outputs
-	phrasings string
-	boxes     bool
-	shard     string
-	shown     settings.PictureFlags
-	ablate    bool
+	phrasings    string
+	boxes        bool
+	shard        string
+	pictureFlags settings.PictureFlags
+	ablate       bool
 
 	kept int // how many of a picture's detections count
 }
@@ -43,7 +43,7 @@ func (f *Flags) Add(cmd *cobra.Command) {
 	flags.BoolVar(&f.boxes, "gt-boxes", false, "also classify the boxes of the ground truth, as if the proposals were perfect")
 	flags.BoolVar(&f.ablate, "ablate", false, "measure how much each part of scoring adds: a table of the flags as they are and with one changed")
 	flags.StringVar(&f.shard, "shard", "1/1", "do each Nth picture, from the Ith on, `I/N`")
-	f.shown.Add(flags)
+	f.pictureFlags.Add(flags)
 	f.DetectorFlags.Add(cmd)
 	flags.Lookup("query").Hidden = true
 	flags.Lookup("threshold").DefValue, f.Threshold = "0", 0
@@ -118,5 +118,5 @@ func (f *Flags) check(cmd *cobra.Command) error {
 	); err != nil {
 		return err
 	}
-	return f.shown.Check()
+	return f.pictureFlags.Check()
 }

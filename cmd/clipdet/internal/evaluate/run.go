@@ -51,7 +51,7 @@ func (e *run) all(ctx context.Context) error {
 	case e.records.file == nil:
 		progress.Say("an interrupted run can't go on: nothing is kept without --records, --json, --results or --html")
 	}
-	budget := e.plan.Budget(e.flags.shown.Memory)
+	budget := e.plan.Budget(e.flags.pictureFlags.Memory)
 	images, decoded := budget.Keep(ctx, fitting(todo, intake.DecodeAhead(ctx, inputs, e.limits, intake.Decoders())), len(todo))
 	left := console.NewPace()
 	n := 0

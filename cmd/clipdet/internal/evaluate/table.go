@@ -13,8 +13,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/eval"
 )
 
-// shown is the number of confusions and of categories in the table. --json has all.
-const shown = 5
+// tableRows is the number of confusions and of categories in the table. --json has all.
+const tableRows = 5
 
 // table returns the numbers in columns for people.
 func (n *Numbers) table() string {
@@ -102,7 +102,7 @@ func (n *Numbers) confused(title func(string), row func(...any)) {
 		name[c.ID] = console.Printable(c.Name)
 	}
 	title("Confused most")
-	for _, c := range n.Errors.Confusions[:min(len(n.Errors.Confusions), shown)] {
+	for _, c := range n.Errors.Confusions[:min(len(n.Errors.Confusions), tableRows)] {
 		row(c.Count, fmt.Sprintf("%s taken for %s", name[c.True], name[c.Predicted]))
 	}
 }
@@ -122,10 +122,10 @@ func (n *Numbers) extremes(title func(string), row func(...any)) {
 			row(console.Printable(c.Name), c.Summary.AP, fmt.Sprintf("AP50 %s, AR100 %s, %d annotations", fraction(c.Summary.AP50), fraction(c.Summary.AR100), c.Annotations))
 		}
 	}
-	best := measured[:min(len(measured), shown)]
+	best := measured[:min(len(measured), tableRows)]
 	list("Best categories, by AP", best)
 	if rest := measured[len(best):]; len(rest) > 0 {
-		worst := slices.Clone(rest[max(0, len(rest)-shown):])
+		worst := slices.Clone(rest[max(0, len(rest)-tableRows):])
 		slices.Reverse(worst)
 		list("Worst categories", worst)
 	}

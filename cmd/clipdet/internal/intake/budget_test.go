@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestRoomBoundsWhatWaits(t *testing.T) {
+func TestBudgetBoundsWhatWaits(t *testing.T) {
 	// large takes 96 MiB, small 59 KiB.
 	large, small := image.NewRGBA(image.Rect(0, 0, 4096, 4096)), image.NewRGBA(image.Rect(0, 0, 100, 100))
 	for _, test := range []struct {
@@ -25,10 +25,10 @@ func TestRoomBoundsWhatWaits(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { // time stops until all wait
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			r := NewBudget(test.mebibytes, test.together)
+			budget := NewBudget(test.mebibytes, test.together)
 			fit := 0
 			for _, picture := range test.pictures {
-				if r.Acquire(ctx, picture) != nil {
+				if budget.Acquire(ctx, picture) != nil {
 					break
 				}
 				fit++
@@ -36,8 +36,8 @@ func TestRoomBoundsWhatWaits(t *testing.T) {
 			if fit != test.fit {
 				t.Fatalf("%s: %d fit, want %d", test.name, fit, test.fit)
 			}
-			r.Release(test.pictures[0])
-			if err := r.Acquire(t.Context(), test.pictures[0]); err != nil {
+			budget.Release(test.pictures[0])
+			if err := budget.Acquire(t.Context(), test.pictures[0]); err != nil {
 				t.Errorf("%s: there is no room where one was given back: %v", test.name, err)
 			}
 		})

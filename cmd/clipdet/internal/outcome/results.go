@@ -45,32 +45,32 @@ func Open(format string, stdout io.Writer, dir string, list bool, queries []stri
 	if err != nil {
 		return nil, fmt.Errorf("--out: %w", err)
 	}
-	r := &Writer{out: out}
+	w := &Writer{out: out}
 	switch format {
 	case "json":
-		r.Writer = results.NewJSONWriter(out, list)
+		w.Writer = results.NewJSONWriter(out, list)
 	case "jsonl":
-		r.Writer = results.NewJSONLWriter(out)
+		w.Writer = results.NewJSONLWriter(out)
 	case "coco":
-		r.Writer, err = results.NewCOCOWriter(out, queries...)
+		w.Writer, err = results.NewCOCOWriter(out, queries...)
 	case "csv":
-		r.Writer, err = results.NewCSVWriter(out)
+		w.Writer, err = results.NewCSVWriter(out)
 	default:
 		err = fmt.Errorf("no format %q", format)
 	}
 	if err != nil {
 		return nil, errors.Join(err, out.Close())
 	}
-	return r, nil
+	return w, nil
 }
 
 // End gives the file its name, even if the run failed. It removes the file if a write to
 // it failed.
-func (r *Writer) End() error {
-	if r.out == nil {
+func (w *Writer) End() error {
+	if w.out == nil {
 		return nil
 	}
-	if err := r.out.Close(); err != nil {
+	if err := w.out.Close(); err != nil {
 		return exit.Inputs(fmt.Errorf("write the results: %w", err))
 	}
 	return nil

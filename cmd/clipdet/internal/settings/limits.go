@@ -43,9 +43,9 @@ const (
 	// DefaultMemory is enough for hundreds of ordinary photos, and for several of the
 	// largest that are accepted. The unit is MiB.
 	DefaultMemory = 2048
-	// mostPictures is the largest value of these flags. It is beyond any useful value and
+	// maxPictureFlag is the largest value of these flags. It is beyond any useful value and
 	// far below an overflow.
-	mostPictures = 1 << 20
+	maxPictureFlag = 1 << 20
 )
 
 // Add defines the flags on flags.
@@ -61,8 +61,8 @@ func (f *PictureFlags) Check() error {
 		name  string
 		value int
 	}{{"max-megapixels", f.megapixels}, {"max-megabytes", f.megabytes}, {"memory", f.Memory}} {
-		if flag.value < 1 || flag.value > mostPictures {
-			return fmt.Errorf("--%s %d: want 1 to %d", flag.name, flag.value, mostPictures)
+		if flag.value < 1 || flag.value > maxPictureFlag {
+			return fmt.Errorf("--%s %d: want 1 to %d", flag.name, flag.value, maxPictureFlag)
 		}
 	}
 	return nil
