@@ -65,7 +65,7 @@ type Manifest struct {
 	Kind         Kind    `json:"kind"`
 	Architecture string  `json:"architecture"`
 	Weights      Weights `json:"weights"`
-	DType        string  `json:"dtype"`         // of the weights, not of inputs and outputs
+	DType        string  `json:"dtype"`         // of the weights, not of input or output
 	MemoryFormat string  `json:"memory_format"` // channels_last or contiguous
 	Exporter     string  `json:"exporter"`
 	Created      string  `json:"created"` // ISO 8601, or "" so that exports are the same
