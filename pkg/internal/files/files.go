@@ -23,7 +23,7 @@ func Open(path string) (*os.File, error) {
 }
 
 // ReadAll returns all of r. It fails with [ErrTooLarge] if r has more bytes than the
-// limit, of which it reads one.
+// limit, and reads at most one byte beyond it.
 func ReadAll(r io.Reader, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(data)) > limit {

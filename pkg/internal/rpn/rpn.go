@@ -54,8 +54,8 @@ type Size struct{ Height, Width int }
 // Propose returns the proposals of each picture of a batch uint8 [B,3,H,W], at most limit
 // of each; 0 is all of the network's. sizes are the sizes of the pictures. A picture that
 // is smaller than the batch lies in its top left corner. The network sees the padding, as
-// in torchvision, so the proposals of such a picture differ a little from those of the
-// picture alone.
+// in torchvision, so such a picture has proposals that differ a little from its proposals
+// alone.
 //
 // The boxes are copied to the host, since they decide the shapes of the crops.
 func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, limit int) ([]Proposals, error) {

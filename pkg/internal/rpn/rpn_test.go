@@ -30,7 +30,7 @@ func load(t *testing.T, file archive.File) (*torch.Engine, *Network) {
 }
 
 // TestProposalsEqualPythons compares proposals with Python's (testdata/make/tiny.py), for
-// a batch of two pictures, of which the smaller is padded with noise.
+// a batch of two pictures. The smaller is padded with noise.
 func TestProposalsEqualPythons(t *testing.T) {
 	text, err := os.ReadFile("../../../testdata/models/tiny/golden.json")
 	if err != nil {
