@@ -162,7 +162,7 @@ def export_builtin(chosen: argparse.Namespace) -> list[Path]:
     if chosen.rpn:
         network, notes = smallrpn.load(chosen.rpn)
         fold_norms(network.backbone, torch.zeros(1, 3, 64, 64))
-        paths += write_rpn(chosen, network, "clipdet-small-rpn", own_weights(chosen.rpn, notes))
+        paths += write_rpn(chosen, network, "clipdet-small-rpn", own_weights(chosen.rpn, notes), halved=True)
     if chosen.clip:
         model, notes = smallclip.load(chosen.clip)
         fold_norms(model.image, torch.zeros(1, 3, model.config.size, model.config.size))
@@ -183,9 +183,11 @@ def own_weights(path: Path, notes: dict) -> Weights:
     return Weights(path.stem, archive.file_digest(path), notes.get("licence", "Apache-2.0"), source)
 
 
-def write_rpn(chosen: argparse.Namespace, detector: nn.Module, architecture: str, weights: Weights) -> list[Path]:
+def write_rpn(
+    chosen: argparse.Namespace, detector: nn.Module, architecture: str, weights: Weights, halved: bool = False
+) -> list[Path]:
     last = chosen.memory_format == "channels_last"
-    return [rpn.export(chosen.out, detector, architecture, weights, dtype, last) for dtype in chosen.dtype]
+    return [rpn.export(chosen.out, detector, architecture, weights, dtype, last, halved) for dtype in chosen.dtype]
 
 
 def write_clip(chosen: argparse.Namespace, pair: clip.Pair, weights: Weights) -> list[Path]:

