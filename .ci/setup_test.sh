@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Tests setup-libtorch.sh against a libtorch that is ready (it makes it so first). Each test gets a folder of its own
-# as scratch, and runs where only the programs that it names are on PATH, if it names any.
+# Tests setup-libtorch.sh with a libtorch that is ready; it makes it ready first. Each
+# test has its own scratch folder. A test that calls tools has only those programs on
+# PATH.
 set -euo pipefail
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -10,7 +11,8 @@ unset LIBTORCH
 ready=${CLIPDET_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/clipdet}
 python=$(python3 -c 'import os, sys; print(os.path.realpath(sys.executable))')
 
-# expect CODE REGEX COMMAND...: COMMAND ends with CODE and says one line on stderr, which matches.
+# expect CODE REGEX COMMAND... fails unless COMMAND exits with CODE and prints one line on
+# stderr, which matches.
 expect() {
   local code=0 said
   said=$("${@:3}" 2>&1 >/dev/null) || code=$?
@@ -20,7 +22,7 @@ expect() {
   }
 }
 
-# equal WHAT GOT WANT
+# equal WHAT GOT WANT fails unless GOT is WANT.
 equal() {
   [[ $2 == "$3" ]] || {
     printf '%s: got "%s", want "%s"\n' "$1" "$2" "$3"
@@ -28,7 +30,8 @@ equal() {
   }
 }
 
-# tools NAME...: a folder, to be PATH, with what the script needs everywhere and NAME..., and nothing else.
+# tools NAME... prints a folder for PATH that has only NAME... and what the script always
+# needs.
 tools() {
   local name
   mkdir -p bin
@@ -39,7 +42,7 @@ tools() {
   printf '%s/bin' "$PWD"
 }
 
-# own_home: a new CLIPDET_HOME that has the wheels fetched already.
+# own_home prints a new CLIPDET_HOME that has the wheels already.
 own_home() {
   mkdir -p home/wheels
   cp -al "$ready"/wheels/{torch,nvidia_cuda_runtime,nvidia_cuda_cupti}*.whl home/wheels
@@ -242,7 +245,7 @@ test_libtorch_of_python() {
   grep -q -- "-Wl,-rpath,$PWD/environment/lib/python3.*/site-packages/torch/lib" report
 }
 
-# What the command meets whose libtorch is another, was moved, or is closed to the user.
+# The libtorch of a program is another one, was moved, or is closed to the user.
 test_check_says_why_a_program_does_not_start() {
   local name open
   "$setup" go build -C "$repo" -o "$PWD/built" ./cmd/clipdet
@@ -257,7 +260,7 @@ test_check_says_why_a_program_does_not_start() {
   equal 'its bundle' "$("$setup" --check bundle/built)" "bundle/built finds all its libraries; libtorch is in $PWD/bundle/torch/lib"
   mv bundle/torch/lib bundle/moved
   expect 3 "does not find libc10.so libtorch_cpu.so, which it was built to find in $PWD/bundle/torch/lib: put libtorch back" "$setup" --check bundle/built
-  open=$(mktemp -d /tmp/clipdet-open.XXXXXX) # where a stranger can go
+  open=$(mktemp -d /tmp/clipdet-open.XXXXXX) # another user can enter it
   mv bundle/built "$open/" && cp "$setup" "$open/" && mkdir -p "$open/torch/lib" && chmod 755 "$open" && chmod 700 "$open/torch"
   expect 3 "does not find .*libtorch_cpu.so, .* $open/torch is closed to nobody. Set CLIPDET_HOME .*--bundle" \
     setpriv --reuid nobody --regid nogroup --clear-groups "$open/setup-libtorch.sh" --check "$open/built"
@@ -266,7 +269,8 @@ test_check_says_why_a_program_does_not_start() {
   expect 2 'takes one program' "$setup" --check
 }
 
-# A stranger runs the bundle in a root that holds nothing else but /proc, as containers have it.
+# Another user runs the bundle in a root that has little else than /proc, like a
+# container's.
 test_bundle_runs_in_an_empty_root() {
   local name
   "$setup" go build -C "$repo" -o "$PWD/clipdet" ./cmd/clipdet
@@ -296,7 +300,7 @@ for test in $(compgen -A function test_); do
   [[ $test == *${1:-}* ]] || continue
   scratch=$(mktemp -d "$ready/test.XXXXXX") # beside the wheels, so that they can be linked and not copied
   log=$(mktemp)
-  set +e # a test as a condition would go on after a failure in it
+  set +e # as a condition, a test would continue after a failure in it
   (
     set -e
     cd "$scratch"

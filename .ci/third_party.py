@@ -1,10 +1,12 @@
-"""Writes or checks cmd/clipdet/THIRD_PARTY.md: whose work clipdet is built on, and under which licences.
+"""Writes or checks cmd/clipdet/THIRD_PARTY.md: what clipdet is built on, and under which
+licences.
 
     python .ci/third_party.py SBOM.json [--write]
 
-The Go modules are those of a CycloneDX SBOM of the command and the others of go.mod, the libraries those that
-setup-libtorch.sh fetches, the Python packages those of torchscript/requirements.txt as they are installed, the data
-that of torchscript/packages.py. What has no known licence is an error.
+The page lists the Go modules of a CycloneDX SBOM of the command and the others of go.mod,
+the libraries that setup-libtorch.sh fetches, the Python packages of
+torchscript/requirements.txt as installed, and the data of torchscript/packages.py. A part
+without a known licence is an error.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import packages  # noqa: E402 # the folder is on the path only now
 PAGE = ROOT / "cmd" / "clipdet" / "THIRD_PARTY.md"
 GENERATED = "<!-- from here on by .ci/third_party.py -->\n"
 
-# SPDX's names of what packages say of themselves.
+# SPDX's names for the licences that packages name.
 SPDX = {
     "3-Clause BSD License": "BSD-3-Clause",
     "Apache 2.0": "Apache-2.0",
@@ -38,18 +40,19 @@ SPDX = {
     "MIT License": "MIT",
     "NVIDIA Proprietary Software": "NVIDIA's",
 }
-# What the licence files say where the packages' own fields don't, or name another.
-# cuda-toolkit holds nothing but the names of NVIDIA's other packages, and no licence.
+# The licences in licence files, if the packages' own fields name none or another.
+# cuda-toolkit contains only the names of NVIDIA's other packages, and no licence.
 READ = {"clip-anytorch": "MIT", "cuda-toolkit": "NVIDIA's", "open-clip-torch": "MIT", "resvg-py": "MIT"}
-# What their wheels say of the libraries that aren't under NVIDIA's terms.
+# The licences that wheels name, of libraries that aren't under NVIDIA's terms.
 FREE_LIBRARIES = {"torch": "BSD-3-Clause", "nvidia_nvtx": "Apache-2.0"}
-# The licences of Go modules that no SBOM of the command tells, since it links none of their code.
+# The licences of Go modules that are not in the command's SBOM, since it links none of
+# their code.
 UNLINKED = {
     "github.com/disintegration/imaging": "MIT",
     "github.com/inconshreveable/mousetrap": "Apache-2.0",
     "github.com/santhosh-tekuri/jsonschema/v6": "Apache-2.0",
 }
-# cyclonedx-gomod's detector takes the text of Go's BSD-3-Clause for a near relative.
+# cyclonedx-gomod mistakes the text of Go's BSD-3-Clause for this similar licence.
 MISREAD = {"BSD-Source-Code": "BSD-3-Clause"}
 KNOWN = {
     "Apache-2.0",
@@ -71,7 +74,8 @@ KNOWN = {
 
 
 def modules(sbom: Path) -> Iterator[tuple[str, str, str]]:
-    """The Go modules in the command, with their versions and licences. Raises ValueError where the SBOM lacks some."""
+    """Yields the Go modules in the command, with their versions and licences. Raises
+    ValueError if the file is no SBOM or lacks gotch."""
     described = json.loads(sbom.read_text())
     if described.get("bomFormat") != "CycloneDX":
         raise ValueError(f"{sbom}: no CycloneDX SBOM")
@@ -85,7 +89,8 @@ def modules(sbom: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def unlinked(sbom: Path) -> Iterator[tuple[str, str, str]]:
-    """The modules of go.mod that aren't in the command: those of tests, and of other systems."""
+    """Yields the modules of go.mod that aren't in the command: modules of tests, and of
+    other systems."""
     linked = {name for name, _, _ in modules(sbom)}
     for name, version in re.findall(r"^\t([\w./-]+) (v[\w.-]+)", (ROOT / "go.mod").read_text(), re.MULTILINE):
         if name not in linked:
@@ -93,7 +98,8 @@ def unlinked(sbom: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def libraries() -> Iterator[tuple[str, str, str]]:
-    """The wheels that setup-libtorch.sh takes libraries from, the same for each kind of machine."""
+    """Yields the wheels from which setup-libtorch.sh takes libraries. They are the same
+    for each kind of machine."""
     wheels = re.findall(
         r'^  "([\w.]+)-([\w.]+)-\w+-\w+-[\w.]+\.whl ', (ROOT / "setup-libtorch.sh").read_text(), re.MULTILINE
     )
@@ -102,7 +108,8 @@ def libraries() -> Iterator[tuple[str, str, str]]:
 
 
 def python() -> Iterator[tuple[str, str, str]]:
-    """The pinned Python packages, and what they say of their licences where they are installed."""
+    """Yields the pinned Python packages, and the licences that they name where they are
+    installed."""
     pinned = re.findall(
         r"^([\w.-]+)==([\w.+-]+)", (ROOT / "torchscript" / "requirements.txt").read_text(), re.MULTILINE
     )
@@ -111,7 +118,8 @@ def python() -> Iterator[tuple[str, str, str]]:
 
 
 def own_word(about: metadata.PackageMetadata) -> str:
-    """SPDX's name of the licence that a package's fields tell, the newest field first; "" if none does."""
+    """Returns SPDX's name of the licence in a package's fields, the newest field first,
+    or ""."""
     classes = [
         text.rpartition(" :: ")[2] for text in about.get_all("Classifier") or [] if text.startswith("License ::")
     ]
@@ -122,7 +130,8 @@ def own_word(about: metadata.PackageMetadata) -> str:
 
 
 def data() -> Iterator[tuple[str, str, str]]:
-    """The packages that the built-in models learnt from or are judged by."""
+    """Yields the packages from which the built-in models learnt, or by which they are
+    judged."""
     for source in packages.SOURCES.values():
         yield f"{source.package} ({source.client}): {source.attribution}", source.version, source.licence
 
@@ -137,7 +146,7 @@ def table(title: str, text: str, rows: Iterator[tuple[str, str, str]]) -> str:
 
 
 def page(sbom: Path) -> str:
-    """The generated part of the page."""
+    """Returns the generated part of the page."""
     return (
         table("Go modules that are linked into the command", "All of their code is compiled in.", modules(sbom))
         + table(

@@ -1,11 +1,12 @@
-"""Asks clipdet for the things in a picture whose boxes are known, and says which of them it finds.
+"""Runs clipdet on a picture whose boxes are known, and prints which things it finds.
 
 ./setup-libtorch.sh python bench/accept.py --models models beach.png
 
-beach.png is the picture of the notebook that clipdet reproduces, 640 x 427 pixels; testdata/beach.json has the boxes
-that the notebook found in it with OpenAI's CLIP and torchvision's Faster R-CNN. A thing is found when the best box for
-its name overlaps the known one with an IoU of at least 0.5. The exit code is 1 when one is not. Flags after -- go to
-clipdet detect.
+beach.png is the picture of the notebook that clipdet reproduces, 640 x 427 pixels.
+testdata/beach.json has the boxes that the notebook found in it with OpenAI's CLIP and
+torchvision's Faster R-CNN. A thing is found if the best box for its name overlaps the
+known one with an IoU of at least 0.5. The exit code is 1 if one is not found. Flags after
+-- go to clipdet detect.
 """
 
 import argparse
@@ -18,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def overlap(one: list[float], other: list[float]) -> float:
-    """The IoU of two boxes x0, y0, x1, y1."""
+    """Returns the IoU of two boxes x0, y0, x1, y1."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     shared = max(0.0, width) * max(0.0, height)
@@ -27,7 +28,7 @@ def overlap(one: list[float], other: list[float]) -> float:
 
 
 def detect(picture: Path, names: list[str], flags: list[str]) -> dict[str, dict]:
-    """The best detection of each name."""
+    """Returns the best detection of each name."""
     queries = [part for name in names for part in ("-q", name)]
     command = [str(ROOT / "setup-libtorch.sh"), "go", "run", "./cmd/clipdet", "detect", *queries]
     command += ["--top-k", "1", "--threshold", "0", "--format", "json", *flags, str(picture.resolve())]
@@ -36,10 +37,12 @@ def detect(picture: Path, names: list[str], flags: list[str]) -> dict[str, dict]
 
 
 def main() -> int:
-    """Print a line for each thing."""
+    """Prints a line for each thing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("picture", type=Path)
-    parser.add_argument("--models", type=Path, metavar="DIR", help="default: the built-in ones, which know no photos")
+    parser.add_argument(
+        "--models", type=Path, metavar="DIR", help="default: the built-in ones, which don't recognise photos"
+    )
     parser.add_argument("--expected", type=Path, metavar="FILE", default=ROOT / "testdata" / "beach.json")
     parser.add_argument("flags", nargs="*", metavar="-- FLAG", help="for clipdet detect")
     chosen = parser.parse_args()

@@ -1,5 +1,6 @@
-"""The method of reference.py, plain and tuned, on clipdet's own archives in PyTorch: what compare.py sets the built-in
-models against, which exist as TorchScript alone."""
+"""The method of reference.py, plain and tuned, in PyTorch on clipdet's own archives.
+compare.py measures the built-in models against it, since they exist only as
+TorchScript."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from reference import Box, Detection, open_clip, rectangle
 
 
 class Archives:
-    """The three archives of a folder on a device, the image tower in a type that is there."""
+    """The three archives of a folder on a device, with the image tower in a type that the
+    folder has."""
 
     def __init__(self, folder: Path, dtype: str = "float32", device: str = "cpu") -> None:
         self.dtype, self.device = getattr(torch, dtype), torch.device(device)
@@ -31,13 +33,14 @@ class Archives:
 
     @torch.inference_mode()
     def embed_query(self, phrasings: list[str]) -> Tensor:
-        """The mean of the phrasings' unit embeddings, of unit length again [D]."""
+        """Returns the mean of the phrasings' unit embeddings, scaled to unit length
+        [D]."""
         each = [self.text(open_clip.tokenize([text]).to(self.device))[0] for text in phrasings]
         return normalize(torch.stack(each).mean(0), dim=0)
 
     @torch.inference_mode()
     def notebook(self, picture: Image.Image, queries: dict[str, Tensor], proposals: int) -> list[Detection]:
-        """As reference.detect: one crop at a time, by Pillow."""
+        """Does what reference.detect does: one crop at a time, by Pillow."""
         boxes = self._propose(picture, proposals).tolist()
         return ranked(boxes, torch.stack([self._embed_box(picture, tuple(box)) for box in boxes]), queries)
 
@@ -45,13 +48,13 @@ class Archives:
     def tuned(
         self, picture: Image.Image, queries: dict[str, Tensor], proposals: int, batch: int = 64
     ) -> list[Detection]:
-        """As tuned.Tuned.detect: crops as tensors, encoded in batches."""
+        """Does what tuned.Tuned.detect does: crops as tensors, encoded in batches."""
         boxes, pixels = self._propose(picture, proposals), pil_to_tensor(picture).to(self.device)
         crops = torch.stack([self._crop(pixels, tuple(box)) for box in boxes.tolist()])
         return ranked(boxes.tolist(), torch.cat([self.encode(part / 255) for part in crops.split(batch)]), queries)
 
     def encode(self, crops: Tensor) -> Tensor:
-        """As tuned.Encoder.encode."""
+        """Does what tuned.Encoder.encode does."""
         return self.image(crops.to(self.device))
 
     def _propose(self, picture: Image.Image, limit: int) -> Tensor:
@@ -75,7 +78,8 @@ class Archives:
 
 
 def ranked(boxes: list, regions: Tensor, queries: dict[str, Tensor]) -> list[Detection]:
-    """The boxes for each query by cosine, best first: regions [boxes,D]."""
+    """Returns the boxes for each query by cosine, best first. regions are embeddings
+    [boxes,D]."""
     found = []
     for name, embedding in queries.items():
         cosines = regions @ embedding

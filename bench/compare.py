@@ -1,20 +1,25 @@
-"""How much faster clipdet is than Python, as ratios measured in one run, side by side on the same weights and pictures.
+"""Measures how much faster clipdet is than Python, as ratios in one run, side by side on
+the same weights and pictures.
 
-    ./setup-libtorch.sh python bench/compare.py [--json FILE] [--images DIR] [--rounds N] [--quick] [--device DEVICE]
+    ./setup-libtorch.sh python bench/compare.py [--json FILE] [--images DIR] [--rounds N]
+        [--quick] [--device DEVICE]
 
-Three do the same work in turn, several rounds, each round on other pictures: reference.py ("notebook": float32, one
-crop and one phrasing at a time), tuned.py (what a good engineer writes in PyTorch, in the faster of float32 and
-bfloat16, queries embedded before) and clipdet, in the type that its auto takes, from files to ranked boxes, models
-loaded and queries embedded before.
-clipdet draws three pictures of each besides, the others none. The weights of ViT-B/32, RN50 and
-fasterrcnn_resnet50_fpn are random ones: they detect nothing, and take the same time. The built-in models have their
-own, and run on their scenes.
+Three programs do the same work in turn, in several rounds, each round on other pictures.
+reference.py ("notebook") takes float32, one crop and one phrasing at a time. tuned.py is
+what a good engineer writes in PyTorch, in the faster of float32 and bfloat16, with
+queries embedded before. clipdet runs from files to ranked boxes in the type that its auto
+takes, with models loaded and queries embedded before. It also draws three pictures of
+each; the others draw none. The weights of ViT-B/32, RN50 and fasterrcnn_resnet50_fpn are
+random: they detect nothing, and take the same time. The built-in models have their own
+weights, and run on their scenes.
 
-On a GPU all three run there. A picture then takes so little time that the tuned one and clipdet take each ten times,
-after one time to warm up, and clipdet draws nothing, which would cost more than all else.
+On a GPU all three run there. A picture then takes so little time that the tuned one and
+clipdet take each picture ten times, after a warm-up. clipdet then draws nothing, since
+that would cost more than all else.
 
-A ratio above 1 says how many times as fast clipdet is. non_module_share is what clipdet's wall time has besides the
-models' forwards; crop_share is what cutting crops takes of it.
+A ratio above 1 says how many times as fast clipdet is. non_module_share is the part of
+clipdet's wall time that is not in the models' forwards; crop_share is the part that goes
+into cutting crops.
 """
 
 from __future__ import annotations
@@ -40,7 +45,7 @@ import reference
 import stages
 import tuned
 
-sys.path.insert(0, str(stages.ROOT / "torchscript"))  # first, since a package of OpenAI's is called clip too
+sys.path.insert(0, str(stages.ROOT / "torchscript"))  # first, since OpenAI's package is called clip too
 
 import clip
 import detectors
@@ -54,7 +59,8 @@ SEED = 1
 
 @dataclass(frozen=True)
 class Setting:
-    """A CLIP beside a torchvision detector, or the built-in models, and how many boxes are encoded."""
+    """A CLIP with a torchvision detector, or the built-in models, and how many boxes are
+    encoded."""
 
     clip: str | None
     proposals: int
@@ -86,7 +92,7 @@ Queries = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Programs:
-    """The folder of the Go side's programs, and where everything runs."""
+    """The folder of the Go programs, and the device for everything."""
 
     folder: Path
     device: str
@@ -98,7 +104,8 @@ class Programs:
 
 @dataclass(frozen=True)
 class Contest:
-    """The two ways in Python, each from a picture to its detections, and clipdet's flags for the same models."""
+    """The two ways in Python, each from a picture to its detections, and clipdet's flags
+    for the same models."""
 
     embed: Callable[[list[str]], Tensor]
     notebook: Callable[[Image.Image, Queries, int], list[reference.Detection]]
@@ -109,18 +116,18 @@ class Contest:
 
 @dataclass
 class Seconds:
-    """Seconds a picture of each way, a value for each round, and clipdet's shares."""
+    """Seconds a picture of each way, one value for each round, and clipdet's shares."""
 
     notebook: list[float] = field(default_factory=list)
     tuned: list[float] = field(default_factory=list)
     ours: list[float] = field(default_factory=list)
-    dtype: str = ""  # that clipdet's auto took
+    dtype: str = ""  # the type that clipdet's auto took
     ours_float32: list[float] = field(default_factory=list)
     non_module: list[float] = field(default_factory=list)
     crop: list[float] = field(default_factory=list)
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """Ratios and shares, each with its median, least and most."""
+        """Returns ratios and shares, each with its median, least and most."""
         pairs = {
             "notebook_over_ours": (self.notebook, self.ours),
             "notebook_over_ours_float32": (self.notebook, self.ours_float32),
@@ -135,7 +142,7 @@ class Seconds:
 
 
 def from_seed(setting: Setting) -> reference.Models:
-    """Random models in memory."""
+    """Returns random models in memory."""
     detector, _ = detectors.from_seed(setting.detector, SEED)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
@@ -146,7 +153,7 @@ def from_seed(setting: Setting) -> reference.Models:
 
 
 def export(setting: Setting, folder: Path, models: reference.Models, gpu: bool) -> None:
-    """Exports them into a folder in the types that clipdet may take here."""
+    """Exports the models into a folder in the types that clipdet may take here."""
     weights = Weights(f"random, seed {SEED}", "0" * 64, "none: random", "torch.manual_seed")
     for each in ["float32", "bfloat16"] if gpu or stages.fast_bfloat16() else ["float32"]:
         rpn.export(folder, copy.deepcopy(models.detector), setting.detector, weights, each)
@@ -154,9 +161,11 @@ def export(setting: Setting, folder: Path, models: reference.Models, gpu: bool) 
 
 
 def described(folder: Path, proposals: int) -> tuple[Setting, reference.Models]:
-    """The setting of a folder's archives, and the models that they are of.
+    """Returns the setting of a folder's archives, and the models that they were made
+    from.
 
-    Raises ValueError where their weights aren't those of from_seed."""
+    Raises ValueError if the weights differ from from_seed's.
+    """
     manifests = {name: read_manifest(folder / f"{name}.pt") for name in ("clip-image", "rpn")}
     names = {name: manifest["architecture"] for name, manifest in manifests.items()}
     setting = Setting(names["clip-image"], proposals, names["rpn"])
@@ -168,7 +177,8 @@ def described(folder: Path, proposals: int) -> tuple[Setting, reference.Models]:
 
 
 def random_weights(setting: Setting, folder: Path, models: reference.Models, device: str) -> Contest:
-    """Random models on the device, and the folder where the same ones were exported."""
+    """Returns the contest of random models on the device; folder has the same models
+    exported."""
     model, plain = models.clip, models.to(device)
     fast = tuned.fastest([tuned.Tuned(plain, each) for each in TYPES])
     return Contest(
@@ -181,14 +191,15 @@ def random_weights(setting: Setting, folder: Path, models: reference.Models, dev
 
 
 def builtin(device: str) -> Contest:
-    """The built-in models, given as a folder, since the program may be built without them."""
+    """Returns the contest of the built-in models. They are given as a folder, since the
+    program may be built without them."""
     plain = archives.Archives(BUILTIN, device=device)
     fast = tuned.fastest([plain, archives.Archives(BUILTIN, "bfloat16", device)])
     return Contest(plain.embed_query, plain.notebook, fast.tuned, fast.dtype, ["--models", str(BUILTIN)])
 
 
 def timed(detect: Callable[[Path], object], pictures: list[Path]) -> float:
-    """Seconds a picture."""
+    """Returns seconds a picture."""
     start = time.perf_counter()
     for picture in pictures:
         detect(picture)
@@ -198,7 +209,7 @@ def timed(detect: Callable[[Path], object], pictures: list[Path]) -> float:
 def bench(
     programs: Programs, scratch: Path, contest: Contest, setting: Setting, pictures: list[Path], dtype: str
 ) -> dict:
-    """What "clipdet bench" says of one round."""
+    """Returns what "clipdet bench" reports of one round."""
     report = scratch / "bench.json"
     asked = [argument for query in QUERIES for argument in ("-q", query)]
     command = [programs.folder / "clipdet", "bench", *contest.flags, "--device", programs.device, "--dtype", dtype]
@@ -223,7 +234,8 @@ def bench(
 def agree(
     programs: Programs, contest: Contest, setting: Setting, picture: Path, found: list[reference.Detection]
 ) -> float:
-    """How far the best cosine of a query is from the notebook's at most, in float32."""
+    """Returns the largest difference of a query's best cosine from the notebook's, in
+    float32."""
     asked = [argument for query in QUERIES for argument in ("-q", query)]
     command = ["detect", *contest.flags, "--device", programs.device, "--dtype", "float32", *asked]
     command += ["--rank", "cosine", "--nms", "1"]
@@ -241,7 +253,8 @@ def agree(
 def compare(
     setting: Setting, programs: Programs, scratch: Path, contest: Contest, rounds: list[list[Path]]
 ) -> tuple[Seconds, float]:
-    """All rounds of a setting, and the largest difference of cosines, looked at in each round."""
+    """Runs all rounds of a setting. Returns the times, and the largest difference of
+    cosines over all rounds."""
     templates = stages.templates(programs.folder)
     texts = dict(reference.phrasings(query, templates) for query in QUERIES)
     queries: Queries = {name: contest.embed(phrasings) for name, phrasings in texts.items()}
@@ -258,7 +271,7 @@ def compare(
 
         start = time.perf_counter()
         for phrasings in texts.values():
-            contest.embed(phrasings).cpu()  # which waits for the device
+            contest.embed(phrasings).cpu()  # a download waits for the device
         embedding = (time.perf_counter() - start) / len(pictures)
         seconds.notebook.append(embedding + timed(notebook, pictures))
         if programs.gpu:
@@ -267,7 +280,7 @@ def compare(
         ours = bench(programs, scratch, contest, setting, pictures, "auto")
         seconds.ours.append(1 / ours["throughput"]["images_per_s"]["median"])
         seconds.dtype = next(one["dtype"] for one in ours["models"] if one["kind"] == "clip-image")
-        exact = ours  # where clipdet takes float32 anyway
+        exact = ours  # if clipdet takes float32 anyway
         if seconds.dtype != "float32":
             exact = bench(programs, scratch, contest, setting, pictures, "float32")
         seconds.ours_float32.append(1 / exact["throughput"]["images_per_s"]["median"])
@@ -285,7 +298,7 @@ def compare(
 
 
 def grouped(pictures: list[Path], quick: bool) -> list[list[Path]]:
-    """Rounds of three pictures, or one of one."""
+    """Returns rounds of three pictures, or, if quick, one round of one."""
     return [pictures[:1]] if quick and pictures else [pictures[i : i + 3] for i in range(0, len(pictures), 3)]
 
 
@@ -303,7 +316,7 @@ def main(arguments: list[str]) -> None:
         "--models", type=Path, metavar="DIR", help=f"archives of export.py all --random {SEED}: they alone are measured"
     )
     parser.add_argument(
-        "--proposals", type=int, default=300, metavar="N", help="with --models, of a picture (%(default)s)"
+        "--proposals", type=int, default=300, metavar="N", help="boxes of a picture, with --models (%(default)s)"
     )
     chosen = parser.parse_args(arguments)
     photos = grouped(sorted(chosen.images.glob("*.jpg")), chosen.quick)[: chosen.rounds]

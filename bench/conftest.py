@@ -1,4 +1,5 @@
-"""What the comparisons share: the photos, the programs of the Go side, and the figures, printed at the end.
+"""What the comparisons share: the photos, the Go programs, and the figures, which are
+printed at the end.
 
 ./setup-libtorch.sh python -m pytest -q bench [--photos DIR]
 """
@@ -19,7 +20,7 @@ from torch.nn import functional
 import stages
 
 ROOT = Path(__file__).resolve().parent.parent
-# First, since a package of OpenAI's is called clip too.
+# First, since OpenAI's package is called clip too.
 sys.path[:0] = [str(ROOT / "torchscript"), str(ROOT / "testdata" / "make")]
 
 FIGURES = pytest.StashKey[list[str]]()
@@ -28,7 +29,8 @@ FIGURES = pytest.StashKey[list[str]]()
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", r"ignore:.torch\.jit\.\w+. is (deprecated|not):DeprecationWarning")
     if config.getoption("--device") != "cpu":
-        # TF32, which convolutions take by default, has 10 bits: rounding would hide mistakes. Both sides see this.
+        # TF32, which convolutions take by default, has 10 bits: its rounding would hide
+        # mistakes. Both sides read this variable.
         os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
 
 
@@ -36,27 +38,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--photos", type=Path, metavar="DIR", help="compare on all photos of this folder too: 30 minutes")
     parser.addoption("--device", default="cpu", help="where stages run on both sides: cpu (default) or cuda:N")
     parser.addoption("--programs", type=Path, metavar="DIR", help="take parity and clipdet from here: no build")
-    parser.addoption("--detector", action="append", help="of parity's proposals, instead of all: torchvision's name")
-    parser.addoption("--clip", action="append", help="of parity's embeddings, instead of two: open_clip's name")
+    parser.addoption(
+        "--detector", action="append", help="compare proposals of this one, by torchvision's name, instead of all"
+    )
+    parser.addoption(
+        "--clip", action="append", help="compare embeddings of this one, by open_clip's name, instead of two"
+    )
     parser.addoption("--figures", type=Path, metavar="FILE", help="write the figures to FILE too, a JSON list")
 
 
 @pytest.fixture(scope="session")
 def full(request: pytest.FixtureRequest) -> bool:
-    """Whether the run may take long."""
+    """Returns whether the run may take long."""
     return request.config.getoption("--photos") is not None
 
 
 @pytest.fixture(scope="session")
 def photos(request: pytest.FixtureRequest) -> list[Path]:
-    """The photos, at least four, of different sizes."""
+    """Returns the photos, at least four, of different sizes."""
     folders = [ROOT / "testdata" / "photos", request.config.getoption("--photos")]
     return [photo for folder in folders if folder for photo in sorted(folder.glob("*.jpg"))]
 
 
 @pytest.fixture(scope="session")
 def noise(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Pictures that are smooth noise: a small one, a panorama, one that is no multiple of anything."""
+    """Writes pictures of smooth noise: a small one, a panorama, and one with odd
+    sides."""
     folder = tmp_path_factory.mktemp("noise")
     generator = torch.Generator().manual_seed(5)
     made = []
@@ -71,13 +78,13 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest) -> str:
-    """Where the stages that use libtorch run, on both sides."""
+    """Returns the device of the stages that use libtorch, on both sides."""
     return request.config.getoption("--device")
 
 
 @pytest.fixture(scope="session")
 def programs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the Go side's programs."""
+    """Returns the folder of the Go programs."""
     if built := request.config.getoption("--programs"):
         return built.absolute()
     folder = tmp_path_factory.mktemp("programs")
@@ -87,7 +94,7 @@ def programs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Takes a figure for the end of the run."""
+    """Returns a function that keeps a figure for the end of the run."""
     return request.config.stash.setdefault(FIGURES, []).append
 
 

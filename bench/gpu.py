@@ -1,10 +1,11 @@
-"""The parts of gpu.sh that are easier in Python: what is here, what a GPU does for one picture, and the report.
+"""The parts of gpu.sh that are easier in Python: the machine, what a GPU does for one
+picture, and the report.
 
-gpu.py missing                          the packages that python3 lacks
-gpu.py libtorch                         the folder of PyTorch's libraries
-gpu.py machine --json FILE              processor, GPU, driver and versions
-gpu.py counts --models DIR PICTURE      kernels, copies and waits of one picture
-gpu.py report DIR                       gpu.json and gpu.txt from what the steps left in DIR
+gpu.py missing                          prints the packages that python3 lacks
+gpu.py libtorch                         prints the folder of PyTorch's libraries
+gpu.py machine --json FILE              writes processor, GPU, driver and versions
+gpu.py counts --models DIR ... PICTURE  counts kernels, copies and waits of one picture
+gpu.py report DIR                       writes gpu.json and gpu.txt from the steps' files
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-# What the exporter, compare.py and the parity tests import, by the names that pip has for them.
+# What the exporter, compare.py and the parity tests import, with pip's names.
 PACKAGES = {
     "torch": "torch",
     "torchvision": "torchvision",
@@ -49,7 +50,7 @@ def missing() -> list[str]:
 
 
 def libtorch() -> Path:
-    """PyTorch's lib/, without importing it."""
+    """Returns PyTorch's lib/, without importing it."""
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("python3 has no torch")
@@ -57,7 +58,7 @@ def libtorch() -> Path:
 
 
 def machine(device: str) -> dict:
-    """What the figures are of."""
+    """Returns the machine and the versions that the figures are of."""
     import torch
     import torchvision
 
@@ -84,14 +85,15 @@ def machine(device: str) -> dict:
 
 
 def processor(cpuinfo: str) -> str:
-    """The name in the text of /proc/cpuinfo, and which instructions for bfloat16 it has."""
+    """Returns the processor's name in the text of /proc/cpuinfo, and which instructions
+    for bfloat16 it has."""
     name = re.search(r"^model name\s*: (.*)$", cpuinfo, re.M)
     flags = [flag for flag in ("avx512_bf16", "amx_bf16") if re.search(rf"\b{flag}\b", cpuinfo)]
     return f"{name[1] if name else 'unknown'} ({', '.join(flags) or 'no bfloat16'})"
 
 
 def driver() -> str:
-    """NVIDIA's driver, as its own tool names it."""
+    """Returns the version of NVIDIA's driver, from NVIDIA's own tool."""
     if not shutil.which("nvidia-smi"):
         return "unknown"
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
@@ -99,8 +101,9 @@ def driver() -> str:
 
 
 def counts(models: Path, device: str, clipdet: Path, picture: Path, proposals: int) -> dict:
-    """What the device does for one picture in float32: of clipdet itself where nsys is there, else of the two archives
-    that take most of the time, run by PyTorch."""
+    """Returns what the device does for one picture in float32. With nsys it is counted
+    in clipdet itself, else in the two archives that take most of the time, run by
+    PyTorch."""
     if device != "cpu" and shutil.which("nsys"):
         return {
             "by": "nsys, of clipdet detect",
@@ -113,7 +116,7 @@ def counts(models: Path, device: str, clipdet: Path, picture: Path, proposals: i
 
 
 def by_profiler(models: Path, device: str, picture: Path, proposals: int) -> dict[str, dict[str, int]]:
-    """Counts of the proposals' forward, and of the forwards of its crops."""
+    """Returns the counts of the proposals' forward, and of the forwards of its crops."""
     import numpy as np
     import torch
     from PIL import Image
@@ -145,9 +148,11 @@ def by_profiler(models: Path, device: str, picture: Path, proposals: int) -> dic
 
 
 def tally(events: Iterable[tuple[str, str | None]], gpu: bool) -> dict[str, int]:
-    """Counts events of torch.profiler, each a name and the name of the event that it happens in.
+    """Counts events of torch.profiler, each a name and the name of the event that it
+    happens in.
 
-    Kernels are counted by the calls that launch them; an operation that another one asks for is no operation.
+    Kernels are counted by the calls that launch them. An operation inside another one is
+    not counted.
     """
     kinds = {"operations": 0} | ({"kernels": 0, "copies": 0, "waits": 0} if gpu else {})
     for name, parent in events:
@@ -159,7 +164,7 @@ def tally(events: Iterable[tuple[str, str | None]], gpu: bool) -> dict[str, int]
 
 
 def called(name: str) -> str | None:
-    """Which count a function of CUDA's belongs to."""
+    """Returns the count that a function of CUDA's belongs to."""
     if re.match(r"(cuda|cu)LaunchKernel", name):
         return "kernels"
     if re.match(r"(cuda|cu)Memcpy", name):
@@ -170,7 +175,7 @@ def called(name: str) -> str | None:
 
 
 def by_nsys(models: Path, device: str, clipdet: Path, picture: Path, proposals: int) -> dict[str, int]:
-    """What the last of four pictures adds to three."""
+    """Returns what the last of four pictures adds to three."""
     with tempfile.TemporaryDirectory() as scratch:
         pictures = [Path(scratch) / f"{i}{picture.suffix}" for i in range(4)]
         for copy in pictures:
@@ -183,7 +188,7 @@ def by_nsys(models: Path, device: str, clipdet: Path, picture: Path, proposals: 
 
 
 def nsys(command: list, file: Path) -> Counter[str]:
-    """The calls of CUDA's functions while a command runs."""
+    """Returns the calls of CUDA's functions while a command runs."""
     subprocess.run(
         ["nsys", "profile", "--trace=cuda", f"--output={file}", *command], check=True, stdout=subprocess.DEVNULL
     )
@@ -192,7 +197,7 @@ def nsys(command: list, file: Path) -> Counter[str]:
 
 
 def nsys_calls(report: str) -> Counter[str]:
-    """Sums up nsys' cuda_api_sum, CSV after some lines of its own."""
+    """Sums up nsys' cuda_api_sum, which is CSV after some other lines."""
     found: Counter[str] = Counter()
     for row in csv.DictReader(io.StringIO(report[max(report.find("Time (%)"), 0) :])):
         if kind := called(row.get("Name") or ""):
@@ -203,7 +208,8 @@ def nsys_calls(report: str) -> Counter[str]:
 
 
 def gather(out: Path) -> dict:
-    """All that the steps left in a folder; null for what a step didn't write."""
+    """Returns all that the steps left in a folder, with null for what a step didn't
+    write."""
 
     def read(name: str) -> object:
         path = out / name
@@ -225,7 +231,8 @@ def gather(out: Path) -> dict:
 
 
 def verified(said: str) -> list[dict]:
-    """The archives in what "clipdet models verify" prints, each with its difference and tolerance."""
+    """Returns the archives in the output of "clipdet models verify", each with its
+    difference and tolerance."""
     pattern = r"(\S+\.pt)\b.*?(rpn|clip-\w+) in (\w+), difference (\S+) \(up to (\S+) is right\)"
     return [
         {"file": Path(m[1]).name, "kind": m[2], "dtype": m[3], "difference": float(m[4]), "tolerance": float(m[5])}
@@ -234,7 +241,7 @@ def verified(said: str) -> list[dict]:
 
 
 def table(report: dict) -> str:
-    """The report as text."""
+    """Returns the report as text."""
     lines: list[str] = []
     about = report["machine"]
     if about:
@@ -271,7 +278,7 @@ def table(report: dict) -> str:
 
 
 def bench_table(benches: dict[str, dict | None]) -> list[str]:
-    """The rows of "clipdet bench", a column each type of weights."""
+    """Returns the rows of "clipdet bench", with a column for each type of weights."""
     measured = {dtype: bench for dtype, bench in benches.items() if bench}
     if not measured:
         return []

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tries clipdet on a machine that has PyTorch, perhaps with a GPU, but no Go, no set-up and no network.
-# --help tells how to use it.
+# Tries clipdet on a machine that has PyTorch, perhaps with a GPU, but no Go, no set-up
+# and no network. --help tells how to use it.
 set -uo pipefail
 
 usage() {
@@ -69,7 +69,8 @@ if [[ -n $missing ]]; then
   say "and carry the folder here, for --wheels"
   exit 2
 fi
-# What the programs were built to find isn't here. PyTorch's libraries find NVIDIA's by themselves.
+# The libtorch that the programs were built to find isn't here. PyTorch's libraries find
+# NVIDIA's by themselves.
 libtorch=$("$python" bench/gpu.py libtorch) || exit 2
 export LD_LIBRARY_PATH=$libtorch${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export CLIPDET_HOME=$scratch/home GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-10000}
@@ -91,7 +92,8 @@ fi
 models=$scratch/models
 deadline=$((SECONDS + 60 * minutes))
 
-# step NAME SECONDS COMMAND...: notes how it ended. What it prints goes to NAME.log in the output folder.
+# step NAME SECONDS COMMAND... runs a step and notes how it ended. What it prints goes to
+# NAME.log in the output folder, with - for spaces.
 step() {
   local name=$1 limit=$2 log=$out/${1// /-}.log start=$SECONDS state=passed left=$((deadline - SECONDS)) code
   shift 2
@@ -112,7 +114,8 @@ step() {
   printf '%s\t%s\t%d\n' "$name" "$state" $((SECONDS - start)) >>"$out/steps.tsv"
 }
 
-# parity_on DEVICE: each stage against Python's. Those that don't use libtorch are the same everywhere.
+# parity_on DEVICE compares each stage with Python's. The stages that don't use libtorch
+# are the same on every device.
 parity_on() {
   step "parity on ${1%%:*}" 150 "$python" -m pytest -q -s -p no:cacheprovider --device "$1" --programs "$programs" \
     --detector "$rpn" --clip "${clip//\//-}" --figures "$out/parity-${1%%:*}.json" \

@@ -1,4 +1,4 @@
-"""Random data sets in COCO's format, and what pycocotools makes of them."""
+"""Random data sets in COCO's format, and their metrics by pycocotools."""
 
 import contextlib
 import io
@@ -19,7 +19,8 @@ BORDERS = [(32, 32), (96, 96), (32, 31.999), (96, 96.001), (16, 64), (144, 64), 
 
 
 def near(draw: random.Random, box: list[float]) -> list[float]:
-    """A box that overlaps another well, or a little, or has exactly an IoU of a threshold with it."""
+    """Returns a box that overlaps another well, or a little, or with an IoU of exactly a
+    threshold."""
     x, y, w, h = box
     kind = draw.random()
     if kind < 0.15:
@@ -32,8 +33,9 @@ def near(draw: random.Random, box: list[float]) -> list[float]:
 
 
 def random_set(seed: int, images: int, categories: int, detections: int) -> tuple[Data, Results]:
-    """A data set with ids in no order, crowds, areas at the borders, categories without truths and without detections,
-    images without either, and results with many equal scores."""
+    """Returns a data set and results. Ids are in no order. There are crowds, areas at the
+    borders, categories without truths and without detections, and images without either.
+    Many scores are equal."""
     draw = random.Random(seed)
     image_ids = draw.sample(range(1, 10**12), images)
     category_ids = draw.sample(range(1, 2000), categories)
@@ -81,7 +83,7 @@ def random_set(seed: int, images: int, categories: int, detections: int) -> tupl
 
 
 def coco_eval(dataset: Data, results: Results, kind: type[COCOeval] = COCOeval, **params: Any) -> COCOeval:
-    """pycocotools' evaluation, without its output."""
+    """Runs pycocotools' evaluation without its output."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
         truth.dataset = json.loads(json.dumps(dataset))
@@ -101,7 +103,8 @@ def mean(values: np.ndarray) -> float:
 
 
 def category_numbers(evaluation: COCOeval, k: int) -> list[float]:
-    """The 12 numbers of one category; with more limits than COCO's three, those of an area are at the last."""
+    """Returns the 12 numbers of one category. AR1, AR10 and AR100 are at the first three
+    limits, all others at the last."""
     precision, recall = evaluation.eval["precision"][:, :, k], evaluation.eval["recall"][:, k]
     ap = [precision[:, :, 0, -1], precision[0, :, 0, -1], precision[5, :, 0, -1]]
     ap += [precision[:, :, area, -1] for area in (1, 2, 3)]
@@ -110,22 +113,24 @@ def category_numbers(evaluation: COCOeval, k: int) -> list[float]:
 
 
 def mean_curves(evaluation: COCOeval) -> list[np.ndarray]:
-    """Precision by recall, the mean of all categories: at IoU 0.5, and over all thresholds."""
+    """Returns precision by recall, averaged over all categories: at IoU 0.5, and over all
+    thresholds."""
     precision = evaluation.eval["precision"][:, :, :, 0, -1]
     precision = precision[:, :, precision[0, 0] > -1].mean(-1)
     return [precision[0], precision.mean(0)]
 
 
 def proposal_recalls(dataset: Data, results: Results) -> list[list[float]]:
-    """AR, ARs, ARm, ARl and the recall at IoU 0.5 for each limit, whatever the category."""
+    """Returns AR, ARs, ARm, ARl and the recall at IoU 0.5 for each limit, whatever the
+    category."""
     recall = coco_eval(dataset, results, useCats=0, maxDets=LIMITS).eval["recall"][:, 0]  # [T,A,M]
     return [[mean(recall[:, a, m]) for a in range(4)] + [recall[0, 0, m]] for m in range(len(LIMITS))]
 
 
 class LVISEval(COCOeval):
-    """LVIS's rules (lvis-api's eval.py), written as changes to COCO's: unmatched detections of categories that aren't
-    annotated exhaustively are ignored. The lvis package itself needs numpy before 1.24; pkg/eval/testdata has values of
-    it."""
+    """LVIS's rules (lvis-api's eval.py), written as changes to COCO's: unmatched
+    detections of categories that aren't annotated exhaustively are ignored. The lvis
+    package itself needs numpy before 1.24; pkg/eval/testdata has values from it."""
 
     def evaluateImg(self, image: int, category: int, *others: Any) -> Any:  # noqa: N802
         found = super().evaluateImg(image, category, *others)
@@ -135,7 +140,7 @@ class LVISEval(COCOeval):
 
 
 def federate(draw: random.Random, dataset: Data) -> None:
-    """Makes a COCO data set one like LVIS."""
+    """Makes a COCO data set like one of LVIS's."""
     ids = [category["id"] for category in dataset["categories"]]
     there = defaultdict(set)
     for annotation in dataset["annotations"]:
@@ -150,8 +155,9 @@ def federate(draw: random.Random, dataset: Data) -> None:
 
 
 def counted(dataset: Data, results: Results) -> tuple[Data, Results]:
-    """What LVIS's API counts: annotations and results that have an area, and of the best 300 results of each image
-    those of categories of which something is known there."""
+    """Returns what LVIS's API counts: annotations and results that have an area. It takes
+    the best 300 results of each image, and of these only the categories of which
+    something is known in that image."""
     annotations = [annotation for annotation in dataset["annotations"] if annotation["area"] > 0]
     known = {image["id"]: set(image["neg_category_ids"]) for image in dataset["images"]}
     for annotation in annotations:

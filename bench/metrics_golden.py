@@ -1,7 +1,7 @@
 """Writes the golden values of pkg/eval: python bench/metrics_golden.py pkg/eval/testdata
 
-Needs pycocotools and, for the kinds of error and for LVIS's metrics, the packages tidecv and lvis, in an environment of
-their own; pkg/eval/testdata/README.md names the versions.
+It needs pycocotools, tidecv for the kinds of error, and lvis for LVIS's metrics, in an
+environment of their own. pkg/eval/testdata/README.md names the versions.
 """
 
 import json
@@ -17,8 +17,8 @@ from metrics import Data, Results, category_numbers, coco_eval, federate, mean_c
 
 
 def tide(dataset: Data, results: Results, everywhere: bool = False) -> dict[str, Any]:
-    """tidecv's counts, gains and confusions. With everywhere, the regions that it ignores in LVIS's data sets are
-    added as its datasets.py does it."""
+    """Returns tidecv's counts, gains and confusions. With everywhere, it adds the regions
+    that tidecv ignores in LVIS's data sets, as tidecv's datasets.py does."""
     limit = 300 if everywhere else 100
     truth, found = tidecv.Data("truth", max_dets=limit), tidecv.Data("found", max_dets=limit)
     ids = [category["id"] for category in dataset["categories"]]

@@ -1,9 +1,11 @@
-"""Zero-shot detection in plain Python, as the method is first described: what clipdet is compared with.
+"""Zero-shot detection in plain Python, as the method is first described. clipdet is
+compared with it.
 
-    ./setup-libtorch.sh python bench/reference.py -q dog -q "bike=a bicycle|a mountain bike" photo.jpg
+    ./setup-libtorch.sh python bench/reference.py -q dog -q "bike=a bicycle|bike" a.jpg
 
-torchvision's region proposal network finds boxes, CLIP embeds each box's pixels, a query is the mean of its phrasings'
-embeddings, and the cosine ranks the boxes for each query. One picture, one crop and one phrasing at a time, float32.
+torchvision's region proposal network finds boxes. CLIP embeds each box's pixels. A query
+is the mean of its phrasings' embeddings, and the cosine ranks the boxes for each query.
+It takes one picture, one crop and one phrasing at a time, in float32.
 """
 
 from __future__ import annotations
@@ -33,14 +35,15 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1: edges in pixels of th
 
 @dataclass(frozen=True)
 class Models:
-    """What detects, in evaluation mode: a torchvision Faster R-CNN, an open_clip model and its preprocessing."""
+    """The models, in evaluation mode: a torchvision Faster R-CNN, an open_clip model and
+    its preprocessing."""
 
     detector: nn.Module
     clip: nn.Module
     preprocess: Callable[[Image.Image], Tensor]
 
     def to(self, device: str) -> Models:
-        """Moves the networks to a device, where all of them work from then on."""
+        """Moves the networks to a device, in place."""
         return Models(self.detector.to(device), self.clip.to(device), self.preprocess)
 
 
@@ -54,7 +57,8 @@ class Detection:
 def detect(
     models: Models, picture: Image.Image, queries: dict[str, Tensor], proposals: int = 300, top_k: int | None = None
 ) -> list[Detection]:
-    """The top_k boxes (None: all) of each query, best first. queries are names with their embeddings [D]."""
+    """Returns the top_k boxes (None: all) of each query, best first. queries are names
+    with their embeddings [D]."""
     boxes = propose(models.detector, picture, proposals)
     if not boxes:
         return []
@@ -69,7 +73,8 @@ def detect(
 
 @torch.inference_mode()
 def propose(detector: nn.Module, picture: Image.Image, limit: int) -> list[Box]:
-    """The detector's best proposals, at most limit, in pixels of the picture, best first."""
+    """Returns the detector's best proposals, at most limit, in pixels of the picture,
+    best first."""
     pixels = to_tensor(picture).to(place(detector))
     resized, _ = detector.transform([pixels])
     boxes, _ = detector.rpn(resized, detector.backbone(resized.tensors))
@@ -78,18 +83,19 @@ def propose(detector: nn.Module, picture: Image.Image, limit: int) -> list[Box]:
 
 @torch.inference_mode()
 def embed_box(models: Models, picture: Image.Image, box: Box) -> Tensor:
-    """The unit embedding [D] of the part of the picture in a box."""
+    """Returns the unit embedding [D] of the part of the picture in a box."""
     crop = models.preprocess(picture.crop(rectangle(box, *picture.size)))
     return models.clip.encode_image(crop[None].to(place(models.clip)), normalize=True)[0]
 
 
 def place(module: nn.Module) -> torch.device:
-    """The device that a network is on."""
+    """Returns the device of a network."""
     return next(module.parameters()).device
 
 
 def rectangle(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
-    """A box rounded outward to whole pixels and clipped to its picture, at least one pixel wide and high."""
+    """Returns a box rounded outward to whole pixels and clipped to its picture, at least
+    one pixel wide and high."""
     left, top = min(max(math.floor(box[0]), 0), width - 1), min(max(math.floor(box[1]), 0), height - 1)
     right, bottom = max(min(math.ceil(box[2]), width), left + 1), max(min(math.ceil(box[3]), height), top + 1)
     return left, top, right, bottom
@@ -97,19 +103,21 @@ def rectangle(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
 
 @torch.inference_mode()
 def embed_query(clip: nn.Module, phrasings: list[str]) -> Tensor:
-    """The mean of the phrasings' unit embeddings, of unit length again [D]."""
+    """Returns the mean of the phrasings' unit embeddings, scaled to unit length [D]."""
     each = [clip.encode_text(open_clip.tokenize([text]).to(place(clip)), normalize=True)[0] for text in phrasings]
     return normalize(torch.stack(each).mean(0), dim=0)
 
 
 def phrasings(query: str, templates: list[str]) -> tuple[str, list[str]]:
-    """NAME, which is filled into each template, or NAME=PHRASE|PHRASE -> the name and its phrasings."""
+    """Returns a query's name and phrasings. A query is NAME, which is filled into each
+    template, or NAME=PHRASE|PHRASE."""
     name, described, phrases = query.partition("=")
     return name, phrases.split("|") if described else [template.replace("{}", name) for template in templates]
 
 
 def load(detector: str, checkpoint: Path | None, clip: str, pretrained: str) -> Models:
-    """Models by their names: published weights, which torchvision and open_clip download, or those of files."""
+    """Returns models by their names, with published weights, which torchvision and
+    open_clip download, or with the weights in files."""
     if checkpoint is None:
         network = getattr(detection, detector)(weights="DEFAULT").eval()
     else:
@@ -122,7 +130,7 @@ def load(detector: str, checkpoint: Path | None, clip: str, pretrained: str) -> 
 
 
 def read(path: Path) -> Image.Image:
-    """A picture, upright."""
+    """Returns a picture, upright."""
     return ImageOps.exif_transpose(Image.open(path)).convert("RGB")
 
 
@@ -131,7 +139,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("-q", "--query", action="append", required=True, help="NAME or NAME=PHRASE|PHRASE")
     parser.add_argument("--detector", default="fasterrcnn_resnet50_fpn", help="torchvision's name (%(default)s)")
     parser.add_argument(
-        "--detector-checkpoint", type=Path, metavar="FILE", help="its weights, if not the published ones"
+        "--detector-checkpoint", type=Path, metavar="FILE", help="its weights, instead of the published ones"
     )
     parser.add_argument("--clip", default="ViT-B-32", help="open_clip's name (%(default)s)")
     parser.add_argument("--pretrained", default="openai", help="open_clip's tag, or a checkpoint file (%(default)s)")

@@ -1,4 +1,5 @@
-"""That accept.py tells what is found from what is not, on a scene of the built-in models."""
+"""accept.py distinguishes what is found from what is not, on a scene of the built-in
+models."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The parts of gpu.py that read what others write, and its table."""
+"""The parts of gpu.py that read other programs' output, and its table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_processor(cpuinfo: str, want: str) -> None:
 
 EVENTS = [
     ("aten::linear", "forward"),
-    ("aten::addmm", "aten::linear"),  # asked for by linear
+    ("aten::addmm", "aten::linear"),  # called by linear
     ("cudaLaunchKernel", "aten::addmm"),
     ("cudaLaunchKernelExC", "aten::addmm"),
     ("cuLaunchKernelEx", None),
@@ -77,7 +77,7 @@ def test_verified() -> None:
 
 
 def bench(rate: float, dtype: str) -> dict:
-    """As much of the JSON of "clipdet bench" as the table has."""
+    """Returns as much of the JSON of "clipdet bench" as the table needs."""
     return {
         "throughput": {"images_per_s": {"median": rate}},
         "stages": [{"stage": "rpn", "median_ms": 12.5}],
@@ -123,7 +123,7 @@ def test_report(tmp_path: Path) -> None:
 
 
 def test_report_of_little(tmp_path: Path) -> None:
-    """Where nearly all failed there is a report still."""
+    """There is a report even if nearly all steps failed."""
     (tmp_path / "steps.tsv").write_text("machine\tfailed with exit code 1\t3\n")
     gpu.main(["report", str(tmp_path)])
     assert (tmp_path / "gpu.txt").read_text() == "\nstep                  seconds  state\n" + (

@@ -1,8 +1,10 @@
-"""The method of reference.py as a good engineer writes it in PyTorch: the second baseline of compare.py.
+"""The method of reference.py as a good engineer writes it in PyTorch: the second baseline
+of compare.py.
 
-inference_mode, channels_last, crops as tensors of the device, resized from bytes by torch's vectorised kernel and
-encoded in batches, in float32 or bfloat16, whichever is faster, the detector's heads left out, queries embedded in a
-batch; on a GPU convolutions by cuDNN's fastest algorithm.
+It uses inference_mode and channels_last. Crops are tensors on the device, resized from
+bytes by torch's vectorised kernel and encoded in batches, in float32 or bfloat16,
+whichever is faster. The detector's heads are left out, and queries are embedded in a
+batch. On a GPU, convolutions use cuDNN's fastest algorithm.
 """
 
 from __future__ import annotations
@@ -24,12 +26,12 @@ from reference import Detection, Models, open_clip
 
 
 class Encoder(Protocol):
-    """A way that is there in several types."""
+    """An encoder that exists in several types."""
 
     size: int
 
     def encode(self, crops: Tensor) -> Tensor:
-        """crops float32 [N,3,size,size] in [0,1] -> unit embeddings [N,D]."""
+        """Maps crops float32 [N,3,size,size] in [0,1] to unit embeddings [N,D]."""
 
 
 Way = TypeVar("Way", bound=Encoder)
@@ -37,9 +39,11 @@ Way = TypeVar("Way", bound=Encoder)
 
 @torch.inference_mode()
 def fastest(ways: list[Way], batch: int = 16, rounds: int = 2) -> Way:
-    """The one that encodes a batch of crops in the least time, of some rounds in turn after one to warm up.
+    """Returns the way that encodes a batch of crops in the least time, of some rounds in
+    turn after one to warm up.
 
-    A download waits for the device."""
+    The download of the result waits for the device.
+    """
     crops = torch.rand(batch, 3, ways[0].size, ways[0].size)
     least = [float("inf")] * len(ways)
     for way in ways:
@@ -53,7 +57,8 @@ def fastest(ways: list[Way], batch: int = 16, rounds: int = 2) -> Way:
 
 
 class Tuned:
-    """Detects with the models of reference.py, whose weights it copies in its own type and layout, on their device."""
+    """Detects with the models of reference.py. It copies their weights in its own type
+    and layout, on their device."""
 
     def __init__(self, models: Models, dtype: torch.dtype, batch: int = 64) -> None:
         self.dtype, self.batch = dtype, batch
@@ -73,7 +78,7 @@ class Tuned:
     def detect(
         self, picture: Image.Image, queries: dict[str, Tensor], proposals: int = 300, top_k: int | None = None
     ) -> list[Detection]:
-        """As reference.detect."""
+        """Does what reference.detect does."""
         pixels = pil_to_tensor(picture).to(self.device)
         boxes = self.propose(pixels, proposals)
         regions = torch.cat([self.embed(pixels, part) for part in boxes.split(self.batch)])  # [boxes,D]
@@ -85,7 +90,7 @@ class Tuned:
         return found
 
     def propose(self, pixels: Tensor, limit: int) -> Tensor:
-        """Boxes [limit,4]."""
+        """Returns boxes [limit,4]."""
         resized, _ = self.detector.transform([pixels / 255])
         tensors = resized.tensors.to(self.dtype, memory_format=torch.channels_last)
         features = {level: value.float() for level, value in self.detector.backbone(tensors).items()}
@@ -93,7 +98,7 @@ class Tuned:
         return resize_boxes(boxes[0], resized.image_sizes[0], pixels.shape[1:])[:limit]
 
     def embed(self, pixels: Tensor, boxes: Tensor) -> Tensor:
-        """Unit embeddings [boxes,D]."""
+        """Returns unit embeddings [boxes,D]."""
         height, width = pixels.shape[1:]
         crops = []
         for box in boxes.tolist():
@@ -103,14 +108,14 @@ class Tuned:
         return self.encode(torch.stack(crops) / 255)
 
     def encode(self, crops: Tensor) -> Tensor:
-        """As Encoder.encode."""
+        """Does what Encoder.encode does."""
         batch = ((crops.to(self.device) - self.mean) / self.std).to(self.dtype)
         batch = batch.contiguous(memory_format=torch.channels_last)
         return normalize(self.visual(batch).float(), dim=-1)
 
     @torch.inference_mode()
     def embed_query(self, phrasings: list[str]) -> Tensor:
-        """As reference.embed_query, in one batch."""
+        """Does what reference.embed_query does, in one batch."""
         return normalize(
             self.clip.encode_text(open_clip.tokenize(phrasings).to(self.device), normalize=True).mean(0), dim=0
         )

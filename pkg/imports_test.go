@@ -67,20 +67,21 @@ func isGotch(path string) bool { return strings.HasPrefix(path, "github.com/suga
 // people import is at the top, and nothing points upward. A new package gets a line here.
 var arrows = map[string]string{
 	"pkg/model/builtin":            "pkg/model",
-	"pkg/results":                  "pkg/detect pkg/eval pkg/box",
-	"pkg/detect":                   "pkg/model pkg/pixels pkg/prompt pkg/box pkg/internal/clip pkg/internal/rpn pkg/internal/crop pkg/internal/suppress pkg/internal/archive pkg/internal/tokens pkg/internal/torch",
+	"pkg/results":                  "pkg/detect pkg/eval pkg/box pkg/internal/files",
+	"pkg/detect":                   "pkg/model pkg/pixels pkg/prompt pkg/box pkg/internal/clip pkg/internal/rpn pkg/internal/crop pkg/internal/suppress pkg/internal/archive pkg/internal/tokens pkg/internal/torch pkg/internal/files",
 	"pkg/device":                   "pkg/internal/torch",
 	"pkg/model":                    "pkg/internal/archive",
 	"pkg/prompt":                   "pkg/internal/tokens",
-	"pkg/pixels":                   "pkg/pixels/internal/jpeg",
+	"pkg/pixels":                   "pkg/pixels/internal/jpeg pkg/internal/files",
 	"pkg/overlay":                  "pkg/box",
-	"pkg/eval":                     "pkg/box",
+	"pkg/eval":                     "pkg/box pkg/internal/files",
 	"pkg/box":                      "",
 	"pkg/internal/clip":            "pkg/internal/archive pkg/internal/torch",
 	"pkg/internal/rpn":             "pkg/box pkg/internal/archive pkg/internal/torch",
 	"pkg/internal/crop":            "pkg/box pkg/pixels pkg/internal/torch",
 	"pkg/internal/suppress":        "pkg/box",
-	"pkg/internal/archive":         "",
+	"pkg/internal/files":           "",
+	"pkg/internal/archive":         "pkg/internal/files",
 	"pkg/internal/tokens":          "",
 	"pkg/internal/torch":           "",
 	"pkg/internal/torchtest":       "pkg/internal/archive pkg/internal/torch",
@@ -118,6 +119,7 @@ func TestPurePackagesDontReachTorch(t *testing.T) {
 	for _, name := range []string{
 		"pkg/box", "pkg/eval", "pkg/model", "pkg/overlay", "pkg/pixels", "pkg/prompt",
 		"cmd/clipdet/internal/analysis", "cmd/clipdet/internal/calibration", "cmd/clipdet/internal/report",
+		"cmd/clipdet/internal/console", "cmd/clipdet/internal/exit", "cmd/clipdet/internal/files",
 	} {
 		for _, banned := range []string{"pkg/internal/torch", "pkg/detect", "C"} {
 			if way := reach(found, name, banned, map[string]bool{}); way != nil {

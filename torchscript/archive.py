@@ -1,8 +1,10 @@
-"""Writes TorchScript archives that describe themselves, as CONTRACT.md says: every exporter ends in save().
+"""Writes TorchScript archives that describe themselves (CONTRACT.md). Every exporter ends
+in save().
 
-An archive is refused before it is written when it could fail later, elsewhere: a device fixed in its code, a gradient,
-an operator that libtorch lacks, weights of another type than it says, a fixed batch size, an answer that does not come
-back after loading. What its code must not do is graph.py's.
+save() refuses an archive that could fail later, on another machine: one with a device
+fixed in its code, a gradient, an operator that libtorch lacks, weights of another type
+than the manifest says, a fixed batch size, or an answer that differs when it is loaded
+again. graph.py checks the code.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ EXPORTER = re.sub(r"\+\w+", "", EXPORTER)  # a build for CUDA or for the CPU wri
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BATCHES = (1, 2, 5)
 
-# Which arguments of forward lie on the host, as CONTRACT.md says: reading them waits for nothing.
+# Which arguments of forward lie on the host (CONTRACT.md). Reading them waits for
+# nothing.
 ON_HOST = {"rpn": (False, True)}
 
 MANIFEST = "extra/manifest.json"
@@ -41,12 +44,13 @@ NO_DIGEST = "0" * 64
 
 
 class ContractError(Exception):
-    """The module does not keep the contract; nothing was written."""
+    """The module breaks the contract; nothing was written."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Where the weights came from. sha256 is of the source file, or of digest() where there is none."""
+    """Where the weights came from. sha256 is of the source file, or digest() if there is
+    no file."""
 
     name: str
     sha256: str
@@ -56,7 +60,8 @@ class Weights:
 
 @dataclass(frozen=True)
 class Input:
-    """An argument of forward in a known answer: made by the generator, or given as rows of integers."""
+    """An argument of forward in a known answer: the generator's values, or literal, rows
+    of integers."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -72,7 +77,7 @@ class Input:
 
 
 def manifest(kind: str, architecture: str, weights: Weights, dtype: str, channels_last: bool, **fields: object) -> dict:
-    """The fields that every archive has, then those of its kind."""
+    """Returns the fields that every archive has, then the fields of its kind."""
     return {
         "format": FORMAT,
         "kind": kind,
@@ -87,12 +92,13 @@ def manifest(kind: str, architecture: str, weights: Weights, dtype: str, channel
 
 
 def file_name(kind: str, dtype: str) -> str:
-    """rpn.pt, or rpn.bfloat16.pt to lie beside it."""
+    """Returns an archive's file name: rpn.pt in float32, rpn.bfloat16.pt in bfloat16."""
     return f"{kind}.pt" if dtype == "float32" else f"{kind}.{dtype}.pt"
 
 
 def digest(state: Mapping[str, Tensor]) -> str:
-    """sha256 over a state dict's names, shapes, types and values, for weights that are no file."""
+    """Returns the sha256 of a state dict's names, types, shapes and values, for weights
+    that are no file."""
     h = hashlib.sha256()
     for name in sorted(state):
         value = state[name].detach().cpu().contiguous()
@@ -102,13 +108,14 @@ def digest(state: Mapping[str, Tensor]) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file."""
+    """Returns the sha256 of a file, in hex."""
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def lcg(seed: int, count: int) -> np.ndarray:
-    """The upper 31 bits of count steps of Knuth's MMIX generator from seed, which Go repeats without torch."""
+    """Returns the upper 31 bits of count steps of Knuth's MMIX generator from seed. Go
+    computes the same without torch."""
     x = np.array([seed * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1], np.uint64)
     factor, term = 6364136223846793005, 1442695040888963407  # of len(x) steps at once
     while len(x) < count:
@@ -118,7 +125,7 @@ def lcg(seed: int, count: int) -> np.ndarray:
 
 
 def generate(seed: int, inputs: Sequence[Input]) -> list[Tensor]:
-    """The inputs of a known answer. They share one generator, in their order."""
+    """Returns the inputs of a known answer. They share one generator, in their order."""
     counts = [0 if i.literal else i.shape[0] * 6 if i.dtype == "int64" else int(np.prod(i.shape)) for i in inputs]
     stream = lcg(seed, max(1, sum(counts)))
     made = []
@@ -139,7 +146,7 @@ def generate(seed: int, inputs: Sequence[Input]) -> list[Tensor]:
 
 
 def summary(outputs: Sequence[Tensor], values: int = 16) -> list[dict]:
-    """What a known answer keeps of each output."""
+    """Returns what a known answer keeps of each output."""
     kept = []
     for output in outputs:
         wide = output.to(torch.float64)
@@ -155,8 +162,9 @@ def summary(outputs: Sequence[Tensor], values: int = 16) -> list[dict]:
 
 
 def difference(got: Sequence[Tensor], want: Sequence[dict]) -> float:
-    """The largest difference between outputs and a known answer's: of a value relative to max(1, |value|), of a sum
-    relative to max(1, abs_sum); infinite where shapes differ."""
+    """Returns the largest difference between outputs and a known answer's. A value's is
+    relative to max(1, |value|), a sum's to max(1, abs_sum). It is infinite if shapes
+    differ or a difference is not a number."""
     if [list(output.shape) for output in got] != [entry["shape"] for entry in want]:
         return float("inf")
     worst = 0.0
@@ -170,40 +178,45 @@ def difference(got: Sequence[Tensor], want: Sequence[dict]) -> float:
 
 @contextmanager
 def as_clipdet_runs() -> Iterator[None]:
-    """No gradients and the JIT's simple executor, as under Go: nothing is specialised on the first inputs' shapes."""
+    """Turns off gradients and takes the JIT's simple executor, as Go does: nothing is
+    specialised on the first inputs' shapes."""
     with torch.inference_mode(), torch.jit.optimized_execution(False):
         yield
 
 
 def run(module: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Calls a module and returns its outputs as a list, also where there is only one."""
+    """Calls a module and returns its outputs as a list, even if there is only one."""
     with as_clipdet_runs():
         outputs = module(*inputs)
     return [outputs] if isinstance(outputs, Tensor) else list(outputs)
 
 
 def counted(module: nn.Module, inputs: Sequence[Tensor]) -> tuple[list[Tensor], int]:
-    """As run, and the floating-point operations of convolutions, matrix products and attention, two a multiply-add."""
+    """Returns run's outputs, and the floating-point operations of convolutions, matrix
+    products and attention, two for a multiply-add."""
     counter = FlopCounterMode(display=False)
-    # In inference mode a linear layer reaches the counter whole, and it knows only the products that it is made of.
+    # Not in inference mode: there a linear layer reaches the counter whole, and the
+    # counter counts only the matrix products inside it.
     with torch.no_grad(), torch.jit.optimized_execution(False), counter:
         outputs = module(*inputs)
     return [outputs] if isinstance(outputs, Tensor) else list(outputs), counter.get_total_flops()
 
 
 def read_manifest(path: Path) -> dict:
-    """An archive's manifest, read without loading its module."""
+    """Returns an archive's manifest without loading its module."""
     return json.loads(torch._C.PyTorchFileReader(str(path)).get_record(MANIFEST))
 
 
 def code(data: bytes) -> str:
-    """All TorchScript source in an archive: every class, method and function, used or not."""
+    """Returns all TorchScript source in an archive: every class, method and function,
+    used or not."""
     reader = torch._C.PyTorchFileReader(io.BytesIO(data))
     return "\n".join(reader.get_record(n).decode() for n in sorted(reader.get_all_records()) if n.endswith(".py"))
 
 
 def inspect(data: bytes) -> list[str]:
-    """What in an archive breaks the contract, read without running it. Without a manifest in it, it may be of any kind
+    """Returns what in an archive breaks the contract, without calling forward. Loading it
+    runs a __setstate__, if it has one. An archive without a manifest may be of any kind
     and type."""
     reader = torch._C.PyTorchFileReader(io.BytesIO(data))
     text = reader.get_record(MANIFEST).decode() if reader.has_record(MANIFEST) else "{}"
@@ -227,7 +240,8 @@ def tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
 
 
 def other_types(module: torch.jit.ScriptModule, dtype: str) -> list[str]:
-    """The weights that are not of the manifest's dtype although CONTRACT.md lets them be of no other."""
+    """Returns the weights that are not of the manifest's dtype and that CONTRACT.md does
+    not exempt."""
     found = []
     for prefix, part in module.named_modules():
         for name, value in [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]:
@@ -243,16 +257,18 @@ def other_types(module: torch.jit.ScriptModule, dtype: str) -> list[str]:
 
 
 def serialise(module: torch.jit.ScriptModule, described: dict | None = None) -> bytes:
-    """An archive's bytes, the same whenever the module and manifest are; the manifest gets its digest here.
+    """Returns an archive's bytes, which are the same if the module and the manifest are.
+    The manifest gets its digest here.
 
-    torch's own records are copied, except for the .debug_pkl files, which hold source paths of the exporting machine,
-    and the order of a class's constants, which torch takes from a set of strings.
+    torch's own records are copied, with two exceptions. The .debug_pkl files are left
+    out, because they hold source paths of the exporting machine. A class's constants are
+    sorted, because torch takes their order from a set of strings.
     """
     saved = io.BytesIO()
     torch.jit.save(module, saved)
     saved.seek(0)
     reader = torch._C.PyTorchFileReader(saved)
-    dropped = (".debug_pkl", "version", "byteorder", ".data/serialization_id")  # the writer makes the last three anew
+    dropped = (".debug_pkl", "version", "byteorder", ".data/serialization_id")  # the writer makes the last three itself
     records = {name: reader.get_record(name) for name in reader.get_all_records() if not name.endswith(dropped)}
     del reader, saved  # as large as the model
     for name, record in records.items():
@@ -271,7 +287,8 @@ def sorted_lines(match: re.Match[str]) -> str:
 
 
 def packed(records: Mapping[str, bytes]) -> bytes:
-    """A zip as torch.jit.load wants it, of records in their order but for extra files, which come last."""
+    """Returns a zip that torch.jit.load reads: the records in the order of their names,
+    and the manifest last."""
     out = io.BytesIO()
     writer = torch._C.PyTorchFileWriter(out)
     for name in sorted(records, key=lambda name: (name == MANIFEST, name)):
@@ -281,14 +298,15 @@ def packed(records: Mapping[str, bytes]) -> bytes:
 
 
 def directory(data: bytes) -> dict[str, tuple[int, int]]:
-    """Size and CRC-32 of each record of an archive, by its name without the top folder."""
+    """Returns the size and CRC-32 of each record of an archive, by its name without the
+    top folder."""
     with zipfile.ZipFile(io.BytesIO(data)) as whole:
         return {entry.filename.partition("/")[2]: (entry.file_size, entry.CRC) for entry in whole.infolist()}
 
 
 def directory_digest(entries: Mapping[str, tuple[int, int]], manifest: str) -> str:
-    """The digest that a manifest has to hold, of the other records and of its own text, in which zeros stand for the
-    digest. CONTRACT.md defines it."""
+    """Returns the digest that a manifest must hold (CONTRACT.md). It covers the other
+    records, and the manifest's own text with zeros in place of the digest."""
     names = sorted(set(entries) - {MANIFEST, ".data/serialization_id"}, key=str.encode)
     lines = "".join(f"{name} {entries[name][0]} {entries[name][1]:08x}\n" for name in names)
     return hashlib.sha256((lines + manifest.replace(json.loads(manifest)["digest"], NO_DIGEST)).encode()).hexdigest()
@@ -306,11 +324,13 @@ def save(
     twin: nn.Module | None = None,
     may_wait: bool = False,
 ) -> dict:
-    """Scripts a module where it is not yet, checks it, and writes it to path with its manifest, which is returned.
+    """Scripts a module if it is not scripted yet, checks it, writes it to path, and
+    returns its manifest.
 
-    twin answers in the module's place where this machine can't run the module's dtype: the same weights in float32.
-    may_wait is for networks of others: that they wait for the device, which slows a GPU down, is then only warned of.
-    Raises ContractError, and writes nothing, when a check fails.
+    If this machine can't run the module's dtype, twin makes the known answer: the same
+    weights in float32. may_wait is for other people's networks: if they wait for the
+    device, which slows a GPU down, that is only a warning. Raises ContractError, and
+    writes nothing, if a check fails.
     """
     module = module.eval().requires_grad_(False)
     scripted = module if isinstance(module, torch.jit.ScriptModule) else torch.jit.script(module)
@@ -346,7 +366,9 @@ def save(
 
 
 def replay(data: bytes, kind: str, inputs: Sequence[Input], answer: dict) -> list[str]:
-    """Loads an archive again, asks for its known answer, alone and repeated in batches, and says what differs."""
+    """Loads an archive, computes its known answer, alone and in batches, and returns what
+    differs. Of a clip-text it also tries the tokens without the columns after the last
+    end of text."""
     module = torch.jit.load(io.BytesIO(data), map_location="cpu")
     one = generate(answer["seed"], inputs)
     problems = []

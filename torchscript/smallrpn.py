@@ -1,7 +1,8 @@
-"""A region proposal network small enough to train on a CPU, of torchvision's own parts.
+"""A region proposal network small enough to train on a CPU, of torchvision's own parts on
+a frozen ImageNet trunk.
 
-A ResNet with one BasicBlock a stage, cut after stride 16, with a feature pyramid at strides 8, 16, 32 and 64, and
-Faster R-CNN's RPN on top.
+EfficientNet-Lite0's features at strides 8, 16 and 32, a feature pyramid that adds stride
+64, and Faster R-CNN's RPN on top.
 """
 
 from __future__ import annotations
@@ -12,43 +13,51 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, concat_box_prediction_layers
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.models.resnet import BasicBlock, ResNet
-from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
 import checkpoint
-
-MEAN = (0.485, 0.456, 0.406)  # torchvision's own
-STD = (0.229, 0.224, 0.225)
+from trunk import MEAN, STD, Trunk
 
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of the network; anchor sizes are in pixels of the resized picture, a tuple a level."""
+    """Sizes of the network; anchor sizes are in pixels of the resized picture, a tuple a
+    level."""
 
     min_size: int = 352
     max_size: int = 640
-    channels: int = 80
+    channels: int = 96
     anchors: tuple[tuple[int, ...], ...] = ((16, 28), (44, 68), (100, 148), (208, 292))
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     proposals: int = 300
     nms: float = 0.7
 
 
+class Backbone(nn.Module):
+    """Feature maps of normalised pictures [B,3,H,W], whose sides are multiples of 32."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.trunk = Trunk()
+        self.fpn = FeaturePyramidNetwork(list(Trunk.WIDTHS), channels, LastLevelMaxPool())
+        self.out_channels = channels
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return self.fpn(self.trunk(x))
+
+
 class SmallRPN(nn.Module):
-    """transform, backbone and rpn are torchvision's, named and used as in its FasterRCNN."""
+    """A network whose transform, backbone and rpn are torchvision's, named and used as in
+    its FasterRCNN."""
 
     def __init__(self, config: Config | None = None) -> None:
         super().__init__()
         self.config = config = config or Config()
         self.transform = GeneralizedRCNNTransform(config.min_size, config.max_size, list(MEAN), list(STD))
-        layers = {"layer2": "0", "layer3": "1"}  # strides 8 and 16; two more levels by strided convolutions
-        coarser = LastLevelP6P7(config.channels, config.channels)
-        resnet = ResNet(BasicBlock, [1, 1, 1, 1])
-        self.backbone = BackboneWithFPN(resnet, layers, [128, 256], config.channels, coarser)
+        self.backbone = Backbone(config.channels)
         anchors = AnchorGenerator(config.anchors, (config.ratios,) * len(config.anchors))
         head = RPNHead(config.channels, anchors.num_anchors_per_location()[0])
         nn.init.constant_(head.cls_logits.bias, -2.0)
@@ -59,21 +68,25 @@ class SmallRPN(nn.Module):
             bg_iou_thresh=0.35,
             batch_size_per_image=128,
             positive_fraction=0.5,
-            # With torchvision's 1000 a level, 109 of 111 pictures had the same 300 best, and suppression took longer.
+            # With torchvision's 1000 a level, 109 of 111 pictures had the same 300 best,
+            # and suppression took longer.
             pre_nms_top_n={"training": 1000, "testing": 500},
             post_nms_top_n={"training": config.proposals, "testing": config.proposals},
             nms_thresh=config.nms,
         )
 
-    def losses(self, images: Tensor, boxes: list[Tensor]) -> dict[str, Tensor]:
-        """Objectness and box losses of normalised images [B,3,H,W] and their boxes [n,4].
+    def losses(self, features: list[Tensor], size: tuple[int, int], boxes: list[Tensor]) -> dict[str, Tensor]:
+        """Returns the objectness and box losses of pictures of a size (height, width),
+        from the trunk's features [B,C,H,W] at strides 8, 16 and 32 and their boxes [n,4].
 
-        RegionProposalNetwork's own steps at training, without the proposals, which nobody reads there.
+        It does RegionProposalNetwork's own steps of training, without the proposals,
+        which nobody reads there.
         """
-        features = list(self.backbone(images).values())
-        logits, deltas = self.rpn.head(features)
-        sizes = [(images.shape[2], images.shape[3])] * len(images)
-        anchors = self.rpn.anchor_generator(ImageList(images, sizes), features)
+        named = dict(zip(("8", "16", "32"), features, strict=True))
+        levels = list(self.backbone.fpn(named).values())
+        logits, deltas = self.rpn.head(levels)
+        images = ImageList(torch.empty(len(boxes), 3, *size, device="meta"), [size] * len(boxes))
+        anchors = self.rpn.anchor_generator(images, levels)
         logits, deltas = concat_box_prediction_layers(logits, deltas)
         labels, matched = self.rpn.assign_targets_to_anchors(anchors, [{"boxes": b} for b in boxes])
         targets = self.rpn.box_coder.encode(matched, anchors)
@@ -82,7 +95,8 @@ class SmallRPN(nn.Module):
 
     @torch.no_grad()
     def propose(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Proposals [n,4] in pixels of the picture, best first, and their objectness [n]; image is [3,H,W] in 0..1."""
+        """Returns proposals [n,4] in pixels of the picture, best first, and their
+        objectness [n]. image is [3,H,W] in 0..1."""
         captured: list[Tensor] = []
         original = self.rpn.filter_proposals
 
@@ -103,12 +117,12 @@ class SmallRPN(nn.Module):
 
 
 def save(path: Path, model: SmallRPN, notes: dict) -> None:
-    """A checkpoint of weights and sizes; notes say how they came about."""
+    """Writes a checkpoint of weights and sizes; notes say how they came about."""
     torch.save({"config": asdict(model.config), "state": model.state_dict(), "notes": notes}, path)
 
 
 def load(path: Path) -> tuple[SmallRPN, dict]:
-    """The model of a checkpoint, in evaluation mode, and its notes."""
+    """Returns the model of a checkpoint, in evaluation mode, and its notes."""
     saved = checkpoint.load(path)
     model = SmallRPN(Config(**saved["config"]))
     model.load_state_dict(saved["state"])

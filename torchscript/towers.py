@@ -1,4 +1,5 @@
-"""open_clip's models, OpenAI's among them, as the two towers of clip.py, with weights from a file or a seed."""
+"""open_clip's models, OpenAI's among them, as the two towers of clip.py, with weights
+from a file or a seed."""
 
 import logging
 from dataclasses import dataclass
@@ -20,14 +21,16 @@ OPENAI_KEYS = ("input_resolution", "context_length", "vocab_size")
 
 
 def tells_news(record: logging.LogRecord) -> bool:
-    """Whether open_clip logs anything but that a model was built without weights, which is what was asked for."""
+    """Returns whether open_clip logs something else than that a model was built without
+    weights, which is intended."""
     return not record.getMessage().startswith("No pretrained weights loaded for model")
 
 
 def text_tower(model: nn.Module) -> TextTransformer:
-    """The text half of an open_clip model, which its CLIP class keeps among its own members.
+    """Returns the text half of an open_clip model. Its CLIP class keeps that half among
+    its own members.
 
-    Raises ValueError when it is none that CLIP's tokens can be fed to.
+    Raises ValueError if CLIP's tokens can't be fed to it.
     """
     half = getattr(model, "text", model)
     pool = getattr(half, "text_pool_type", getattr(half, "pool_type", "none"))
@@ -44,7 +47,8 @@ def text_tower(model: nn.Module) -> TextTransformer:
 
 
 def pair(name: str, model: nn.Module) -> Pair:
-    """Takes an open_clip model apart. Raises ValueError, which names it, when it is no CLIP that clipdet can feed."""
+    """Returns the towers of an open_clip model. Raises ValueError, which names it, if it
+    is no CLIP that clipdet can feed."""
     try:
         text = text_tower(model)
     except (ValueError, AttributeError) as error:
@@ -70,12 +74,16 @@ def pair(name: str, model: nn.Module) -> Pair:
 
 @dataclass(frozen=True)
 class Model:
-    """A CLIP by its name and the tag of its weights, which decides about two things that a name leaves open.
+    """A CLIP by its name and the tag of its weights. The tag settles two things that a
+    name leaves open.
 
-    OpenAI trained with QuickGELU, open_clip mostly with GELU: the same names and shapes, other results. Names that
-    OpenAI gave ("ViT-B/32", "RN50") mean its models, unless a tag says otherwise; open_clip's ("ViT-B-32",
-    "ViT-B-32-quickgelu") are as open_clip's configuration has them. And some weights were trained on pictures that
-    were normalised or resized in another way.
+    The activation: OpenAI trained with QuickGELU, open_clip mostly with GELU. Names and
+    shapes are the same, results differ. OpenAI's names ("ViT-B/32", "RN50") mean its
+    models, unless a tag says otherwise; open_clip's ("ViT-B-32", "ViT-B-32-quickgelu")
+    are as open_clip configures them.
+
+    The pictures: some weights were trained on pictures that were normalised or resized in
+    another way.
     """
 
     name: str
@@ -86,12 +94,13 @@ class Model:
         return self.tag == "openai" or (self.tag is None and self.name in OPENAI)
 
     def look(self) -> dict:
-        """What open_clip knows of the pictures that the weights of the tag were trained on."""
+        """Returns what open_clip lists of the pictures that the tag's weights were
+        trained on."""
         own = OPENAI.get(self.name, self.name.replace("/", "-"))
         return open_clip.pretrained.get_pretrained_cfg(own, self.tag or "")
 
     def advice(self) -> list[str]:
-        """What to mind when detecting with these weights."""
+        """Returns what to mind when detecting with these weights."""
         look, lines = self.look(), []
         if look.get("resize_mode", "shortest") == "squash":
             lines.append(f"{self.tag} was trained on squashed pictures: detect with --crop squash")
@@ -100,7 +109,8 @@ class Model:
         return lines
 
     def build(self, quick_gelu: bool = False) -> nn.Module:
-        """The model in evaluation mode, weights not yet set. Nothing is downloaded."""
+        """Returns the model in evaluation mode, its weights not yet set. It downloads
+        nothing."""
         own = OPENAI.get(self.name, self.name.replace("/", "-"))
         if open_clip.get_model_config(own) is None:
             known = ", ".join([*OPENAI, *(n for n in open_clip.list_models() if n.startswith(("ViT-", "RN")))])
@@ -117,9 +127,10 @@ class Model:
         return model.eval().requires_grad_(False)
 
     def from_file(self, path: Path, licence: str, source: str) -> tuple[Pair, Weights]:
-        """The model with the weights of a file in a form that checkpoint.py reads; OpenAI's own are noticed.
+        """Returns the model with the weights of a file that checkpoint.py reads. It
+        recognises OpenAI's own files by their keys.
 
-        Raises ValueError when the file holds no weights, or not this model's.
+        Raises ValueError if the file holds no weights, or not this model's.
         """
         state = checkpoint.read(path)
         model = self.build(quick_gelu=any(key in state for key in OPENAI_KEYS))
@@ -137,7 +148,8 @@ class Model:
         return pair(self.name, model), Weights(path.name, archive.file_digest(path), licence, source)
 
     def from_seed(self, seed: int) -> tuple[Pair, Weights]:
-        """The model with random weights, for tests and trials: it recognises nothing."""
+        """Returns the model with random weights, for tests and trials: it recognises
+        nothing."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = self.build()

@@ -1,9 +1,12 @@
-"""CLIP's transformers arranged for speed: what open_clip's give, in fewer operators.
+"""CLIP's transformers arranged for speed: the results of open_clip's, in fewer operators.
 
-- Scale and shift of a layer norm are folded into the matrix behind it, a layer scale into the one before it.
-- Queries, keys and values stay where one matrix product put them: attention reads them by their strides, uncopied.
-- QuickGELU(x) = x sigmoid(1.702 x) is SiLU(1.702 x) / 1.702, one operator, with the factors in the matrices around it.
-- The last block computes the one row that is read.
+- The scale and shift of a layer norm are folded into the matrix after it, a layer scale
+  into the matrix before it.
+- Queries, keys and values stay where one matrix product put them. Attention reads them by
+  their strides, without a copy.
+- QuickGELU(x) = x sigmoid(1.702 x) is SiLU(1.702 x) / 1.702: one operator, with the
+  factors in the matrices around it.
+- The last block computes only the one row that is read.
 
 Shapes: N crops or texts, L tokens of each, D the width.
 """
@@ -19,7 +22,7 @@ QUICK = 1.702  # openai/CLIP, clip/model.py, QuickGELU
 
 
 def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    """A layer with given weights [out,in] and bias [out]."""
+    """Returns a layer with the given weights [out,in] and bias [out]."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
     layer.weight = nn.Parameter(weight.detach().clone().contiguous(), requires_grad=False)
     if bias is not None:
@@ -28,7 +31,8 @@ def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 
 
 def after(norm: nn.LayerNorm, weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    """A layer that takes what norm gives without its own scale and shift."""
+    """Returns a layer for norm's output without its scale and shift, which are folded
+    into it."""
     shifted = weight @ norm.bias
     return linear(weight * norm.weight, shifted if bias is None else bias + shifted)
 
@@ -65,7 +69,7 @@ class Block(nn.Module):
         return self.feed(x + self.out(mixed.transpose(1, 2).reshape(n, length, width)))
 
     def row(self, x: Tensor, at: Tensor) -> Tensor:
-        """[N,L,D] -> [N,D]: what forward gives in row at [N] of each."""
+        """Returns row at [N] of what forward would return: [N,L,D] -> [N,D]."""
         n, length, width = x.shape
         chosen = x[torch.arange(n, device=x.device), at]
         normal = functional.layer_norm(x, [width], None, None, self.eps[0])
@@ -82,14 +86,14 @@ class Block(nn.Module):
         return self.feed(chosen + self.out(mixed.reshape(n, width)))
 
     def feed(self, x: Tensor) -> Tensor:
-        """The second half: [...,D] -> [...,D]."""
+        """The second half of the block: [...,D] -> [...,D]."""
         hidden = self.up(functional.layer_norm(x, [x.shape[-1]], None, None, self.eps[1]))
         hidden = functional.silu(hidden) if self.quick else functional.gelu(hidden)
         return x + self.down(hidden)
 
 
 def is_plain(block: nn.Module) -> bool:
-    """Whether a block has what CLIP's has and no more."""
+    """Returns whether a block has what CLIP's has and no more."""
     return (
         isinstance(block, ResidualAttentionBlock)
         and isinstance(block.mlp.gelu, QuickGELU | nn.GELU)
@@ -123,7 +127,7 @@ class ImageTransformer(nn.Module):
 
 
 def fits(tower: nn.Module) -> bool:
-    """Whether an image tower is one that ImageTransformer can take the place of."""
+    """Returns whether ImageTransformer can take an image tower's place."""
     return (
         isinstance(tower, VisionTransformer)
         and tower.attn_pool is None
@@ -137,7 +141,7 @@ def fits(tower: nn.Module) -> bool:
 class TextTransformer(nn.Module):
     """The text tower: tokens int64 [N,L] -> features [N,E], read at the end of each text.
 
-    Columns may be cut off after the last end of text, which causal attention never sees.
+    Columns after the last end of text may be cut off: causal attention never reads them.
     """
 
     eps: Final[float]

@@ -1,4 +1,4 @@
-"""Random models for both sides: torchvision's and open_clip's, and what is exported of them."""
+"""Random models for both sides: torchvision's and open_clip's, and their exports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reference import open_clip
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Compares the models that the command line names, else those that are always compared."""
+    """Compares the models that the command line names, or the usual ones."""
     usual = {"detector": list(detectors.NORM_EPS), "clip": ["RN50-quickgelu", "ViT-B-32"]}
     for kind, names in usual.items():
         if f"{kind}_name" in metafunc.fixturenames:
@@ -31,15 +31,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def exports() -> Iterator[Path]:
-    """A folder for exported models, 2 GB of them, removed at the end."""
+    """Makes a folder for exported models, 2 GB of them, and removes it at the end."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 
 
 @pytest.fixture(scope="session")
 def detector(exports: Path, full: bool, device: str) -> Callable[[str], tuple[nn.Module, Path]]:
-    """Gives one of torchvision's detectors, with random weights, and its exported proposal network, float32 in the
-    memory format that torchvision has. Where the run may not take long, the ResNets see pictures at half their size."""
+    """Returns a function that makes one of torchvision's detectors, with random weights,
+    and exports its proposal network in float32 and in torchvision's memory format. If the
+    run may not take long, the ResNets see pictures at half their size."""
 
     @functools.cache
     def export(name: str) -> tuple[nn.Module, Path]:
@@ -53,8 +54,9 @@ def detector(exports: Path, full: bool, device: str) -> Callable[[str], tuple[nn
 
 @torch.no_grad()
 def vary(model: nn.Module, examples: Tensor) -> None:
-    """Changes an open_clip model so that its embeddings of examples, and of photos, differ: convolutions with outputs
-    of standard deviation 1, and a ResNet's embeddings less most of what they have in common."""
+    """Changes an open_clip model so that its embeddings of examples, and of photos,
+    differ. Its convolutions get outputs of standard deviation 1. A ResNet's embeddings
+    lose most of what they have in common."""
     detectors.spread(model.visual, examples)
     if hasattr(model.visual, "attnpool"):
         model.visual.attnpool.c_proj.bias -= 0.65 * model.visual(examples).mean(0)
@@ -62,8 +64,9 @@ def vary(model: nn.Module, examples: Tensor) -> None:
 
 @torch.no_grad()
 def turn_texts(model: nn.Module, examples: Tensor) -> None:
-    """Puts texts into the four directions in which the embeddings of examples differ most, so that their cosines with
-    pictures differ too. In half precision little would be left of the texts."""
+    """Turns texts into the four directions in which the embeddings of examples differ
+    most, so that their cosines with pictures differ too. Half precision would leave
+    little of such texts."""
     embeddings = model.encode_image(examples, normalize=True)
     directions = torch.linalg.svd(embeddings - embeddings.mean(0), full_matrices=False)[2][:4]
     model.text_projection.copy_(model.text_projection @ directions.T @ directions)
@@ -71,10 +74,11 @@ def turn_texts(model: nn.Module, examples: Tensor) -> None:
 
 @pytest.fixture(scope="session")
 def clip_model(exports: Path, device: str) -> Callable[..., tuple[nn.Module, Path]]:
-    """Gives an open_clip model by its name, with random weights, and the folder with its exported towers, of the types
-    that are asked for; turned is whether texts are made to differ in what pictures differ in.
+    """Returns a function that makes an open_clip model by its name, with random weights,
+    and exports its towers in the given types. turned makes texts differ in what pictures
+    differ in.
 
-    Left alone, random networks take all crops for much the same.
+    Unchanged, random networks embed all crops nearly alike.
     """
 
     @functools.cache

@@ -1,4 +1,5 @@
-"""Embeddings against open_clip's own encode_image and encode_text, on the same crops and tokens."""
+"""Embeddings against open_clip's own encode_image and encode_text, on the same crops and
+tokens."""
 
 import random
 from collections.abc import Callable
@@ -15,13 +16,14 @@ import stages
 from reference import open_clip
 
 CROPS = 32
-# The largest difference in float32. A GPU adds up in another order, by kernels that it chooses by shape.
+# The largest difference in float32. A GPU adds up in another order, by kernels that it
+# chooses by shape.
 TOLERANCE = {"cpu": 1e-4, "cuda": 5e-4}
 NAMES = ["dog", "traffic light", "a person riding a horse on the beach", "Ampelmännchen", "犬"]
 
 
 def crops(photos: list[Path], size: int) -> Tensor:
-    """Parts of photos, float32 [CROPS,3,size,size] in [0,1]."""
+    """Returns parts of photos, float32 [CROPS,3,size,size] in [0,1]."""
     draw = random.Random(6)
     made = []
     for i in range(CROPS):
@@ -41,7 +43,8 @@ def test_embeddings(
     tmp_path: Path,
     report: Callable[[str], None],
 ) -> None:
-    # Without avx512_bf16 a convolution in bfloat16 takes minutes, and torchscript/tests has those of RN50.
+    # Without avx512_bf16 a convolution in bfloat16 takes minutes. torchscript/tests
+    # compares RN50's.
     types = ["float32", "bfloat16"] if stages.fast_bfloat16() or clip_name.startswith("ViT") else ["float32"]
     model, folder = clip_model(clip_name, *types)
     look = model.visual.preprocess_cfg

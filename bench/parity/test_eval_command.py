@@ -1,4 +1,5 @@
-"""`clipdet eval`, with the built-in models: pycocotools measures the same of the files that it writes."""
+"""`clipdet eval` with the built-in models: pycocotools measures the same from the files
+that it writes."""
 
 import json
 from collections.abc import Callable
@@ -23,7 +24,8 @@ def difference(got: Any, want: Any) -> float:
 
 @pytest.fixture(scope="module")
 def written(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the ground truth of four scenes, and what the command wrote of it."""
+    """Returns the folder with the ground truth of four scenes, and what the command
+    wrote."""
     folder = tmp_path_factory.mktemp("eval")
     truth = json.loads((SCENES / "instances.json").read_text())
     truth["images"] = truth["images"][:4]
@@ -40,7 +42,7 @@ def written(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_equals_pycocotools(written: Path, report: Callable[[str], None]) -> None:
     truth = json.loads((written / "truth.json").read_text())
     numbers = json.loads((written / "numbers.json").read_text())
-    results = COCO(written / "truth.json").loadRes(str(written / "results.json"))  # as users have it
+    results = COCO(written / "truth.json").loadRes(str(written / "results.json"))  # as users call it
     assert len(results.getImgIds()) == 4
     evaluation = coco_eval(truth, json.loads((written / "results.json").read_text()))
     worst = difference([numbers[name] for name in NAMES], evaluation.stats)
@@ -54,7 +56,8 @@ def test_equals_pycocotools(written: Path, report: Callable[[str], None]) -> Non
 
 
 def test_proposals_equal_pycocotools(written: Path) -> None:
-    """From the boxes of the records, with useCats=0."""
+    """The proposals are taken from the boxes of the records, and measured with
+    useCats=0."""
     truth = json.loads((written / "truth.json").read_text())
     ids = {image["file_name"]: image["id"] for image in truth["images"]}
     category = truth["categories"][0]["id"]  # any, but one of the data set

@@ -16,7 +16,7 @@ SIZE = 224
 
 
 def forms(photo: Path, number: int, folder: Path) -> Iterator[Path]:
-    """A photo in each format, turned in the EXIF of some."""
+    """Yields a photo in each format, some turned by EXIF."""
     yield photo
     picture = Image.open(photo).convert("RGB")
     exif = Image.Exif()
@@ -49,7 +49,7 @@ def test_decoded(programs: Path, photos: list[Path], tmp_path: Path, report: Cal
 
 
 def boxes(draw: random.Random, width: int, height: int) -> Iterator[tuple[str, reference.Box]]:
-    """Boxes of each kind that a proposal may be, with its name."""
+    """Yields boxes of each kind that a proposal may be, with the kind's name."""
 
     def placed(w: float, h: float) -> reference.Box:
         x, y = draw.uniform(0, max(width - w, 0)), draw.uniform(0, max(height - h, 0))
@@ -71,7 +71,8 @@ def boxes(draw: random.Random, width: int, height: int) -> Iterator[tuple[str, r
 
 
 def crop(picture: Image.Image, box: reference.Box) -> np.ndarray:
-    """Pillow's crop of a box and CLIP's preprocessing up to the normalisation -> float32 [3,SIZE,SIZE], 0 to 255."""
+    """Returns Pillow's crop of a box after CLIP's preprocessing up to the normalisation:
+    float32 [3,SIZE,SIZE], 0 to 255."""
     part = picture.crop(reference.rectangle(box, *picture.size))
     part = functional.center_crop(functional.resize(part, SIZE, InterpolationMode.BICUBIC), SIZE)
     return np.asarray(part, np.float32).transpose(2, 0, 1)

@@ -27,17 +27,19 @@ class Tolerance:
     share: float  # of proposals that must be the same
 
 
-# A GPU's convolutions add up in another order, by algorithms that it chooses by shape. Where an IoU is next to the
-# threshold, suppression then keeps another box, and those after it move up or down a place. On a CPU all are equal.
+# A GPU's convolutions add up in another order, by algorithms that it chooses by shape. If
+# an IoU is next to the threshold, suppression then keeps another box, and those after it
+# move up or down a place. On a CPU all are equal.
 TOLERANCES = {"cpu": Tolerance(0.01, 1e-5, 1), "cuda": Tolerance(0.1, 1e-4, 0.98)}
 
 
 @torch.inference_mode()
 def propose(detector: nn.Module, paths: list[Path]) -> list[np.ndarray]:
-    """torchvision's proposals of a batch, in pixels of each picture, with objectness, best first -> [n,5] each.
+    """Returns torchvision's proposals of a batch, in pixels of each picture, with
+    objectness, best first: [n,5] each.
 
-    All that suppression leaves: torchvision keeps the best K of them, and where some at the cut have the same
-    objectness, any of these.
+    These are all that suppression leaves. torchvision keeps the best K of them; if some
+    at the cut have the same objectness, it may keep any of those.
     """
     scores: list[Tensor] = []
     kept = detector.rpn._post_nms_top_n
@@ -63,19 +65,21 @@ def propose(detector: nn.Module, paths: list[Path]) -> list[np.ndarray]:
 
 @dataclass
 class Comparison:
-    """What was compared, and the largest differences of what is the same."""
+    """What was compared, and the largest differences between the proposals that are the
+    same."""
 
     allowed: Tolerance
     proposals: int = 0  # of torchvision, the best K of each picture
     found: int = 0  # with the box and objectness within the tolerance, at its place or in a tie with it
-    ties: int = 0  # of those, the ones whose box has another place
+    ties: int = 0  # found ones whose box has another place
     edges: float = 0.0
     scores: float = 0.0
 
     def add(self, got: np.ndarray, want: np.ndarray, most: int) -> None:
-        """Looks for each of the proposals that were got [K,5] among all that are wanted [n,5], of which the best most
-        count, and in a tie with the last of these any. Each place must have the objectness that is wanted there,
-        unless some may be missing, and a box that is wanted with that objectness."""
+        """Looks up each proposal of got [K,5] among all of want [n,5], once each. got
+        must have as many as the best most of want; if others tie with the last of these,
+        any of them may be in got. Unless some may be missing, each place must have the
+        objectness that is wanted there, and a box that is wanted with that objectness."""
         allowed = self.allowed
         best = min(most, len(want))
         assert best * allowed.share <= len(got) <= best / allowed.share, f"{len(got)} proposals, not {best}"
@@ -151,7 +155,7 @@ def test_proposals(
 
 
 def total(compared: list[Comparison]) -> Comparison:
-    """All of them in one."""
+    """Returns the sum of all comparisons."""
     return Comparison(
         compared[0].allowed,
         sum(one.proposals for one in compared),

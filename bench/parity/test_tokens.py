@@ -37,5 +37,7 @@ def test_tokens(programs: Path, report: Callable[[str], None]) -> None:
         report(f"tokens: of {script}, {same[chosen].sum():,} of {sum(chosen):,} texts equal")
         assert same[chosen].all()
     assert len(texts) >= 20_000
-    assert set(differing) <= tokens_golden.KNOWN, "a class in which the documentation of pkg/internal/tokens names no difference"
+    assert set(differing) <= tokens_golden.KNOWN, (
+        "a class in which the documentation of pkg/internal/tokens names no difference"
+    )
     assert same.mean() >= 0.998

@@ -15,11 +15,12 @@ import stages
 
 QUERIES = ["cat", "traffic light", "a person in a space suit", "cup=a cup of coffee|a mug on a table", "rocket"]
 EDGES, COSINES = 0.01, 2e-3  # pixels, and the bar for cosines
-TIE = 1e-4  # the order is compared where cosines differ by more
+TIE = 1e-4  # the order is compared if cosines differ by more
 
 
 def arranged(got: np.ndarray, want: np.ndarray) -> list[int]:
-    """Which of the wanted boxes [K,4] each got one is, once each; fails where there is none within EDGES."""
+    """Returns which of the wanted boxes [K,4] each box of got is, once each. Fails if
+    there is none within EDGES."""
     free, places = np.ones(len(want), bool), []
     for box in got:
         distance = np.where(free, np.abs(want - box).max(1), np.inf)

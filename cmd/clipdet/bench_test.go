@@ -5,20 +5,20 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/bench"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/pkg/model"
 )
 
-// runBench runs the command on the tiny models with little work, and a temporary directory of its own, which has to be
-// empty afterwards.
+// runBench runs the command with the tiny models and little work. It fails the test if a
+// file is left in the temporary directory.
 func runBench(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	scratch := t.TempDir()
@@ -36,7 +36,7 @@ func TestBenchMeasuresMadePictures(t *testing.T) {
 	dir := t.TempDir()
 	file, plot := filepath.Join(dir, "bench.json"), filepath.Join(dir, "bench.svg")
 	code, stdout, stderr := runBench(t, "--images", "3", "--size", "60x40", "--json", file, "--plot", plot)
-	if code != exitDone || !strings.Contains(stderr, "stage by stage") {
+	if code != exit.CodeDone || !strings.Contains(stderr, "stage by stage") {
 		t.Fatalf("exit code %d, stderr %q; want 0 and how far it is", code, stderr)
 	}
 	for _, word := range []string{"Nothing was run on a GPU", "images", "crops", "phrases", "decode", "p99", "of peak", "memory"} {
@@ -48,7 +48,7 @@ func TestBenchMeasuresMadePictures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := parse[benchReport](t, string(data))
+	r := parse[bench.Report](t, string(data))
 
 	if m := r.Machine; m.CPU == "" || m.Cores < 1 || m.Threads != 1 || m.Memory <= 0 || m.Device != "cpu" || m.GPU != nil {
 		t.Errorf("the machine is %+v", m)
@@ -74,12 +74,13 @@ func TestBenchMeasuresMadePictures(t *testing.T) {
 			t.Errorf("model %d is %+v, want %s with all that there is to say", i, m, kind)
 		}
 	}
-	// Seven templates fill in dog; two phrases of cat and the background come to that.
+	// There are at least seven templates for dog, two phrases of cat and one of the
+	// background.
 	if w := r.Workload; w.Pictures != 3 || w.Different != 3 || w.Made != "60x40" || w.Queries != 2 || w.Phrases < 7+2+1 ||
 		w.Proposals <= 0 || w.Proposals > 5 || math.Abs(w.Megapixels-0.0024) > 1e-9 {
 		t.Errorf("the work is %+v", w)
 	}
-	for name, s := range map[string]spread{"images": r.Throughput.Images, "crops": r.Throughput.Crops, "phrases": r.Throughput.Phrases, "text": r.Text} {
+	for name, s := range map[string]bench.Spread{"images": r.Throughput.Images, "crops": r.Throughput.Crops, "phrases": r.Throughput.Phrases, "text": r.Text} {
 		if len(s.Values) != 2 || s.Min <= 0 || s.Min > s.Median || s.Median > s.Max {
 			t.Errorf("%s: %+v, want two rounds", name, s)
 		}
@@ -99,7 +100,7 @@ func TestBenchMeasuresMadePictures(t *testing.T) {
 	if math.Abs(sum-r.Alone.Mean) > 1e-6*sum || math.Abs(share-1) > 1e-6 {
 		t.Errorf("the stages take %v ms of %v, and %v of the whole", sum, r.Alone.Mean, share)
 	}
-	for name, w := range map[string]*work{"rpn": r.Operations.RPN, "encode": r.Operations.Encode, "text": r.Operations.Text, "rounds": r.Operations.Rounds} {
+	for name, w := range map[string]*bench.Work{"rpn": r.Operations.RPN, "encode": r.Operations.Encode, "text": r.Operations.Text, "rounds": r.Operations.Rounds} {
 		if w == nil || w.FLOPs <= 0 || w.Rate <= 0 || w.Utilisation <= 0 || w.Of != model.Float32 {
 			t.Errorf("operations of %s: %+v", name, w)
 		}
@@ -130,18 +131,19 @@ func TestBenchMeasuresMadePictures(t *testing.T) {
 	}
 }
 
-// TestBenchMeasuresGivenPictures gives good and bad files; drawing is off, and so are batch sizes.
+// TestBenchMeasuresGivenPictures measures good and bad files without drawing and batch
+// sizes.
 func TestBenchMeasuresGivenPictures(t *testing.T) {
 	good, bad := filepath.Join(formats, "420.jpg"), filepath.Join(t.TempDir(), "none.png")
 	code, stdout, stderr := runBench(t, "--pictures=false", "--rounds", "1", "--warm-up", "0", "--images", "2", "--batch-sizes", "", good, bad)
-	if code != exitInputs || !strings.Contains(stderr, bad) || !strings.Contains(stderr, "1 pictures") {
-		t.Errorf("exit code %d, stderr %q; want %d, and the bad one named", code, stderr, exitInputs)
+	if code != exit.CodeInputs || !strings.Contains(stderr, bad) || !strings.Contains(stderr, "1 pictures") {
+		t.Errorf("exit code %d, stderr %q; want %d, and the bad one named", code, stderr, exit.CodeInputs)
 	}
 	if !strings.Contains(stdout, "2 pictures a round,") || strings.Contains(stdout, "batch  ") {
 		t.Errorf("want one picture twice, and no batch sizes:\n%s", stdout)
 	}
 	code, stdout, stderr = runBench(t, bad)
-	if code != exitInputs || stdout != "" || !strings.Contains(stderr, "no picture can be read") {
+	if code != exit.CodeInputs || stdout != "" || !strings.Contains(stderr, "no picture can be read") {
 		t.Errorf("no picture can be read: exit code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }
@@ -152,8 +154,8 @@ func TestBenchInterrupted(t *testing.T) {
 	cancel()
 	var stdout, stderr bytes.Buffer
 	code := run(ctx, []string{"bench", "--models", tinyModels, "--size", "9x9"}, &stdout, &stderr)
-	if code != exitInputs || stdout.Len() > 0 || !strings.Contains(stderr.String(), "interrupted") {
-		t.Errorf("exit code %d, stdout %q, stderr %q; want %d and that it was interrupted", code, &stdout, &stderr, exitInputs)
+	if code != exit.CodeInputs || stdout.Len() > 0 || !strings.Contains(stderr.String(), "interrupted") {
+		t.Errorf("exit code %d, stdout %q, stderr %q; want %d and that it was interrupted", code, &stdout, &stderr, exit.CodeInputs)
 	}
 }
 
@@ -164,34 +166,34 @@ func TestBenchUsage(t *testing.T) {
 		code int
 		says string
 	}{
-		{"--images -1", exitUsage, "--images -1"},
-		{"--warm-up -1", exitUsage, "--warm-up -1"},
-		{"--rounds 0", exitUsage, "--rounds 0"},
-		{"--size 640", exitUsage, `--size "640"`},
-		{"--size 0x5", exitUsage, `--size "0x5"`},
-		{"--size 5x5x5", exitUsage, `--size "5x5x5"`},
-		{"--size 5x99999", exitUsage, `--size "5x99999"`},
-		{"--batch-sizes 1,0", exitUsage, "from 1 to"},
-		{"--batch-sizes many", exitUsage, "many"},
-		{"--plot a.png", exitUsage, ".svg"},
-		{"--plot a.svg --batch-sizes=,", exitUsage, "--batch-sizes"},
-		{"--json file/a.json", exitUsage, "no such directory"},
-		{"--plot none/a.svg", exitUsage, "no such directory"},
-		{"--json /dev/null", exitUsage, "it is there already, and no file"},
-		{"--json file --plot a.svg --json a.svg", exitUsage, "--json is the same file"},
-		{"--text-cache x", exitUsage, "leave it out"},
-		{"--proposals 0", exitUsage, "--proposals 0"},
-		{"--device gpu", exitUsage, "cuda:N"},
-		{"--device cuda:99", exitSetup, "cuda:99"},
-		{"--models empty", exitSetup, "no rpn"},
-		{"--help", exitDone, ""},
+		{"--images -1", exit.CodeUsage, "--images -1"},
+		{"--warm-up -1", exit.CodeUsage, "--warm-up -1"},
+		{"--rounds 0", exit.CodeUsage, "--rounds 0"},
+		{"--size 640", exit.CodeUsage, `--size "640"`},
+		{"--size 0x5", exit.CodeUsage, `--size "0x5"`},
+		{"--size 5x5x5", exit.CodeUsage, `--size "5x5x5"`},
+		{"--size 5x99999", exit.CodeUsage, `--size "5x99999"`},
+		{"--batch-sizes 1,0", exit.CodeUsage, "from 1 to"},
+		{"--batch-sizes many", exit.CodeUsage, "many"},
+		{"--plot a.png", exit.CodeUsage, ".svg"},
+		{"--plot a.svg --batch-sizes=,", exit.CodeUsage, "--batch-sizes"},
+		{"--json file/a.json", exit.CodeUsage, "no such directory"},
+		{"--plot none/a.svg", exit.CodeUsage, "no such directory"},
+		{"--json /dev/null", exit.CodeUsage, "it is there already, and no file"},
+		{"--json file --plot a.svg --json a.svg", exit.CodeUsage, "--json is the same file"},
+		{"--text-cache x", exit.CodeUsage, "leave it out"},
+		{"--proposals 0", exit.CodeUsage, "--proposals 0"},
+		{"--device gpu", exit.CodeUsage, "cuda:N"},
+		{"--device cuda:99", exit.CodeSetup, "cuda:99"},
+		{"--models empty", exit.CodeSetup, "no rpn"},
+		{"--help", exit.CodeDone, ""},
 	}
 	for _, test := range tests {
 		code, stdout, stderr := clipdet(t, append([]string{"bench", "--size", "9x9"}, strings.Fields(test.args)...)...)
 		if code != test.code || !strings.Contains(stderr, test.says) {
 			t.Errorf("bench %s: exit code %d, stderr %q; want %d and %q", test.args, code, stderr, test.code, test.says)
 		}
-		if (stdout == "") != (code != exitDone) {
+		if (stdout == "") != (code != exit.CodeDone) {
 			t.Errorf("bench %s: exit code %d with %d bytes on stdout", test.args, code, len(stdout))
 		}
 		for line := range strings.Lines(stdout) {
@@ -200,85 +202,4 @@ func TestBenchUsage(t *testing.T) {
 			}
 		}
 	}
-	if names := strings.Fields(benchQueries); len(names) != 80 || len(slices.Compact(slices.Sorted(slices.Values(names)))) != 80 {
-		t.Errorf("%d names are asked for, want 80 different ones", len(names))
-	}
-}
-
-func TestQuantile(t *testing.T) {
-	values := []float64{4, 1, 3, 2, 5}
-	for q, want := range map[float64]float64{0: 1, 0.5: 3, 0.9: 4.6, 1: 5} {
-		if got := quantile(values, q); math.Abs(got-want) > 1e-12 {
-			t.Errorf("quantile %v is %v, want %v", q, got, want)
-		}
-	}
-	if got := quantile([]float64{7}, 0.99); got != 7 {
-		t.Errorf("the quantile of one value is %v, want 7", got)
-	}
-}
-
-func TestWorkIsComparedWithThePeak(t *testing.T) {
-	r := benchReport{Peaks: map[string]peak{model.Float32: {Rate: 100}, model.BFloat16: {Rate: 1000}}}
-	// 100 pixels at 2, in 2 s at the peak; 4 crops at 500, in 2 s more.
-	rpn, image := part{model.Float32, 2, 100}, part{model.BFloat16, 500, 4}
-	if w := r.work(8, rpn, image); w == nil || w.FLOPs != 2200 || w.Utilisation != 0.5 || w.Of != "float32,bfloat16" {
-		t.Errorf("got %+v, want half of the peak", w)
-	}
-	image.perUnit = 0
-	if w := r.work(8, rpn, image); w != nil {
-		t.Errorf("got %+v of operations that nobody counted", w)
-	}
-}
-
-func TestNumbersForPeople(t *testing.T) {
-	for v, want := range map[float64]string{0: "0", 0.0123: "0.012", 1.234: "1.23", 9.999: "10.0", 12.34: "12.3", 99.96: "100", 12345.6: "12346"} {
-		if got := digits(v); got != want {
-			t.Errorf("%v is written %q, want %q", v, got, want)
-		}
-	}
-	for v, want := range map[float64]string{0: "0", 5: "5", 0.25: "0.25", 1234567: "1,234,567", 12.5: "12.5", 100: "100"} {
-		if got := plotNumber(v); got != want {
-			t.Errorf("%v is plotted %q, want %q", v, got, want)
-		}
-	}
-	for most, want := range map[float64]float64{3: 0.5, 435: 100, 8: 1, 9: 2, 80_000: 10_000} {
-		if got := tick(most); math.Abs(got-want) > 1e-9*want {
-			t.Errorf("ticks up to %v are %v apart, want %v", most, got, want)
-		}
-	}
-	gpu := machine{CPU: "x", GPU: &gpuName{Name: "NVIDIA <H100>"}}
-	if gpu.where() != "NVIDIA <H100>" {
-		t.Errorf("%+v is %q", gpu, gpu.where())
-	}
-	if gpuInUse("cpu") != 0 {
-		t.Error("the CPU has memory of a GPU in use")
-	}
-}
-
-// FuzzSizes holds that what --batch-sizes and --size take is in bounds, and says the same when it is written again.
-func FuzzSizes(f *testing.F) {
-	for _, seed := range []string{"1,2,4,8,16,32,64", "", ",", "0", "1, 64 ,", "16385", "640x480", "1x10000", "10001x1", "-1x5", "640x", "640x480x3", "0x1F", "1\n2"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		flags := benchFlags{batchSizes: text, size: text}
-		if sizes, err := flags.batches(); err == nil {
-			if len(sizes) > 0 && (slices.Min(sizes) < 1 || slices.Max(sizes) > 1<<14) {
-				t.Errorf("--batch-sizes %q was taken as %d", text, sizes)
-			}
-			again := benchFlags{batchSizes: strings.Trim(strings.ReplaceAll(fmt.Sprint(sizes), " ", ","), "[]")}
-			if same, err := again.batches(); err != nil || !slices.Equal(same, sizes) {
-				t.Errorf("--batch-sizes %q was taken as %d, and %s as %d (%v)", text, sizes, again.batchSizes, same, err)
-			}
-		}
-		if width, height, err := flags.pictureSize(); err == nil {
-			if min(width, height) < 1 || max(width, height) > maxPictureSide {
-				t.Errorf("--size %q was taken as %d x %d", text, width, height)
-			}
-			again := benchFlags{size: fmt.Sprintf("%dx%d", width, height)}
-			if w, h, err := again.pictureSize(); err != nil || w != width || h != height {
-				t.Errorf("--size %q was taken as %s, and that as %d x %d (%v)", text, again.size, w, h, err)
-			}
-		}
-	})
 }

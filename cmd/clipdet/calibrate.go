@@ -12,32 +12,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/calibration"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// calibrationFile is a calibration and where it was read.
-type calibrationFile struct {
-	calibration.Calibration
-	path string
-}
-
-func readCalibration(path string) (*calibrationFile, error) {
-	file, err := openText(path)
-	if err != nil {
-		return nil, fmt.Errorf("--calibration: %w", err)
-	}
-	defer file.Close()
-	c, err := calibration.Read(file)
-	if err != nil {
-		return nil, fmt.Errorf("--calibration %s: %w", path, err)
-	}
-	return &calibrationFile{c, path}, nil
-}
-
-// calibrateFlags are those of the calibrate command.
+// calibrateFlags are the flags of the calibrate command.
 type calibrateFlags struct {
-	scoringFlags
+	settings.ScoringFlags
 	out         string
 	quantile    float64
 	annotations string
@@ -80,14 +66,15 @@ best score of all.`,
 	flags.StringVarP(&f.out, "out", "o", "", "write the thresholds to `FILE` (default: stdout)")
 	flags.Float64Var(&f.quantile, "quantile", calibration.DefaultQuantile, "the `SHARE` of pictures in which nothing is to be found, above 0 and up to 1")
 	flags.StringVar(&f.annotations, "annotations", "", "what is in the pictures: COCO's instances, a JSON `FILE`")
-	_ = cmd.MarkFlagFilename("annotations", "json") // fails for an unknown flag only, as the next
+	// MarkFlagFilename fails only for an unknown flag.
+	_ = cmd.MarkFlagFilename("annotations", "json")
 	_ = cmd.MarkFlagFilename("out", "json")
-	f.scoringFlags.add(cmd)
+	f.ScoringFlags.Add(cmd)
 	return cmd
 }
 
 func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
-	p, err := f.plan(cmd)
+	p, err := f.Plan(cmd)
 	if err != nil {
 		return err
 	}
@@ -97,86 +84,90 @@ func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
 	if err := f.checkOut(); err != nil {
 		return err
 	}
-	inputs := expand(args)
-	var known *contents
+	inputs := intake.Expand(args)
+	var known *calibration.Labels
 	if f.annotations != "" {
-		if known, err = readContents(f.annotations); err != nil {
+		if known, err = calibration.ReadLabels(f.annotations); err != nil {
 			return fmt.Errorf("--annotations: %w", err)
 		}
-		for _, query := range p.queries {
-			if !slices.Contains(known.categories, query.Name) {
+		for _, query := range p.Queries {
+			if !slices.Contains(known.Categories, query.Name) {
 				return fmt.Errorf("--annotations %s: no category is named %q", f.annotations, query.Name)
 			}
 		}
 		for i, in := range inputs {
-			if in.err == nil && !known.has(in.path) {
-				inputs[i].err = errors.New("--annotations has no image of this name")
+			if in.Err == nil && !known.Has(in.Path) {
+				inputs[i].Err = errors.New("--annotations has no image of this name")
 			}
 		}
 	}
 	ctx := cmd.Context()
-	detector, queries, err := p.open(ctx)
+	detector, queries, err := p.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer detector.Close()
-	scoring, err := p.scoring(detector.Info())
+	scoring, err := p.Scoring(detector.Info())
 	if err != nil {
 		return err
 	}
 
-	progress := newProgress(cmd.ErrOrStderr(), "detecting", len(inputs))
-	negatives, failed, err := bestScores(ctx, detector, queries, p.params, inputs, known, progress)
+	progress := console.NewProgress(cmd.ErrOrStderr(), "detecting", len(inputs))
+	negatives, failed, err := bestScores(ctx, detector, queries, p.Params, inputs, known, progress)
 	if err != nil {
 		return err
 	}
 	found, err := calibration.New(scoring, f.quantile, negatives)
 	if err != nil {
-		return &failure{exitInputs, err}
+		return exit.Inputs(err)
 	}
 	for _, t := range found.Thresholds {
 		if needed := int(math.Ceil(1/(1-f.quantile) - 1e-9)); f.quantile < 1 && t.Pictures < needed {
-			progress.say("%q: too few pictures, %d, for a quantile of %v, which needs %d: the threshold is above all their scores",
+			progress.Say("%q: too few pictures, %d, for a quantile of %v, which needs %d: the threshold is above all their scores",
 				t.Query, t.Pictures, f.quantile, needed)
 		}
 	}
 	if err := f.write(cmd.OutOrStdout(), found); err != nil {
-		return &failure{exitInputs, fmt.Errorf("write the thresholds: %w", err)}
+		return exit.Inputs(fmt.Errorf("write the thresholds: %w", err))
 	}
 	if failed > 0 {
-		return &failure{exitInputs, fmt.Errorf("%d of %d pictures failed; the thresholds are of the others", failed, len(inputs))}
+		return exit.Inputs(fmt.Errorf("%d of %d pictures failed; the thresholds are of the others", failed, len(inputs)))
 	}
 	return nil
 }
 
-// checkOut finds before the work whether its outcome can be written.
+// checkOut returns an error if the result could not be written to --out. It runs before
+// the long work.
 func (f *calibrateFlags) checkOut() error {
 	if f.out == "" {
 		return nil
 	}
-	out := flagFile{"--out", f.out}
-	if err := out.check(); err != nil {
+	out := files.GivenBy("--out", f.out)
+	if err := out.Check(); err != nil {
 		return err
 	}
-	if err := writable(filepath.Dir(f.out)); err != nil {
+	if err := files.Writable(filepath.Dir(f.out)); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
-	return apart([]flagFile{out}, []flagFile{{"--annotations", f.annotations}, {"--templates", f.templates}, {"--background", f.background}})
+	return files.CheckDistinct([]files.Named{out}, []files.Named{files.GivenBy("--annotations", f.annotations), files.GivenBy("--templates", f.Templates), files.GivenBy("--background", f.Background)})
 }
 
 func (f *calibrateFlags) write(stdout io.Writer, found calibration.Calibration) error {
 	if f.out == "" {
 		return found.WriteJSON(stdout)
 	}
-	return writeFile(f.out, found.WriteJSON)
+	return files.Write(f.out, found.WriteJSON)
 }
 
-// bestScores gives, by the queries' names, the best score in each picture that is negative: in all, or in those that known
-// has without it. A picture that fails is reported and the rest go on.
+// bestScores returns, for each query name, the best score in each negative picture. If
+// known is nil, every picture is negative; otherwise a picture is negative for the
+// queries that known doesn't show in it. failed is the number of pictures that failed;
+// each is reported, and the others are still processed. If ctx is done early, bestScores
+// returns an error and no scores.
 func bestScores(ctx context.Context, detector *detect.Detector, queries *detect.Queries, params detect.Params,
-	inputs []input, known *contents, progress progress) (scores map[string][]float32, failed int, err error) {
-	params.NMS, params.TopK = 1, 1 // nothing but the best counts
-	images := decodeAhead(ctx, inputs, pixels.Limits{}, decoders())
+	inputs []intake.Input, known *calibration.Labels, progress console.Progress) (scores map[string][]float32, failed int, err error) {
+	params.NMS, params.TopK = 1, 1 // only the best box counts
+	images := intake.DecodeAhead(ctx, inputs, pixels.Limits{}, intake.Decoders())
 	scores = map[string][]float32{}
 	done := 0
 	for result, err := range detector.DetectAll(ctx, images, queries, params) {
@@ -185,25 +176,25 @@ func bestScores(ctx context.Context, detector *detect.Detector, queries *detect.
 		}
 		in := inputs[done]
 		done++
-		progress.step()
+		progress.Step()
 		if err != nil {
 			failed++
-			progress.say("%s", naming(in.path, err))
+			progress.Say("%s", console.Naming(in.Path, err))
 			continue
 		}
 		for _, p := range result.Presence {
-			if known != nil && known.shows(in.path, p.Query) {
+			if known != nil && known.Shows(in.Path, p.Query) {
 				continue
 			}
 			if len(result.Proposals) == 0 && params.Rank == detect.RankCosine {
-				p.Score = -1 // nothing can be found
+				p.Score = -1 // no box: the least cosine
 			}
 			scores[p.Query] = append(scores[p.Query], p.Score)
 		}
 	}
-	progress.finish()
+	progress.Finish()
 	if done < len(inputs) {
-		return nil, failed, &failure{exitInputs, fmt.Errorf("interrupted: %d of %d pictures are done, and nothing is written", done, len(inputs))}
+		return nil, failed, exit.Inputs(fmt.Errorf("interrupted: %d of %d pictures are done, and nothing is written", done, len(inputs)))
 	}
 	return scores, failed, nil
 }

@@ -8,9 +8,10 @@ import (
 	"testing"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/calibration"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 )
 
-// calibrated runs calibrate on the tiny models and reads what it wrote.
+// calibrated runs calibrate with the tiny models and returns the calibration on stdout.
 func calibrated(t *testing.T, code int, says string, args ...string) calibration.Calibration {
 	t.Helper()
 	got, stdout, stderr := clipdet(t, append([]string{"calibrate", "--models", tinyModels, "--proposals", "5"}, args...)...)
@@ -24,7 +25,8 @@ func calibrated(t *testing.T, code int, says string, args ...string) calibration
 	return c
 }
 
-// TestCalibrate holds that nothing is found in the share of the pictures, and that another way of scoring is refused.
+// TestCalibrate verifies that nothing is found in the given share of the pictures, and
+// that another way of scoring is refused.
 func TestCalibrate(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "thresholds.json")
@@ -37,12 +39,12 @@ func TestCalibrate(t *testing.T) {
 	for quantile, found := range map[string]int{"1": 0, "0.5": 2} {
 		args := append([]string{"--out", file, "--quantile", quantile}, queries...)
 		code, stdout, stderr := clipdet(t, append(append([]string{"calibrate", "--models", tinyModels, "--proposals", "5"}, args...), paths...)...)
-		if code != exitDone || stdout != "" || stderr != "" {
+		if code != exit.CodeDone || stdout != "" || stderr != "" {
 			t.Fatalf("exit code %d, stdout %q, stderr %q; want 0 and nothing", code, stdout, stderr)
 		}
 		args = append(append([]string{"detect", "--models", tinyModels, "--proposals", "5", "--calibration", file, "--format", "jsonl"}, queries...), paths...)
 		code, stdout, stderr = clipdet(t, args...)
-		if code != exitDone {
+		if code != exit.CodeDone {
 			t.Fatalf("exit code %d, stderr %q; want 0", code, stderr)
 		}
 		counts := map[string]int{}
@@ -76,24 +78,25 @@ func TestCalibrate(t *testing.T) {
 	} {
 		args := append([]string{"detect", "--models", tinyModels, "--proposals", "5", "--calibration", file}, test.args...)
 		code, stdout, stderr := clipdet(t, append(args, paths[0])...)
-		if code != exitUsage || stdout != "" || !strings.Contains(stderr, test.says) {
-			t.Errorf("%q: exit code %d, stdout %q, stderr %q; want %d, nothing and %q", test.args, code, stdout, stderr, exitUsage, test.says)
+		if code != exit.CodeUsage || stdout != "" || !strings.Contains(stderr, test.says) {
+			t.Errorf("%q: exit code %d, stdout %q, stderr %q; want %d, nothing and %q", test.args, code, stdout, stderr, exit.CodeUsage, test.says)
 		}
 	}
 }
 
 func TestCalibrateGoesOnAfterFailures(t *testing.T) {
-	c := calibrated(t, exitInputs, "none.png", "-q", "dog", filepath.Join(formats, "420.jpg"), filepath.Join(formats, "none.png"))
+	c := calibrated(t, exit.CodeInputs, "none.png", "-q", "dog", filepath.Join(formats, "420.jpg"), filepath.Join(formats, "none.png"))
 	if len(c.Thresholds) != 1 || c.Thresholds[0].Pictures != 1 || c.Quantile != calibration.DefaultQuantile {
 		t.Errorf("got %+v, want one threshold from one picture", c)
 	}
 	code, stdout, stderr := clipdet(t, "calibrate", "--models", tinyModels, "-q", "dog", filepath.Join(formats, "none.png"))
-	if code != exitInputs || stdout != "" || !strings.Contains(stderr, `no picture without "dog"`) {
+	if code != exit.CodeInputs || stdout != "" || !strings.Contains(stderr, `no picture without "dog"`) {
 		t.Errorf("no picture: exit code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }
 
-// With annotations a picture counts for the queries that it doesn't show.
+// TestCalibrateByAnnotations verifies that a picture counts for the queries that it
+// doesn't show.
 func TestCalibrateByAnnotations(t *testing.T) {
 	write := func(name string, v any) string {
 		path := filepath.Join(t.TempDir(), name)
@@ -119,9 +122,9 @@ func TestCalibrateByAnnotations(t *testing.T) {
 		paths = append(paths, filepath.Join(formats, name))
 	}
 	queries := []string{"-q", "cat", "-q", "dog", "--rank", "cosine", "--quantile", "1"}
-	c := calibrated(t, exitInputs, "exif6.jpg: --annotations has no image", append(append(queries, "--annotations", good), paths...)...)
+	c := calibrated(t, exit.CodeInputs, "exif6.jpg: --annotations has no image", append(append(queries, "--annotations", good), paths...)...)
 	for i, with := range [][]string{{paths[1], paths[2]}, {paths[0], paths[2]}} {
-		want := calibrated(t, exitDone, "", append(queries[:len(queries):len(queries)], with...)...)
+		want := calibrated(t, exit.CodeDone, "", append(queries[:len(queries):len(queries)], with...)...)
 		if c.Thresholds[i] != want.Thresholds[i] {
 			t.Errorf("got %+v, want %+v, as of %v alone", c.Thresholds[i], want.Thresholds[i], with)
 		}
@@ -133,13 +136,14 @@ func TestCalibrateByAnnotations(t *testing.T) {
 		"not in COCO's format": []int{1},
 	} {
 		code, _, stderr := clipdet(t, append(append([]string{"calibrate", "--annotations", write("bad.json", v)}, queries...), paths...)...)
-		if code != exitUsage || !strings.Contains(stderr, says) {
-			t.Errorf("exit code %d, stderr %q; want %d and %q", code, stderr, exitUsage, says)
+		if code != exit.CodeUsage || !strings.Contains(stderr, says) {
+			t.Errorf("exit code %d, stderr %q; want %d and %q", code, stderr, exit.CodeUsage, says)
 		}
 	}
 }
 
-// Every flag that changes scores or boxes does so.
+// TestScoringFlagsTakeEffect verifies that every flag for scores or boxes changes the
+// output.
 func TestScoringFlagsTakeEffect(t *testing.T) {
 	dir := t.TempDir()
 	walls := filepath.Join(dir, "walls.txt")
@@ -154,7 +158,7 @@ func TestScoringFlagsTakeEffect(t *testing.T) {
 		"-q dog --box-voting 0.5", "-q dog --contained 0.8", "-q dog=dog|-fog", "-q dog=dog::3|hound", "-q dog=dog|hound",
 		"-q dog=@" + scene, "-q dog=@" + scene + "#10,10,90,90", "-q dog=dog|@" + scene} {
 		code, stdout, stderr := clipdet(t, append(append(base[:len(base):len(base)], strings.Fields(flags)...), scene)...)
-		if code != exitDone || stderr != "" {
+		if code != exit.CodeDone || stderr != "" {
 			t.Errorf("%s: exit code %d, stderr %q", flags, code, stderr)
 		}
 		if before, ok := seen[stdout]; ok {
@@ -174,7 +178,7 @@ func TestScoringFlagsTakeEffect(t *testing.T) {
 func clipdetOut(t *testing.T, args []string) string {
 	t.Helper()
 	code, stdout, stderr := clipdet(t, args...)
-	if code != exitDone {
+	if code != exit.CodeDone {
 		t.Fatalf("%q: exit code %d, stderr %q", args, code, stderr)
 	}
 	return stdout

@@ -5,16 +5,23 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/outcome"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
 )
 
-// detectFlags are those of the detect command.
+// detectFlags are the flags of the detect command.
 type detectFlags struct {
-	detectorFlags
-	format      *choice
-	out         string
-	pictures    bool
-	shown       pictureFlags
-	calibration string
+	settings.DetectorFlags
+	format       *settings.Choice
+	out          string
+	pictures     bool
+	pictureFlags settings.PictureFlags
+	calibration  string
 }
 
 func detectCommand() *cobra.Command { return new(detectFlags).command() }
@@ -86,70 +93,71 @@ Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
 		RunE: f.run,
 	}
 	cmd.Flags().SortFlags = false
-	f.detectorFlags.add(cmd)
+	f.DetectorFlags.Add(cmd)
 	cmd.Flags().StringVar(&f.calibration, "calibration", "", "take each query's threshold from `FILE`, which calibrate wrote, in place of --threshold")
-	_ = cmd.MarkFlagFilename("calibration", "json") // fails for an unknown flag only
-	f.format = addChoice(cmd, "format", "of the results", formatNames...)
+	_ = cmd.MarkFlagFilename("calibration", "json") // fails only for an unknown flag
+	f.format = settings.AddChoice(cmd, "format", "of the results", outcome.Formats...)
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "also write the results, and the pictures, into `DIR`, made where it is missing")
-	_ = cmd.MarkFlagDirname("out") // fails for an unknown flag only
+	_ = cmd.MarkFlagDirname("out") // fails only for an unknown flag
 	cmd.Flags().BoolVar(&f.pictures, "pictures", false, "draw three pictures of each into --out")
-	f.shown.add(cmd.Flags())
+	f.pictureFlags.Add(cmd.Flags())
 	return cmd
 }
 
 func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
-	p, err := f.plan(cmd)
+	p, err := f.Plan(cmd)
 	switch {
 	case err != nil:
 		return err
 	case f.pictures && f.out == "":
 		return errors.New("--pictures needs --out DIR to draw into")
-	case f.format.value == "yolo" && f.out == "":
+	case f.format.Value == "yolo" && f.out == "":
 		return errors.New("--format yolo needs --out DIR to write the labels into")
-	case f.shown.check() != nil:
-		return f.shown.check()
+	case f.pictureFlags.Check() != nil:
+		return f.pictureFlags.Check()
 	case f.calibration != "" && cmd.Flags().Changed("threshold"):
 		return errors.New("--threshold: --calibration has one for each query; leave one of the flags out")
 	}
 	if f.calibration != "" {
-		if p.calibration, err = readCalibration(f.calibration); err != nil {
+		if p.Calibration, err = settings.ReadCalibration(f.calibration); err != nil {
 			return err
 		}
 	}
 	if f.out != "" {
-		if err := writable(f.out); err != nil {
+		if err := files.Writable(f.out); err != nil {
 			return fmt.Errorf("--out: %w", err)
 		}
 	}
-	inputs := expand(args)
+	inputs := intake.Expand(args)
 	if f.pictures {
-		if err := notDrawnOver(inputs, f.out); err != nil {
+		if err := outcome.NotDrawnOver(inputs, f.out); err != nil {
 			return err
 		}
 	}
 	ctx := cmd.Context()
-	detector, queries, err := p.open(ctx)
+	detector, queries, err := p.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer detector.Close()
 	var labels []string
-	for _, q := range p.queries {
+	for _, q := range p.Queries {
 		labels = append(labels, q.Name)
 	}
-	w, err := f.openResults(cmd.OutOrStdout(), several(args), labels)
+	w, err := outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, intake.WantsList(args), labels)
 	if err != nil {
-		return &failure{exitInputs, fmt.Errorf("write the results: %w", err)}
+		return exit.Inputs(fmt.Errorf("write the results: %w", err))
 	}
-	defer func() { err = errors.Join(err, w.end()) }()
+	defer func() { err = errors.Join(err, w.End()) }()
 
-	job := job{
-		inputs: inputs, results: w, progress: newProgress(cmd.ErrOrStderr(), "detecting", len(inputs)),
-		room: p.room(f.shown.memory),
+	budget := p.Budget(f.pictureFlags.Memory)
+	images, decoded := budget.Keep(ctx, intake.DecodeAhead(ctx, inputs, f.pictureFlags.Limits(), intake.Decoders()), len(inputs))
+	job := outcome.Job{
+		Inputs: inputs, Results: w, Progress: console.NewProgress(cmd.ErrOrStderr(), "detecting", len(inputs)),
+		Budget: budget, Decoded: decoded,
 	}
 	if f.pictures {
-		job.pictures = newPictures(f.out, labels)
+		job.Pictures = outcome.NewPictures(f.out, labels)
 	}
-	images := job.keep(ctx, decodeAhead(ctx, inputs, f.shown.limits(), decoders()))
-	return job.run(ctx, detector.DetectAll(ctx, images, queries, p.params))
+	return job.Run(ctx, detector.DetectAll(ctx, images, queries, p.Params))
 }

@@ -15,13 +15,16 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
-// The tiny models are real archives with random weights: fast, and their answers mean nothing.
+// The tiny models are real archives with random weights. They are fast, and their answers
+// mean nothing.
 const (
 	tinyModels = "../../testdata/models/tiny"
 	formats    = "../../testdata/formats"
@@ -51,8 +54,8 @@ func parse[T any](t *testing.T, data string) T {
 	return v
 }
 
-// TestEveryFormatAndEveryFailure gives good and bad files at once: each has its object, in order, and the bad ones are
-// named on stderr.
+// TestEveryFormatAndEveryFailure detects in good and bad files together. Each must have
+// its object, in order, and each bad one must be named on stderr.
 func TestEveryFormatAndEveryFailure(t *testing.T) {
 	dir := t.TempDir()
 	bad := func(name string, data []byte) string {
@@ -66,11 +69,11 @@ func TestEveryFormatAndEveryFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A PNG's header that claims 20,000 x 20,000 pixels, over the cap of 100 million.
+	// This PNG header claims 20,000 x 20,000 pixels. The limit is 100 million.
 	huge := []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x4e\x20\x00\x00\x4e\x20\x08\x02\x00\x00\x00\xf4\x87\x5d\x3f")
 	tests := []struct {
 		path string
-		says string // "": it is read
+		says string // "": can be read
 	}{
 		{"palette.png", ""}, {"grey.png", ""}, {"grey-16bit.png", ""}, {"rgb-16bit.png", ""}, {"rgba.png", ""}, {"palette-clear.png", ""},
 		{bad("broken.jpg", whole[:len(whole)/2]), "broken"},
@@ -91,8 +94,8 @@ func TestEveryFormatAndEveryFailure(t *testing.T) {
 		paths = append(paths, path)
 	}
 	code, stdout, stderr := clipdet(t, append(args, paths...)...)
-	if code != exitInputs {
-		t.Errorf("exit code %d, want %d", code, exitInputs)
+	if code != exit.CodeInputs {
+		t.Errorf("exit code %d, want %d", code, exit.CodeInputs)
 	}
 	lines := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
 	if len(lines) != len(tests) {
@@ -125,8 +128,8 @@ func TestEveryFormatAndEveryFailure(t *testing.T) {
 	}
 }
 
-// TestOutputs holds that the results in --out are those of stdout and that each picture is drawn three times, as large as
-// it is, under a name of its own.
+// TestOutputs verifies that the results in --out are the results on stdout, and that each
+// picture is drawn three times, in its size and under its own name.
 func TestOutputs(t *testing.T) {
 	models, err := filepath.Abs(tinyModels)
 	if err != nil {
@@ -151,12 +154,13 @@ func TestOutputs(t *testing.T) {
 		out := filepath.Join("found", format)
 		code, stdout, stderr := clipdet(t, "detect", "-q", "dog", "-q", "cat", "--models", models, "--proposals", "5", "--threshold", "0",
 			"--top-k", "2", "--format", format, "--out", out, "--pictures", "one", "two")
-		if code != exitDone || stderr != "" {
+		if code != exit.CodeDone || stderr != "" {
 			t.Fatalf("%s: exit code %d, stderr %q; want 0 and nothing", format, code, stderr)
 		}
-		written, err := os.ReadFile(filepath.Join(out, resultFile(format)))
+		name := "detections." + strings.Replace(format, "coco", "coco.json", 1)
+		written, err := os.ReadFile(filepath.Join(out, name))
 		if err != nil || string(written) != stdout {
-			t.Errorf("%s: %s does not hold what stdout has (%v)", format, resultFile(format), err)
+			t.Errorf("%s: %s does not hold what stdout has (%v)", format, name, err)
 		}
 		rows := 0
 		switch format {
@@ -224,19 +228,19 @@ func TestOnePictureIsAnObject(t *testing.T) {
 	args := []string{"detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "-v"}
 	one := filepath.Join(formats, "420.jpg")
 	code, stdout, stderr := clipdet(t, append(args, one)...)
-	if got := parse[picture](t, stdout); code != exitDone || got.Image != one {
+	if got := parse[picture](t, stdout); code != exit.CodeDone || got.Image != one {
 		t.Errorf("exit code %d, image %q; want 0 and %q", code, got.Image, one)
 	}
 	if !strings.Contains(stderr, "models loaded") {
 		t.Errorf("--verbose: stderr is %q, want a log of what was loaded", stderr)
 	}
 	code, stdout, _ = clipdet(t, append(args, filepath.Join(formats, "420.jp?"))...)
-	if got := parse[[]picture](t, stdout); code != exitDone || len(got) != 1 || got[0].Image != one {
+	if got := parse[[]picture](t, stdout); code != exit.CodeDone || len(got) != 1 || got[0].Image != one {
 		t.Errorf("a pattern with one match: exit code %d, %d objects; want 0 and a list of one", code, len(got))
 	}
 }
 
-// cancelling is a stdout that interrupts the command when the first result comes.
+// cancelling is a stdout that interrupts the command at the first result.
 type cancelling struct {
 	bytes.Buffer
 	cancel func()
@@ -255,9 +259,9 @@ func TestInterruptionLeavesAWholeDocument(t *testing.T) {
 	var stderr bytes.Buffer
 	code := run(ctx, []string{"detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "--out", out, formats}, stdout, &stderr)
 	got := parse[[]picture](t, stdout.String())
-	all := len(expand([]string{formats}))
-	if code != exitInputs || len(got) == 0 || len(got) >= all {
-		t.Errorf("exit code %d with %d of %d pictures, want %d and some", code, len(got), all, exitInputs)
+	all := len(intake.Expand([]string{formats}))
+	if code != exit.CodeInputs || len(got) == 0 || len(got) >= all {
+		t.Errorf("exit code %d with %d of %d pictures, want %d and some", code, len(got), all, exit.CodeInputs)
 	}
 	if !strings.Contains(stderr.String(), "interrupted") {
 		t.Errorf("stderr is %q, want it to say that it was interrupted", stderr.String())
@@ -267,7 +271,7 @@ func TestInterruptionLeavesAWholeDocument(t *testing.T) {
 	}
 }
 
-// TestYOLO holds that the labels are the boxes of json, and that stdout has nothing.
+// TestYOLO verifies that the labels have the boxes of json and that stdout is empty.
 func TestYOLO(t *testing.T) {
 	args := []string{"detect", "-q", "dog", "-q", "cat", "--models", tinyModels, "--proposals", "5", "--threshold", "0", "--nms", "1"}
 	inputs := []string{filepath.Join(formats, "420.jpg"), filepath.Join(formats, "none.png"), filepath.Join(formats, "rgba.png"), formats}
@@ -283,8 +287,8 @@ func TestYOLO(t *testing.T) {
 	}
 	out := filepath.Join(t.TempDir(), "found")
 	code, stdout, stderr := clipdet(t, append(slices.Concat(args, []string{"--format", "yolo", "--out", out}), inputs...)...)
-	if code != exitInputs || stdout != "" || !strings.Contains(stderr, "none.png") {
-		t.Errorf("exit code %d, stdout %q, stderr %q; want %d, nothing, and what failed", code, stdout, stderr, exitInputs)
+	if code != exit.CodeInputs || stdout != "" || !strings.Contains(stderr, "none.png") {
+		t.Errorf("exit code %d, stdout %q, stderr %q; want %d, nothing, and what failed", code, stdout, stderr, exit.CodeInputs)
 	}
 	var names results.Names
 	labelFiles, err := filepath.Glob(filepath.Join(out, "labels", "*.txt"))
@@ -320,10 +324,11 @@ func TestYOLO(t *testing.T) {
 	}
 }
 
-// TestSchema holds that the schema is printed, and that what detect writes fits it.
+// TestSchema verifies that the schema is printed and that the output of detect conforms
+// to it.
 func TestSchema(t *testing.T) {
 	code, stdout, stderr := clipdet(t, "schema")
-	if code != exitDone || stdout != results.Schema() || stderr != "" {
+	if code != exit.CodeDone || stdout != results.Schema() || stderr != "" {
 		t.Fatalf("exit code %d, %d bytes on stdout, stderr %q; want 0, the schema and nothing", code, len(stdout), stderr)
 	}
 	document, err := jsonschema.UnmarshalJSON(strings.NewReader(stdout))

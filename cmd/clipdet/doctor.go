@@ -1,25 +1,16 @@
 package main
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"regexp"
-	"runtime"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/clipdet/clipdet/pkg/detect"
-	"github.com/clipdet/clipdet/pkg/device"
-	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/doctor"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
 )
 
 func doctorCommand() *cobra.Command {
-	var f modelFlags
+	var f settings.ModelFlags
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what works here and what does not, with the fix",
@@ -37,259 +28,12 @@ this one: './setup-libtorch.sh --check ./clipdet' says why.`,
 			if len(args) > 0 {
 				return fmt.Errorf("doctor takes no argument, got %q", args[0])
 			}
-			return f.check()
+			return f.Check()
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			problems := 0
-			for _, find := range []func(*cobra.Command, *modelFlags) []finding{
-				findVersions, findLibtorch, findDevice, findMemory, findCache, findModels,
-			} {
-				for _, found := range find(cmd, &f) {
-					fmt.Fprintln(cmd.OutOrStdout(), found)
-					if found.fix != "" && !found.works {
-						problems++
-					}
-				}
-			}
-			if problems > 0 {
-				return setupProblem(fmt.Errorf("%d of the above do not work", problems))
-			}
-			return nil
+			return doctor.Examine(cmd, &f)
 		},
 	}
-	f.add(cmd)
+	f.Add(cmd)
 	return cmd
-}
-
-// finding is one line of the doctor's report.
-type finding struct {
-	name, detail string
-	fix          string // empty: it is well
-	works        bool   // in spite of what there is to fix
-}
-
-func (f finding) String() string {
-	detail, fix := printable(f.detail), printable(f.fix) // names of files are in both
-	line := fmt.Sprintf("%-8s %-9s %s", "ok", f.name, detail)
-	if f.fix != "" {
-		word := "problem"
-		if f.works {
-			word = "warning"
-		}
-		line = fmt.Sprintf("%-8s %-9s %s\n%18s fix: %s", word, f.name, detail, "", fix)
-	}
-	return strings.TrimRight(line, " ")
-}
-
-const gotchPath = "github.com/sugarme/gotch"
-
-func findVersions(*cobra.Command, *modelFlags) []finding {
-	return []finding{
-		{name: "clipdet", detail: fmt.Sprintf("%s, %s, %s/%s", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)},
-		{name: "gotch", detail: moduleVersion(gotchPath)},
-	}
-}
-
-// findLibtorch looks at what the system's linker mapped into this process, which is what really runs.
-func findLibtorch(*cobra.Command, *modelFlags) []finding {
-	lib, err := device.RunningLibtorch()
-	if err != nil {
-		return []finding{{name: "libtorch", detail: fmt.Sprintf("where it was loaded from can't be seen: %v", err), fix: "run on Linux with /proc mounted"}}
-	}
-	return []finding{libtorchFinding(lib)}
-}
-
-func libtorchFinding(lib device.Libtorch) finding {
-	found := finding{name: "libtorch", detail: cmp.Or(lib.Version, "of unknown version") + " in " + lib.Dir}
-	found.fix = lib.Problem()
-	return found
-}
-
-func findDevice(_ *cobra.Command, f *modelFlags) []finding {
-	driver, noDriver := os.ReadFile("/proc/driver/nvidia/version")
-	lib, _ := device.RunningLibtorch() // the line before says what is wrong with it
-	on, err := device.Resolve(f.device)
-	return []finding{deviceFinding(deviceFacts{
-		asked: f.device, device: on, err: err, gpus: device.GPUs(),
-		hasDriver: noDriver == nil, driver: driverVersion(string(driver)), libtorch: lib,
-	})}
-}
-
-// deviceFacts are what the choice of a device depends on.
-type deviceFacts struct {
-	asked     string // by --device
-	device    string // that it means,
-	err       error  // or why it can't be had
-	gpus      int    // that libtorch sees
-	hasDriver bool   // NVIDIA's, in the kernel
-	driver    string // its version, or "" where it can't be read
-	libtorch  device.Libtorch
-}
-
-func deviceFinding(m deviceFacts) finding {
-	detail := fmt.Sprintf("cpu (%d cores, %d threads), %d GPUs", runtime.GOMAXPROCS(0), device.Threads(), m.gpus)
-	if m.gpus == 0 && !m.libtorch.CUDA {
-		detail += " (this is the CPU variant)"
-	}
-	const rebuild = "build with CLIPDET_CUDA=1 ./setup-libtorch.sh go build ./cmd/clipdet, or use --device cpu"
-	needed := m.libtorch.DriverNeeded()
-	switch {
-	case m.asked == "cpu" || m.gpus > 0 && m.err == nil:
-		return finding{name: "device", detail: fmt.Sprintf("%v is used; %s", m.device, detail)}
-	case !m.hasDriver && m.err != nil:
-		return finding{name: "device", detail: m.err.Error(), fix: "install an NVIDIA driver, or use --device cpu"}
-	case !m.hasDriver:
-		return finding{name: "device", detail: fmt.Sprintf("%v is used; %s", m.device, detail)}
-	case m.gpus == 0 && m.driver != "" && older(m.driver, needed):
-		return finding{name: "device", detail: fmt.Sprintf("%s, and the NVIDIA driver %s is too old for libtorch %s", detail, m.driver, m.libtorch.Version),
-			fix: fmt.Sprintf("install driver %s or later, or use --device cpu", needed)}
-	case !m.libtorch.CUDA:
-		return finding{name: "device", detail: detail + ", but there is an NVIDIA driver", fix: rebuild}
-	case m.gpus == 0:
-		return finding{name: "device", detail: detail + ", but there is an NVIDIA driver",
-			fix: "see whether nvidia-smi lists the GPU and CUDA_VISIBLE_DEVICES does not hide it, or use --device cpu"}
-	}
-	return finding{name: "device", detail: m.err.Error(), fix: fmt.Sprintf("name one of the %d GPUs that there are, from cuda:0, or use --device cpu", m.gpus)}
-}
-
-var driverNumber = regexp.MustCompile(`\bNVRM version:.*?\s(\d{2,}(?:\.\d+)+)\s`)
-
-// driverVersion finds the driver's version in what its kernel module says of itself.
-func driverVersion(module string) string {
-	if found := driverNumber.FindStringSubmatch(module); found != nil {
-		return found[1]
-	}
-	return ""
-}
-
-// older says whether version a comes before b, number by number.
-func older(a, b string) bool {
-	as, bs := strings.Split(a, "."), strings.Split(b, ".")
-	for i := range min(len(as), len(bs)) {
-		x, _ := strconv.Atoi(as[i]) // digits alone, as driverVersion finds them
-		y, _ := strconv.Atoi(bs[i])
-		if x != y {
-			return x < y
-		}
-	}
-	return len(as) < len(bs)
-}
-
-// memoryNeeded is for libtorch and a picture of some megapixels, beside the models.
-const memoryNeeded = 1 << 30
-
-func findMemory(_ *cobra.Command, f *modelFlags) []finding {
-	has, err := readMemory(os.DirFS("/"))
-	if err != nil {
-		return []finding{{name: "memory", detail: err.Error(), fix: "run on Linux with /proc mounted"}}
-	}
-	return []finding{memoryFinding(has, modelSizes(f))}
-}
-
-// modelSizes is how many bytes the models take, as far as they can be found: libtorch reads all of their files.
-func modelSizes(f *modelFlags) int64 {
-	entries, _ := f.set().List() // the models have lines of their own
-	largest := map[model.Kind]int64{}
-	for _, e := range entries {
-		if e.Err == nil {
-			largest[e.Manifest.Kind] = max(largest[e.Manifest.Kind], e.Size)
-		}
-	}
-	var sum int64
-	for _, size := range largest {
-		sum += size
-	}
-	return sum
-}
-
-func memoryFinding(m freeMemory, models int64) finding {
-	const gib = 1 << 30
-	needed := memoryNeeded + models
-	found := finding{name: "memory", detail: fmt.Sprintf("%.1f of %.1f GiB are free, and %.1f are needed", float64(m.free)/gib, float64(m.total)/gib, float64(needed)/gib)}
-	if m.limit != "" {
-		found.detail += ", by " + m.limit
-	}
-	if m.free < needed {
-		found.fix = fmt.Sprintf("free %.1f GiB, or detection may be ended by the system; smaller models, or those in bfloat16, need less", float64(needed-m.free)/gib)
-		if m.limit != "" {
-			found.fix = fmt.Sprintf("raise %s by %.1f GiB, or detection may be ended by the system; smaller models, or those in bfloat16, need less", m.limit, float64(needed-m.free)/gib)
-		}
-	}
-	return found
-}
-
-func findCache(*cobra.Command, *modelFlags) []finding {
-	const fix = "set CLIPDET_HOME to a directory that can be written; until then the built-in models go to the temporary directory, and each run measures the types of weights again"
-	dir, err := model.CacheDir()
-	if err != nil {
-		return []finding{{name: "cache", detail: err.Error(), fix: fix, works: true}}
-	}
-	return []finding{
-		cacheFinding(dir, fix),
-		cacheFinding(defaultTextCache(), "set CLIPDET_HOME or --text-cache to a directory that can be written; until then each run encodes the queries again"),
-	}
-}
-
-// cacheFinding tries to write to a directory, which is made where it is missing. Detection works without it.
-func cacheFinding(dir, fix string) finding {
-	err := os.MkdirAll(dir, 0o755)
-	var temp *os.File
-	if err == nil {
-		temp, err = os.CreateTemp(dir, ".partial-*")
-	}
-	if err == nil {
-		_, err = temp.WriteString("x") // a full disk takes the name and not the content
-		err = errors.Join(err, temp.Close(), os.Remove(temp.Name()))
-	}
-	if err != nil {
-		return finding{name: "cache", detail: err.Error(), fix: fix, works: true}
-	}
-	return finding{name: "cache", detail: dir}
-}
-
-func findModels(cmd *cobra.Command, f *modelFlags) []finding {
-	set := f.set()
-	// What Go can't have of the address space ends the program, which could say nothing any more.
-	if has, err := readMemory(os.DirFS("/")); err == nil && has.limit == addressLimit && has.free < memoryNeeded+modelSizes(f) {
-		return []finding{{name: "models", detail: "not run: the memory does not suffice", fix: "see memory"}}
-	}
-	on, err := device.Resolve(f.device)
-	if err != nil {
-		on = "cpu" // the device has a line of its own; see whether the models are well
-	}
-	taken, err := detect.Resolve(cmd.Context(), detect.Options{Models: set, Device: on, DType: f.dtype.value})
-	if err != nil {
-		return []finding{{name: "models", detail: err.Error(), fix: modelFix(err)}}
-	}
-	found := []finding{{name: "dtype", detail: taken.DType.Type + ": " + taken.DType.Why}}
-	for _, file := range []model.File{taken.RPN, taken.Image, taken.Text} {
-		m := file.Manifest
-		line := finding{name: "models", detail: fmt.Sprintf("%s: %s in %s of %v", m.Kind, m.Architecture, m.DType, set)}
-		if other := m.OtherTorch(libtorchVersion()); other != "" {
-			line.detail += "; " + other
-		}
-		if _, _, err := detect.Verify(cmd.Context(), set, filepath.Base(file.Path), on); err != nil {
-			line.detail, line.fix = err.Error(), modelFix(err)
-		}
-		found = append(found, line)
-	}
-	return found
-}
-
-// modelFix says what to do about an error of a model.
-func modelFix(err error) string {
-	switch {
-	case errors.Is(err, detect.ErrOutOfMemory):
-		return "free memory, or use smaller models"
-	case errors.Is(err, model.ErrAnswer):
-		return "try --dtype float32; if that is right, this device is not exact enough in the other type, or else the file is damaged"
-	case errors.Is(err, model.ErrLock), errors.Is(err, model.ErrNotLocked):
-		return "put back the models that were locked, or, where you trust what is there, write the lock file again with 'clipdet models lock'"
-	case errors.Is(err, model.ErrMissing):
-		return "take --models and --dtype that are there, or leave both out for the built-in ones; the exports in torchscript/ make more"
-	case errors.Is(err, model.ErrMismatch), errors.Is(err, model.ErrNotArchive), errors.Is(err, model.ErrDamaged),
-		errors.Is(err, model.ErrNoManifest), errors.Is(err, model.ErrManifest):
-		return "export the models again with the exports in torchscript/, or leave --models out for the built-in ones"
-	}
-	return "try --dtype float32 and --device cpu; if that works, the model does not fit the device"
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,47 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/clipdet/clipdet/pkg/detect"
-	"github.com/clipdet/clipdet/pkg/prompt"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 )
 
-// TestPrintable has names that make a terminal do things.
-func TestPrintable(t *testing.T) {
-	for _, test := range []struct{ text, want string }{
-		{"scène 1/α.jpg", "scène 1/α.jpg"},
-		{"a\nclipdet: all is well", `a\nclipdet: all is well`},
-		{"\x1b[2J\x1b]0;title\a", `\x1b[2J\x1b]0;title\a`},
-		{"caf\xe9.png", `caf\xe9.png`},
-		{"a\u202egnp.exe", `a\u202egnp.exe`},
-		{"\u009b31m", `\u009b31m`},
-		{"\ufffd is itself", "\ufffd is itself"},
-		{`C:\n "x"`, `C:\n "x"`},
-	} {
-		if got := printable(test.text); got != test.want {
-			t.Errorf("printable(%q) = %s, want %s", test.text, got, test.want)
-		}
-	}
-}
-
-func TestErrorsHaveALineEach(t *testing.T) {
-	for _, test := range []struct {
-		err  error
-		want string
-	}{
-		{errors.New("a\nb"), `clipdet: a\nb` + "\n"},
-		{&failure{exitSetup, errors.Join(errors.New("a\x1b"), errors.Join(errors.New("b"), fmt.Errorf("c: %w and %w", detect.ErrQuery, prompt.ErrUTF8)))},
-			`clipdet: a\x1b` + "\nclipdet: b\nclipdet: c: " + detect.ErrQuery.Error() + " and " + prompt.ErrUTF8.Error() + "\n"},
-		{errors.Join(&failure{exitInputs, errors.New("1 of 2 pictures failed")}, &failure{exitInputs, errors.New("rename")}),
-			"clipdet: 1 of 2 pictures failed\nclipdet: rename\n"},
-	} {
-		var stderr strings.Builder
-		if writeError(&stderr, test.err); stderr.String() != test.want {
-			t.Errorf("%q is written as %q, want %q", test.err, stderr.String(), test.want)
-		}
-	}
-}
-
-// TestHostileNames has files whose names would write lines of their own, and pictures of them, which stay in --out.
+// TestHostileNames has file names that would start lines of their own. The drawings of
+// these files must stay in --out.
 func TestHostileNames(t *testing.T) {
 	whole, err := os.ReadFile(filepath.Join(formats, "420.jpg"))
 	if err != nil {
@@ -72,9 +35,11 @@ func TestHostileNames(t *testing.T) {
 		}
 	}
 	code, stdout, stderr := clipdet(t, "detect", "-q", "dog", "--models", tinyModels, "--format", "jsonl", "--pictures", "-o", out,
-		"--threshold", "0", "--top-k", "1", "--proposals", "5", in, filepath.Join(in, "..jpg"), filepath.Join(in, "...jpg")) // hidden in a directory
-	if code != exitInputs {
-		t.Errorf("exit code %d, want %d\n%s", code, exitInputs, stderr)
+		// The directory doesn't stand for the hidden files ..jpg and ...jpg, so they are
+		// named.
+		"--threshold", "0", "--top-k", "1", "--proposals", "5", in, filepath.Join(in, "..jpg"), filepath.Join(in, "...jpg"))
+	if code != exit.CodeInputs {
+		t.Errorf("exit code %d, want %d\n%s", code, exit.CodeInputs, stderr)
 	}
 	if strings.Contains(stderr+stdout, "\x1b") || !utf8.ValidString(stderr+stdout) {
 		t.Errorf("a name's bytes went out as they are:\n%q\n%q", stderr, stdout)
@@ -97,7 +62,7 @@ func TestHostileNames(t *testing.T) {
 	if err != nil || done != len(names) {
 		t.Errorf("%d pictures are done, want %d (%v)", done, len(names), err)
 	}
-	hidden, _ := filepath.Glob(filepath.Join(out, ".*.detections.png")) // of "..jpg"
+	hidden, _ := filepath.Glob(filepath.Join(out, ".*.detections.png")) // of ..jpg
 	if len(drawn)+len(hidden) < len(names) {
 		t.Errorf("drawn are %q and %q, want %d", drawn, hidden, len(names))
 	}
@@ -106,8 +71,8 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// TestFullDisk writes where nothing fits: the error names the place, no half file is left, and the exit code is that of
-// inputs that failed.
+// TestFullDisk writes where there is no space. The error must name the place, no half
+// file may be left, and the exit code must be CodeInputs.
 func TestFullDisk(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
@@ -119,8 +84,8 @@ func TestFullDisk(t *testing.T) {
 		var stderr strings.Builder
 		code := run(t.Context(), []string{"detect", "-q", "dog", "--models", tinyModels, "--format", format, "-o", out, "--threshold", "0",
 			filepath.Join(formats, "420.jpg"), filepath.Join(formats, "422.jpg")}, full, &stderr)
-		if code != exitInputs || !strings.Contains(stderr.String(), "/dev/full") || !strings.Contains(stderr.String(), "no space left") {
-			t.Errorf("%s: exit code %d, want %d; stderr is %q", format, code, exitInputs, stderr.String())
+		if code != exit.CodeInputs || !strings.Contains(stderr.String(), "/dev/full") || !strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("%s: exit code %d, want %d; stderr is %q", format, code, exit.CodeInputs, stderr.String())
 		}
 		if left, err := os.ReadDir(out); err != nil || len(left) > 0 {
 			t.Errorf("%s: %v is left in --out, want nothing (%v)", format, left, err)
@@ -128,13 +93,13 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestNoEndlessInputs names things that have no end, or never begin.
+// TestNoEndlessInputs names inputs that never end or never begin.
 func TestNoEndlessInputs(t *testing.T) {
 	pipe := fifo(t, "pipe.jpg")
 	code, stdout, stderr := clipdet(t, "detect", "-q", "dog", "--models", tinyModels, "--format", "jsonl", pipe, "/dev/zero", "/dev/full",
 		filepath.Join(formats, "420.jpg"))
-	if code != exitInputs || strings.Count(stdout, `"error"`) != 3 || strings.Count(stdout, `"detections"`) != 1 || !strings.Contains(stderr, pipe) {
-		t.Errorf("exit code %d, want %d, three errors and a result:\n%s%s", code, exitInputs, stdout, stderr)
+	if code != exit.CodeInputs || strings.Count(stdout, `"error"`) != 3 || strings.Count(stdout, `"detections"`) != 1 || !strings.Contains(stderr, pipe) {
+		t.Errorf("exit code %d, want %d, three errors and a result:\n%s%s", code, exit.CodeInputs, stdout, stderr)
 	}
 	for _, args := range [][]string{{"--templates", fifo(t, "t.txt")}, {"--templates", "/dev/zero"}, {"--calibration", fifo(t, "c.json")},
 		{"--calibration", "/dev/zero"}, {"--annotations", fifo(t, "a.json")}} {
@@ -142,25 +107,25 @@ func TestNoEndlessInputs(t *testing.T) {
 		if args[0] == "--annotations" {
 			command = "calibrate"
 		}
-		if code, _, stderr := clipdet(t, append(args, command, "-q", "dog", "x.jpg")...); code != exitUsage || !strings.Contains(stderr, args[1]) {
-			t.Errorf("%v: exit code %d, want %d; stderr is %q", args, code, exitUsage, stderr)
+		if code, _, stderr := clipdet(t, append(args, command, "-q", "dog", "x.jpg")...); code != exit.CodeUsage || !strings.Contains(stderr, args[1]) {
+			t.Errorf("%v: exit code %d, want %d; stderr is %q", args, code, exit.CodeUsage, stderr)
 		}
 	}
 	shard := fifo(t, "shard.jsonl")
 	code, _, stderr = clipdet(t, "eval", "merge", "--annotations", filepath.Join(scenes, "instances.json"), shard)
-	if code != exitUsage || !strings.Contains(stderr, shard) {
-		t.Errorf("a pipe of records: exit code %d, want %d; stderr is %q", code, exitUsage, stderr)
+	if code != exit.CodeUsage || !strings.Contains(stderr, shard) {
+		t.Errorf("a pipe of records: exit code %d, want %d; stderr is %q", code, exit.CodeUsage, stderr)
 	}
 	models := filepath.Dir(fifo(t, "rpn.pt"))
 	for _, args := range [][]string{{"models", "list", models}, {"models", "inspect", filepath.Join(models, "rpn.pt")}, {"models", "verify", models},
 		{"models", "inspect", "/dev/zero"}, {"detect", "-q", "dog", "--models", models, "x.jpg"}} {
-		if code, stdout, stderr := clipdet(t, args...); code != exitSetup || !strings.Contains(stdout+stderr, "not a regular file") {
-			t.Errorf("%v: exit code %d, want %d, and why:\n%s%s", args, code, exitSetup, stdout, stderr)
+		if code, stdout, stderr := clipdet(t, args...); code != exit.CodeSetup || !strings.Contains(stdout+stderr, "not a regular file") {
+			t.Errorf("%v: exit code %d, want %d, and why:\n%s%s", args, code, exit.CodeSetup, stdout, stderr)
 		}
 	}
 }
 
-// TestLimits passes one limit after the other.
+// TestLimits exceeds each limit.
 func TestLimits(t *testing.T) {
 	image := filepath.Join(formats, "420.jpg")
 	templates := filepath.Join(t.TempDir(), "templates.txt")
@@ -172,15 +137,15 @@ func TestLimits(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"-q", "a", "-q", "b", "--max-queries", "1"}, exitUsage, "--max-queries is 1"},
-		{[]string{"-q", "a=" + strings.Repeat("b|", 1000) + "b"}, exitUsage, "1001 phrases"},
-		{[]string{"-q", strings.Repeat("a", 5000)}, exitUsage, "5000 bytes"},
-		{[]string{"-q", "&" + strings.Repeat("amp;", 30_000)}, exitUsage, "120001 bytes"},
-		{[]string{"-q", "a", "--templates", templates}, exitUsage, "line 1001"},
-		{[]string{"-q", "a", "--max-queries", "0"}, exitUsage, "--max-queries 0"},
-		{[]string{"-q", "a", "--max-detections", "0"}, exitUsage, "--max-detections 0"},
-		{[]string{"-q", "a", "--max-megabytes", "0"}, exitUsage, "--max-megabytes 0"},
-		{[]string{"-q", "a", "--max-detections", "3", "--threshold", "0", "--nms", "1"}, exitInputs, "and 3 are taken"},
+		{[]string{"-q", "a", "-q", "b", "--max-queries", "1"}, exit.CodeUsage, "--max-queries is 1"},
+		{[]string{"-q", "a=" + strings.Repeat("b|", 1000) + "b"}, exit.CodeUsage, "1001 phrases"},
+		{[]string{"-q", strings.Repeat("a", 5000)}, exit.CodeUsage, "5000 bytes"},
+		{[]string{"-q", "&" + strings.Repeat("amp;", 30_000)}, exit.CodeUsage, "120001 bytes"},
+		{[]string{"-q", "a", "--templates", templates}, exit.CodeUsage, "line 1001"},
+		{[]string{"-q", "a", "--max-queries", "0"}, exit.CodeUsage, "--max-queries 0"},
+		{[]string{"-q", "a", "--max-detections", "0"}, exit.CodeUsage, "--max-detections 0"},
+		{[]string{"-q", "a", "--max-megabytes", "0"}, exit.CodeUsage, "--max-megabytes 0"},
+		{[]string{"-q", "a", "--max-detections", "3", "--threshold", "0", "--nms", "1"}, exit.CodeInputs, "and 3 are taken"},
 	} {
 		code, _, stderr := clipdet(t, append(append([]string{"detect", "--models", tinyModels}, test.args...), image)...)
 		if code != test.code || !strings.Contains(stderr, test.says) || len(stderr) > 1000 {
@@ -189,8 +154,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// FuzzFlags gives the detect command what a shell may, up to the plan: no model is loaded. Whatever it says, it is an
-// error or a plan that holds what was asked.
+// FuzzFlags parses any command line of detect up to the plan. No model is loaded. The
+// result must be an error or a plan that has what was asked for.
 func FuzzFlags(f *testing.F) {
 	for _, seed := range []string{
 		"-q\ndog\nx.jpg", "-q\nbike=a bicycle|a mountain bike\n--top-k\n5\n--nms=1\nx.jpg", "--threshold\nNaN\n-q\ndog", "--proposals\n-1\n-q\na",
@@ -204,16 +169,16 @@ func FuzzFlags(f *testing.F) {
 		var flags detectFlags
 		cmd := flags.command()
 		args := strings.Split(text, "\n")
-		for _, arg := range args { // the fuzzer is not to read files of its own choice
+		for _, arg := range args { // it must not read arbitrary files
 			if strings.Contains(arg, "templates") && !strings.Contains(text, "/dev/null") || strings.Contains(arg, "text-cache") {
 				return
 			}
 		}
 		planned := false
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-			p, err := flags.plan(cmd)
+			p, err := flags.Plan(cmd)
 			planned = err == nil
-			if planned && (len(p.queries) != len(flags.queries) || len(p.queries) == 0 || p.options.Proposals < 1 || p.params.TopK < 0) {
+			if planned && (len(p.Queries) != len(flags.Queries) || len(p.Queries) == 0 || p.Options.Proposals < 1 || p.Params.TopK < 0) {
 				t.Errorf("%q: the plan %+v was let through", args, p)
 			}
 			return err
@@ -227,7 +192,7 @@ func FuzzFlags(f *testing.F) {
 	})
 }
 
-// fifo makes a pipe that nobody writes to.
+// fifo creates a named pipe without a writer.
 func fifo(t *testing.T, name string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/version"
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/model/builtin"
@@ -27,7 +31,7 @@ free. The exports in torchscript/ make them.
 
 An archive is code that runs here. Where a DIR is asked for, a lock file (*.json)
 in it may be named, and then nothing else than what was locked is taken.`,
-		Args: cobra.NoArgs, // names an unknown subcommand instead of showing help
+		Args: cobra.NoArgs, // an unknown subcommand is an error, not a call for help
 		RunE: func(*cobra.Command, []string) error {
 			return errors.New("name what to do: list, inspect, verify or lock")
 		},
@@ -36,26 +40,15 @@ in it may be named, and then nothing else than what was locked is taken.`,
 	return cmd
 }
 
-// isLock says whether a path names a lock file. It looks at the name alone: what lies there must not decide whether it
-// is checked.
-func isLock(path string) bool { return filepath.Ext(path) == ".json" }
-
-// modelSet is that of a directory or of a lock file in it.
-func modelSet(path string) model.Set {
-	if isLock(path) {
-		return model.Locked(path, "")
-	}
-	return model.Dir(path)
-}
-
-// sets are those of the directories, or the built-in one.
+// sets returns the model sets of the directories or lock files dirs, or the built-in set
+// if there are none.
 func sets(dirs []string) []model.Set {
 	if len(dirs) == 0 {
 		return []model.Set{builtin.Models()}
 	}
 	var sets []model.Set
 	for _, dir := range dirs {
-		sets = append(sets, modelSet(dir))
+		sets = append(sets, settings.ModelSet(dir))
 	}
 	return sets
 }
@@ -83,15 +76,15 @@ func modelsListCommand() *cobra.Command {
 				problems = append(problems, err)
 				for _, e := range entries {
 					if e.Err != nil {
-						problems = append(problems, fmt.Errorf("%v: %s: %w", set, quotedPath(e.Name), e.Err))
+						problems = append(problems, fmt.Errorf("%v: %s: %w", set, console.QuotedPath(e.Name), e.Err))
 						continue
 					}
 					m := e.Manifest
-					fmt.Fprintf(table, "%s\t%s\t%s\t%.1f\t%s\t%s\t%s\n", quotedPath(e.Name), m.Kind, m.DType, float64(e.Size)/1e6,
-						printable(m.Architecture), printable(m.Weights.Name), printable(m.Weights.Licence))
+					fmt.Fprintf(table, "%s\t%s\t%s\t%.1f\t%s\t%s\t%s\n", console.QuotedPath(e.Name), m.Kind, m.DType, float64(e.Size)/1e6,
+						console.Printable(m.Architecture), console.Printable(m.Weights.Name), console.Printable(m.Weights.Licence))
 				}
 			}
-			return setupProblem(errors.Join(append(problems, table.Flush())...))
+			return exit.Setup(errors.Join(append(problems, table.Flush())...))
 		},
 	}
 }
@@ -108,18 +101,18 @@ func modelsInspectCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, err := model.Inspect(args[0])
 			if err != nil {
-				return setupProblem(err)
+				return exit.Setup(err)
 			}
 			encoder := json.NewEncoder(cmd.OutOrStdout())
 			encoder.SetEscapeHTML(false)
 			encoder.SetIndent("", "  ")
-			return setupProblem(encoder.Encode(m))
+			return exit.Setup(encoder.Encode(m))
 		},
 	}
 }
 
 func modelsVerifyCommand() *cobra.Command {
-	var f modelFlags
+	var f settings.ModelFlags
 	cmd := &cobra.Command{
 		Use:   "verify [DIR]",
 		Short: "Check each model's file and its known answer",
@@ -135,36 +128,38 @@ the weights (float16 on a CPU), so that only the file was checked.`,
 			if len(args) > 1 {
 				return fmt.Errorf("%d directories: verify one at a time", len(args))
 			}
-			return f.check()
+			return f.Check()
 		},
 		ValidArgsFunction: completeDirs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			set := sets(args)[0]
 			entries, err := set.List()
 			if err != nil {
-				return setupProblem(err)
+				return exit.Setup(err)
 			}
 			width := 0
 			for _, e := range entries {
-				width = max(width, len(quotedPath(e.Name)))
+				width = max(width, len(console.QuotedPath(e.Name)))
 			}
 			var failed []string
-			whole := true // each file can be read, so that it can be seen whether they fit together
+			// whole reports whether every model file could be read. Only then is the set
+			// checked as a whole.
+			whole := true
 			for _, e := range entries {
 				word, detail := "ok", ""
-				switch note, err := verify(cmd, set, e, f.device); {
+				switch note, err := verify(cmd, set, e, f.Device); {
 				case errors.Is(err, model.ErrNoManifest):
 					word, detail = "ignored", err.Error()
 				case errors.Is(err, detect.ErrNotHere):
 					word, detail = "not run", fmt.Sprintf("%s in %s: %v; its file is whole", e.Manifest.Kind, e.Manifest.DType, detect.ErrNotHere)
 				case err != nil:
 					word, detail = "problem", err.Error()
-					failed = append(failed, quotedPath(e.Name))
+					failed = append(failed, console.QuotedPath(e.Name))
 					whole = whole && e.Err == nil
 				default:
 					detail = note
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%-8s %-*s  %s\n", word, width, quotedPath(e.Name), printable(detail))
+				fmt.Fprintf(cmd.OutOrStdout(), "%-8s %-*s  %s\n", word, width, console.QuotedPath(e.Name), console.Printable(detail))
 			}
 			var problems []error
 			if len(failed) > 0 {
@@ -173,10 +168,10 @@ the weights (float16 on a CPU), so that only the file was checked.`,
 			if whole {
 				problems = append(problems, set.Check(cmd.Context()))
 			}
-			return setupProblem(errors.Join(problems...))
+			return exit.Setup(errors.Join(problems...))
 		},
 	}
-	f.addDevice(cmd)
+	f.AddDevice(cmd)
 	return cmd
 }
 
@@ -196,35 +191,35 @@ is missing, or that came later. Verify the models first.`,
 		Args:              exactlyOne("DIR"),
 		ValidArgsFunction: completeDirs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if out != "" && !isLock(out) {
+			if out != "" && !settings.IsLock(out) {
 				return fmt.Errorf("--out %s: a lock file is named *.json", out)
 			}
 			lock, err := model.LockDir(cmd.Context(), args[0])
 			if err != nil {
-				return setupProblem(err)
+				return exit.Setup(err)
 			}
 			write := func(w io.Writer) error {
 				_, err := w.Write(lock)
 				return err
 			}
 			if out != "" {
-				err = writeFile(out, write)
+				err = files.Write(out, write)
 			} else {
 				err = write(cmd.OutOrStdout())
 			}
 			if err != nil {
-				return &failure{exitInputs, fmt.Errorf("write the lock: %w", err)}
+				return exit.Inputs(fmt.Errorf("write the lock: %w", err))
 			}
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "write to `FILE` (default: stdout)")
-	_ = cmd.MarkFlagFilename("out", "json") // fails for an unknown flag only
+	_ = cmd.MarkFlagFilename("out", "json") // fails only for an unknown flag
 	return cmd
 }
 
-// verify checks one archive of a set and says in words how well it does. Its errors don't begin with the file, which
-// stands before them.
+// verify checks one archive of a set and returns a note on its result. Its errors don't
+// begin with the file's name, because the caller prints the name before them.
 func verify(cmd *cobra.Command, set model.Set, e model.Entry, device string) (string, error) {
 	if e.Err != nil {
 		return "", e.Err
@@ -233,7 +228,7 @@ func verify(cmd *cobra.Command, set model.Set, e model.Entry, device string) (st
 	if err != nil {
 		_, why, _ := strings.Cut(err.Error(), e.Name+": ")
 		if dir, rest, named := strings.Cut(why, e.Name+": "); named && strings.HasSuffix(dir, "/") && !strings.Contains(dir, ": ") {
-			why = rest // behind the path
+			why = rest // the reason after the path
 		}
 		if !errors.Is(err, detect.ErrNotHere) {
 			err = errors.New(why)
@@ -242,18 +237,10 @@ func verify(cmd *cobra.Command, set model.Set, e model.Entry, device string) (st
 	}
 	m := e.Manifest
 	note := fmt.Sprintf("%s in %s, difference %.2g (up to %.2g is right)", m.Kind, m.DType, difference, tolerance)
-	if other := m.OtherTorch(libtorchVersion()); other != "" {
+	if other := m.OtherTorch(version.Libtorch()); other != "" {
 		note += "; " + other
 	}
 	return note, nil
-}
-
-// setupProblem gives an error about models, if there is one, its exit code.
-func setupProblem(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &failure{exitSetup, err}
 }
 
 func exactlyOne(what string) cobra.PositionalArgs {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/model"
 )
@@ -24,7 +25,8 @@ const (
 	manifestRecord               = "extra/manifest.json"
 )
 
-// records are those of an archive by their names without the top folder, to be broken and written again.
+// records are the records of an archive by their names without the top folder. Tests
+// damage them and write them again.
 type records map[string][]byte
 
 func readArchive(t *testing.T, name string) records {
@@ -44,7 +46,7 @@ func readArchive(t *testing.T, name string) records {
 	return read
 }
 
-// pack writes the records as a zip whose checksums are right.
+// pack returns the records as a zip with correct checksums.
 func (r records) pack(t *testing.T) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -64,7 +66,7 @@ func (r records) pack(t *testing.T) []byte {
 	return out.Bytes()
 }
 
-// names are sorted, as torchscript/CONTRACT.md has them for the digest.
+// names returns the sorted names, in the order of the digest in torchscript/CONTRACT.md.
 func (r records) names() []string {
 	var names []string
 	for name := range r {
@@ -74,7 +76,7 @@ func (r records) names() []string {
 	return names
 }
 
-// seal makes the digest right, as an exporter that wrote such an archive would.
+// seal sets the correct digest, as if an exporter had written these records.
 func (r records) seal() records {
 	manifest := regexp.MustCompile(`"digest": *"[0-9a-f]{64}"`).ReplaceAll(r[manifestRecord], []byte(`"digest": "`+strings.Repeat("0", 64)+`"`))
 	h := sha256.New()
@@ -88,10 +90,10 @@ func (r records) seal() records {
 	return r
 }
 
-// manifest is JSON, as torchscript/CONTRACT.md has it.
+// manifest is the JSON described in torchscript/CONTRACT.md.
 type manifest map[string]any
 
-// output is the first of the known answer.
+// output returns the first output of the known answer.
 func (m manifest) output() map[string]any {
 	return m["known_answer"].(map[string]any)["outputs"].([]any)[0].(map[string]any)
 }
@@ -111,7 +113,8 @@ func (r records) edit(t *testing.T, change func(manifest)) records {
 	return r
 }
 
-// otherWeights changes every tensor, as another training of the same network would: it turns the signs of its numbers.
+// otherWeights changes every tensor, as another training of the same network would. It
+// flips the signs of the numbers.
 func (r records) otherWeights() records {
 	for name, data := range r {
 		if strings.HasPrefix(name, "data/") {
@@ -123,7 +126,7 @@ func (r records) otherWeights() records {
 	return r
 }
 
-// otherAnswer expects another first value.
+// otherAnswer changes the first expected value.
 func otherAnswer(m manifest) {
 	values := m.output()["values"].([]any)
 	values[0] = values[0].(float64) + 0.5
@@ -140,12 +143,12 @@ func TestVerify(t *testing.T) {
 		again    = "export the model again"
 	)
 	read := func(name string) records { return readArchive(t, name) }
-	// edited gives an archive with another manifest, whose digest isn't made anew.
+	// edited returns an archive with another manifest and the old digest.
 	edited := func(name string, change func(manifest)) []byte { return read(name).edit(t, change).pack(t) }
 	resealed := func(name string, change func(manifest)) []byte {
 		return read(name).edit(t, change).seal().pack(t)
 	}
-	// under gives the records of one archive under the manifest of another.
+	// under returns the records of one archive with the manifest of another.
 	under := func(manifest, of records) records {
 		of[manifestRecord] = manifest[manifestRecord]
 		return of
@@ -158,11 +161,12 @@ func TestVerify(t *testing.T) {
 		return data
 	}
 	tests := []struct {
-		name   string
-		files  map[string][]byte // in place of those of the tiny models
-		opens  bool              // a detector opens all the same: only verify asks for the known answer
+		name  string
+		files map[string][]byte // these replace the tiny models' files
+		// opens is true if a detector can be opened. Only verify checks the known answer.
+		opens  bool
 		code   int
-		stdout []string // what lines say
+		stdout []string // texts of its lines
 		stderr []string
 	}{
 		{name: "whole", opens: true, stdout: []string{"ok rpn.pt", "ok clip-image.pt", "ok clip-text.pt"}},
@@ -171,70 +175,70 @@ func TestVerify(t *testing.T) {
 
 		{name: "float16 on a CPU", files: map[string][]byte{"clip-text.float16.pt": resealed(textFile, func(m manifest) { m["dtype"] = model.Float16 })}, opens: true,
 			stdout: []string{"not run clip-text.float16.pt clip-text in float16: weights of this type run on GPUs only; its file is whole", "ok clip-text.pt"}},
-		{name: "a byte of a weight in float16 changed", files: map[string][]byte{"clip-text.float16.pt": flipWeight(t, resealed(textFile, func(m manifest) { m["dtype"] = model.Float16 }))}, opens: true, code: exitSetup,
+		{name: "a byte of a weight in float16 changed", files: map[string][]byte{"clip-text.float16.pt": flipWeight(t, resealed(textFile, func(m manifest) { m["dtype"] = model.Float16 }))}, opens: true, code: exit.CodeSetup,
 			stdout: []string{"problem clip-text.float16.pt archive is not as it was exported: record"}},
 
-		{name: "truncated", files: map[string][]byte{rpnFile: whole(rpnFile)[:100_000]}, code: exitSetup,
+		{name: "truncated", files: map[string][]byte{rpnFile: whole(rpnFile)[:100_000]}, code: exit.CodeSetup,
 			stdout: []string{"problem rpn.pt not a TorchScript archive (100000 bytes", "copy or export", "ok clip-text.pt"}, stderr: []string{"1 of the above do not work: rpn.pt"}},
-		{name: "the last byte is missing", files: map[string][]byte{rpnFile: whole(rpnFile)[:len(whole(rpnFile))-1]}, code: exitSetup,
+		{name: "the last byte is missing", files: map[string][]byte{rpnFile: whole(rpnFile)[:len(whole(rpnFile))-1]}, code: exit.CodeSetup,
 			stdout: []string{"problem rpn.pt not a TorchScript archive"}},
-		{name: "empty", files: map[string][]byte{rpnFile: nil}, code: exitSetup, stdout: []string{"problem rpn.pt not a TorchScript archive (0 bytes"}},
-		{name: "no zip", files: map[string][]byte{rpnFile: []byte("weights")}, code: exitSetup, stdout: []string{"problem rpn.pt not a TorchScript archive (7 bytes"}},
+		{name: "empty", files: map[string][]byte{rpnFile: nil}, code: exit.CodeSetup, stdout: []string{"problem rpn.pt not a TorchScript archive (0 bytes"}},
+		{name: "no zip", files: map[string][]byte{rpnFile: []byte("weights")}, code: exit.CodeSetup, stdout: []string{"problem rpn.pt not a TorchScript archive (7 bytes"}},
 
-		{name: "a byte of a weight changed", files: map[string][]byte{imageFile: flipWeight(t, whole(imageFile))}, code: exitSetup,
+		{name: "a byte of a weight changed", files: map[string][]byte{imageFile: flipWeight(t, whole(imageFile))}, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt archive is not as it was exported: record", "/data/", "checksum error; copy or export the file again"}},
-		{name: "weights edited", files: map[string][]byte{imageFile: read(imageFile).otherWeights().pack(t)}, code: exitSetup,
+		{name: "weights edited", files: map[string][]byte{imageFile: read(imageFile).otherWeights().pack(t)}, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt " + changed}},
-		{name: "weights edited, digest made anew", files: map[string][]byte{imageFile: read(imageFile).otherWeights().seal().pack(t)}, opens: true, code: exitSetup,
+		{name: "weights edited, digest made anew", files: map[string][]byte{imageFile: read(imageFile).otherWeights().seal().pack(t)}, opens: true, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt " + answer, again}},
-		{name: "records of another export", files: map[string][]byte{rpnFile: under(read(rpnFile), read(rpnFile).otherWeights().seal()).pack(t)}, code: exitSetup,
+		{name: "records of another export", files: map[string][]byte{rpnFile: under(read(rpnFile), read(rpnFile).otherWeights().seal()).pack(t)}, code: exit.CodeSetup,
 			stdout: []string{"problem rpn.pt " + changed}},
 
-		{name: "known answer edited", files: map[string][]byte{textFile: edited(textFile, otherAnswer)}, code: exitSetup, stdout: []string{"problem clip-text.pt " + changed}},
-		{name: "known answer edited, digest made anew", files: map[string][]byte{textFile: resealed(textFile, otherAnswer)}, opens: true, code: exitSetup,
+		{name: "known answer edited", files: map[string][]byte{textFile: edited(textFile, otherAnswer)}, code: exit.CodeSetup, stdout: []string{"problem clip-text.pt " + changed}},
+		{name: "known answer edited, digest made anew", files: map[string][]byte{textFile: resealed(textFile, otherAnswer)}, opens: true, code: exit.CodeSetup,
 			stdout: []string{"problem clip-text.pt " + answer + " value 0", again}},
-		{name: "dtype edited", files: map[string][]byte{textFile: edited(textFile, func(m manifest) { m["dtype"] = model.BFloat16 })}, code: exitSetup,
+		{name: "dtype edited", files: map[string][]byte{textFile: edited(textFile, func(m manifest) { m["dtype"] = model.BFloat16 })}, code: exit.CodeSetup,
 			stdout: []string{"problem clip-text.pt " + changed}},
-		{name: "mean edited", files: map[string][]byte{imageFile: edited(imageFile, func(m manifest) { m["mean"].([]any)[1] = 0.41 })}, code: exitSetup,
+		{name: "mean edited", files: map[string][]byte{imageFile: edited(imageFile, func(m manifest) { m["mean"].([]any)[1] = 0.41 })}, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt " + changed}},
-		{name: "logit scale edited", files: map[string][]byte{imageFile: edited(imageFile, func(m manifest) { m["logit_scale"] = 100 })}, code: exitSetup,
+		{name: "logit scale edited", files: map[string][]byte{imageFile: edited(imageFile, func(m manifest) { m["logit_scale"] = 100 })}, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt " + changed}},
-		{name: "kind edited", files: map[string][]byte{imageFile: resealed(imageFile, func(m manifest) { m["kind"] = model.CLIPText })}, code: exitSetup,
+		{name: "kind edited", files: map[string][]byte{imageFile: resealed(imageFile, func(m manifest) { m["kind"] = model.CLIPText })}, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt unusable manifest: context_length: want 77, got 0"}},
 
-		{name: "the image tower's manifest on the text tower", files: map[string][]byte{imageFile: under(read(imageFile), read(textFile)).pack(t)}, code: exitSetup,
+		{name: "the image tower's manifest on the text tower", files: map[string][]byte{imageFile: under(read(imageFile), read(textFile)).pack(t)}, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt " + changed}},
-		{name: "the same, digest made anew", files: map[string][]byte{imageFile: under(read(imageFile), read(textFile)).seal().pack(t)}, opens: true, code: exitSetup,
+		{name: "the same, digest made anew", files: map[string][]byte{imageFile: under(read(imageFile), read(textFile)).seal().pack(t)}, opens: true, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt libtorch: forward of", again}},
-		{name: "the text tower's manifest on the image tower", files: map[string][]byte{textFile: under(read(textFile), read(imageFile)).seal().pack(t)}, opens: true, code: exitSetup,
+		{name: "the text tower's manifest on the image tower", files: map[string][]byte{textFile: under(read(textFile), read(imageFile)).seal().pack(t)}, opens: true, code: exit.CodeSetup,
 			stdout: []string{"problem clip-text.pt libtorch: forward of", again}},
-		{name: "the network's manifest on the image tower", files: map[string][]byte{rpnFile: under(read(rpnFile), read(imageFile)).seal().pack(t)}, opens: true, code: exitSetup,
+		{name: "the network's manifest on the image tower", files: map[string][]byte{rpnFile: under(read(rpnFile), read(imageFile)).seal().pack(t)}, opens: true, code: exit.CodeSetup,
 			stdout: []string{"problem rpn.pt libtorch: forward of", again}},
-		{name: "the image tower's manifest on the network", files: map[string][]byte{imageFile: under(read(imageFile), read(rpnFile)).seal().pack(t)}, opens: true, code: exitSetup,
+		{name: "the image tower's manifest on the network", files: map[string][]byte{imageFile: under(read(imageFile), read(rpnFile)).seal().pack(t)}, opens: true, code: exit.CodeSetup,
 			stdout: []string{"problem clip-image.pt libtorch: forward of", again}},
-		{name: "a checkpoint of torch.save", files: map[string][]byte{rpnFile: records{"data.pkl": []byte("\x80\x02}q\x00."), "version": []byte("3\n"), "data/0": nil}.pack(t)}, code: exitSetup,
+		{name: "a checkpoint of torch.save", files: map[string][]byte{rpnFile: records{"data.pkl": []byte("\x80\x02}q\x00."), "version": []byte("3\n"), "data/0": nil}.pack(t)}, code: exit.CodeSetup,
 			stdout: []string{"ignored rpn.pt no clipdet manifest in the archive: make it with the exports in torchscript/"},
 			stderr: []string{"no rpn; there are clip-image.pt (clip-image in float32)", "without a manifest: rpn.pt"}},
 		{name: "a checkpoint beside whole models", files: map[string][]byte{"checkpoint.pt": records{"data.pkl": nil}.pack(t)}, opens: true,
 			stdout: []string{"ignored checkpoint.pt", "ok rpn.pt"}},
-		{name: "another zip", files: map[string][]byte{rpnFile: records{"letter.txt": []byte("Dear")}.pack(t)}, code: exitSetup,
+		{name: "another zip", files: map[string][]byte{rpnFile: records{"letter.txt": []byte("Dear")}.pack(t)}, code: exit.CodeSetup,
 			stdout: []string{"problem rpn.pt not a TorchScript archive: a zip without data.pkl; export the model"}},
 
-		{name: "towers of two CLIPs", files: map[string][]byte{textFile: resealed(textFile, func(m manifest) { m["clip_id"] = "another" })}, code: exitSetup,
+		{name: "towers of two CLIPs", files: map[string][]byte{textFile: resealed(textFile, func(m manifest) { m["clip_id"] = "another" })}, code: exit.CodeSetup,
 			stdout: []string{"ok clip-image.pt", "ok clip-text.pt"},
 			stderr: []string{"models do not fit together: clip-image.pt and clip-text.pt are of different CLIPs: clip_id is", "take both from one export"}},
 		{name: "towers of two widths", files: map[string][]byte{textFile: resealed(textFile, func(m manifest) {
 			m["embedding_width"], m.output()["shape"].([]any)[1] = 16, 16
-		})}, code: exitSetup,
+		})}, code: exit.CodeSetup,
 			stdout: []string{"ok clip-image.pt", "problem clip-text.pt answer differs from the known answer: output 0 has shape [1 32]"},
 			stderr: []string{"embedding_width is 32 and 16", "take both from one export"}},
-		{name: "logit scales of two CLIPs", files: map[string][]byte{textFile: resealed(textFile, func(m manifest) { m["logit_scale"] = 100 })}, code: exitSetup,
+		{name: "logit scales of two CLIPs", files: map[string][]byte{textFile: resealed(textFile, func(m manifest) { m["logit_scale"] = 100 })}, code: exit.CodeSetup,
 			stdout: []string{"ok clip-text.pt"}, stderr: []string{"logit_scale is 20 and 100"}},
 
 		{name: "another torch, right", files: map[string][]byte{rpnFile: resealed(rpnFile, newer)}, opens: true, stdout: []string{"ok rpn.pt rpn in float32", versions}},
-		{name: "another torch, wrong", files: map[string][]byte{rpnFile: read(rpnFile).edit(t, newer).otherWeights().seal().pack(t)}, opens: true, code: exitSetup,
+		{name: "another torch, wrong", files: map[string][]byte{rpnFile: read(rpnFile).edit(t, newer).otherWeights().seal().pack(t)}, opens: true, code: exit.CodeSetup,
 			stdout: []string{"problem rpn.pt " + answer, versions, again}},
-		{name: "another torch, not to be loaded", files: map[string][]byte{rpnFile: withVersion(read(rpnFile).edit(t, newer), "99").seal().pack(t)}, code: exitSetup,
+		{name: "another torch, not to be loaded", files: map[string][]byte{rpnFile: withVersion(read(rpnFile).edit(t, newer), "99").seal().pack(t)}, code: exit.CodeSetup,
 			stdout: []string{"problem rpn.pt libtorch: load", versions, again}},
 	}
 	for _, test := range tests {
@@ -250,7 +254,7 @@ func TestVerify(t *testing.T) {
 				}
 			}
 			code, stdout, stderr := clipdet(t, "models", "verify", dir)
-			if code != test.code || (code == exitDone) != (stderr == "") {
+			if code != test.code || (code == exit.CodeDone) != (stderr == "") {
 				t.Errorf("exit code %d, stderr %q; want %d", code, stderr, test.code)
 			}
 			if lines := strings.Count(stdout, "\n"); lines != len(files) {
@@ -280,13 +284,13 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// withVersion claims a version of torch's own format that its libtorch may be too old for.
+// withVersion claims a version of torch's format that libtorch may be too old for.
 func withVersion(r records, version string) records {
 	r["version"] = []byte(version + "\n")
 	return r
 }
 
-// flipWeight changes a byte in the middle of the largest record, and no checksum.
+// flipWeight changes a byte in the middle of the largest record but no checksum.
 func flipWeight(t *testing.T, data []byte) []byte {
 	t.Helper()
 	whole, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"image"
 	"image/png"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,17 +11,20 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/outcome"
 )
 
-// TestOutThatCannotBeWritten has folders in which nothing can be made, not even by root: it is found before a model is
-// loaded, and named.
+// TestOutThatCannotBeWritten verifies that directories in which not even root can create
+// a file are reported before a model is loaded.
 func TestOutThatCannotBeWritten(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	places := []string{file, filepath.Join(file, "below"), "/proc", "/proc/none"}
-	if os.Geteuid() != 0 { // whom permissions don't bind
+	if os.Geteuid() != 0 { // root ignores permissions
 		locked := t.TempDir()
 		if err := os.Chmod(locked, 0o555); err != nil {
 			t.Fatal(err)
@@ -30,20 +32,21 @@ func TestOutThatCannotBeWritten(t *testing.T) {
 		places = append(places, locked, filepath.Join(locked, "below"))
 	}
 	for _, out := range places {
-		for _, format := range formatNames {
+		for _, format := range outcome.Formats {
 			code, stdout, stderr := clipdet(t, "detect", "-q", "dog", "--models", "none", "--format", format, "-o", out, filepath.Join(formats, "420.jpg"))
-			if code != exitUsage || stdout != "" || !strings.Contains(stderr, "--out: ") || !strings.Contains(stderr, strings.TrimSuffix(out, "/below")) {
-				t.Errorf("-o %s, %s: exit code %d, want %d; stdout is %q, stderr %q", out, format, code, exitUsage, stdout, stderr)
+			if code != exit.CodeUsage || stdout != "" || !strings.Contains(stderr, "--out: ") || !strings.Contains(stderr, strings.TrimSuffix(out, "/below")) {
+				t.Errorf("-o %s, %s: exit code %d, want %d; stdout is %q, stderr %q", out, format, code, exit.CodeUsage, stdout, stderr)
 			}
 		}
 		code, stdout, stderr := clipdet(t, "calibrate", "-q", "dog", "--models", "none", "-o", filepath.Join(out, "a.json"), filepath.Join(formats, "420.jpg"))
-		if code != exitUsage || stdout != "" || !strings.Contains(stderr, "--out") || !strings.Contains(stderr, out) {
-			t.Errorf("calibrate -o %s/a.json: exit code %d, want %d; stdout is %q, stderr %q", out, code, exitUsage, stdout, stderr)
+		if code != exit.CodeUsage || stdout != "" || !strings.Contains(stderr, "--out") || !strings.Contains(stderr, out) {
+			t.Errorf("calibrate -o %s/a.json: exit code %d, want %d; stdout is %q, stderr %q", out, code, exit.CodeUsage, stdout, stderr)
 		}
 	}
 }
 
-// TestResultsThatGetNoName has a folder in the place of the results. It says so beside what else failed, and leaves nothing.
+// TestResultsThatGetNoName has a directory in the place of the results file. The error
+// must be reported together with other failures, and no file may be left.
 func TestResultsThatGetNoName(t *testing.T) {
 	for _, inputs := range [][]string{{"420.jpg"}, {"420.jpg", "none.jpg"}} {
 		out := t.TempDir()
@@ -55,8 +58,8 @@ func TestResultsThatGetNoName(t *testing.T) {
 			args = append(args, filepath.Join(formats, name))
 		}
 		code, stdout, stderr := clipdet(t, args...)
-		if code != exitInputs || !strings.Contains(stderr, "write the results: rename ") || strings.Contains(stderr, "--help") {
-			t.Errorf("%q: exit code %d, want %d; stderr is %q", inputs, code, exitInputs, stderr)
+		if code != exit.CodeInputs || !strings.Contains(stderr, "write the results: rename ") || strings.Contains(stderr, "--help") {
+			t.Errorf("%q: exit code %d, want %d; stderr is %q", inputs, code, exit.CodeInputs, stderr)
 		}
 		if strings.Count(stdout, "\n") != len(inputs) {
 			t.Errorf("%q: stdout is %q, want a line for each", inputs, stdout)
@@ -67,7 +70,8 @@ func TestResultsThatGetNoName(t *testing.T) {
 	}
 }
 
-// TestReaderThatGoesAway closes the pipe that stdout is, which ends a program that isn't prepared for the signal.
+// TestReaderThatGoesAway closes the pipe that is stdout. The signal would end a program
+// that doesn't handle it.
 func TestReaderThatGoesAway(t *testing.T) {
 	out := t.TempDir()
 	child := exec.Command(os.Args[0], "detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "-o", out, formats)
@@ -81,16 +85,16 @@ func TestReaderThatGoesAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = stdout.Close() // Wait says what is wrong with the child
-	if _ = child.Wait(); child.ProcessState.ExitCode() != exitInputs || !strings.Contains(stderr.String(), "broken pipe") {
-		t.Errorf("%v, want exit code %d; stderr is %q", child.ProcessState, exitInputs, &stderr)
+	_ = stdout.Close() // Wait reports the child's errors
+	if _ = child.Wait(); child.ProcessState.ExitCode() != exit.CodeInputs || !strings.Contains(stderr.String(), "broken pipe") {
+		t.Errorf("%v, want exit code %d; stderr is %q", child.ProcessState, exit.CodeInputs, &stderr)
 	}
 	if left, err := os.ReadDir(out); err != nil || len(left) > 0 {
 		t.Errorf("%v is left in --out, want nothing (%v)", left, err)
 	}
 }
 
-// breaking is a stdout that takes one write.
+// breaking is a stdout that accepts one write.
 type breaking struct{ writes int }
 
 func (b *breaking) Write(data []byte) (int, error) {
@@ -100,7 +104,7 @@ func (b *breaking) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// TestNoHalfPictures ends while a large picture is being drawn.
+// TestNoHalfPictures ends the run while a large picture is being drawn.
 func TestNoHalfPictures(t *testing.T) {
 	dir := t.TempDir()
 	large, err := os.Create(filepath.Join(dir, "large.png"))
@@ -114,8 +118,8 @@ func TestNoHalfPictures(t *testing.T) {
 	var stderr strings.Builder
 	code := run(t.Context(), []string{"detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "--format", "jsonl", "--pictures", "-o", out,
 		large.Name(), filepath.Join(formats, "420.jpg")}, new(breaking), &stderr)
-	if code != exitInputs || !strings.Contains(stderr.String(), "broken") {
-		t.Errorf("exit code %d, want %d; stderr is %q", code, exitInputs, &stderr)
+	if code != exit.CodeInputs || !strings.Contains(stderr.String(), "broken") {
+		t.Errorf("exit code %d, want %d; stderr is %q", code, exit.CodeInputs, &stderr)
 	}
 	left, err := filepath.Glob(filepath.Join(out, "*"))
 	if drawn, _ := filepath.Glob(filepath.Join(out, "large.*.png")); err != nil || len(left) != 3 || len(drawn) != 3 {
@@ -123,7 +127,7 @@ func TestNoHalfPictures(t *testing.T) {
 	}
 }
 
-// TestPicturesThatGetNoName has a line of its own for each on stderr.
+// TestPicturesThatGetNoName verifies that each failed drawing has its own line on stderr.
 func TestPicturesThatGetNoName(t *testing.T) {
 	out := t.TempDir()
 	for _, name := range []string{"420.original.png", "420.proposals.png"} {
@@ -132,44 +136,46 @@ func TestPicturesThatGetNoName(t *testing.T) {
 		}
 	}
 	code, stdout, stderr := clipdet(t, "detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "--pictures", "-o", out, filepath.Join(formats, "420.jpg"))
-	if code != exitInputs || strings.Count(stderr, "clipdet: draw pictures: rename ") != 2 || strings.Count(stderr, "\n") != 2 {
-		t.Errorf("exit code %d, want %d and two lines; stderr is %q", code, exitInputs, stderr)
+	if code != exit.CodeInputs || strings.Count(stderr, "clipdet: draw pictures: rename ") != 2 || strings.Count(stderr, "\n") != 2 {
+		t.Errorf("exit code %d, want %d and two lines; stderr is %q", code, exit.CodeInputs, stderr)
 	}
 	if written, err := os.ReadFile(filepath.Join(out, "detections.json")); err != nil || string(written) != stdout {
 		t.Errorf("detections.json does not hold what stdout has (%v)", err)
 	}
 }
 
-// TestRecordsOnAFullDisk starts records where not even their first line fits: that is no wrong usage, and later it goes on.
+// TestRecordsOnAFullDisk starts records on a disk with no space for their first line.
+// That isn't wrong usage, and a later run must continue.
 func TestRecordsOnAFullDisk(t *testing.T) {
 	toy(t, 1)
 	args := tinyEval("--records", "r.jsonl")
 	child := exec.Command("sh", append([]string{"-c", `ulimit -f 0 && exec "$0" "$@"`, os.Args[0]}, args...)...)
 	child.Env = append(os.Environ(), asCommand+"=1")
-	said, _ := child.CombinedOutput() // what it ends with is below
-	if code := child.ProcessState.ExitCode(); code != exitInputs || !strings.HasPrefix(string(said), "clipdet: --records: write r.jsonl: ") {
-		t.Errorf("exit code %d, want %d; it says %q", code, exitInputs, said)
+	said, _ := child.CombinedOutput() // its exit code is checked below
+	if code := child.ProcessState.ExitCode(); code != exit.CodeInputs || !strings.HasPrefix(string(said), "clipdet: --records: write r.jsonl: ") {
+		t.Errorf("exit code %d, want %d; it says %q", code, exit.CodeInputs, said)
 	}
 	evaluates(t, args...)
 }
 
-// TestLockOnAFullDisk holds that the earlier lock stays as it was.
+// TestLockOnAFullDisk verifies that the earlier lock file is kept.
 func TestLockOnAFullDisk(t *testing.T) {
 	lock := filepath.Join(t.TempDir(), "lock.json")
 	evaluates(t, "models", "lock", tinyModels, "--out", lock)
 	before := read(t, lock)
 	child := exec.Command("sh", "-c", `ulimit -f 0 && exec "$0" "$@"`, os.Args[0], "models", "lock", tinyModels, "--out", lock)
 	child.Env = append(os.Environ(), asCommand+"=1")
-	said, _ := child.CombinedOutput() // what it ends with is below
-	if code := child.ProcessState.ExitCode(); code != exitInputs || !strings.HasPrefix(string(said), "clipdet: write the lock: "+lock) {
-		t.Errorf("exit code %d, want %d; it says %q", code, exitInputs, said)
+	said, _ := child.CombinedOutput() // its exit code is checked below
+	if code := child.ProcessState.ExitCode(); code != exit.CodeInputs || !strings.HasPrefix(string(said), "clipdet: write the lock: "+lock) {
+		t.Errorf("exit code %d, want %d; it says %q", code, exit.CodeInputs, said)
 	}
 	if left, err := os.ReadDir(filepath.Dir(lock)); read(t, lock) != before || err != nil || len(left) != 1 {
 		t.Errorf("the lock was changed, or beside it are others: %v (%v)", left, err)
 	}
 }
 
-// TestInputsAreNotDrawnOver gives pictures whose names are those of another's drawings, in the folder of --out.
+// TestInputsAreNotDrawnOver has inputs in the directory of --out with the names of
+// another input's drawings.
 func TestInputsAreNotDrawnOver(t *testing.T) {
 	models, err := filepath.Abs(tinyModels)
 	if err != nil {
@@ -191,14 +197,14 @@ func TestInputsAreNotDrawnOver(t *testing.T) {
 	detect := []string{"detect", "-q", "dog", "--models", models, "--proposals", "5", "--pictures", "-o"}
 	for _, args := range [][]string{{"in", "in"}, {"link", "in"}, {"in", "link/a.jpg", "in/a.proposals.png"}, {"in", "elsewhere/b.png", "in"}} {
 		code, stdout, stderr := clipdet(t, append(detect, args...)...)
-		if code != exitUsage || stdout != "" || !strings.Contains(stderr, "a.proposals.png") {
-			t.Errorf("-o %q: exit code %d, want %d; stdout is %q, stderr %q", args, code, exitUsage, stdout, stderr)
+		if code != exit.CodeUsage || stdout != "" || !strings.Contains(stderr, "a.proposals.png") {
+			t.Errorf("-o %q: exit code %d, want %d; stdout is %q, stderr %q", args, code, exit.CodeUsage, stdout, stderr)
 		}
 	}
 	if read(t, "in/a.proposals.png") != string(whole) {
 		t.Error("the input was drawn over")
 	}
-	if code, _, stderr := clipdet(t, append(detect, "in", "in/a.jpg", "elsewhere")...); code != exitDone {
+	if code, _, stderr := clipdet(t, append(detect, "in", "in/a.jpg", "elsewhere")...); code != exit.CodeDone {
 		t.Errorf("where no input is in the way: exit code %d, stderr %q", code, stderr)
 	}
 }
@@ -228,8 +234,8 @@ func TestOutputsThatWouldBeLost(t *testing.T) {
 	} {
 		before := []string{read(t, "instances.json"), read(t, "r.jsonl"), read(t, "p.txt")}
 		code, stdout, stderr := clipdet(t, test.args...)
-		if code != exitUsage || stdout != "" || !strings.Contains(stderr, test.says) {
-			t.Errorf("%q: exit code %d, want %d; stderr is %q, want %q", test.args, code, exitUsage, stderr, test.says)
+		if code != exit.CodeUsage || stdout != "" || !strings.Contains(stderr, test.says) {
+			t.Errorf("%q: exit code %d, want %d; stderr is %q, want %q", test.args, code, exit.CodeUsage, stderr, test.says)
 		}
 		if after := []string{read(t, "instances.json"), read(t, "r.jsonl"), read(t, "p.txt")}; !slices.Equal(after, before) {
 			t.Fatalf("%q: an input was changed", test.args)
@@ -237,26 +243,13 @@ func TestOutputsThatWouldBeLost(t *testing.T) {
 	}
 }
 
-func TestWriteFileThatFails(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a.json")
-	if err := os.WriteFile(path, []byte("before"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	err := writeFile(path, func(w io.Writer) error {
-		_, err := io.WriteString(w, "half")
-		return errors.Join(err, errors.New("no number"))
-	})
-	if after, _ := os.ReadFile(path); err == nil || string(after) != "before" {
-		t.Errorf("error %v and %q, want one and the file as it was", err, after)
-	}
-}
-
-// Files are as readable as the umask has it, those in --out and those of a flag.
+// TestUmask verifies that the umask decides who may read the files in --out and the file
+// of a flag.
 func TestUmask(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0o027))
 	out := filepath.Join(t.TempDir(), "out")
 	if code, _, stderr := clipdet(t, "detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "--threshold", "0",
-		"--pictures", "--format", "yolo", "--out", out, "../../testdata/formats/420.jpg"); code != exitDone {
+		"--pictures", "--format", "yolo", "--out", out, "../../testdata/formats/420.jpg"); code != exit.CodeDone {
 		t.Fatalf("exit code %d, stderr %q", code, stderr)
 	}
 	files := 0

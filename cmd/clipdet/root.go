@@ -2,50 +2,33 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/version"
 )
 
-// The exit codes, as the help of the root command lists them.
-const (
-	exitDone   = 0
-	exitInputs = 1
-	exitUsage  = 2
-	exitSetup  = 3
-)
-
-// failure is an error that ends the program with a code of its own. Every other error is wrong usage, since cobra's own
-// errors are.
-type failure struct {
-	code int
-	err  error
-}
-
-func (f *failure) Error() string { return f.err.Error() }
-func (f *failure) Unwrap() error { return f.err }
-
-// run executes the command line args and returns the exit code. Data goes to stdout, everything else to stderr.
+// run executes the command line args and returns the exit code. Data is written to
+// stdout, everything else to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := rootCommand()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
-		return exitDone
+	if err != nil {
+		console.WriteError(stderr, err)
 	}
-	writeError(stderr, err)
-	var f *failure
-	if errors.As(err, &f) {
-		return f.code
+	code := exit.Code(err)
+	if code == exit.CodeUsage {
+		fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
 	}
-	fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
-	return exitUsage
+	return code
 }
 
 func rootCommand() *cobra.Command {
@@ -67,7 +50,7 @@ Exit codes:
   clipdet eval --images val2017 --annotations instances_val2017.json --models models
   clipdet models list
   clipdet doctor`,
-		Version:       version(),
+		Version:       version.Clipdet(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -80,8 +63,9 @@ Exit codes:
 	return root
 }
 
-// emptyFlag fails for a flag without a value, but where that means something. It comes of a script's variable that isn't
-// set, and to go on as if the flag weren't there could leave out a lock or a calibration.
+// emptyFlag returns an error if a string flag was given an empty value, except for the
+// flags for which that has a meaning. An empty value is usually an unset variable in a
+// script. Treating it as an absent flag could silently drop a lock or a calibration.
 func emptyFlag(flags *pflag.FlagSet) (err error) {
 	flags.Visit(func(flag *pflag.Flag) {
 		if flag.Value.Type() == "string" && flag.Value.String() == "" && flag.Name != "text-cache" && flag.Name != "batch-sizes" {
@@ -89,13 +73,4 @@ func emptyFlag(flags *pflag.FlagSet) (err error) {
 		}
 	})
 	return err
-}
-
-// logger logs warnings to the command's stderr, and with --verbose all.
-func logger(cmd *cobra.Command) *slog.Logger {
-	level := slog.LevelWarn
-	if verbose, err := cmd.Flags().GetBool("verbose"); err == nil && verbose {
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 }

@@ -10,12 +10,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 )
 
 var timings = regexp.MustCompile(`"timings_ms":\s*\{[^}]*\}`)
 
-// TestSameBytes holds that stdout and the files in --out are the same to the byte, but for the times in native JSON,
-// however a run is batched and queued, and however many run at once.
+// TestSameBytes verifies that stdout and the files in --out are the same to the byte,
+// except for the times in native JSON, regardless of batches, queues and concurrent runs.
 func TestSameBytes(t *testing.T) {
 	detect := func(more ...string) (map[string]string, error) {
 		out := t.TempDir()
@@ -25,7 +27,7 @@ func TestSameBytes(t *testing.T) {
 			args = append(args, filepath.Join(formats, name))
 		}
 		code, stdout, stderr := clipdet(t, args...)
-		if code != exitDone {
+		if code != exit.CodeDone {
 			return nil, fmt.Errorf("%q: exit code %d, want 0\n%s", args, code, stderr)
 		}
 		files := map[string]string{"stdout": timings.ReplaceAllString(stdout, "")}

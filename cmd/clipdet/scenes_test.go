@@ -6,10 +6,12 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/pkg/box"
 )
 
-// regression has 24 scenes of 80 things, in styles that the built-in CLIP was trained on and in one that was left out.
+// regression has 24 scenes of 80 things, in styles that the built-in CLIP was trained on
+// and in one style that was left out.
 const regression = "../../testdata/scenes"
 
 // annotated is a pictogram in a scene.
@@ -18,7 +20,8 @@ type annotated struct {
 	box               box.Box
 }
 
-// annotations reads COCO instances: the objects in the order of the file, and every category's name.
+// annotations reads COCO instances. It returns the objects in the order of the file and
+// the name of every category.
 func annotations(t *testing.T, folder string) (objects []annotated, names []string) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(folder, "instances.json"))
@@ -60,7 +63,8 @@ func annotations(t *testing.T, folder string) (objects []annotated, names []stri
 	return objects, names
 }
 
-// TestFindsWhatTheSampleScenesContain asks for everything in each scene, by the annotations' names.
+// TestFindsWhatTheSampleScenesContain asks for everything in each scene by the names of
+// the annotations.
 func TestFindsWhatTheSampleScenesContain(t *testing.T) {
 	objects, _ := annotations(t, scenes)
 	in := map[string][]annotated{}
@@ -77,7 +81,7 @@ func TestFindsWhatTheSampleScenesContain(t *testing.T) {
 			}
 		}
 		code, stdout, stderr := clipdet(t, args...)
-		if code != exitDone || stderr != "" {
+		if code != exit.CodeDone || stderr != "" {
 			t.Fatalf("%q: exit code %d, stderr %q; want 0 and nothing", args, code, stderr)
 		}
 		found := parse[picture](t, stdout)
@@ -95,7 +99,8 @@ func TestFindsWhatTheSampleScenesContain(t *testing.T) {
 	}
 }
 
-// TestBuiltInModelsAreAsGoodAsTheyWere asks every scene for all 80 names and looks at each present name's best box.
+// TestBuiltInModelsAreAsGoodAsTheyWere asks every scene for all 80 names and checks the
+// best box of each name that is present.
 func TestBuiltInModelsAreAsGoodAsTheyWere(t *testing.T) {
 	objects, names := annotations(t, regression)
 	args := []string{"detect", regression, "--threshold", "0", "--top-k", "1"}
@@ -103,7 +108,7 @@ func TestBuiltInModelsAreAsGoodAsTheyWere(t *testing.T) {
 		args = append(args, "-q", name)
 	}
 	code, stdout, stderr := clipdet(t, args...)
-	if code != exitDone || stderr != "" {
+	if code != exit.CodeDone || stderr != "" {
 		t.Fatalf("exit code %d, stderr %q; want 0 and nothing", code, stderr)
 	}
 	best := map[[2]string]box.Box{}
@@ -112,7 +117,8 @@ func TestBuiltInModelsAreAsGoodAsTheyWere(t *testing.T) {
 			best[[2]string{filepath.Base(p.Image), d.Query}] = d.Box
 		}
 	}
-	// Style: the least share of the present names whose best box must be right, some points below what was measured.
+	// least is the smallest accepted share of present names whose best box is right. It
+	// is a few points below the measured share.
 	for _, set := range []struct {
 		kind  string
 		least float64

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
@@ -25,7 +26,7 @@ object, or a list of them. A line of jsonl is such an object.`,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := io.WriteString(cmd.OutOrStdout(), results.Schema()); err != nil {
-				return &failure{exitInputs, fmt.Errorf("write the schema: %w", err)}
+				return exit.Inputs(fmt.Errorf("write the schema: %w", err))
 			}
 			return nil
 		},

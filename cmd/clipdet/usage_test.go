@@ -8,21 +8,26 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/pkg/device"
 )
 
-// asCommand in the environment makes the test program the command, for tests that need a process of its own.
+// asCommand is the environment variable that makes the test program run as the command,
+// for tests that need another process.
 const asCommand = "CLIPDET_TEST_AS_COMMAND"
 
-// atStart is the address space of the test program before any test, in KB, which is what it has as the command, too.
+// atStart is the address space of the test program in KB before any test. It is the same
+// when it runs as the command.
 var atStart int64
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
 		main() // ends the process
 	}
-	if status, err := numbers(os.DirFS("/"), "proc/self/status"); err == nil { // or the test that needs it fails
-		atStart = status["VmSize"]
+	// If it can't be read, the test that needs it fails.
+	if status, err := os.ReadFile("/proc/self/status"); err == nil {
+		_, rest, _ := strings.Cut(string(status), "VmSize:")
+		_, _ = fmt.Sscan(rest, &atStart)
 	}
 	code := m.Run()
 	if n := device.LiveTensors(); n != 0 {
@@ -38,6 +43,24 @@ func clipdet(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer
 	code = run(t.Context(), args, &out, &err)
 	return code, out.String(), err.String()
+}
+
+// tree creates a new current directory with empty files, and with directories for names
+// that end in a slash.
+func tree(t *testing.T, names ...string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	for _, name := range names {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, "/") {
+			continue
+		}
+		if err := os.WriteFile(name, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestWrongUsage(t *testing.T) {
@@ -155,8 +178,8 @@ func TestWrongUsage(t *testing.T) {
 	}
 	for _, test := range tests {
 		code, stdout, stderr := clipdet(t, test.args...)
-		if code != exitUsage {
-			t.Errorf("%q: exit code %d, want %d", test.args, code, exitUsage)
+		if code != exit.CodeUsage {
+			t.Errorf("%q: exit code %d, want %d", test.args, code, exit.CodeUsage)
 		}
 		if !strings.Contains(stderr, test.says) || !strings.Contains(stderr, "--help") {
 			t.Errorf("%q: stderr is %q, want it to say %q and name --help", test.args, stderr, test.says)
@@ -192,8 +215,8 @@ func TestModelsThatDoNotWork(t *testing.T) {
 	}
 	for _, test := range tests {
 		code, _, stderr := clipdet(t, test.args...)
-		if code != exitSetup {
-			t.Errorf("%q: exit code %d, want %d", test.args, code, exitSetup)
+		if code != exit.CodeSetup {
+			t.Errorf("%q: exit code %d, want %d", test.args, code, exit.CodeSetup)
 		}
 		if !strings.Contains(stderr, test.says) {
 			t.Errorf("%q: stderr is %q, want it to say %q", test.args, stderr, test.says)
@@ -205,7 +228,7 @@ func TestHelpAndVersion(t *testing.T) {
 	for _, args := range []string{"--help", "detect --help", "calibrate --help", "eval --help", "eval merge --help", "models --help", "models list --help", "models inspect --help",
 		"models verify --help", "models lock --help", "doctor --help", "schema --help", "--version", "completion bash", "completion zsh", "completion fish"} {
 		code, stdout, stderr := clipdet(t, strings.Fields(args)...)
-		if code != exitDone || stdout == "" || stderr != "" {
+		if code != exit.CodeDone || stdout == "" || stderr != "" {
 			t.Errorf("%s: exit code %d, %d bytes on stdout, stderr %q; want 0, some and none", args, code, len(stdout), stderr)
 		}
 		for i, line := range strings.Split(stdout, "\n") {
@@ -216,7 +239,8 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 }
 
-// Cobra's completion asks the program itself, by the hidden command __complete.
+// TestCompletion uses the hidden command __complete, by which a shell asks the program
+// for completions.
 func TestCompletion(t *testing.T) {
 	tests := []struct{ args, want string }{
 		{"detect --format ", "json jsonl coco csv yolo"},
@@ -235,7 +259,7 @@ func TestCompletion(t *testing.T) {
 				words = append(words, word)
 			}
 		}
-		if got := strings.Join(words, " "); code != exitDone || got != test.want {
+		if got := strings.Join(words, " "); code != exit.CodeDone || got != test.want {
 			t.Errorf("completing %q: got %q (exit code %d), want %q", test.args, got, code, test.want)
 		}
 	}

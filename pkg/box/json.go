@@ -6,12 +6,11 @@ import (
 	"fmt"
 )
 
-// ErrEdges is what decoding and encoding a Box fails with when it isn't four
-// finite numbers.
+// ErrEdges is returned if a Box to encode or decode isn't four finite numbers.
 var ErrEdges = errors.New("a box is four finite numbers [x0,y0,x1,y1]")
 
-// MarshalJSON writes b as [x0,y0,x1,y1], each with the fewest digits that give
-// the same float32 back. An edge that is infinite or NaN is ErrEdges.
+// MarshalJSON returns [x0,y0,x1,y1]. Each number has the fewest digits that give the same
+// float32 back. If an edge is infinite or NaN, MarshalJSON fails with ErrEdges.
 func (b Box) MarshalJSON() ([]byte, error) {
 	edges := [4]float32{b.X0, b.Y0, b.X1, b.Y1}
 	for i, edge := range edges {
@@ -22,14 +21,15 @@ func (b Box) MarshalJSON() ([]byte, error) {
 	return json.Marshal(edges)
 }
 
-// UnmarshalJSON reads [x0,y0,x1,y1]; anything else, such as another count or a
-// number beyond float32, is ErrEdges. The edges may be in any order: ask Valid.
-// As encoding/json has it, null leaves b as it was.
+// UnmarshalJSON reads [x0,y0,x1,y1]. It fails with ErrEdges for anything else, such as
+// another count or a number beyond float32. The edges may be in any order; Valid checks
+// it. As usual in encoding/json, null leaves b unchanged.
 func (b *Box) UnmarshalJSON(data []byte) error {
 	if string(data) == "null" {
 		return nil
 	}
-	var edges []*float32 // a fixed array would take any length, a plain float32 would take null
+	// A fixed array would take any length, and a plain float32 would take null.
+	var edges []*float32
 	if err := json.Unmarshal(data, &edges); err != nil {
 		return fmt.Errorf("%w: %w", ErrEdges, err)
 	}

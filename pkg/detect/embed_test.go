@@ -9,16 +9,18 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// Boxes that round to the same pixels of a picture are cut out once for each view.
+// TestCutsTakeEachRectangleOnce checks that boxes of a picture that round to the same
+// pixels are cut out once for each view.
 func TestCutsTakeEachRectangleOnce(t *testing.T) {
 	d := &Detector{options: Options{Crops: []Crop{{CropCLIP, 1}, {CropPad, 2}}}}
 	a, b := box.Box{X0: 4, Y0: 4, X1: 8, Y1: 8}, box.Box{X0: 2, Y0: 2, X1: 4, Y1: 4}
 	picture := &pixels.RGB{Width: 20, Height: 20}
 	first, second := newTask(t.Context(), picture), newTask(t.Context(), picture)
-	first.boxes = []box.Box{a, b, {X0: 4.25, Y0: 4.5, X1: 8, Y1: 7.5}} // the last is a, but for its context
+	// The last box rounds to a, and to other pixels with the context of 2.
+	first.boxes = []box.Box{a, b, {X0: 4.25, Y0: 4.5, X1: 8, Y1: 7.5}}
 	second.boxes = []box.Box{a, a}
-	got := d.cuts([]*task{first, second})
-	want := []cut{
+	got := d.pendingCrops([]*task{first, second})
+	want := []pendingCrop{
 		{first, 0, image.Rect(4, 4, 8, 8)}, {first, 0, image.Rect(2, 2, 4, 4)},
 		{first, 1, image.Rect(2, 2, 10, 10)}, {first, 1, image.Rect(1, 1, 5, 5)}, {first, 1, image.Rect(2, 3, 10, 9)},
 		{second, 0, image.Rect(4, 4, 8, 8)}, {second, 1, image.Rect(2, 2, 10, 10)},
@@ -26,10 +28,10 @@ func TestCutsTakeEachRectangleOnce(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if want := [][]int64{{0, 1, 0}, {2, 3, 4}}; !reflect.DeepEqual(first.views, want) || first.cuts != 5 {
-		t.Errorf("the first picture has the rows %v of %d, want %v of 5", first.views, first.cuts, want)
+	if want := [][]int64{{0, 1, 0}, {2, 3, 4}}; !reflect.DeepEqual(first.views, want) || first.pending != 5 {
+		t.Errorf("the first picture has the rows %v of %d, want %v of 5", first.views, first.pending, want)
 	}
-	if want := [][]int64{{0, 0}, {1, 1}}; !reflect.DeepEqual(second.views, want) || second.cuts != 2 {
-		t.Errorf("the second picture has the rows %v of %d, want %v of 2", second.views, second.cuts, want)
+	if want := [][]int64{{0, 0}, {1, 1}}; !reflect.DeepEqual(second.views, want) || second.pending != 2 {
+		t.Errorf("the second picture has the rows %v of %d, want %v of 2", second.views, second.pending, want)
 	}
 }

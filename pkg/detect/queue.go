@@ -37,7 +37,7 @@ type progress struct {
 	objectness   []float32    // [K]
 	objectnessOn torch.Tensor // [K,1], on the device
 	views        [][]int64    // [V][K]: for each of Options.Crops, the rows of the boxes in embedded
-	cuts         int          // the number of rectangles that are not embedded yet
+	pending      int          // the number of rectangles that are not embedded yet
 	embedded     []torch.Tensor
 	timings      Timings
 }
@@ -53,8 +53,8 @@ func newTask(ctx context.Context, picture *pixels.RGB) *task {
 	return &task{ctx: ctx, picture: picture, since: time.Now(), outcome: make(chan outcome, 1)}
 }
 
-// ended reports whether the caller's context has ended.
-func (t *task) ended() bool { return t.ctx.Err() != nil }
+// canceled reports whether the caller's context has canceled.
+func (t *task) canceled() bool { return t.ctx.Err() != nil }
 
 // upload copies the picture to the device. It reports false if the caller has left.
 func (t *task) upload(s *torch.Scope) bool {
@@ -176,18 +176,18 @@ func (d *Detector) serve() {
 	for d.queue.wait() {
 		var batch []*task
 		err := d.engine.Do(context.Background(), func(s *torch.Scope) error {
-			batch = d.queue.take(d.options.Pictures)
-			return d.encodeUntil(s, batch)
+			batch = d.queue.take(d.options.ImageBatch)
+			return d.processUntil(s, batch)
 		})
 		for _, t := range batch {
 			// Each alone that is not done, so that no picture fails for another's fault.
-			if alone := []*task{t}; len(batch) > 1 && !t.delivered && !t.ended() {
+			if alone := []*task{t}; len(batch) > 1 && !t.delivered && !t.canceled() {
 				t.progress = progress{}
-				err = d.engine.Do(context.Background(), func(s *torch.Scope) error { return d.encodeUntil(s, alone) })
+				err = d.engine.Do(context.Background(), func(s *torch.Scope) error { return d.processUntil(s, alone) })
 			}
 			switch {
 			case t.delivered:
-			case t.ended():
+			case t.canceled():
 				t.deliver(outcome{err: context.Cause(t.ctx)})
 			default:
 				t.deliver(outcome{err: publicError(err)})
@@ -196,15 +196,15 @@ func (d *Detector) serve() {
 	}
 }
 
-// encodeUntil is encode until nobody waits for any of the tasks.
-func (d *Detector) encodeUntil(s *torch.Scope, batch []*task) error {
+// processUntil is process until nobody waits for any of the tasks.
+func (d *Detector) processUntil(s *torch.Scope, batch []*task) error {
 	for _, t := range batch {
 		d.counts.wait.Add(int64(time.Since(t.since)))
 	}
 	ctx, release := together(batch)
 	defer release()
 	s.Until(ctx)
-	return d.encode(s, batch)
+	return d.process(s, batch)
 }
 
 // together returns a context that ends when all of the tasks' contexts have ended.

@@ -13,48 +13,56 @@ import (
 
 // How pictures become boxes with names. A call checks what it was given and submits its
 // picture to the queue. The engine's thread takes the pictures that wait, of any callers
-// and sizes, through the steps 1 to 4 in common batches; each caller's own goroutine does
-// the steps 5 and 6.
+// and sizes, through the steps 1 to 4: their crops share batches, and on a GPU their
+// proposals too. Goroutines of the callers and of their streams do the steps 5 and 6.
 //
 // Shape letters: H,W the sides of a picture, K its proposals, N the crops of a batch, S
-// the side of CLIP's input, D the width of an embedding, Q queries, M candidates of a
-// query.
+// the side of CLIP's input, D the width of an embedding, V the views of a box, Q queries,
+// G background phrasings, M candidates of a query.
 
-// encode takes pictures through the steps 1 to 4, and delivers each as soon as it is done.
-// Its error is of all pictures that it didn't deliver.
-func (d *Detector) encode(s *torch.Scope, batch []*task) error {
-	// 1. Propose: uint8 [1,3,H,W] -> boxes [K,4] and objectness [K].
+// process takes pictures through the steps 1 to 4, and delivers each as soon as it is
+// done. Its error is of all pictures that it didn't deliver.
+func (d *Detector) process(s *torch.Scope, batch []*task) error {
+	// 1. Propose (StageUpload, StageRPN): uint8 [1,3,H,W] on the device -> boxes [K,4] and
+	// objectness [K] on the host, objectness [K,1] on the device.
 	if err := d.propose(s, batch); err != nil {
 		return err
 	}
-	// 2. Crop: boxes [K,4] -> rectangles, each of a picture's once -> float32 [N,3,S,S].
-	waiting := d.cuts(batch)
-	deliver := func(t *task) {
-		// 4. Score: [K,D] x [D,Q] -> cosine, probability, score [K,Q] -> candidates [Q,M].
-		o := d.score(s, t)
-		if len(batch) > 1 && (s.Err() != nil || errors.Is(o.err, ErrOutput)) {
-			o.regions.Close() // perhaps another picture's fault: serve tries each alone
-			return
-		}
-		t.deliver(o)
-	}
+	alone := len(batch) == 1
 	for _, t := range batch {
-		if len(t.boxes) == 0 && !t.ended() {
-			deliver(t)
+		if len(t.boxes) == 0 && !t.canceled() {
+			d.finish(s, t, alone)
 		}
 	}
-	// 3. Embed: float32 [N,3,S,S] -> unit [N,D] -> the mean of a box's views, unit [K,D].
+	// 2. Crop (StageCrop): boxes [K,4] -> rectangles, each of a picture's once. Their pixels
+	// are cut when their batch comes: float32 [N,3,S,S].
+	waiting := d.pendingCrops(batch)
 	for batches := d.image.Batches(s, d.options.Batch); len(waiting) > 0; s.Pause() {
-		embeddings, n := d.embed(s, batches, waiting)
+		// 3. Embed (StageEncode): float32 [N,3,S,S] -> unit [N,D].
+		embeddings, n := d.cropAndEmbed(s, batches, waiting)
 		if err := s.Err(); err != nil {
 			return err
 		}
 		for _, t := range assign(s, embeddings, waiting[:n]) {
-			deliver(t)
+			d.finish(s, t, alone)
 		}
-		waiting = slices.DeleteFunc(waiting[n:], func(c cut) bool { return c.task.ended() })
+		waiting = slices.DeleteFunc(waiting[n:], func(c pendingCrop) bool { return c.task.canceled() })
 	}
 	return nil
+}
+
+// finish takes a picture through step 4 and delivers it. What fails in a batch may be
+// another picture's fault: finish then delivers nothing, and serve tries each alone.
+func (d *Detector) finish(s *torch.Scope, t *task, alone bool) {
+	// 4. Score (StageRank, StageDownload): the mean of each box's views, unit [K,D], times
+	// the queries and the background (queries.go) [D,Q+G] -> cosine, probability and score
+	// [K,Q] -> the best candidates of each query [Q,M], on the host.
+	o := d.score(s, t)
+	if !alone && (s.Err() != nil || errors.Is(o.err, ErrOutput)) {
+		o.regions.Close()
+		return
+	}
+	t.deliver(o)
 }
 
 // conclude takes the candidates of a picture through the steps 5 and 6.
@@ -67,12 +75,12 @@ func (r *Regions) conclude(ctx context.Context, top ranking, m matching) (*Resul
 	if len(r.boxes) == 0 {
 		return result, nil
 	}
-	// 5. Suppress: candidates [Q,M] above the thresholds -> survivors, by NMS and top-k.
+	// 5. Suppress (StageRank): candidates [Q,M] above the thresholds -> survivors, by NMS and top-k.
 	kept, err := chooseAmong(ctx, r.boxes, top.lists(m.thresholds), m)
 	if err != nil {
 		return nil, fmt.Errorf("detect: match: %w", err)
 	}
-	// 6. Report: survivors -> detections with every part of their scores.
+	// 6. Report (StageRank): survivors -> detections with every part of their scores.
 	phrases, err := r.nearestPhrases(ctx, kept, m.queries)
 	if err != nil {
 		return nil, fmt.Errorf("detect: match: %w", err)

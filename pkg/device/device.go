@@ -1,8 +1,8 @@
-// Package device describes the devices that a detector may run on, and the libtorch that
-// runs in this process. A doctor and a benchmark need it; a program that detects doesn't.
+// Package device describes the devices of a detector and the libtorch of this process. It
+// serves diagnosis and benchmarks; detection doesn't need it.
 //
 // Devices are named as in detect.Options.Device: "auto" (the first GPU if there is one,
-// else the CPU), "cpu" or "cuda:N". All functions may be called from any goroutine.
+// else the CPU), "cpu" or "cuda:N". All functions are safe for concurrent use.
 package device
 
 import (
@@ -13,25 +13,27 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// Resolve returns the device that a name means, "cpu" or "cuda:N". It fails with
-// detect.ErrDevice if the name is misspelt or there is no such GPU.
+// Resolve returns the device of a name, "cpu" or "cuda:N". It fails with detect.ErrDevice
+// if the name is misspelt or there is no such GPU.
 func Resolve(name string) (string, error) {
 	d, err := torch.ParseDevice(name)
 	return d.String(), err
 }
 
-// GPUs returns the number of GPUs that libtorch can use: 0 without a driver, and 0 if the
-// program is linked to the CPU's libtorch.
+// GPUs returns the number of GPUs that libtorch can use. It is 0 without a driver, and 0
+// if the program is linked to the CPU's libtorch.
 func GPUs() int { return torch.CUDADevices() }
 
-// GPU describes a GPU, as its driver does.
+// GPU is a GPU, as its driver describes it.
 type GPU struct {
-	Name          string
-	Memory, InUse int64 // bytes; InUse counts all programs, and what libtorch keeps for later
+	Name string
+	// Memory and InUse are bytes. InUse counts all programs, and memory that libtorch
+	// keeps for later.
+	Memory, InUse int64
 }
 
-// Inspect describes the GPU that a name means. It fails with detect.ErrDevice if that is
-// no GPU or the driver doesn't answer.
+// Inspect returns the GPU of a name. It fails with detect.ErrDevice if that is no GPU or
+// the driver doesn't answer.
 func Inspect(name string) (GPU, error) {
 	d, err := torch.ParseDevice(name)
 	if err != nil {
@@ -47,23 +49,24 @@ func Inspect(name string) (GPU, error) {
 // CPU returns the name of this machine's processor, or "unknown".
 func CPU() string { return torch.HostProcessor().Name }
 
-// Threads returns the number of CPU threads that an operation has by default:
-// OMP_NUM_THREADS, or else GOMAXPROCS.
+// Threads returns the default number of CPU threads of an operation: OMP_NUM_THREADS, or
+// else GOMAXPROCS.
 func Threads() int { return torch.DefaultThreads() }
 
 // LiveTensors returns the number of tensors in this process, of all detectors.
 func LiveTensors() int64 { return torch.Live() }
 
-// A matrix of PeakRate's product keeps every core busy, and on a CPU it fits its cache.
+// PeakRate multiplies matrices of these sizes. They keep every core busy, and on a CPU
+// fit its cache.
 const (
 	matrixCPU = 1024
 	matrixGPU = 8192
 )
 
-// PeakRate measures how many floating-point operations per second a device reaches in
-// products of two matrices [n,n] of a type, "float32", "bfloat16" or "float16". threads
-// is the number of CPU threads; 0 is Threads. It measures for about the given time and
-// returns the best of at least three products.
+// PeakRate returns the number of floating-point operations per second of a device in
+// products of two [n,n] matrices, and n. dtype is "float32", "bfloat16" or "float16".
+// threads is the number of CPU threads; 0 is Threads. The measurement takes about long.
+// The rate is the best of at least three products.
 func PeakRate(ctx context.Context, name, dtype string, threads int, long time.Duration) (rate float64, n int, err error) {
 	d, err := torch.ParseDevice(name)
 	if err != nil {

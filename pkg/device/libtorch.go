@@ -10,19 +10,19 @@ import (
 // Libtorch describes the libtorch of this process.
 type Libtorch struct {
 	Version string // such as "2.11.0+cpu"; "" if it can't be read
-	Dir     string // the folder of its libraries
+	Dir     string // the directory of its libraries
 	CUDA    bool   // whether its CUDA part is loaded
 }
 
-// RunningLibtorch returns the libtorch of this process: what the system's linker mapped,
-// which needs /proc.
+// RunningLibtorch returns the libtorch of this process, as mapped by the system's linker.
+// It needs /proc.
 func RunningLibtorch() (Libtorch, error) {
 	library, err := torch.Library("libtorch_cpu.so")
 	_, noCUDA := torch.Library("libtorch_cuda.so")
 	return Libtorch{torch.Version(), filepath.Dir(library), noCUDA == nil}, err
 }
 
-// Problem says what to do if clipdet doesn't work with the version, and is "" if it does.
+// Problem returns what to do if clipdet doesn't work with the version, or "" if it does.
 func (l Libtorch) Problem() string {
 	if torch.Supported(l.Version) {
 		return ""
@@ -31,6 +31,6 @@ func (l Libtorch) Problem() string {
 		torch.SetupVersion, torch.OldestVersion, torch.NewestVersion)
 }
 
-// DriverNeeded returns the oldest NVIDIA driver for Linux that runs the CUDA of the
-// version, such as "580.65.06".
+// DriverNeeded returns the oldest NVIDIA driver for Linux that runs the version's CUDA,
+// such as "580.65.06".
 func (l Libtorch) DriverNeeded() string { return torch.DriverNeeded(l.Version) }

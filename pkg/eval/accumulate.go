@@ -2,13 +2,13 @@ package eval
 
 import "slices"
 
-// epsilon is numpy.spacing(1), which keeps pycocotools' precision from dividing by 0.
+// epsilon is numpy.spacing(1). pycocotools adds it so that it never divides by 0.
 const epsilon = 0x1p-52
 
-// accumulated are the numbers of one category, or of all taken as one. All are -1
-// in a range of areas without truths that count.
+// accumulated holds the numbers of one category, or of all categories as one. In a range
+// of areas without truths that count, AP and recall are -1.
 type accumulated struct {
-	truths     int // that count, of all areas
+	truths     int // those that count, of all areas
 	detections int
 	ap         [areaCount]float64
 	ap50, ap75 float64
@@ -16,16 +16,17 @@ type accumulated struct {
 	recall     [areaCount][][thresholdCount]float64 // by limit of detections per image
 }
 
-// gathered are the detections of one category, image by image, each image's
-// best first.
+// gathered holds the detections of one category, image by image, the best of each image
+// first.
 type gathered struct {
 	scores   []float64
-	place    []int32 // among those of its image, from 0
+	place    []int32 // rank within the image, from 0
 	verdicts [areaCount][]verdicts
-	truths   [areaCount]int // how many count
+	truths   [areaCount]int // the number that count
 }
 
-// accumulate is accumulate of pycocotools' cocoeval.py. limits are in ascending order.
+// accumulate computes what accumulate in pycocotools' cocoeval.py does. limits is
+// ascending.
 func (g *gathered) accumulate(limits []int) *accumulated {
 	a := &accumulated{truths: g.truths[allAreas], detections: len(g.scores), ap50: -1, ap75: -1}
 	order := make([]int32, len(g.scores))
@@ -71,8 +72,8 @@ func (g *gathered) accumulate(limits []int) *accumulated {
 	return a
 }
 
-// recalls gives, for each limit of detections per image and each threshold, the
-// share of the truths that are found.
+// recalls returns the share of the truths that are found, for each limit of detections
+// per image and each threshold.
 func (g *gathered) recalls(area int, limits []int) [][thresholdCount]float64 {
 	recalls := make([][thresholdCount]float64, len(limits))
 	for k, limit := range limits {
@@ -94,8 +95,8 @@ func (g *gathered) recalls(area int, limits []int) [][thresholdCount]float64 {
 	return recalls
 }
 
-// precisions adds, for each true positive by descending score, the best precision of
-// it and all later ones. What lies between true positives has no higher one.
+// precisions appends, for each true positive by descending score, the best precision at
+// it or later. False positives between two true positives only lower the precision.
 func precisions(sorted []verdicts, t int, found []float64) []float64 {
 	positives, negatives := 0.0, 0.0
 	for _, v := range sorted {
@@ -114,8 +115,8 @@ func precisions(sorted []verdicts, t int, found []float64) []float64 {
 	return found
 }
 
-// interpolate takes, at each threshold of recall, the precision of the first
-// true positive that reaches it, and 0 where none does.
+// interpolate sets the precision at each threshold of recall to the precision of the
+// first true positive that reaches it, or to 0 if none does.
 func interpolate(found []float64, truths int, recalls, precision []float64) {
 	i := 0
 	for r, recall := range recalls {

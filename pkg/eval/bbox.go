@@ -7,28 +7,27 @@ import (
 	"github.com/clipdet/clipdet/pkg/box"
 )
 
-// BBox is a box as COCO has it: x and y of the top left corner, width and
-// height, in pixels.
+// BBox is a box in COCO's form: x and y of the top left corner, width and height, in
+// pixels.
 type BBox [4]float64
 
-// FromBox converts the edges that a detector gives; the sides are subtracted in
-// float64.
+// FromBox converts a box given by its edges. It computes width and height in float64.
 func FromBox(b box.Box) BBox {
 	x, y := float64(b.X0), float64(b.Y0)
 	return BBox{x, y, float64(b.X1) - x, float64(b.Y1) - y}
 }
 
-// Box converts to edges, each rounded to the nearest float32.
+// Box returns the edges of b, each rounded to the nearest float32.
 func (b BBox) Box() box.Box {
 	return box.Box{X0: float32(b[0]), Y0: float32(b[1]), X1: float32(b[0] + b[2]), Y1: float32(b[1] + b[3])}
 }
 
-// area is width times height, in square pixels.
 func (b BBox) area() float64 { return b[2] * b[3] }
 
-// IoU is the area that a detection b and a truth share divided by the area that they
-// cover together. If the truth is a crowd region, it is the share of b that lies in the
-// region (bbIou in pycocotools' maskApi.c). It is 0 if they share nothing.
+// IoU returns the area that a detection b and a truth share, divided by the area that
+// they cover together. If the truth is a crowd region, IoU returns the share of b that
+// lies in the region (bbIou in pycocotools' maskApi.c). It returns 0 if they share
+// nothing.
 func (b BBox) IoU(truth BBox, crowd bool) float64 {
 	w := min(b[2]+b[0], truth[2]+truth[0]) - max(b[0], truth[0])
 	if w <= 0 {
@@ -38,8 +37,8 @@ func (b BBox) IoU(truth BBox, crowd bool) float64 {
 	if h <= 0 {
 		return 0
 	}
-	// Products get names because Go may otherwise fuse them with the sum on some
-	// processors, which changes the last bit.
+	// The conversions keep Go from fusing a product with the sum below, which changes the
+	// last bit on some processors.
 	shared, own, its := float64(w*h), float64(b[2]*b[3]), float64(truth[2]*truth[3])
 	if crowd {
 		return shared / own
@@ -47,7 +46,7 @@ func (b BBox) IoU(truth BBox, crowd bool) float64 {
 	return shared / (own + its - shared)
 }
 
-// check says what keeps b from being measured with.
+// check fails with ErrBBox if no metric can be computed with b.
 func (b BBox) check() error {
 	for _, v := range b {
 		if !finite(v) {
@@ -63,6 +62,7 @@ func (b BBox) check() error {
 	return nil
 }
 
-// finite reports whether v is neither infinite nor NaN. v-v == 0 would not do: if v is a
-// product, arm64 fuses it with the subtraction, and what is left is its rounding error.
+// finite reports whether v is neither infinite nor NaN. The test v-v == 0 would be wrong:
+// if v is a product, arm64 fuses it with the subtraction, which leaves its rounding
+// error.
 func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }

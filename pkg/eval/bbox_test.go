@@ -10,7 +10,7 @@ func TestOverlapByHand(t *testing.T) {
 	tests := []struct {
 		name       string
 		a, b       BBox
-		iou, crowd float64 // crowd: with b as a crowd region
+		iou, crowd float64 // crowd: b is a crowd region
 	}{
 		{"same", BBox{1, 2, 3, 4}, BBox{1, 2, 3, 4}, 1, 1},
 		{"third", BBox{0, 0, 2, 3}, BBox{1, 0, 2, 3}, 1.0 / 3, 0.5},

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// randomSet has up to 14 objects in each image and so many detections, half of them
-// near an object.
+// randomSet returns images with up to 14 objects each and the given number of detections
+// each. Half of the detections are near an object.
 func randomSet(images, categories, detections int) (*Dataset, []Result) {
 	draw := rand.New(rand.NewPCG(1, 2))
 	d := new(Dataset)
@@ -43,7 +43,8 @@ func randomSet(images, categories, detections int) (*Dataset, []Result) {
 	return d, results
 }
 
-// 5,000 images, 80 categories and 100 detections per image, as COCO's val2017.
+// BenchmarkEvaluate has the size of COCO's val2017: 5,000 images, 80 categories, and 100
+// detections per image.
 func BenchmarkEvaluate(b *testing.B) {
 	d, results := randomSet(5000, 80, 100)
 	for b.Loop() {

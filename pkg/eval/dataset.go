@@ -7,80 +7,78 @@ import (
 )
 
 var (
-	// ErrFormat is returned for what isn't COCO's JSON, or lacks a field.
+	// ErrFormat is returned for data that isn't COCO's JSON or lacks a field.
 	ErrFormat = errors.New("not in COCO's format")
-	// ErrTooLarge is returned for what goes beyond a limit of Limits.
+	// ErrTooLarge is returned for more than Limits allow.
 	ErrTooLarge = errors.New("file is too large")
-	// ErrDuplicate is returned for an id that two images, annotations or
-	// categories have.
+	// ErrDuplicate is returned for an id of two images, two annotations or two
+	// categories.
 	ErrDuplicate = errors.New("id occurs twice")
-	// ErrUnknown is returned for an image_id or category_id that isn't in the
-	// data set.
+	// ErrUnknown is returned for an image_id or category_id that isn't in the data set.
 	ErrUnknown = errors.New("unknown id")
-	// ErrBBox is returned for a bbox that isn't four finite numbers, or whose
-	// width or height is negative.
+	// ErrBBox is returned for a bbox that isn't four finite numbers, whose width or
+	// height is negative, or whose edges or area overflow float64.
 	ErrBBox = errors.New("unusable bbox")
-	// ErrNumber is returned for an area, a size, a score or a limit that no
-	// metric can be computed with.
+	// ErrNumber is returned for an area, a size, a score or a limit that no metric can be
+	// computed with.
 	ErrNumber = errors.New("unusable number")
 )
 
-// Dataset is ground truth. Read one with [ReadDataset], or fill one in.
+// Dataset is ground truth, read by [ReadDataset] or built by the caller.
 type Dataset struct {
 	Images      []Image
 	Annotations []Annotation
 	Categories  []Category
-	// Federated says that not every category was annotated in every image, as
-	// in LVIS: Evaluate then counts only what is known. ReadDataset sets it if
-	// an image has neg_category_ids or not_exhaustive_category_ids; clear it to
-	// evaluate in COCO's way.
+	// Federated is set if not every category was annotated in every image, as in LVIS.
+	// Evaluate then counts only what is known. ReadDataset sets it if an image has
+	// neg_category_ids or not_exhaustive_category_ids. If it is cleared, Evaluate follows
+	// COCO's rules.
 	Federated bool
 }
 
-// Image is one image of a data set.
+// Image is an image of a data set.
 type Image struct {
 	ID int64
-	// FileName is the file_name, or the last part of the coco_url where that
-	// is all there is, as in LVIS. It may be empty.
+	// FileName is the file_name. If the image has none, as in LVIS, it is the last part
+	// of the coco_url. It may be empty.
 	FileName string
 	// Width and Height are in pixels, 0 if unknown. No metric needs them.
 	Width, Height int
-	// Negative are the categories that are known not to be in the image, and
-	// NotExhaustive those of which not every instance is annotated. They count
-	// in federated data sets only.
+	// Negative holds the categories that are known not to be in the image. NotExhaustive
+	// holds those with instances that are not annotated. Only federated data sets use
+	// them.
 	Negative, NotExhaustive []int64
 }
 
-// Annotation is one object that is in an image.
+// Annotation is an object in an image.
 type Annotation struct {
 	ID, ImageID, CategoryID int64
 	BBox                    BBox
-	// Area sorts the object into small, medium and large. In COCO it is the area of the
-	// segment, not of the box.
+	// Area decides whether the object is small, medium or large. In COCO it is the area
+	// of the segment, not of the box.
 	Area float64
-	// Crowd marks a region with many objects: detections in it count neither for nor against. LVIS's metrics don't know it.
+	// Crowd marks a region with many objects. A detection that matches only the region
+	// counts neither for nor against. LVIS's metrics ignore Crowd.
 	Crowd bool
 }
 
-// Category is one kind of object.
+// Category is a kind of object.
 type Category struct {
 	ID   int64
 	Name string
-	// Frequency is "r", "c" or "f" (rare, common, frequent: in how many images
-	// of LVIS's training set it is), or empty.
+	// Frequency is "r", "c" or "f" (rare, common or frequent, by the number of images in
+	// LVIS's training set), or empty.
 	Frequency string
 }
 
-// Check says what is wrong first, if anything: ErrDuplicate, ErrUnknown,
-// ErrBBox, ErrNumber, or ErrFormat for an unknown frequency. All functions that
-// take a Dataset check it.
+// Check returns the first error of d: ErrDuplicate, ErrUnknown, ErrBBox, ErrNumber, or
+// ErrFormat for an unknown frequency. Every function that takes a Dataset checks it.
 func (d *Dataset) Check() error {
 	_, _, err := d.ranks()
 	return err
 }
 
-// Warnings says what makes metrics differ from what one would expect, though it
-// is no error.
+// Warnings describes what is no error but may make metrics lower than expected.
 func (d *Dataset) Warnings() []string {
 	for i, a := range d.Annotations {
 		if a.ID == 0 {
@@ -90,8 +88,9 @@ func (d *Dataset) Warnings() []string {
 	return nil
 }
 
-// Subset is the part of d that is about the images with the given ids. It fails
-// with ErrUnknown. Categories stay as they are, and so does the order.
+// Subset returns the part of d that belongs to the images with the given ids. All
+// categories stay, and the order stays. Subset fails with ErrUnknown for an id of no
+// image.
 func (d *Dataset) Subset(imageIDs []int64) (*Dataset, error) {
 	wanted := make(map[int64]bool, len(imageIDs))
 	for _, id := range imageIDs {
@@ -118,10 +117,10 @@ func (d *Dataset) Subset(imageIDs []int64) (*Dataset, error) {
 	return part, nil
 }
 
-// ranking numbers ids in ascending order, which is the order of evaluation.
+// ranking numbers ids in ascending order, the order of evaluation.
 type ranking struct {
 	rank  map[int64]int32
-	order []int // indices of the list that the ids are from
+	order []int // indices of the list with the ids
 }
 
 func ranked[T any](what string, list []T, id func(*T) int64) (ranking, error) {

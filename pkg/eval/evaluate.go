@@ -8,42 +8,43 @@ import (
 	"sync"
 )
 
-// Evaluation is what Evaluate measured.
+// Evaluation is the result of Evaluate.
 type Evaluation struct {
 	Summary Summary `json:"summary"`
 	// Categories are in the order of their ids.
 	Categories []CategoryMetrics `json:"categories"`
-	// Curve is the mean of the curves of all categories that have ground truth.
+	// Curve is the mean of the curves of all categories with ground truth.
 	Curve Curve `json:"curve"`
 }
 
-// CategoryMetrics are the numbers of one category.
+// CategoryMetrics holds the numbers of one category.
 type CategoryMetrics struct {
 	ID        int64  `json:"id"`
 	Name      string `json:"name"`
 	Frequency string `json:"frequency,omitempty"`
-	// Annotations and Detections are how many of each were counted, crowds and
-	// what is beyond the limit of detections left out.
+	// Annotations and Detections are the numbers that counted: without crowd regions, and
+	// without detections beyond the limit.
 	Annotations int `json:"annotations"`
 	Detections  int `json:"detections"`
-	// Summary has the category's own values, -1 where it has no ground truth.
+	// Summary has the values of this category alone, -1 if it has no ground truth.
 	Summary Summary `json:"summary"`
 	Curve   Curve   `json:"curve"`
 }
 
-// Curve is a precision-recall curve: the best precision at each recall of 0.00, 0.01 to
-// 1.00 or above, [101]. Both are nil if there is no ground truth.
+// Curve is a precision-recall curve: for each recall of 0.00, 0.01 to 1.00, the best
+// precision at that recall or above, [101]. Both slices are nil if there is no ground
+// truth.
 type Curve struct {
 	Precision50 []float64 `json:"precision50"` // at IoU 0.50
 	Precision   []float64 `json:"precision"`   // mean over IoU 0.50, 0.55 to 0.95
 }
 
-// Evaluate measures results against ground truth as pycocotools' COCOeval does
-// for bbox, or, if d.Federated, as LVIS's API does. At most 100 detections per
-// image and category count (federated: 300 per image).
+// Evaluate measures results against ground truth as pycocotools' COCOeval does for bbox.
+// If d.Federated is set, it follows LVIS's API. At most 100 detections per image and
+// category count, or 300 per image if d.Federated is set. An empty list of results is no
+// error.
 //
-// It fails with Check's errors, ErrUnknown, ErrBBox and ErrNumber. No results
-// at all are no error.
+// It fails with the errors of [Dataset.Check], and with ErrUnknown, ErrBBox or ErrNumber.
 func Evaluate(d *Dataset, results []Result) (*Evaluation, error) {
 	e, err := newEvaluator(d, results, "result")
 	if err != nil {
@@ -67,24 +68,23 @@ func all(n int) []int32 {
 	return list
 }
 
-// evaluator is ground truth and results, checked.
+// evaluator holds ground truth and results that are checked.
 type evaluator struct {
-	d       *Dataset
-	results []Result
-	// ranks of images and categories
+	d                  *Dataset
+	results            []Result
 	images, categories ranking
-	// of each annotation and each result
+	// Positions of each annotation and each result.
 	truthAt, resultAt []position
 	limits            []int // of detections per image, ascending
 	crowds            bool
-	excused           map[position]bool // where unmatched detections don't count
+	excused           map[position]bool // unmatched detections here don't count
 }
 
-// position is the ranks of an image and a category.
+// position holds the ranks of an image and a category.
 type position struct{ image, category int32 }
 
-// newEvaluator checks what it is given. what results are called in errors;
-// proposals may be of any category.
+// newEvaluator checks d and results. what names a result in errors. A proposal may be of
+// any category.
 func newEvaluator(d *Dataset, results []Result, what string) (*evaluator, error) {
 	images, categories, err := d.ranks()
 	if err != nil {
@@ -118,10 +118,10 @@ func (e *evaluator) position(imageID, categoryID int64) position {
 	return position{e.images.rank[imageID], e.categories.rank[categoryID]}
 }
 
-// group is what is evaluated together: indices of annotations and of results.
+// group holds indices of the annotations and results that are evaluated together.
 type group struct{ truths, results []int32 }
 
-// byCategory groups the annotations and results that count.
+// byCategory groups annotations and results by category.
 func (e *evaluator) byCategory(truths, results []int32) []group {
 	groups := make([]group, len(e.d.Categories))
 	for _, i := range truths {
@@ -135,7 +135,7 @@ func (e *evaluator) byCategory(truths, results []int32) []group {
 	return groups
 }
 
-// each evaluates the groups, several at a time.
+// each evaluates groups concurrently.
 func (e *evaluator) each(groups []group) []*accumulated {
 	done := make([]*accumulated, len(groups))
 	next := make(chan int)
@@ -158,8 +158,9 @@ func (e *evaluator) each(groups []group) []*accumulated {
 
 // gather matches the detections of a group, image by image.
 func (e *evaluator) gather(m *matcher, g group) *gathered {
-	// The order of pycocotools: images by id, in each the best first; among equals the
-	// categories by id, then the order of the list. Truths by category and the list.
+	// This is pycocotools' order of results: images by id, then descending score, then
+	// categories by id, then the order of the list. Truths are by image, category and
+	// list.
 	slices.SortFunc(g.results, func(a, b int32) int {
 		return cmp.Or(cmp.Compare(e.resultAt[a].image, e.resultAt[b].image),
 			cmp.Compare(e.results[b].Score, e.results[a].Score),
@@ -196,8 +197,8 @@ func (e *evaluator) gather(m *matcher, g group) *gathered {
 	return to
 }
 
-// first is where the next image of g is. Its category is of use only where the
-// group has one.
+// first returns the position of the group's next image. Its category is meaningful only
+// if the group is of one category.
 func (e *evaluator) first(g group) position {
 	switch {
 	case len(g.truths) == 0:

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// oneImage has objects of category 1 in image 1, beside the empty category 2.
+// oneImage returns a data set with objects of category 1 in image 1. Category 2 is empty.
 func oneImage(boxes ...BBox) *Dataset {
 	d := &Dataset{Images: []Image{{ID: 1}, {ID: 2}}, Categories: []Category{{ID: 1, Name: "cat"}, {ID: 2, Name: "dog"}}}
 	for i, b := range boxes {
@@ -22,7 +22,7 @@ func found(score float64, b BBox) Result {
 	return Result{ImageID: 1, CategoryID: 1, BBox: b, Score: score}
 }
 
-// at moves a square of 10 pixels so that it has the IoU 10*(10-x)/(10*(10+x)) with that at 0.
+// at returns a square of side 10, whose IoU with at(0) is 10*(10-x)/(10*(10+x)).
 func at(x float64) BBox { return BBox{x, 0, 10, 10} }
 
 func TestSummaryByHand(t *testing.T) {
@@ -41,15 +41,15 @@ func TestSummaryByHand(t *testing.T) {
 		{"nothing to find", oneImage(), []Result{found(1, at(0))}, -1, -1, -1, -1, -1, -1},
 		{"nothing found", oneImage(at(0)), nil, 0, 0, 0, 0, 0, 0},
 		{"found", oneImage(at(0)), []Result{found(1, at(0))}, 1, 1, 1, 1, 1, 1},
-		// half the square: IoU 0.5 exactly, the first of ten thresholds
+		// Half the square has an IoU of exactly 0.5, the first of ten thresholds.
 		{"IoU of a threshold", oneImage(at(0)), []Result{found(1, BBox{0, 0, 5, 10})}, 0.1, 1, 0, 0.1, 0.1, 0.1},
 		{"IoU below it", oneImage(at(0)), []Result{found(1, BBox{0, 0, 4.999, 10})}, 0, 0, 0, 0, 0, 0},
-		// recall 1 at precision 1/2
+		// The recall is 1 at precision 1/2.
 		{"a false positive first", oneImage(at(0)), []Result{found(1, far), found(0.5, at(0))}, 0.5, 0.5, 0.5, 0.5, 0, 1},
 		{"a false positive last", oneImage(at(0)), []Result{found(0.5, far), found(1, at(0))}, 1, 1, 1, 1, 1, 1},
 		{"equal scores keep their order", oneImage(at(0)), []Result{found(1, far), found(1, at(0))}, 0.5, 0.5, 0.5, 0.5, 0, 1},
 		{"a duplicate", oneImage(at(0)), []Result{found(1, at(0)), found(0.9, at(0))}, 1, 1, 1, 1, 1, 1},
-		// recall 0.5 reaches 51 of 101 thresholds
+		// A recall of 0.5 reaches 51 of 101 thresholds.
 		{"one of two", oneImage(at(0), far), []Result{found(1, at(0))}, 51.0 / 101, 51.0 / 101, 51.0 / 101, 51.0 / 101, 0.5, 0.5},
 		{"in a crowd", crowd, []Result{found(1, BBox{150, 50, 9, 9}), found(0.9, BBox{160, 60, 9, 9}), found(0.5, at(0))}, 1, 1, 1, 1, 0, 1},
 		{"half out of a crowd", crowd, []Result{found(1, BBox{95, 50, 9.9, 9}), found(0.5, at(0))}, 0.5, 0.5, 0.5, 0.5, 0, 1},
@@ -76,7 +76,8 @@ func TestSummaryByHand(t *testing.T) {
 	}
 }
 
-// An object at a border belongs to the ranges on both sides of it.
+// TestBordersOfAreas checks that an object at a border belongs to the ranges on both
+// sides.
 func TestBordersOfAreas(t *testing.T) {
 	tests := []struct {
 		side                 float64
@@ -154,7 +155,7 @@ func TestUnusableResults(t *testing.T) {
 	}
 }
 
-// The numbers have exactly pycocotools' names.
+// TestSummaryInJSON checks that the numbers have pycocotools' names.
 func TestSummaryInJSON(t *testing.T) {
 	for _, test := range []struct {
 		federated bool
@@ -196,7 +197,7 @@ func TestFederatedByHand(t *testing.T) {
 	unjudged := []Result{{ImageID: 2, CategoryID: 1, BBox: at(0), Score: 1}, found(0.5, at(0))}
 	tests := []struct {
 		name    string
-		image   int // of d, changed so
+		image   int // of d, replaced by change
 		change  Image
 		results []Result
 		want    float64

@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// federatedLimit is how many detections per image LVIS allows.
+// federatedLimit is LVIS's limit of detections per image.
 const federatedLimit = 300
 
-// federated gives where a category is known not to be, and where not every
-// instance of it is annotated.
+// federated returns the positions at which a category is known to be absent, and those at
+// which it isn't annotated exhaustively.
 func (e *evaluator) federated() (absent, excused map[position]bool) {
 	absent, excused = make(map[position]bool), make(map[position]bool)
 	for i := range e.d.Images {
@@ -24,12 +24,11 @@ func (e *evaluator) federated() (absent, excused map[position]bool) {
 	return absent, excused
 }
 
-// federate applies what LVIS's API (lvis 0.5.3: eval.py, results.py and
-// lvis.py) adds to COCO's rules. It gives the annotations and the results that
-// count, in their order: those with an area, and of the best 300 results of
-// each image the ones whose category is known to be in the image or known not
-// to be. Where a category isn't annotated exhaustively, unmatched detections of
-// it are excused.
+// federate applies the rules that LVIS's API (lvis 0.5.3: eval.py, results.py and
+// lvis.py) adds to COCO's. It returns the annotations and results that count, in their
+// order. Those without an area don't count. Of each image's best 300 results, only those
+// count whose category is known to be in the image or known not to be. If a category
+// isn't annotated exhaustively in an image, its unmatched detections there are excused.
 func (e *evaluator) federate() (truths, kept []int32) {
 	judged, excused := e.federated()
 	e.excused = excused

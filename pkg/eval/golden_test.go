@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// tolerance is that of all comparisons with Python.
+// tolerance is the difference allowed to the reference implementations.
 const tolerance = 1e-9
 
-// golden reads a data set, results and what is known of them; testdata/README.md
-// says where they are from.
+// golden reads a data set, results, and their golden values. testdata/README.md has their
+// sources.
 func golden(t *testing.T, name string, known any) (*Dataset, []Result) {
 	t.Helper()
 	d, err := ReadDatasetFile(filepath.Join("testdata", name+".dataset.json"), Limits{})

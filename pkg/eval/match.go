@@ -1,17 +1,19 @@
 package eval
 
-// verdicts says of a detection at which IoU thresholds it is matched with a
-// truth, and at which it counts neither for nor against. Bit t is threshold t.
+// verdicts holds a bit for each IoU threshold, bit t for threshold t: whether a detection
+// is matched with a truth, and whether it is ignored, that is, counts neither for nor
+// against.
 type verdicts struct{ matched, ignored uint16 }
 
-// matcher matches the detections of one image and category, or of one image and
-// all categories, with the truths. Its buffers are used again.
+// matcher matches the detections of one image with its truths, of one category or of all
+// categories. Its buffers are reused.
 type matcher struct {
 	truths  []truth
 	overlap []float64 // [detections, truths]
-	close   []bool    // whether a detection overlaps any truth enough for the lowest threshold
-	ordered []int     // truths, those to be ignored last
-	taken   []bool    // by truth
+	// close holds whether a detection overlaps any truth enough for the lowest threshold.
+	close   []bool
+	ordered []int  // indices of truths, ignored ones last
+	taken   []bool // by index of the truth
 }
 
 type truth struct {
@@ -21,10 +23,11 @@ type truth struct {
 	zero  bool // its annotation's id is 0
 }
 
-// lowest is the IoU that a match needs at threshold t. pycocotools lowers a threshold of 1 in the same way.
+// lowest returns the IoU that a match needs at threshold t. Like pycocotools, it lowers a
+// threshold of 1.
 func lowest(t int) float64 { return min(iouThresholds[t], 1-1e-10) }
 
-// prepare computes how detections, best first, overlap with the truths.
+// prepare computes the overlap of each box with each truth.
 func (m *matcher) prepare(boxes []BBox) {
 	m.overlap, m.close = m.overlap[:0], m.close[:0]
 	for _, b := range boxes {
@@ -38,9 +41,9 @@ func (m *matcher) prepare(boxes []BBox) {
 	}
 }
 
-// match adds a verdict on each detection for one range of areas to out, and
-// says how many truths count. It is evaluateImg of pycocotools' cocoeval.py.
-// excused says that unmatched detections don't count.
+// match appends to out a verdict on each box for one range of areas, as evaluateImg in
+// pycocotools' cocoeval.py does. The boxes are the best first. If excused is set,
+// unmatched boxes don't count. match also returns the number of truths that count.
 func (m *matcher) match(boxes []BBox, area int, excused bool, out []verdicts) ([]verdicts, int) {
 	m.ordered = m.ordered[:0]
 	for i := range m.truths {
@@ -74,9 +77,9 @@ func (m *matcher) ignores(i, area int) bool {
 	return m.truths[i].crowd || outside(m.truths[i].area, area)
 }
 
-// greedy gives each detection, in their order, the truth that it overlaps most
-// of those still free, the later one if two are equal. Only where none that
-// counts is left may it take one that is ignored. Crowds are always free.
+// greedy gives each detection in turn the free truth that it overlaps most, and the later
+// of two equal ones. Ignored truths, which follow the first counted ones, are considered
+// only if no other fits. A crowd region is always free.
 func (m *matcher) greedy(t, counted int, out []verdicts) {
 	if len(m.truths) == 0 {
 		return

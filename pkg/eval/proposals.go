@@ -5,13 +5,14 @@ import (
 	"slices"
 )
 
-// ProposalRecall says how much of the ground truth proposals cover, of any category.
+// ProposalRecall is the share of the ground truth, of all categories, that proposals
+// cover.
 type ProposalRecall struct {
-	// Limit is how many proposals per image were allowed, the best by score.
+	// Limit is the number of proposals per image that count, the best by score.
 	Limit int `json:"limit"`
-	// AR is the recall's mean over the IoU thresholds, ARs, ARm and ARl that of
-	// small, medium and large objects, Recall50 that at IoU 0.50. Each is -1
-	// where there is no ground truth.
+	// AR is the mean recall over the IoU thresholds. ARs, ARm and ARl are the same for
+	// small, medium and large objects. Recall50 is the recall at IoU 0.50. Each is -1 if
+	// there is no ground truth.
 	AR       float64 `json:"AR"`
 	ARs      float64 `json:"ARs"`
 	ARm      float64 `json:"ARm"`
@@ -19,13 +20,13 @@ type ProposalRecall struct {
 	Recall50 float64 `json:"recall50"`
 }
 
-// EvaluateProposals is the recall of pycocotools' COCOeval with useCats=0, for
-// each limit of proposals per image in ascending order; without limits, 100,
-// 300 and 1000. It doesn't tell federated data sets from others.
+// EvaluateProposals returns the recall of pycocotools' COCOeval with useCats=0, for each
+// limit of proposals per image, in ascending order. The default limits are 100, 300 and
+// 1000. Federated data sets are treated like others.
 //
-// The proposals' CategoryID is of no account, except that pycocotools sorts
-// equal scores by it; it needn't be of the data set. The errors are those of
-// Evaluate, and ErrNumber for a limit below 1.
+// The CategoryID of a proposal may be any number. It only orders equal scores, as in
+// pycocotools. EvaluateProposals fails with the errors of Evaluate, and with ErrNumber
+// for a limit below 1.
 func EvaluateProposals(d *Dataset, proposals []Result, limits ...int) ([]ProposalRecall, error) {
 	if len(limits) == 0 {
 		limits = []int{100, 300, 1000}
@@ -52,5 +53,5 @@ func EvaluateProposals(d *Dataset, proposals []Result, limits ...int) ([]Proposa
 	return recalls, nil
 }
 
-// proposal is what newEvaluator's errors call one.
+// proposal is the name of a proposal in errors.
 const proposal = "proposal"

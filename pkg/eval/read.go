@@ -6,20 +6,20 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path"
 	"strconv"
-	"syscall"
+
+	"github.com/clipdet/clipdet/pkg/internal/files"
 )
 
-// Limits bounds what the readers take. The zero Limits are the defaults, which fit COCO,
-// LVIS and Objects365's validation set.
+// Limits bounds what the readers accept. The zero Limits are the defaults, which fit
+// COCO, LVIS and Objects365's validation set.
 type Limits struct {
-	// Bytes is the largest JSON, 4 GiB if 0 or less. It is read as a stream: segments and
-	// other fields that no metric needs aren't kept.
+	// Bytes is the largest size of the JSON, 4 GiB if 0 or less. Segments and other
+	// fields that no metric needs are not kept in memory.
 	Bytes int64
-	// Items is the largest number of images, of annotations, of categories and of results,
-	// 50 million if 0 or less. Each takes about 100 bytes of memory.
+	// Items is the largest number of images, of annotations, of categories and of
+	// results, 50 million if 0 or less. Each takes about 100 bytes of memory.
 	Items int
 }
 
@@ -30,16 +30,16 @@ func (l Limits) orDefault() Limits {
 	if l.Items <= 0 {
 		l.Items = 50e6
 	}
-	l.Bytes = min(l.Bytes, math.MaxInt64-1) // so that one more can be asked for
+	l.Bytes = min(l.Bytes, math.MaxInt64-1) // bounded adds 1
 	return l
 }
 
-// ReadDataset reads COCO's instances JSON, or LVIS's: an object with images,
-// annotations and categories. A missing area is that of the box, a missing
-// iscrowd 0; fields that aren't needed are ignored.
+// ReadDataset reads COCO's instances JSON or LVIS's, an object with images, annotations
+// and categories. A missing area is the area of the box, and a missing iscrowd is 0.
+// Other fields are ignored.
 //
-// The data set is whole and passes [Dataset.Check], or there is an error, one of
-// Check's, ErrFormat, ErrTooLarge or what r fails with.
+// The data set passes [Dataset.Check]. ReadDataset fails with the errors of Check, with
+// ErrFormat or ErrTooLarge, or with an error of r.
 func ReadDataset(r io.Reader, limits Limits) (*Dataset, error) {
 	limits = limits.orDefault()
 	in := newStream(r, limits.Bytes)
@@ -75,13 +75,13 @@ func ReadDataset(r io.Reader, limits Limits) (*Dataset, error) {
 	return d, nil
 }
 
-// ReadDatasetFile is ReadDataset of a file; errors begin with its path.
+// ReadDatasetFile reads a file as ReadDataset does. Its errors begin with the path.
 func ReadDatasetFile(path string, limits Limits) (*Dataset, error) {
 	return fromFile(path, func(r io.Reader) (*Dataset, error) { return ReadDataset(r, limits) })
 }
 
 func fromFile[T any](path string, read func(io.Reader) (T, error)) (T, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe's opening waits for its writer
+	f, err := files.Open(path)
 	if err != nil {
 		return *new(T), err
 	}
@@ -93,7 +93,7 @@ func fromFile[T any](path string, read func(io.Reader) (T, error)) (T, error) {
 	return value, nil
 }
 
-// Pointers tell what is missing or null.
+// imageJSON is an image in COCO's JSON. A nil pointer is a field that is missing or null.
 type imageJSON struct {
 	ID            *int64  `json:"id"`
 	FileName      string  `json:"file_name"`
@@ -123,12 +123,13 @@ func (d *Dataset) addImage(from *imageJSON) error {
 }
 
 type annotationJSON struct {
-	ID         *int64     `json:"id"`
-	ImageID    *int64     `json:"image_id"`
-	CategoryID *int64     `json:"category_id"`
-	BBox       []*float64 `json:"bbox"` // a fixed array would take any length, plain numbers would take null
-	Area       *float64   `json:"area"`
-	Crowd      flag       `json:"iscrowd"`
+	ID         *int64 `json:"id"`
+	ImageID    *int64 `json:"image_id"`
+	CategoryID *int64 `json:"category_id"`
+	// A fixed array would take any length, and plain numbers would take null.
+	BBox  []*float64 `json:"bbox"`
+	Area  *float64   `json:"area"`
+	Crowd flag       `json:"iscrowd"`
 }
 
 func (d *Dataset) addAnnotation(from *annotationJSON) error {
@@ -161,7 +162,7 @@ func (d *Dataset) addCategory(from *categoryJSON) error {
 	return nil
 }
 
-// references checks what annotations and results have in common.
+// references checks the fields that annotations and results share.
 func references(imageID, categoryID *int64, numbers []*float64) (BBox, error) {
 	switch {
 	case imageID == nil:
@@ -185,7 +186,7 @@ func references(imageID, categoryID *int64, numbers []*float64) (BBox, error) {
 
 func missing(field string) error { return fmt.Errorf("%w: it has no %s", ErrFormat, field) }
 
-// flag is true or false, or as a number not 0 or 0.
+// flag is true, false or a number. A number other than 0 is true.
 type flag bool
 
 func (f *flag) UnmarshalJSON(data []byte) error {
@@ -203,14 +204,14 @@ func (f *flag) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// stream reads JSON value by value.
+// stream decodes JSON value by value.
 type stream struct{ json *json.Decoder }
 
 func newStream(r io.Reader, most int64) *stream {
 	return &stream{json.NewDecoder(&bounded{r: r, left: most, most: most})}
 }
 
-// bounded fails, rather than end, after so many bytes.
+// bounded is a reader that fails, instead of ending, after most bytes.
 type bounded struct {
 	r          io.Reader
 	left, most int64
@@ -225,8 +226,8 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// wrong gives an error of the decoder its sentinel. What reading failed with
-// stays as it is.
+// wrong wraps an error of the decoder in ErrFormat, and returns an error of the reader as
+// it is.
 func (s *stream) wrong(err error) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
@@ -241,7 +242,7 @@ func (s *stream) wrong(err error) error {
 	return err
 }
 
-// open reads [ or {.
+// open reads a [ or {.
 func (s *stream) open(want json.Delim, what string) error {
 	token, err := s.json.Token()
 	if err != nil {
@@ -253,7 +254,8 @@ func (s *stream) open(want json.Delim, what string) error {
 	return nil
 }
 
-// object reads the only value, an object; field reads the value of each key.
+// object reads an object that is the whole input. It calls field to read the value of
+// each key.
 func (s *stream) object(field func(key string) error) error {
 	if err := s.open('{', "the JSON"); err != nil {
 		return err
@@ -273,7 +275,7 @@ func (s *stream) object(field func(key string) error) error {
 	return s.end()
 }
 
-// end makes sure that nothing follows.
+// end fails if the input has more values.
 func (s *stream) end() error {
 	token, err := s.json.Token()
 	if errors.Is(err, io.EOF) {
@@ -293,7 +295,7 @@ func (s *stream) skip() error {
 	return nil
 }
 
-// list reads an array, at most so many of what.
+// list reads an array of at most most elements.
 func list[T any](s *stream, what string, most int, add func(*T) error) error {
 	if err := s.open('[', "the list of each "+what); err != nil {
 		return err

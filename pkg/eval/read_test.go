@@ -14,7 +14,7 @@ import (
 	"testing/iotest"
 )
 
-// instances is a data set's JSON with one annotation.
+// instances returns a data set's JSON with the given annotations.
 func instances(annotation string) string {
 	return `{"info":{"year":2017},"images":[{"id":7,"file_name":"a.jpg","width":640,"height":480.0}],
 "annotations":[` + annotation + `],"categories":[{"id":3,"name":"cat","supercategory":"animal"}]}`
@@ -192,7 +192,7 @@ func addFile(f *testing.F, path string) {
 	f.Add(data)
 }
 
-// known fails where an error of bytes is none of the sentinels.
+// known fails the test if err is none of the sentinels.
 func known(t *testing.T, err error) {
 	t.Helper()
 	for _, sentinel := range []error{ErrFormat, ErrTooLarge, ErrDuplicate, ErrUnknown, ErrBBox, ErrNumber} {

@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// Result is one detection, or one proposal, in COCO's format of results.
+// Result is a detection or a proposal in COCO's format of results.
 type Result struct {
 	ImageID    int64   `json:"image_id"`
 	CategoryID int64   `json:"category_id"`
@@ -15,10 +15,9 @@ type Result struct {
 	Score      float64 `json:"score"`
 }
 
-// ReadResults reads COCO's results JSON: a list of objects with image_id,
-// category_id, bbox and score. It fails with ErrFormat, ErrTooLarge, ErrBBox or
-// what r fails with; whether the ids are known is checked where results meet a
-// Dataset.
+// ReadResults reads COCO's results JSON, a list of objects with image_id, category_id,
+// bbox and score. It fails with ErrFormat, ErrTooLarge or ErrBBox, or with an error of r.
+// It doesn't check whether the ids are known; Evaluate does.
 func ReadResults(r io.Reader, limits Limits) ([]Result, error) {
 	limits = limits.orDefault()
 	in := newStream(r, limits.Bytes)
@@ -43,7 +42,7 @@ func ReadResults(r io.Reader, limits Limits) ([]Result, error) {
 	return results, nil
 }
 
-// ReadResultsFile is ReadResults of a file; errors begin with its path.
+// ReadResultsFile reads a file as ReadResults does. Its errors begin with the path.
 func ReadResultsFile(path string, limits Limits) ([]Result, error) {
 	return fromFile(path, func(r io.Reader) ([]Result, error) { return ReadResults(r, limits) })
 }
@@ -55,9 +54,9 @@ type resultJSON struct {
 	Score      *float64   `json:"score"`
 }
 
-// WriteResults writes COCO's results JSON, a result per line, with the fewest
-// digits that give the same numbers back. A number that isn't finite is ErrBBox
-// or ErrNumber.
+// WriteResults writes COCO's results JSON, one result per line. Numbers have the fewest
+// digits that give the same float64 back. A score that isn't finite is ErrNumber, and a
+// bbox that [ReadResults] refuses is ErrBBox.
 func WriteResults(w io.Writer, results []Result) error {
 	out := bufio.NewWriter(w)
 	before := "[\n"

@@ -1,14 +1,14 @@
 package eval
 
-// Summary are pycocotools' 12 numbers: AP is the mean over IoU 0.50, 0.55 to 0.95, AP50
-// and AP75 that at one, s, m and l are for objects of up to 32*32, up to 96*96
-// and more square pixels, and AR1, AR10 and AR100 are the mean recall with so
-// many detections per image and category. Each is in [0,1], or -1 where there
-// is no ground truth.
+// Summary holds pycocotools' 12 numbers. AP is the mean over IoU 0.50, 0.55 to 0.95; AP50
+// and AP75 are at one IoU. APs, APm and APl are the AP of objects of up to 32*32, up to
+// 96*96 and more square pixels. AR1, AR10 and AR100 are the mean recall with that many
+// detections per image and category. ARs, ARm and ARl are AR100 for objects of those
+// sizes. Each is in [0,1], or -1 if there is no ground truth.
 //
-// In federated evaluation AP and the AR of an area allow 300 detections per
-// image, AR1 to AR100 the best so many per category of those. In JSON, the fields of
-// FederatedSummary are beside the others, under their names.
+// In federated evaluation, AP, ARs, ARm and ARl allow 300 detections per image, and AR1
+// to AR100 the best of those per category. In JSON, the fields of FederatedSummary are
+// next to the others.
 type Summary struct {
 	AP    float64 `json:"AP"`
 	AP50  float64 `json:"AP50"`
@@ -22,13 +22,13 @@ type Summary struct {
 	ARs   float64 `json:"ARs"`
 	ARm   float64 `json:"ARm"`
 	ARl   float64 `json:"ARl"`
-	// FederatedSummary is nil unless the data set is federated.
+	// FederatedSummary is nil if the data set is not federated.
 	*FederatedSummary
 }
 
-// FederatedSummary are the numbers that LVIS has beside those of COCO: the AP
-// of rare, common and frequent categories, -1 where no category has such a
-// frequency, and the recall with 300 detections per image.
+// FederatedSummary holds the numbers that only LVIS has: the AP of rare, common and
+// frequent categories, -1 if no category has that frequency, and the recall with 300
+// detections per image.
 type FederatedSummary struct {
 	APr   float64 `json:"APr"`
 	APc   float64 `json:"APc"`
@@ -36,7 +36,7 @@ type FederatedSummary struct {
 	AR300 float64 `json:"AR300"`
 }
 
-// mean is of what isn't negative, -1 if nothing is.
+// mean is the mean of the values that aren't negative, or -1 if there are none.
 type mean struct {
 	sum   float64
 	count int
@@ -64,9 +64,9 @@ func meanOf(values []float64) float64 {
 	return m.value()
 }
 
-// evaluation puts the numbers of all categories, by rank, together. Where a
-// category counts at all, it has as many values as any other, so the mean over
-// all values is the mean over categories.
+// evaluation combines the numbers of all categories, which are in order of rank. Every
+// category that counts has the same number of values, so the mean over all values is the
+// mean over categories.
 func (e *evaluator) evaluation(parts []*accumulated) *Evaluation {
 	to := &Evaluation{Categories: make([]CategoryMetrics, len(parts))}
 	summaries := make([]Summary, len(parts))
@@ -80,7 +80,7 @@ func (e *evaluator) evaluation(parts []*accumulated) *Evaluation {
 	return to
 }
 
-// summary is that of one category.
+// summary returns the numbers of one category.
 func (a *accumulated) summary(federated bool, frequency string) Summary {
 	last := len(a.recall[allAreas]) - 1
 	s := Summary{

@@ -1,6 +1,6 @@
 package eval
 
-// pycocotools' Params.setDetParams.
+// These are the values of pycocotools' Params.setDetParams.
 const (
 	thresholdCount = 10  // of IoU
 	recallCount    = 101 // of recall
@@ -13,20 +13,20 @@ var (
 	recallThresholds = linspace(0, 1, recallCount)
 )
 
-// linspace rounds as numpy.linspace does, to the last bit: a detection may have
+// linspace rounds as numpy.linspace does, to the last bit, because a detection may have
 // exactly the IoU of a threshold.
 func linspace(start, stop float64, n int) []float64 {
 	step := (stop - start) / float64(n-1)
 	values := make([]float64, n)
 	for i := range values {
-		values[i] = float64(float64(i)*step) + start // the conversion keeps the two from being fused
+		values[i] = float64(float64(i)*step) + start // the conversion prevents fusing
 	}
 	values[n-1] = stop
 	return values
 }
 
-// areaRanges are those of all objects, small, medium and large ones, in square
-// pixels. Both ends belong to a range, so an object of 32*32 is small and medium.
+// areaRanges holds the ranges of all, small, medium and large objects, in square pixels.
+// Both ends belong to a range, so an object of 32*32 is small and medium.
 var areaRanges = [areaCount]struct{ low, high float64 }{
 	{0, 1e5 * 1e5}, {0, 32 * 32}, {32 * 32, 96 * 96}, {96 * 96, 1e5 * 1e5},
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/archive"
 )
 
-// Kind is the part of a detector that an archive is.
+// Kind is the part of a detector that an archive holds.
 type Kind string
 
 // The three kinds.
@@ -16,8 +16,7 @@ const (
 	CLIPText  Kind = "clip-text"  // tokens -> unit embeddings
 )
 
-// The types that an archive's weights may have, and Auto, which leaves the choice to the
-// detector.
+// The types of an archive's weights. Auto leaves the choice to the detector.
 const (
 	Auto     = "auto"
 	Float32  = "float32"
@@ -25,8 +24,8 @@ const (
 	Float16  = "float16"
 )
 
-// Manifest is the description that an archive carries of itself. As JSON it is all of it,
-// as torchscript/CONTRACT.md has it.
+// Manifest is an archive's description of itself. Its JSON has more fields: all of those
+// in torchscript/CONTRACT.md.
 type Manifest struct {
 	Kind         Kind
 	Architecture string
@@ -42,7 +41,7 @@ type Manifest struct {
 	all archive.Manifest
 }
 
-// Weights tells where the weights of an archive come from.
+// Weights describes the origin of an archive's weights.
 type Weights struct {
 	Name    string
 	SHA256  string // of the source weights, 64 lower-case hex digits
@@ -50,10 +49,10 @@ type Weights struct {
 	Source  string
 }
 
-// Inspect returns the manifest of the archive at path. It reads only the zip's
-// directory and the manifest, however large the weights are, and compares the digest. It
-// fails with ErrNotArchive, ErrNoManifest, ErrManifest, ErrDamaged or an error of the file
-// system, which start with path.
+// Inspect returns the manifest of the archive at path. It reads only the zip's directory
+// and the manifest, whatever the size of the weights, and compares the digest. It fails
+// with ErrNotArchive, ErrNoManifest, ErrManifest, ErrDamaged or an error of the file
+// system. The errors name path.
 func Inspect(path string) (Manifest, error) {
 	m, err := archive.Inspect(path)
 	if err != nil {
@@ -70,28 +69,28 @@ func describe(m archive.Manifest) Manifest {
 	}
 }
 
-// MarshalJSON writes the archive's whole manifest.
+// MarshalJSON returns the archive's whole manifest.
 func (m Manifest) MarshalJSON() ([]byte, error) { return json.Marshal(m.all) }
 
-// OtherTorch says in words that another torch exported the archive than the libtorch of
-// the version running, such as "2.1.2+cu121". It is empty if they are the same or one of
-// them is unknown.
+// OtherTorch describes the difference if the archive was exported by another torch than
+// the running version, such as "2.1.2+cu121". It returns "" if they are the same or one
+// is unknown.
 func (m Manifest) OtherTorch(running string) string { return m.all.OtherTorch(running) }
 
-// FLOPsPerUnit returns the floating-point operations of the model for a pixel of the
-// resized picture (rpn), a crop (clip-image) or a token (clip-text), or 0 if the export
-// didn't count them.
+// FLOPsPerUnit returns the number of floating-point operations of the model for one unit:
+// a pixel of the resized picture (rpn), a crop (clip-image) or a token (clip-text). It
+// returns 0 if the export didn't count them.
 func (m Manifest) FLOPsPerUnit() float64 { return m.all.FLOPsPerUnit() }
 
-// ResizedArea returns the number of pixels of a picture once the region proposal network
-// has resized it.
+// ResizedArea returns the number of pixels of a picture after the region proposal network
+// resizes it.
 func (m Manifest) ResizedArea(height, width int) float64 { return m.all.ResizedArea(height, width) }
 
-// File is an archive that a detector has taken.
+// File is an archive that a detector uses.
 type File struct {
 	Path     string
 	Manifest Manifest
 }
 
-// FileOf describes an archive as the detector has it.
+// FileOf converts an archive of the detector.
 func FileOf(f archive.File) File { return File{f.Path, describe(f.Manifest)} }

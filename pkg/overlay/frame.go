@@ -11,11 +11,12 @@ import (
 // rect is a rectangle with edges between pixels.
 type rect struct{ x0, y0, x1, y1 float64 }
 
-// frame is the area between two rectangles, the line around a box.
+// frame is the area between two rectangles: the line around a box.
 type frame struct{ outer, inner rect }
 
-// newFrame is the line along b's edges, half outside and half inside of b, but moved
-// into the picture where it would leave it. It is false for a box that can't be seen.
+// newFrame returns the line along b's edges, half outside and half inside of b. It moves
+// a line that would leave the picture into it. It returns false for a box that can't be
+// seen.
 func newFrame(b box.Box, picture image.Rectangle, width float64) (frame, bool) {
 	w, h := float64(picture.Dx()), float64(picture.Dy())
 	if !b.Valid() || float64(b.X0) > w || float64(b.Y0) > h || b.X1 < 0 || b.Y1 < 0 || picture.Empty() {
@@ -30,13 +31,13 @@ func newFrame(b box.Box, picture image.Rectangle, width float64) (frame, bool) {
 	return f, true
 }
 
-// line is where a line along an edge starts and ends, within 0 to limit.
+// line returns the start and end of the line along an edge, within 0 to limit.
 func line(edge float32, limit, width float64) (from, to float64) {
 	from = max(0, min(float64(edge)-width/2, limit-width))
 	return from, min(from+width, limit)
 }
 
-// grown is f with a line wider by so much on either side.
+// grown returns f with its line wider on either side.
 func (f frame) grown(by float64) frame {
 	o, i := f.outer, f.inner
 	return frame{
@@ -45,9 +46,9 @@ func (f frame) grown(by float64) frame {
 	}
 }
 
-// draw blends f into m, each pixel by the part of it that f covers.
+// draw blends f into m, each pixel in proportion to its covered part.
 func (f frame) draw(m *image.RGBA, c color.RGBA, opacity float64) {
-	if opacity < 1.0/512 { // changes nothing
+	if opacity < 1.0/512 { // too faint to change a pixel
 		return
 	}
 	left, right := covered(f.outer.x0, f.outer.x1, m.Rect.Dx())
@@ -58,7 +59,7 @@ func (f frame) draw(m *image.RGBA, c color.RGBA, opacity float64) {
 		for x := left; x < right; x++ {
 			hole := cover(f.inner.x0, f.inner.x1, x)
 			if inner == 1 && hole == 1 {
-				// Nothing more before the right side's line.
+				// The pixels up to the line at the right don't change.
 				x = max(x, min(int(f.inner.x1), right)-1)
 				continue
 			}
@@ -72,22 +73,22 @@ func (r rect) fill(m *image.RGBA, c color.RGBA, opacity float64) {
 	frame{outer: r, inner: rect{r.x0, r.y0, r.x0, r.y0}}.draw(m, c, opacity)
 }
 
-// covered is the pixels of a row of n that lie at least partly in from to to.
+// covered returns the pixels of a row of n that lie at least partly between from and to.
 func covered(from, to float64, n int) (first, end int) {
 	return max(0, int(math.Floor(from))), min(n, int(math.Ceil(to)))
 }
 
-// pixels is the pixels that r touches.
+// pixels returns the pixels that r touches.
 func (r rect) pixels() image.Rectangle {
 	return image.Rect(int(math.Floor(r.x0)), int(math.Floor(r.y0)), int(math.Ceil(r.x1)), int(math.Ceil(r.y1)))
 }
 
-// cover is the part of pixel i, from i to i+1, that lies in from to to.
+// cover returns the part of pixel i, which is from i to i+1, between from and to.
 func cover(from, to float64, i int) float64 {
 	return max(0, min(to, float64(i+1))-max(from, float64(i)))
 }
 
-// blend mixes a part of c into a pixel.
+// blend mixes a part of c, in [0,1], into a pixel.
 func blend(m *image.RGBA, x, y int, c color.RGBA, part float64) {
 	if part <= 0 {
 		return

@@ -10,7 +10,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/box"
 )
 
-// shades draws f in white on black and writes 0 to 9 for each pixel, . for black.
+// shades draws f in white on black and returns a digit 0 to 9 for each pixel, or . if it
+// is black.
 func shades(width, height int, f frame) string {
 	m := plain(width, height, color.Black)
 	f.draw(m, color.RGBA{R: 255, G: 255, B: 255, A: 255}, 1)
@@ -91,8 +92,8 @@ func TestFrameCoversThePartsOfPixels(t *testing.T) {
 	}
 }
 
-// TestFrameArea compares the ink on the picture with the frame's area, which skipping
-// pixels or taking some twice would change.
+// TestFrameArea compares the drawn light with the frame's area. It fails if draw skips
+// pixels or draws some twice.
 func TestFrameArea(t *testing.T) {
 	for _, b := range []box.Box{{X0: 10.3, Y0: 7.8, X1: 41.6, Y1: 33.3}, {X0: 20, Y0: 20, X1: 21.2, Y1: 20.9}, {X0: 5, Y0: 5.5, X1: 50, Y1: 9}, {X0: 3.9, Y0: 4, X1: 8, Y1: 47}} {
 		for _, width := range []float64{1, 1.7, 2, 3.3} {

@@ -1,11 +1,11 @@
-// Package overlay draws what a detector found: the picture alone, the picture with
+// Package overlay draws the results of a detector: the picture alone, the picture with
 // its proposals, and the picture with its named detections.
 //
-// Each function draws on a copy, whose top-left corner is at (0, 0), and leaves the
-// image that it gets as it is. Lines and letters grow with the picture, so that they
-// are as easy to see in one of 8000 pixels as in one of 500; letters are never below
-// 10 pixels, and a name that is too long for the picture is cut with an ellipsis.
-// Functions are safe for concurrent use.
+// Each function draws on a copy, whose top-left corner is at (0, 0), and doesn't change
+// its image. Lines and letters grow with the picture, so that they are as easy to see in
+// a picture of 8000 pixels as in one of 500. Letters have at least 10 pixels. A name that
+// is too long for the picture is cut and gets an ellipsis. All functions are safe for
+// concurrent use.
 package overlay
 
 import (
@@ -19,22 +19,22 @@ import (
 	"github.com/clipdet/clipdet/pkg/box"
 )
 
-// Mark is a box to be drawn.
+// Mark is a box to draw.
 type Mark struct {
-	// Box is in pixels of the picture, from its top-left corner. The part of it
-	// inside the picture is drawn; a box outside, or one that is not Valid, is not.
+	// Box is in pixels of the picture, from its top-left corner. The part inside the
+	// picture is drawn. A box that lies outside or isn't Valid is not drawn.
 	Box box.Box
-	// Score is what boxes are ordered by, and, in Detections, what the tag says.
+	// Score orders the boxes. Detections shows it in the tag.
 	Score float64
-	// Name is what the tag says before the score. The letters are those of the Go
-	// fonts: Latin, Greek and Cyrillic. Others, such as Chinese, show as empty frames.
+	// Name is shown in the tag before the score. The Go fonts have Latin, Greek and
+	// Cyrillic letters. Others, such as Chinese, appear as empty frames.
 	Name string
-	// Group chooses the colour of a detection, such as the number of its query. The
-	// same group has the same colour in each picture.
+	// Group selects the colour of a detection, for example the number of its query. A
+	// group has the same colour in every picture.
 	Group int
 }
 
-// Original is the picture without marks.
+// Original returns the picture without marks.
 func Original(img image.Image) *image.RGBA {
 	b := img.Bounds()
 	out := image.NewRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
@@ -42,9 +42,8 @@ func Original(img image.Image) *image.RGBA {
 	return out
 }
 
-// Proposals draws a frame for each mark, the stronger the better its rank by Score:
-// the best are wide, yellow and on top, and the worst thin, violet and faint. Name
-// and Group don't matter.
+// Proposals returns the picture with a frame for each mark. The best by Score are wide,
+// yellow and on top, and the worst thin, violet and faint. Name and Group are ignored.
 func Proposals(img image.Image, marks []Mark) *image.RGBA {
 	out := Original(img)
 	line := lineWidth(out.Rect)
@@ -52,7 +51,7 @@ func Proposals(img image.Image, marks []Mark) *image.RGBA {
 	for rank, i := range order {
 		strength := 1.0
 		if len(order) > 1 {
-			// To a power, as with hundreds of boxes only the best few can stand out.
+			// The power makes only the best few of hundreds of boxes stand out.
 			strength = math.Pow(float64(rank)/float64(len(order)-1), 5)
 		}
 		opacity := 0.25 + 0.75*strength
@@ -67,9 +66,9 @@ func Proposals(img image.Image, marks []Mark) *image.RGBA {
 	return out
 }
 
-// Detections draws a frame in its group's colour for each mark, and a tag with its
-// name and score, inside the picture and, where there is room, beside other tags.
-// The best by Score are on top.
+// Detections returns the picture with a frame for each mark, in its group's colour, and a
+// tag with its name and score. A tag lies inside the picture, and beside other tags if
+// there is room. The best marks by Score are on top.
 func Detections(img image.Image, marks []Mark) *image.RGBA {
 	out := Original(img)
 	line := lineWidth(out.Rect)
@@ -85,7 +84,7 @@ func Detections(img image.Image, marks []Mark) *image.RGBA {
 		f.draw(out, groupColour(marks[i].Group), 1)
 		frames, shown = append(frames, f), append(shown, i)
 	}
-	// The best choose their place first.
+	// The best are placed first.
 	letters := newLetters(out.Rect)
 	var tags []tag
 	for at := len(shown) - 1; at >= 0; at-- {
@@ -101,22 +100,22 @@ func Detections(img image.Image, marks []Mark) *image.RGBA {
 	return out
 }
 
-// worstFirst is the places of the marks in the order of drawing.
+// worstFirst returns the indices of marks in the order of drawing.
 func worstFirst(marks []Mark) []int {
 	order := make([]int, len(marks))
 	for i := range order {
-		order[i] = len(marks) - 1 - i // of equals, the first is on top
+		order[i] = len(marks) - 1 - i // of equal scores, the first is on top
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(marks[a].Score, marks[b].Score) })
 	return order
 }
 
-// scale is the picture's size as one number, the side of a square of its area.
+// scale returns the side of a square with the picture's area.
 func scale(r image.Rectangle) float64 {
 	return math.Sqrt(float64(r.Dx()) * float64(r.Dy()))
 }
 
-// lineWidth is 2 pixels in a picture of 500.
+// lineWidth returns the width of a line: 2 pixels in a picture of scale 500.
 func lineWidth(r image.Rectangle) float64 { return max(1, scale(r)/250) }
 
 var outline = color.RGBA{A: 255}

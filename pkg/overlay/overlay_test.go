@@ -13,7 +13,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/box"
 )
 
-// noise is a picture in which each pixel has its own colour.
+// noise returns a picture in which each pixel has its own colour.
 func noise(r image.Rectangle) *image.NRGBA {
 	random := rand.New(rand.NewPCG(1, 2))
 	m := image.NewNRGBA(r)
@@ -32,7 +32,7 @@ func plain(width, height int, c color.Color) *image.RGBA {
 	return m
 }
 
-// changed is the smallest rectangle that holds all pixels in which pictures differ.
+// changed returns the smallest rectangle with all pixels in which a and b differ.
 func changed(t *testing.T, a, b *image.RGBA) image.Rectangle {
 	t.Helper()
 	if a.Rect != b.Rect {
@@ -99,7 +99,7 @@ func TestUnseenBoxes(t *testing.T) {
 			t.Errorf("%v: drawn at %v, want nothing", b, r)
 		}
 	}
-	// Without an area but inside: a line or a point, and its tag.
+	// A line or a point inside the picture has no area, but a tag.
 	for _, b := range []box.Box{{X0: 9, Y0: 9, X1: 9, Y1: 9}, {X0: 9, Y0: 9, X1: 30, Y1: 9}, {X1: 50, Y1: 40}, {X0: -1e30, Y0: -1e30, X1: 1e30, Y1: 1e30}} {
 		marks := []Mark{{Box: b, Name: "thin", Score: math.NaN()}}
 		if changed(t, Detections(img, marks), want).Empty() || changed(t, Proposals(img, marks), want).Empty() {
@@ -123,8 +123,8 @@ func TestAnySize(t *testing.T) {
 }
 
 func TestBestOnTop(t *testing.T) {
-	img := plain(500, 500, color.White) // lines of 2 pixels, which cover whole ones
-	// Two frames that cross, in both orders of the marks.
+	img := plain(500, 500, color.White) // lines of 2 pixels cover whole ones
+	// Two frames cross, in both orders of the marks.
 	marks := []Mark{
 		{Box: box.Box{X0: 50, Y0: 100, X1: 250, Y1: 200}, Score: 0.3, Group: 1},
 		{Box: box.Box{X0: 100, Y0: 50, X1: 200, Y1: 250}, Score: 0.8, Group: 2},
@@ -151,7 +151,7 @@ func TestBetterProposalsAreStronger(t *testing.T) {
 	out := Proposals(img, marks)
 	first, before := 0.0, 0.0
 	for i, m := range marks {
-		// How much light a row through the left line has.
+		// The light in a row through the left line.
 		sum := 0.0
 		for x := int(m.Box.X0) - 8; x < int(m.Box.X0)+8; x++ {
 			c := out.RGBAAt(x, 50)

@@ -16,26 +16,26 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// tag is a name and score on a filled rectangle.
+// tag is a name and a score on a filled rectangle.
 type tag struct {
 	text   string
 	colour color.RGBA
-	at     image.Rectangle // whole pixels keep its edge sharp
+	at     image.Rectangle // in whole pixels, so that its edge is sharp
 }
 
-// letters draws in the size that suits a picture.
+// letters draws tags in the size that suits a picture.
 type letters struct {
 	face    font.Face
-	padding int // at a tag's left and right
-	ascent  int // from a tag's top to its base line
+	padding int // left and right of the text
+	ascent  int // from the top to the base line
 	height  int // of a tag
-	room    int // of the widest tag
+	room    int // width of the widest tag
 }
 
 var parseFont = sync.OnceValues(func() (*opentype.Font, error) { return opentype.Parse(gomedium.TTF) })
 
-// newLetters has letters of 15 pixels in a picture of 600. Nil means that no font
-// could be had.
+// newLetters returns letters of 15 pixels for a picture of scale 600. It returns nil if
+// the font can't be loaded.
 func newLetters(picture image.Rectangle) *letters {
 	parsed, err := parseFont()
 	if err != nil {
@@ -51,7 +51,7 @@ func newLetters(picture image.Rectangle) *letters {
 	return &letters{face: face, padding: padding, ascent: ascent, height: ascent + int(math.Round(size*0.3)), room: picture.Dx()}
 }
 
-// tag is false where not even the score fits into the picture.
+// tag returns false if not even the score fits into the picture.
 func (l *letters) tag(name string, score float64, colour color.RGBA) (tag, bool) {
 	if l == nil {
 		return tag{}, false
@@ -64,8 +64,8 @@ func (l *letters) tag(name string, score float64, colour color.RGBA) (tag, bool)
 	return tag{text: text, colour: colour, at: image.Rect(0, 0, width, l.height)}, true
 }
 
-// clean is a name as a line of letters: composed, so that an accent needs no glyph
-// of its own, and without line breaks and other controls.
+// clean returns a name as one line without controls. It composes letters and accents,
+// since a font may lack the glyph of an accent.
 func clean(name string) string {
 	name = norm.NFC.String(strings.ToValidUTF8(name, "\uFFFD"))
 	name = strings.Map(func(r rune) rune {
@@ -77,7 +77,7 @@ func clean(name string) string {
 	return strings.Join(strings.Fields(name), " ")
 }
 
-// fit is name and score, of which the name gives way where there is no room.
+// fit returns name and score. If there is no room, it cuts or drops the name.
 func (l *letters) fit(name, score string) (text string, ok bool) {
 	room := fixed.I(l.room - 2*l.padding)
 	if font.MeasureString(l.face, score) > room {
@@ -106,9 +106,9 @@ func (l *letters) fit(name, score string) (text string, ok bool) {
 	return strings.TrimSpace(name[:cut]) + end, true
 }
 
-// place puts t where it hides least of the tags that are there already and of other
-// frames' boxes: at a corner of its own frame (frames[own]), outside before inside,
-// or in a row further up or down.
+// place moves t to the place that hides least of other tags and other frames' boxes. The
+// places are at the corners of its own frame (frames[own]), outside before inside, and in
+// rows further up or down.
 func (t *tag) place(own int, frames []frame, picture image.Rectangle, others []tag) {
 	width, height := t.at.Dx(), t.at.Dy()
 	f := frames[own].outer
@@ -121,10 +121,10 @@ func (t *tag) place(own int, frames []frame, picture image.Rectangle, others []t
 		{left, top - 2*height}, {left, bottom + height}, {left, top + height}, {left, bottom - 2*height},
 		{left, top - 3*height}, {left, bottom + 2*height}, {left, top + 2*height}, {left, bottom - 3*height},
 	} {
-		const rank, leaves = 0.02, 10 // costs, in tags hidden
+		const rank, leaves = 0.02, 10 // costs; 1 is a whole hidden tag
 		cost := rank * float64(i)
 		if c.Y < 0 || c.Y+height > picture.Dy() {
-			cost += leaves // it is moved into the picture, away from its frame
+			cost += leaves // it moves into the picture, away from its frame
 		}
 		c.X, c.Y = max(0, min(c.X, picture.Dx()-width)), max(0, min(c.Y, picture.Dy()-height))
 		at := image.Rect(c.X, c.Y, c.X+width, c.Y+height)
@@ -142,7 +142,7 @@ func (t *tag) place(own int, frames []frame, picture image.Rectangle, others []t
 	}
 }
 
-// hidden is the part of what that lies under a tag.
+// hidden returns the part of what that lies under a tag.
 func hidden(under, what image.Rectangle) float64 {
 	shared := under.Intersect(what)
 	if shared.Empty() {

@@ -28,8 +28,8 @@ func TestLettersAreLegible(t *testing.T) {
 		l := lettersFor(t, size.X, size.Y)
 		bounds, _ := font.BoundString(l.face, "H")
 		capital := (bounds.Max.Y - bounds.Min.Y).Round()
-		// Capitals of 7 pixels can be read one to one; those of 1/60 of the picture's
-		// size can be when it fills a screen.
+		// Capitals of 7 pixels can be read at full size. Those of 1/60 of the picture's
+		// size can be read when the picture fills a screen.
 		if want := max(7, int(scale(image.Rectangle{Max: size})/60)); capital < want {
 			t.Errorf("%v: capitals of %d pixels, want %d", size, capital, want)
 		}
@@ -102,7 +102,7 @@ func TestFit(t *testing.T) {
 	}
 }
 
-// placed is the tags that Detections would draw for boxes, best first.
+// placed returns the tags that Detections draws for boxes, best first.
 func placed(t *testing.T, picture image.Rectangle, boxes ...box.Box) []tag {
 	t.Helper()
 	l := newLetters(picture)
@@ -149,7 +149,7 @@ func TestTagsAreInsideThePictureAndAtTheirBox(t *testing.T) {
 			t.Errorf("%s: tag at %v, away from its frame %v", name, at, f.outer)
 		}
 	}
-	// Where there is no room beside the box, as it is all of a small picture.
+	// The box fills a small picture, so there is no room beside it.
 	small := image.Rect(0, 0, 70, 14)
 	if at := placed(t, small, box.Box{X1: 70, Y1: 14})[0].at; !at.In(small) {
 		t.Errorf("tag at %v, outside of %v", at, small)
@@ -206,11 +206,11 @@ func TestGroupColours(t *testing.T) {
 		if c != groupColour(group) || c.A != 255 {
 			t.Errorf("group %d: %v is not stable or not opaque", group, c)
 		}
-		if ratio := contrast(c, ink(c)); ratio < 4.5 { // WCAG's least for text
+		if ratio := contrast(c, ink(c)); ratio < 4.5 { // WCAG's minimum for text
 			t.Errorf("group %d: letters on %v have a contrast of %.1f", group, c, ratio)
 		}
 	}
-	// Neighbours among the first: the sum of the channels' differences.
+	// The channels' differences of the first groups, summed.
 	for a := range 12 {
 		for b := range a {
 			ca, cb := groupColour(a), groupColour(b)

@@ -11,20 +11,19 @@ import (
 	"image/png"
 	"io"
 	"math"
-	"os"
 	"strings"
-	"syscall"
 
 	"golang.org/x/image/bmp"
 
+	"github.com/clipdet/clipdet/pkg/internal/files"
 	"github.com/clipdet/clipdet/pkg/pixels/internal/jpeg"
 )
 
 // Limits bounds the pictures that Decode accepts. The zero Limits are the defaults.
 type Limits struct {
-	// Pixels is the largest width times height, 100 million if 0 or less. It is
-	// checked before any pixel is decoded. Decoding takes 5 to 8 bytes of memory a
-	// pixel for most pictures, and up to 16 for a progressive CMYK JPEG.
+	// Pixels is the largest width times height, 100 million if 0 or less. It is checked
+	// before any pixel is decoded. Decoding takes 5 to 8 bytes of memory per pixel for
+	// most pictures, and up to 16 for a progressive CMYK JPEG.
 	Pixels int64
 	// Bytes is the largest size of the encoded picture, 512 MiB if 0 or less.
 	Bytes int64
@@ -41,7 +40,7 @@ func (l Limits) orDefault() Limits {
 	return l
 }
 
-// format is a format that Decode reads. Its functions get the whole file.
+// format is a format that Decode reads. Its functions take the whole file.
 type format struct {
 	name, magic string
 	config      func([]byte) (image.Config, error)
@@ -57,7 +56,7 @@ var formats = []format{
 	{"BMP", "BM????\x00\x00\x00\x00", fromReader(bmp.DecodeConfig), fromReader(bmp.Decode), nil},
 }
 
-// unread are formats that only errors name.
+// unread holds formats that only errors name.
 var unread = []struct{ name, magic string }{
 	{"TIFF", "II*\x00"}, {"TIFF", "MM\x00*"},
 	{"AVIF", "????ftypavif"}, {"HEIC", "????ftyphei"}, {"HEIC", "????ftypmif1"}, {"a video", "????ftyp"},
@@ -83,17 +82,17 @@ func starts(data []byte, magic string) bool {
 }
 
 // Decode reads a picture and turns it upright by its EXIF orientation. The formats are
-// JPEG (baseline and progressive; grey, colour and CMYK), PNG, WebP, GIF and BMP; the
-// content decides, not a name. An animation gives its first frame. Pixels that the frame
-// doesn't cover are black, and so are a GIF's transparent ones. The package comment says
-// what happens to transparency otherwise.
+// JPEG (baseline and progressive; grey, colour and CMYK), PNG, WebP, GIF and BMP. The
+// content determines the format, not a name. An animation gives its first frame. Pixels
+// that the frame doesn't cover are black, and so are a GIF's transparent ones. The
+// package comment describes other transparency.
 //
 // Decode reads r once, to its end or to one byte beyond limits.Bytes. It returns a
 // complete picture or an error, never a part of a picture. The error wraps ErrEmpty,
-// ErrFormat, ErrTooLarge or ErrBroken, or it is r's own.
+// ErrFormat, ErrTooLarge or ErrBroken, or it is an error of r.
 func Decode(r io.Reader, limits Limits) (*RGB, error) {
 	limits = limits.orDefault()
-	// The start alone decides whether the rest is read.
+	// The first bytes decide whether to read the rest.
 	var head [16]byte
 	n, err := io.ReadFull(r, head[:])
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -103,20 +102,20 @@ func Decode(r io.Reader, limits Limits) (*RGB, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(io.MultiReader(bytes.NewReader(head[:n]), r), limits.Bytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read the picture: %w", err)
-	}
-	if int64(len(data)) > limits.Bytes {
+	data, err := files.ReadAll(io.MultiReader(bytes.NewReader(head[:n]), r), limits.Bytes)
+	switch {
+	case errors.Is(err, files.ErrTooLarge):
 		return nil, tooManyBytes(limits)
+	case err != nil:
+		return nil, fmt.Errorf("read the picture: %w", err)
 	}
 	return f.read(data, limits)
 }
 
-// DecodeFile decodes a regular file as Decode does. Its errors name the file. A pipe or
-// a device may have no end, or no data: DecodeFile refuses it with ErrFormat.
+// DecodeFile decodes a regular file as Decode does. Its errors name the file. It refuses
+// a pipe or a device with ErrFormat, because either may have no end or no data.
 func DecodeFile(path string, limits Limits) (*RGB, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // opening a pipe would wait for its writer
+	f, err := files.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +192,7 @@ func (f format) read(data []byte, limits Limits) (*RGB, error) {
 
 var errPanic = errors.New("its decoder panicked")
 
-// decodeSafely turns a decoder's panic into an error: pictures come from strangers, and
+// decodeSafely turns a decoder's panic into an error. Pictures come from strangers, and
 // none of them may end the process. Decoders start no goroutines, so recover sees every
 // panic.
 func (f format) decodeSafely(data []byte) (img image.Image, err error) {
@@ -205,7 +204,7 @@ func (f format) decodeSafely(data []byte) (img image.Image, err error) {
 	return f.decode(data)
 }
 
-// explain tells variants that aren't read (ErrFormat) from damage (ErrBroken).
+// explain tells unsupported variants (ErrFormat) from damage (ErrBroken).
 func (f format) explain(err error, data []byte) error {
 	var pngVariant png.UnsupportedError
 	switch {
@@ -217,8 +216,8 @@ func (f format) explain(err error, data []byte) error {
 	return fmt.Errorf("%w: the %s is damaged (%w); fetch or save it again", ErrBroken, f.name, err)
 }
 
-// pngConfig reads the header. png.DecodeConfig calls a size that overflows an unsupported
-// feature, and a size of 0 damage.
+// pngConfig reads the header. For a size that overflows, png.DecodeConfig reports an
+// unsupported feature, and for a size of 0, damage.
 func pngConfig(data []byte) (image.Config, error) {
 	if len(data) < 24 {
 		return image.Config{}, io.ErrUnexpectedEOF

@@ -42,7 +42,7 @@ func readFile(t testing.TB, name string) []byte {
 	return data
 }
 
-// expected reads a picture's pixels by Pillow.
+// expected reads the pixels that Pillow decodes from a picture.
 func expected(t testing.TB, name string) *RGB {
 	t.Helper()
 	data := readFile(t, name+".ppm")
@@ -87,7 +87,7 @@ func TestDecodeEqualsPillow(t *testing.T) {
 	}
 }
 
-// TestNoHalfPicture cuts pictures short. Those that still decode lack only an end mark.
+// TestNoHalfPicture truncates pictures. Those that still decode lack only an end mark.
 func TestNoHalfPicture(t *testing.T) {
 	for _, name := range pictures(t) {
 		data, want := readFile(t, name), expected(t, name)
@@ -116,7 +116,7 @@ func pngHeader(width, height uint32) []byte {
 	return binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(chunk))
 }
 
-// patched returns data with other bytes at a place.
+// patched returns data with other bytes at an offset.
 func patched(data []byte, at int, bytes ...byte) []byte {
 	data = slices.Clone(data)
 	copy(data[at:], bytes)
@@ -142,7 +142,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a signature alone", []byte("\xff\xd8\xff"), Limits{}, ErrBroken, "the JPEG ends early, after 3 bytes"},
 		{"a PNG without pixels", pngHeader(0, 7), Limits{}, ErrEmpty, "0 x 7"},
 		{"a JPEG without pixels", patched(jpg, frame+5, 0, 0), Limits{}, ErrEmpty, "the JPEG is 45 x 0 pixels"},
-		// Limits are checked before pixels are decoded: these have none.
+		// These have no pixels: limits are checked before pixels are decoded.
 		{"a PNG beyond the default", pngHeader(10001, 10000), Limits{}, ErrTooLarge, "10001 x 10000 = 100010000 pixels, over the limit of 100000000"},
 		{"a PNG at the default", pngHeader(10000, 10000), Limits{}, ErrBroken, "ends early"},
 		{"a PNG of many pixels", pngHeader(1<<31-1, 1<<31-1), Limits{}, ErrTooLarge, "2147483647 x 2147483647"},
@@ -173,7 +173,7 @@ func TestLimitsAreInclusive(t *testing.T) {
 	}
 }
 
-// endless is a picture's start followed by zeros without end.
+// endless is the start of a picture, followed by zeros without end.
 type endless struct {
 	start io.Reader
 	taken int64
@@ -245,7 +245,7 @@ func TestDecodeFileErrorsNameTheFile(t *testing.T) {
 	}
 }
 
-// FuzzDecode checks that any bytes give a whole picture within the limits or one of four
+// FuzzDecode checks that any input gives a whole picture within the limits or one of four
 // errors, and never a panic, caught or not.
 func FuzzDecode(f *testing.F) {
 	files, err := filepath.Glob(formatsDir + "/*")

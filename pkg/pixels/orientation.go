@@ -6,8 +6,8 @@ import (
 )
 
 // orientation returns the tag Orientation (0x0112), 1 to 8, of an EXIF block's first
-// directory. It returns 1, upright, if the block has none or is damaged. The block is
-// laid out as a TIFF is, "Exif version 2.32" 4.5.2 and 4.6.4.
+// directory. It returns 1, upright, if the block has none or is damaged. The block has
+// the layout of a TIFF ("Exif version 2.32", 4.5.2 and 4.6.4).
 func orientation(exif []byte) int {
 	exif = bytes.TrimPrefix(exif, []byte("Exif\x00\x00"))
 	if len(exif) < 8 {
@@ -43,7 +43,8 @@ func orientation(exif []byte) int {
 	return 1
 }
 
-// jpegEXIF returns the APP1 segment that holds EXIF, nil if none is before the first scan.
+// jpegEXIF returns the APP1 segment that holds EXIF, or nil if there is none before the
+// first scan.
 func jpegEXIF(data []byte) []byte {
 	for rest := data[min(2, len(data)):]; len(rest) >= 4 && rest[0] == 0xff; {
 		marker := rest[1]
@@ -64,7 +65,7 @@ func jpegEXIF(data []byte) []byte {
 	return nil
 }
 
-// pngEXIF returns the eXIf chunk, nil if there is none.
+// pngEXIF returns the eXIf chunk, or nil if there is none.
 func pngEXIF(data []byte) []byte {
 	for rest := data[min(8, len(data)):]; len(rest) >= 12; {
 		size := uint64(binary.BigEndian.Uint32(rest))
@@ -81,8 +82,10 @@ func pngEXIF(data []byte) []byte {
 
 // upright undoes an EXIF orientation. It returns m itself if the orientation is 1.
 //
-//	1 upright           2 mirrored                3 turned by 180°  4 2 and 3
-//	5 rows are columns  6 the top is on the right 7 5 and 3         8 the top is on the left
+//	1 upright            2 mirrored
+//	3 turned by 180°     4 2 and 3
+//	5 rows are columns   6 the top is on the right
+//	7 5 and 3            8 the top is on the left
 func (m *RGB) upright(orientation int) *RGB {
 	w, h := m.Width, m.Height
 	// The result's pixel (x, y) is m's pixel start + x*right + y*down.
@@ -109,7 +112,7 @@ func (m *RGB) upright(orientation int) *RGB {
 		w, h = h, w
 	}
 	out := newRGB(w, h)
-	// In squares: a whole column of a large picture misses the cache at each pixel.
+	// Squares, because a whole column of a large picture misses the cache at each pixel.
 	const side = 64
 	for top := 0; top < out.Height; top += side {
 		for left := 0; left < out.Width; left += side {

@@ -65,7 +65,7 @@ func FuzzOrientation(f *testing.F) {
 }
 
 func TestUpright(t *testing.T) {
-	// Two rows of three pixels, a letter each.
+	// Two rows of three pixels; each letter is a pixel.
 	picture := func(width int, letters string) *RGB {
 		m := newRGB(width, len(letters)/width)
 		for i := range letters {
@@ -87,7 +87,7 @@ func TestUpright(t *testing.T) {
 		compare(t, "orientation "+string(rune('0'+orientation)), stored.upright(orientation), want)
 	}
 
-	// Larger than the squares in upright.
+	// This is larger than the squares in upright.
 	large := newRGB(150, 97)
 	for i := range large.Pix {
 		large.Pix[i] = uint8(i * i >> 3)

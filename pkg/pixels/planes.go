@@ -9,7 +9,7 @@ import (
 // plane is a channel. It may have fewer samples than the picture has pixels.
 type plane struct {
 	jpeg.Plane
-	left, top int     // how many pixels of the first samples lie outside the picture
+	left, top int     // pixels of the first samples outside the picture
 	full      []uint8 // a row with a sample for each pixel
 	sums      []int32
 }
@@ -18,11 +18,11 @@ func newPlane(p jpeg.Plane, left, top int) *plane {
 	return &plane{Plane: p, left: left, top: top, full: make([]uint8, p.Width*p.SpanX), sums: make([]int32, p.Width)}
 }
 
-// row returns the samples of the picture's row y, one for each pixel, valid until the
-// next call. Samples are upsampled as libjpeg does by default (do_fancy_upsampling in
-// jdsample.c): across a span of 2 by interpolation between neighbours, weighted 3 to 1
-// and rounded as in the functions named below, and across other spans by repetition.
-// Go's own conversion always repeats. It is off by tens of levels at edges.
+// row returns the samples of the picture's row y, one for each pixel. They are valid
+// until the next call. row upsamples as libjpeg does by default (do_fancy_upsampling in
+// jdsample.c). Across a span of 2 it interpolates between neighbours, weighted 3 to 1 and
+// rounded as in the functions named below. Across other spans it repeats samples. Go's
+// own conversion always repeats, which is off by tens of levels at edges.
 func (p *plane) row(y int) []uint8 {
 	y += p.top
 	at := y / p.SpanY
@@ -30,7 +30,7 @@ func (p *plane) row(y int) []uint8 {
 	if p.SpanX == 1 && p.SpanY == 1 {
 		return near[p.left:]
 	}
-	below := y % p.SpanY // in halves: 0 the upper one, 1 the lower
+	below := y % p.SpanY // 0 is the upper half, 1 the lower
 	far := p.samples(min(max(at-1+2*below, 0), p.Height-1))
 	smooth := p.SpanX == 2 && p.Width > 2
 	switch {
@@ -67,7 +67,7 @@ func (p *plane) row(y int) []uint8 {
 
 func (p *plane) samples(y int) []uint8 { return p.Pix[y*p.Stride:][:p.Width] }
 
-// fromYCbCr converts an image.YCbCr as if a JPEG had held it.
+// fromYCbCr converts an image.YCbCr as if it came from a JPEG.
 func (m *RGB) fromYCbCr(img *image.YCbCr) {
 	r := img.Rect
 	if r.Min.X < 0 || r.Min.Y < 0 { // Go halves negative coordinates toward 0
@@ -153,8 +153,8 @@ func interleave(to, r, g, b []uint8) {
 	}
 }
 
-// fromYCC converts a row with the fixed-point factors of libjpeg's jdcolor.c:
-// 1.402, 0.34414, 0.71414 and 1.772 times 2^16.
+// fromYCC converts a row with the fixed-point factors of libjpeg's jdcolor.c: 1.402,
+// 0.34414, 0.71414 and 1.772 times 2^16.
 func fromYCC(to, luma, cb, cr []uint8) {
 	for x, y := range luma {
 		y, b, r := int32(y), int32(cb[x])-128, int32(cr[x])-128
@@ -165,7 +165,8 @@ func fromYCC(to, luma, cb, cr []uint8) {
 	}
 }
 
-// under returns white under an ink, rounded as Pillow does (cmyk2rgb in its Convert.c).
+// under returns the value of white under an ink, rounded as in Pillow (cmyk2rgb in
+// Convert.c).
 func under(ink, white uint8) uint8 {
 	product := int(ink)*int(white) + 128
 	return white - uint8((product>>8+product)>>8)

@@ -1,16 +1,15 @@
-// Package pixels turns encoded pictures and Go images into the detector's form: upright,
+// Package pixels converts encoded pictures and Go images to the detector's form: upright,
 // 8-bit, three channels.
 //
-// Positions are in pixels of the upright picture, with x to the right and y
-// down; pixel (x, y) covers the square from its top-left corner (x, y) to
-// (x+1, y+1).
+// Positions are in pixels of the upright picture, with x to the right and y down. Pixel
+// (x, y) covers the square from its top-left corner (x, y) to (x+1, y+1).
 //
-// The pixels are the same as those of Pillow's open, ImageOps.exif_transpose and
+// The pixels equal the result of Pillow's open, ImageOps.exif_transpose and
 // convert("RGB"), so that boxes and crops agree with a Python pipeline:
 //
 //   - alpha is dropped, not blended: a transparent pixel keeps its hidden colour;
-//   - 16 bits become 8 by their high byte (Pillow does the same for colour, but
-//     clips 16-bit grey at 255);
+//   - 16 bits become 8 by their high byte (Pillow does the same for colour, but clips
+//     16-bit grey at 255);
 //   - colour profiles and gamma are ignored.
 //
 // Functions are safe for concurrent use. So is a picture that nothing writes to.
@@ -23,15 +22,16 @@ import (
 	"image/color"
 )
 
-// Errors of this package. Test for them with errors.Is.
+// Errors of this package, for errors.Is.
 var (
-	// ErrTooLarge reports a picture of more pixels or bytes than the limit.
+	// ErrTooLarge is returned for a picture of more pixels or bytes than the limit.
 	ErrTooLarge = errors.New("picture is too large")
-	// ErrFormat reports data in no format, or variant of one, that Decode reads.
+	// ErrFormat is returned for data of a format, or a variant of one, that Decode
+	// doesn't read.
 	ErrFormat = errors.New("not a picture that can be read")
-	// ErrEmpty reports a picture of no bytes or no pixels.
+	// ErrEmpty is returned for a picture without bytes or pixels.
 	ErrEmpty = errors.New("picture is empty")
-	// ErrBroken reports a picture whose data is damaged or ends early.
+	// ErrBroken is returned for a picture whose data is damaged or ends early.
 	ErrBroken = errors.New("picture is broken")
 )
 
@@ -54,10 +54,11 @@ func (m *RGB) ColorModel() color.Model { return color.RGBAModel }
 // Bounds returns the rectangle from (0, 0) to (Width, Height).
 func (m *RGB) Bounds() image.Rectangle { return image.Rect(0, 0, m.Width, m.Height) }
 
-// Opaque returns true. Encoders then leave out the alpha channel.
+// Opaque returns true, so that encoders leave out the alpha channel.
 func (m *RGB) Opaque() bool { return true }
 
-// At returns the pixel at (x, y), a color.RGBA: transparent black outside the picture.
+// At returns the pixel at (x, y) as a color.RGBA. Outside the picture it returns
+// transparent black.
 func (m *RGB) At(x, y int) color.Color {
 	if !(image.Point{X: x, Y: y}).In(m.Bounds()) {
 		return color.RGBA{}
@@ -66,7 +67,7 @@ func (m *RGB) At(x, y int) color.Color {
 	return color.RGBA{R: p[0], G: p[1], B: p[2], A: 0xff}
 }
 
-// RGBA64At returns the pixel at (x, y) without an allocation. Package image/draw calls it.
+// RGBA64At returns the pixel at (x, y) without an allocation, for package image/draw.
 func (m *RGB) RGBA64At(x, y int) color.RGBA64 {
 	if !(image.Point{X: x, Y: y}).In(m.Bounds()) {
 		return color.RGBA64{}
@@ -75,23 +76,23 @@ func (m *RGB) RGBA64At(x, y int) color.RGBA64 {
 	return color.RGBA64{R: uint16(p[0]) * 0x101, G: uint16(p[1]) * 0x101, B: uint16(p[2]) * 0x101, A: 0xffff}
 }
 
-// row returns the bytes of row y.
 func (m *RGB) row(y int) []uint8 { return m.Pix[3*y*m.Width : 3*(y+1)*m.Width] }
 
-// maxPixels bounds FromImage's allocation: an image.Image can have any bounds without
-// holding a pixel, as image.Uniform does.
+// maxPixels bounds FromImage's allocation. An image.Image such as image.Uniform can have
+// any bounds without holding a pixel.
 const maxPixels = 1 << 30
 
-// FromImage converts img. It returns an *RGB itself, and copies every other image. The
+// FromImage converts img. It returns an *RGB itself, and copies any other image. The
 // picture's top-left corner is img.Bounds().Min.
 //
 // Premultiplied colours (image.RGBA) are divided by their alpha; a pixel of alpha 0 is
-// black. An image.YCbCr is converted as a JPEG's (JFIF, full range), with chroma
-// interpolated as libjpeg does. A WebP file's YCbCr has another range: use Decode for it.
-// A palette index without a colour is black.
+// black. An image.YCbCr is converted like a JPEG's (JFIF, full range), with chroma
+// interpolated as in libjpeg. The YCbCr of a WebP file has another range: use Decode for
+// it. A palette index without a colour is black.
 //
-// FromImage returns ErrEmpty if img is nil or has no pixels, ErrTooLarge if it has more
-// than 2^30, and ErrBroken if it is an *RGB whose Pix doesn't have its size.
+// FromImage fails with ErrEmpty if img is nil or has no pixels, with ErrTooLarge if it
+// has more than 2^30, and with ErrBroken if it is an *RGB whose Pix doesn't have its
+// size.
 func FromImage(img image.Image) (*RGB, error) {
 	if img == nil {
 		return nil, fmt.Errorf("%w: the image is nil", ErrEmpty)

@@ -18,8 +18,8 @@ import (
 type hidden struct{ image.Image }
 
 func TestFromImagePixels(t *testing.T) {
-	// Each image shows one pixel at its centre, of a 3 x 3 picture that starts at
-	// (5, 6); want is the RGB of that pixel.
+	// Each image shows one pixel at the centre of a 3 x 3 picture that starts at (5, 6).
+	// want is the RGB of that pixel.
 	at := image.Rect(5, 6, 8, 9)
 	set := func(img draw.Image, c color.Color) image.Image {
 		img.Set(6, 7, c)
@@ -113,7 +113,7 @@ func TestFromImageSubImages(t *testing.T) {
 				t.Errorf("%s: %v gives %d x %d pixels", name, part, m.Width, m.Height)
 				continue
 			}
-			// Chroma is interpolated within the part: its border may differ.
+			// Chroma is interpolated within the part, so its border may differ.
 			border := 0
 			if _, ok := img.(*image.YCbCr); ok && part != whole {
 				border = 2
@@ -235,7 +235,8 @@ func BenchmarkDecodeJPEG640x480(b *testing.B) {
 	}
 }
 
-// BenchmarkStandardDecodeJPEG640x480 is Go's image/jpeg with FromImage, for comparison.
+// BenchmarkStandardDecodeJPEG640x480 measures Go's image/jpeg with FromImage, for
+// comparison.
 func BenchmarkStandardDecodeJPEG640x480(b *testing.B) {
 	data := testPhoto(b)
 	b.SetBytes(640 * 480 * 3)

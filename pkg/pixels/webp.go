@@ -12,21 +12,21 @@ import (
 	"golang.org/x/image/vp8l"
 )
 
-// The container is read here because golang.org/x/image/webp refuses animations, and has
-// no access to EXIF. It would also decode the alpha that is dropped. Its pixels of still
-// pictures, converted by fromVP8, are the same. Layout:
+// This file reads the container because golang.org/x/image/webp refuses animations and
+// gives no access to EXIF. It would also decode the alpha, which is dropped. The pixels
+// of still pictures, converted by fromVP8, are the same. Layout:
 // https://developers.google.com/speed/webp/docs/riff_container
 
 // webpFrame is a WebP file's picture, or the first frame of an animation.
 type webpFrame struct {
-	screen   image.Point // the whole picture's size
-	at       image.Point // the frame's top-left corner on the screen
+	screen   image.Point // size of the whole picture
+	at       image.Point // top-left corner of the frame on the screen
 	lossless bool
 	data     []byte // a VP8 or VP8L bitstream
 }
 
-// riffChunk returns the first chunk of data, which has no RIFF header, and the rest. The
-// body of a chunk that ends early is shorter than its header says.
+// riffChunk returns the first chunk of data, which has no RIFF header, and the rest. If
+// the chunk ends early, its body is shorter than its header states.
 func riffChunk(data []byte) (id string, body, rest []byte, ok bool) {
 	if len(data) < 8 {
 		return "", nil, nil, false
@@ -92,7 +92,7 @@ func findWebPFrame(data []byte) (webpFrame, error) {
 
 func uint24(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
 
-// size returns the size in the bitstream's own header, which its decoder allocates.
+// size returns the size in the bitstream's own header, which the decoder allocates.
 func (f webpFrame) size() (image.Point, error) {
 	if f.lossless {
 		c, err := vp8l.DecodeConfig(bytes.NewReader(f.data))
@@ -146,7 +146,7 @@ func (f webpFrame) decode() (*RGB, error) {
 	return m, nil
 }
 
-// webpEXIF returns the EXIF chunk, nil if there is none.
+// webpEXIF returns the EXIF chunk, or nil if there is none.
 func webpEXIF(data []byte) []byte {
 	for rest := data[min(12, len(data)):]; ; {
 		id, body, next, ok := riffChunk(rest)
@@ -157,10 +157,10 @@ func webpEXIF(data []byte) []byte {
 	}
 }
 
-// fromVP8 converts a lossy WebP's luma and chroma as libwebp does. Unlike a JPEG's, their
-// range is 16 to 235, and chroma is interpolated along both axes at once, weighted 9, 3, 3
-// and 1 (UpsampleRgbLinePair in libwebp's upsampling.c). Converted as a JPEG's, the pixels
-// would be off by 9 on average (testdata/formats/lossy.webp).
+// fromVP8 converts a lossy WebP's luma and chroma as libwebp does. Unlike in a JPEG,
+// their range is 16 to 235, and chroma is interpolated along both axes at once, weighted
+// 9, 3, 3 and 1 (UpsampleRgbLinePair in libwebp's upsampling.c). Converted like a JPEG,
+// pixels would be off by 9 on average (testdata/formats/lossy.webp).
 func (m *RGB) fromVP8(img *image.YCbCr) {
 	width, height := (m.Width+1)/2, (m.Height+1)/2
 	var chroma [2][]uint8
@@ -190,7 +190,7 @@ func upsampleVP8(out, near, far []uint8) {
 	}
 }
 
-// vp8Row converts with the fixed-point factors of libwebp's yuv.h.
+// vp8Row converts a row with the fixed-point factors of libwebp's yuv.h.
 func vp8Row(to, luma, cb, cr []uint8) {
 	for x, y := range luma {
 		y, u, v := int32(y)*19077>>8, int32(cb[x]), int32(cr[x])

@@ -1,8 +1,8 @@
-// Package prompt has the phrasings that CLIP is asked with: templates that a query's name
-// is filled into, phrases of the background, and the rules that texts must keep.
+// Package prompt provides CLIP's phrasings: templates for the name of a query, phrases of
+// the background, and the rules for texts.
 //
 //	query "dog"         -> "itap of a dog.", "art of the dog.", ...   (Fill)
 //	"art of the dog."   -> 49406 794 539 518 1929 269 49407 0 0 ...   (Tokens)
 //
-// It needs no libtorch. Everything here is safe for concurrent use.
+// It doesn't need libtorch. Everything here is safe for concurrent use.
 package prompt

@@ -1,7 +1,7 @@
 package prompt
 
 import (
-	_ "embed" // the many templates
+	_ "embed" // templates.txt
 	"errors"
 	"fmt"
 	"strings"
@@ -13,26 +13,26 @@ import (
 
 // Errors of this package, for errors.Is.
 var (
-	// ErrTemplate is returned for a template without exactly one {}, and for an empty list
-	// of templates.
+	// ErrTemplate is returned for a template without exactly one {}, and for an empty
+	// list of templates.
 	ErrTemplate = errors.New("a template is a text with one {} for the name")
 	// ErrPhrase is returned for a text that can't be a phrase.
 	ErrPhrase = errors.New("a phrase is a text without {}")
-	// ErrTooLong is returned for a text of more than CLIP's 77 tokens, start and end
-	// included, or of more than 4,096 bytes.
+	// ErrTooLong is returned for a text of more than CLIP's 77 tokens, including start
+	// and end, or of more than 4,096 bytes.
 	ErrTooLong = tokens.ErrTooLong
 	// ErrUTF8 is returned for text that is not valid UTF-8.
 	ErrUTF8 = tokens.ErrUTF8
 )
 
-// slot is where a template takes the name.
+// slot is the place of the name in a template.
 const slot = "{}"
 
-// Templates are the phrasings that a query's name is filled into by default:
-// the seven that OpenAI chose by forward selection from 80 on ImageNet
-// (github.com/openai/CLIP, notebooks/Prompt_Engineering_for_ImageNet.ipynb).
-// "itap" is "I took a picture"; "a origami" is as published, and changing it
-// would change the embedding. The slice is the caller's.
+// Templates returns the default templates: the seven that OpenAI chose by forward
+// selection from 80 on ImageNet (github.com/openai/CLIP,
+// notebooks/Prompt_Engineering_for_ImageNet.ipynb). "itap" is "I took a picture". "a
+// origami" is as published; changing it would change the embedding. The caller owns the
+// slice.
 func Templates() []string {
 	return []string{
 		"itap of a {}.",
@@ -48,11 +48,11 @@ func Templates() []string {
 //go:embed templates.txt
 var manyTemplates string
 
-// ManyTemplates are 80 phrasings in the spirit of those that CLIP's authors wrote for
-// ImageNet (how a photo was taken, its quality, the thing's size and state, other media),
-// in this project's own words; templates.txt beside this file has them. The mean of more
-// phrasings depends less on the wording of each, and costs as many times the encoding.
-// The slice is the caller's.
+// ManyTemplates returns 80 templates, in this project's own words, modelled on those that
+// CLIP's authors wrote for ImageNet: how a photo was taken, its quality, the thing's size
+// and state, other media. They are in templates.txt. With more templates, the mean
+// depends less on the wording of each, and encoding takes proportionally longer. The
+// caller owns the slice.
 func ManyTemplates() []string {
 	var templates []string
 	for line := range strings.Lines(manyTemplates) {
@@ -63,14 +63,14 @@ func ManyTemplates() []string {
 	return templates
 }
 
-// BareName is the one template that is the name alone. The slice is the caller's.
+// BareName returns one template that is only the name. The caller owns the slice.
 func BareName() []string { return []string{slot} }
 
-// Background are phrasings of "nothing of interest" for a box that holds none of the
-// queried things: no thing at all, a part of one, or several at once. They name no thing
-// or material, wall and sky included, so that they don't compete with a query for it. The
-// built-in CLIP was taught these (torchscript/training/background.txt). The slice is the
-// caller's.
+// Background returns phrasings of "nothing of interest", for a box that holds none of the
+// queried things: no thing, a part of one, or several at once. They name no thing or
+// material, not even wall or sky, so that they don't compete with a query for it. The
+// built-in CLIP was trained on them (torchscript/training/background.txt). The caller
+// owns the slice.
 func Background() []string {
 	return []string{
 		"background",
@@ -88,9 +88,9 @@ func Background() []string {
 	}
 }
 
-// Fill puts name into each template's {}, in their order. It fails with
-// ErrTemplate if there is no template or one has not exactly one {}, and with
-// ErrUTF8. The name is not looked at otherwise.
+// Fill replaces the {} of each template with name, and keeps the order. It fails with
+// ErrTemplate if there are no templates or one hasn't exactly one {}, with ErrTooLong for
+// a template of more than 4,096 bytes, and with ErrUTF8. It doesn't check name otherwise.
 func Fill(name string, templates []string) ([]string, error) {
 	if err := tokens.CheckUTF8("name", name); err != nil {
 		return nil, err
@@ -123,12 +123,12 @@ func CheckTemplate(template string) error {
 	return nil
 }
 
-// Check fails if a text, named what in the error, would silently become another text, or
-// none, on its way to CLIP: with ErrPhrase if it is empty, has a control character or a
-// {}, with ErrUTF8, or with ErrTooLong for more than 4,096 bytes. [Tokens] has the limit
-// of CLIP itself.
+// Check fails if a text would silently become another text, or none, on its way to CLIP:
+// with ErrPhrase if it is empty or has a control character or a {}, with ErrUTF8, or with
+// ErrTooLong for more than 4,096 bytes. what is the text's name in the error. [Tokens]
+// checks CLIP's own limit.
 func Check(what, text string) error {
-	if len(text) > tokens.MaxBytes { // before cleaning, which takes as long as the text
+	if len(text) > tokens.MaxBytes { // Clean takes time in proportion to the text
 		return fmt.Errorf("%w: %s has %d bytes, starting with %.40q", ErrTooLong, what, len(text), text)
 	}
 	if err := tokens.CheckUTF8(what, text); err != nil {
@@ -147,7 +147,7 @@ func Check(what, text string) error {
 
 var tokenizer = sync.OnceValues(tokens.NewTokenizer)
 
-// Tokens returns the 77 ids of a text that CLIP's text tower reads: 49406 for the start,
+// Tokens returns the 77 ids that CLIP's text tower reads for a text: 49406 for the start,
 // the ids of its words, 49407 for the end, and zeros. It fails with ErrTooLong if they
 // don't fit, and with ErrUTF8. The first call reads the vocabulary, 4 MB.
 func Tokens(text string) ([]int64, error) {

@@ -33,8 +33,8 @@ func TestFill(t *testing.T) {
 	}
 }
 
-// TestDefaults holds the default phrasings to be usable, and a caller's changes
-// to stay with the caller.
+// TestDefaults checks that the default phrasings are usable, and that a caller can change
+// its own slice without changing the next one.
 func TestDefaults(t *testing.T) {
 	filled, err := Fill("dog", Templates())
 	if err != nil || len(filled) != 7 {

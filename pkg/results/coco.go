@@ -7,11 +7,13 @@ import (
 	"github.com/clipdet/clipdet/pkg/eval"
 )
 
-// NewCOCOWriter writes COCO's results to w, a list of detections
-// (cocodataset.org/#format-results), in float64 as eval.WriteResults does: the numbers are
-// exactly those that are evaluated. A record's ID is the image_id, and a query's place
-// among queries, from 1, is its category_id. It fails with ErrRecord if a query is there
-// twice, and so does writing a query that isn't among them.
+// NewCOCOWriter returns a Writer of COCO results, a list of detections
+// (cocodataset.org/#format-results). The numbers are float64, as eval.WriteResults writes
+// them: those that clipdet eval evaluates. A record's ID is the image_id. A query's place
+// among queries, from 1, is its category_id.
+//
+// It fails with ErrRecord if two queries are the same. The Writer fails with ErrRecord
+// for a query that isn't among them.
 func NewCOCOWriter(w io.Writer, queries ...string) (Writer, error) {
 	c := &cocoWriter{w: w, categories: make(map[string]int64, len(queries))}
 	for i, name := range queries {

@@ -6,11 +6,11 @@ import (
 	"strconv"
 )
 
-// columns are the cells of a row, each a detection.
+// columns are the names of a row's cells.
 var columns = []string{"image", "query", "x0", "y0", "x1", "y1", "score", "cosine", "probability", "objectness", "phrase", "runner_up"}
 
-// NewCSVWriter writes CSV to w (RFC 4180, but that lines end with \n): a row of names,
-// at once, and then one for each detection.
+// NewCSVWriter writes a row of names to w and returns a Writer of CSV (RFC 4180, except
+// that lines end with \n). Each detection is a row.
 func NewCSVWriter(w io.Writer) (Writer, error) {
 	c := csvWriter{csv.NewWriter(w)}
 	return c, c.rows(columns)
@@ -30,7 +30,7 @@ func (c csvWriter) rows(rows ...[]string) error {
 
 func (c csvWriter) Write(r Record) error {
 	if r.Error != "" {
-		return nil // a row is a detection
+		return nil // the format has no place for it
 	}
 	if err := r.writable(); err != nil {
 		return err

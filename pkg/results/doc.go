@@ -1,12 +1,13 @@
-// Package results writes what was found in pictures as native JSON, JSON Lines, COCO
-// results, CSV and YOLO's labels, and reads JSON and JSON Lines, which lose nothing.
-// FORMATS.md shows each format, and what it leaves out. Package eval reads COCO results.
+// Package results writes the results of detection as native JSON, JSON Lines, COCO
+// results, CSV and YOLO labels. It reads the two that keep the most, native JSON and JSON
+// Lines. Package eval reads COCO results. FORMATS.md shows each format and what it leaves
+// out.
 //
-// A [Record] is what came of one picture. Writers take records one at a time and keep
-// none; readers give records one at a time.
+// A [Record] is the result of one picture. A Writer takes one record at a time and keeps
+// none. A reader yields one record at a time.
 //
-// Boxes are in pixels of the upright picture everywhere in this package: COCO's
-// widths and YOLO's shares of the picture are in the files alone. Nothing here keeps
-// or changes its arguments. A writer or an iterator is for one goroutine at a time;
-// everything else is safe for concurrent use.
+// In this package all boxes are in pixels of the upright picture. COCO's widths and
+// YOLO's shares of the picture are only in the files. No function changes its arguments.
+// A Writer, a [Names] or an iterator is for one goroutine at a time; everything else is
+// safe for concurrent use.
 package results

@@ -18,14 +18,15 @@ import (
 // plain is a Record without its methods.
 type plain Record
 
-// MarshalJSON is the native JSON of a picture, on one line:
+// MarshalJSON returns the native JSON of a picture, on one line:
 //
-//	{"image", "width", "height", "proposals", "detections": [...], "timings_ms": {stage: ms}}
+//	{"image", "width", "height", "proposals", "detections": [...],
+//	 "timings_ms": {stage: ms}}
 //
-// or {"image", "error"} where the picture could not be done. It fails with ErrRecord.
+// If the picture failed, it returns {"image", "error"}. MarshalJSON fails with ErrRecord.
 func (r Record) MarshalJSON() ([]byte, error) { return r.object("") }
 
-// object is the native JSON, each detection after the separator lead.
+// object returns the native JSON with lead before each detection.
 func (r Record) object(lead string) ([]byte, error) {
 	if err := r.writable(); err != nil {
 		return nil, err
@@ -42,7 +43,8 @@ func (r Record) object(lead string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Within a JSON string a quote has a backslash before it, not a comma: this is found at its place alone.
+	// A quote in a JSON string follows a backslash, never a comma. So field is found only
+	// at the field itself.
 	field := []byte(`,"detections":[`)
 	head, tail, _ := bytes.Cut(whole, field)
 	var b bytes.Buffer
@@ -63,7 +65,8 @@ func (r Record) object(lead string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// marshal is JSON on one line that leaves <, > and & as they are, without the line's end.
+// marshal returns JSON on one line, without a line end, in which <, > and & are not
+// escaped.
 func marshal(v any) ([]byte, error) {
 	var buffer bytes.Buffer
 	encoder := json.NewEncoder(&buffer)
@@ -74,10 +77,10 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), nil
 }
 
-// UnmarshalJSON reads the native JSON of a picture. Fields that it doesn't know are
-// left out, and those of schema.json's "required" must be there. It fails with
-// ErrFormat, and with ErrLimit for more detections than the default Limits allow, and
-// then leaves r as it was.
+// UnmarshalJSON reads the native JSON of a picture. It ignores unknown fields, and
+// requires those that schema.json requires of a picture and of a detection; a stage that
+// timings_ms lacks is 0. It fails with ErrFormat, or with ErrLimit for more than the
+// default Limits allow. If it fails, it leaves r unchanged.
 func (r *Record) UnmarshalJSON(data []byte) error {
 	record, err := parse(data, Limits{}.orDefault())
 	if err == nil {
@@ -90,7 +93,7 @@ func parse(data []byte, limits Limits) (Record, error) {
 	if !utf8.Valid(data) {
 		return Record{}, fmt.Errorf("%w: it is not UTF-8", ErrFormat)
 	}
-	var o struct { // what is named here takes the place of plain's
+	var o struct { // these fields hide those of plain
 		plain
 		Image      *string         `json:"image"`
 		Width      *int            `json:"width"`
@@ -141,7 +144,8 @@ func parse(data []byte, limits Limits) (Record, error) {
 	return r, nil
 }
 
-// parseDetections reads a list one by one, so that one that is too long ends before it takes the memory.
+// parseDetections decodes one element at a time, so that a list over the limit fails
+// before it takes its memory.
 func parseDetections(list json.RawMessage, limits Limits) ([]detect.Detection, error) {
 	if !bytes.HasPrefix(list, []byte("[")) {
 		return nil, missing("detections")
@@ -204,8 +208,8 @@ func missing(field string) error {
 	return fmt.Errorf("%w: a picture's object has no %s of the right kind", ErrFormat, field)
 }
 
-// NewJSONWriter writes native JSON to w: the object of one picture, or with list a list
-// of them, each as it comes and each detection on a line of its own.
+// NewJSONWriter returns a Writer of native JSON: the object of one picture or, if list is
+// set, a list of objects. Each record is written at once, and each detection on a line.
 func NewJSONWriter(w io.Writer, list bool) Writer { return &jsonWriter{w: w, list: list} }
 
 type jsonWriter struct {
@@ -249,12 +253,12 @@ func closeList(w io.Writer, written int) error {
 	return err
 }
 
-// ReadJSON reads native JSON, an object or a list, and yields the records one at a
-// time. It ends with the first error: ErrFormat, ErrLimit, or the reader's.
+// ReadJSON reads native JSON, an object or a list, and yields one record at a time. It
+// ends at the first error: ErrFormat, ErrLimit or an error of r.
 func ReadJSON(r io.Reader, limits Limits) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		n := 0
-		for object, err := range elements(r, limits, true) {
+		for object, err := range elements(r, limits) {
 			n++
 			var record Record
 			if err == nil {
@@ -271,8 +275,8 @@ func ReadJSON(r io.Reader, limits Limits) iter.Seq2[Record, error] {
 	}
 }
 
-// elements yields the elements of a JSON list, or where single allows it one object that stands for itself.
-func elements(r io.Reader, limits Limits, single bool) iter.Seq2[json.RawMessage, error] {
+// elements yields the elements of a list of JSON objects, or a single object.
+func elements(r io.Reader, limits Limits) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
 		g := &guard{r: r, limits: limits.orDefault()}
 		first, buffered, err := firstByte(g)
@@ -280,7 +284,8 @@ func elements(r io.Reader, limits Limits, single bool) iter.Seq2[json.RawMessage
 			yield(nil, g.fail(err))
 			return
 		}
-		skipped := g.read - int64(buffered.Buffered()) // white space, before what the decoder sees
+		// The decoder doesn't see the white space before the first byte.
+		skipped := g.read - int64(buffered.Buffered())
 		decoder := json.NewDecoder(buffered)
 		list := first == '['
 		switch {
@@ -289,7 +294,7 @@ func elements(r io.Reader, limits Limits, single bool) iter.Seq2[json.RawMessage
 				yield(nil, g.fail(err))
 				return
 			}
-		case first != '{' || !single:
+		case first != '{':
 			yield(nil, fmt.Errorf("%w: it starts with %q, not with a list of objects", ErrFormat, first))
 			return
 		}
@@ -323,7 +328,7 @@ func elements(r io.Reader, limits Limits, single bool) iter.Seq2[json.RawMessage
 	}
 }
 
-// firstByte is the first that is no white space; the reader begins with it.
+// firstByte returns the first byte that is not white space. The reader starts with it.
 func firstByte(g *guard) (byte, *bufio.Reader, error) {
 	buffered := bufio.NewReader(g)
 	for {

@@ -8,9 +8,9 @@ import (
 	"iter"
 )
 
-// NewJSONLWriter writes JSON Lines to w (jsonlines.org): native JSON, a picture a line.
-// Each line is one call of w's Write, so that an interruption leaves whole lines and at
-// most one half.
+// NewJSONLWriter returns a Writer of JSON Lines (jsonlines.org): native JSON, one picture
+// a line. Each line is one call of w.Write, so that an interruption leaves whole lines
+// and at most one partial line.
 func NewJSONLWriter(w io.Writer) Writer { return jsonlWriter{w} }
 
 type jsonlWriter struct{ w io.Writer }
@@ -26,20 +26,20 @@ func (j jsonlWriter) Write(r Record) error {
 
 func (j jsonlWriter) Close() error { return nil }
 
-// Line is a line of JSON Lines.
+// Line is one line of JSON Lines.
 type Line struct {
 	Record Record
 	Number int   // from 1
 	End    int64 // bytes from the start of the input to the end of the line
 }
 
-// ReadJSONL reads JSON Lines and yields them one at a time, each with the offset after
-// it, from which an interrupted run may continue.
+// ReadJSONL reads JSON Lines and yields one line at a time. An interrupted run can
+// continue at the End of the last one.
 //
-// A last line that has no end and isn't whole is what an interruption left: it counts
-// as absent, and a last line that is whole counts though it has no end. Any other line
-// that is no record, an empty one too, is ErrFormat. Reading ends with the first error,
-// which names the line: ErrFormat, ErrLimit, or the reader's.
+// An interruption leaves a last line that has no line end and is not a record; ReadJSONL
+// ignores it. A last line that is a record counts even without a line end. Any other line
+// that is not a record is ErrFormat, an empty line too. ReadJSONL ends at the first
+// error, which names the line: ErrFormat, ErrLimit or an error of r.
 func ReadJSONL(r io.Reader, limits Limits) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		g := &guard{r: r, limits: limits.orDefault()}

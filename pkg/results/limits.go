@@ -7,17 +7,17 @@ import (
 	"math"
 )
 
-// Limits bound what reading takes on. The zero Limits are the defaults, and so is
-// each field that is 0 or less.
+// Limits bounds what the readers accept. A field of 0 or less is its default.
 type Limits struct {
-	// Detections is the most of one picture, which are held at a time. 4 million by
-	// default, which take about half a gigabyte.
+	// Detections is the largest number of detections of one picture, 4 million by
+	// default. They take about half a gigabyte. It also bounds a picture's Boxes and its
+	// Given.
 	Detections int
-	// Line is the most bytes of one JSON object, or line of JSON Lines, 64 MiB by
-	// default.
+	// Line is the largest size of one JSON object or one line of JSON Lines in bytes, 64
+	// MiB by default.
 	Line int64
-	// Bytes is the most bytes of the whole input, 4 GiB by default. A longer input
-	// takes no more memory.
+	// Bytes is the largest size of the whole input, 4 GiB by default. The memory doesn't
+	// depend on it.
 	Bytes int64
 }
 
@@ -31,11 +31,12 @@ func (l Limits) orDefault() Limits {
 	if l.Bytes <= 0 {
 		l.Bytes = 4 << 30
 	}
-	l.Line, l.Bytes = min(l.Line, math.MaxInt64/4), min(l.Bytes, math.MaxInt64/4) // so that sums don't overflow
+	// The readers add to both; sums must not overflow.
+	l.Line, l.Bytes = min(l.Line, math.MaxInt64/4), min(l.Bytes, math.MaxInt64/4)
 	return l
 }
 
-// check says whether n detections are too many.
+// check fails if n detections are too many.
 func (l Limits) check(n int) error {
 	if n > l.Detections {
 		return fmt.Errorf("%w: there are more than %d detections (Limits.Detections)", ErrLimit, l.Detections)
@@ -43,14 +44,14 @@ func (l Limits) check(n int) error {
 	return nil
 }
 
-// guard is a reader that ends with ErrLimit after Limits.Bytes, and where more than
-// Limits.Line are asked for after the last start.
+// guard is a reader that fails with ErrLimit after Limits.Bytes bytes, or after more than
+// Limits.Line bytes from start.
 type guard struct {
 	r      io.Reader
 	limits Limits
 	read   int64 // bytes so far
-	start  int64 // of the line or object in hand
-	err    error // of r, but for io.EOF, or ErrLimit
+	start  int64 // of the current line or object
+	err    error // ErrLimit, or an error of r other than io.EOF
 }
 
 func (g *guard) Read(p []byte) (int, error) {
@@ -61,7 +62,7 @@ func (g *guard) Read(p []byte) (int, error) {
 		g.err = fmt.Errorf("%w: what starts at byte %d is longer than %d bytes (Limits.Line)", ErrLimit, g.start, g.limits.Line)
 		return 0, g.err
 	}
-	// One more byte than either limit tells what ends there from what goes on.
+	// Reading one byte more tells an input of exactly the limit from a longer one.
 	most := min(g.limits.Bytes-g.read, g.limits.Line-(g.read-g.start)) + 1
 	n, err := g.r.Read(p[:min(int64(len(p)), most)])
 	g.read += int64(n)
@@ -76,15 +77,14 @@ func (g *guard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// fail is the error of reading on from g: the reader's own where there is one, or else
-// ErrFormat with err as its reason.
+// fail returns g's own error if it has one, and else ErrFormat that wraps err.
 func (g *guard) fail(err error) error {
 	switch {
 	case g.err != nil:
 		return g.err
 	case errors.Is(err, ErrFormat) || errors.Is(err, ErrLimit):
 		return err
-	case errors.Is(err, io.EOF): // a decoder's that wanted more
+	case errors.Is(err, io.EOF): // the decoder needs more
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("%w: %w", ErrFormat, err)

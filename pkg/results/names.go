@@ -7,21 +7,23 @@ import (
 	"strings"
 )
 
-// longestStem leaves room in a file name of 255 bytes, which is what most file systems
-// take, for what is put after it.
+// longestStem leaves room for an extension or a number. Most file systems take names of
+// 255 bytes.
 const longestStem = 200
 
-// Names gives pictures names for the files that are made of them, each another. The
-// zero Names is ready to use.
+// Names gives each picture another name, for the files that are made from it. The zero
+// Names is ready to use.
 type Names struct {
 	taken map[string]bool
-	last  map[string]int // number of each name without its own, so that thousands of pictures of one name take no time
+	// last is the last number given to a stem. Without it, thousands of pictures with one
+	// stem would take quadratic time.
+	last map[string]int
 }
 
-// Of is the name of the next picture: its file's without the extension, of which a very
-// long one is cut, and where another has that, with -2, -3 and so on. The case of letters makes no other name,
-// since some file systems don't tell A from a. A name has no slash in it, but where
-// path is the root.
+// Of returns the name of the next picture: its file's name without the extension, cut to
+// 200 bytes. If the name is taken, it gets the suffix -2, -3 and so on. Names that differ
+// only in case count as the same, because some file systems don't tell them apart. A name
+// has a slash only if path is the root.
 func (n *Names) Of(path string) string {
 	if n.taken == nil {
 		n.taken, n.last = map[string]bool{}, map[string]int{}
@@ -29,7 +31,7 @@ func (n *Names) Of(path string) string {
 	base := filepath.Base(path)
 	stem := cmp.Or(strings.TrimSuffix(base, filepath.Ext(base)), base)
 	if len(stem) > longestStem {
-		stem = strings.ToValidUTF8(stem[:longestStem], "") // not half a letter
+		stem = strings.ToValidUTF8(stem[:longestStem], "") // drops the rest of a rune
 	}
 	name, key := stem, strings.ToLower(stem)
 	for i := max(2, n.last[key]+1); n.taken[strings.ToLower(name)]; i++ {

@@ -18,8 +18,8 @@ func TestNamesDiffer(t *testing.T) {
 	}
 }
 
-// Frames of many films, each in its folder, have the same names. Looking for a free number from 2 on would not end before
-// the tests' time limit.
+// TestNamesOfThousandsThatAreTheSame is the case of films whose frames are each in a
+// folder. It would exceed the time limit if Names tried each number from 2.
 func TestNamesOfThousandsThatAreTheSame(t *testing.T) {
 	const pictures = 300_000
 	var names Names

@@ -10,42 +10,47 @@ import (
 	"github.com/clipdet/clipdet/pkg/detect"
 )
 
-// The errors, for errors.Is. An error of the file system, or of the reader or writer
-// that was given, is none of them, and is wrapped.
+// Errors of this package, for errors.Is. An error of the file system, the reader or the
+// writer is none of them, and is wrapped.
 var (
-	// ErrFormat is what reading fails with where the text isn't of the format.
+	// ErrFormat is returned by readers for text that is not of the format.
 	ErrFormat = errors.New("not results in this format")
-	// ErrLimit is what reading fails with where there is more than [Limits] allow.
+	// ErrLimit is returned by readers for more than [Limits] allow.
 	ErrLimit = errors.New("more than the limit allows")
-	// ErrRecord is what writing fails with for a record that the format can't hold;
-	// nothing of it is written.
+	// ErrRecord is returned by writers for a record that the format can't hold. Nothing
+	// of the record is written.
 	ErrRecord = errors.New("the format can't hold this")
 )
 
-// Record is what came of one picture: what was found, or the Error that took its
-// place, and then all but Image and ID is zero.
+// Record is the result of one picture. If Error is set, all other fields but Image and ID
+// are zero.
 //
-// The tags are those of native JSON. A field that is added here, with omitempty, and
-// in [Of] and schema.json is written and read with the others.
+// The tags are for native JSON. A new field needs omitempty, a line in [Of] and an
+// entry in schema.json; it is then written and read like the others.
 type Record struct {
-	Image      string             `json:"image"` // the path, as it was given
-	ID         int64              `json:"-"`     // COCO's image_id, in COCO results alone
-	Width      int                `json:"width"` // of the upright picture, pixels
-	Height     int                `json:"height"`
-	Proposals  int                `json:"proposals"`          // how many candidate boxes there were
-	Detections []detect.Detection `json:"detections"`         // read as nil where there are none
-	Timings    detect.Timings     `json:"timings_ms"`         // whole microseconds, in files
-	Presence   []detect.Presence  `json:"presence,omitempty"` // of each query, in their order
-	// Boxes are the proposals, best first: x0, y0, x1, y1 in pixels of the upright picture,
-	// and the objectness in [0,1]. Given are the detections in boxes of the caller's, as of
-	// detect.WithProposals. JSON and JSON Lines alone have them, and Of sets neither.
+	Image  string `json:"image"` // the path, as it was given
+	ID     int64  `json:"-"`     // COCO's image_id, only in COCO results
+	Width  int    `json:"width"` // of the upright picture, pixels
+	Height int    `json:"height"`
+	// Proposals is the number of candidate boxes.
+	Proposals int `json:"proposals"`
+	// Detections is nil after reading if there are none.
+	Detections []detect.Detection `json:"detections"`
+	// Timings are whole microseconds in files.
+	Timings detect.Timings `json:"timings_ms"`
+	// Presence has one element for each query, in their order.
+	Presence []detect.Presence `json:"presence,omitempty"`
+	// Boxes are the proposals, best first: x0, y0, x1, y1 in pixels of the upright
+	// picture, and the objectness in [0,1]. Given are the detections in the caller's own
+	// boxes (detect.WithProposals). Only JSON and JSON Lines have the two. Of sets
+	// neither.
 	Boxes [][5]float32       `json:"boxes,omitempty"`
 	Given []detect.Detection `json:"given,omitempty"`
 	Error string             `json:"error,omitempty"`
 }
 
-// Of is the record of a picture: of its result, or of the error where err isn't nil.
-// It shares the detections with result.
+// Of returns the record of a picture: of err if it isn't nil, and else of result. The
+// record shares the slices of result.
 func Of(image string, id int64, result *detect.Result, err error) Record {
 	if err != nil {
 		return Record{Image: image, ID: id, Error: cmp.Or(err.Error(), "an error without a text")}
@@ -62,17 +67,17 @@ func Of(image string, id int64, result *detect.Result, err error) Record {
 
 // Writer writes records in one format.
 type Writer interface {
-	// Write adds a record. A format without a place for errors leaves out a record
-	// with one. It fails with ErrRecord, after which other records can be written,
-	// and as the underlying writer does.
+	// Write writes a record. A format without a place for errors leaves out a record
+	// with one. Write fails with ErrRecord, after which other records can be written, or
+	// with an error of the underlying writer.
 	Write(Record) error
-	// Close ends the document, so that it can be read, also where not all of it was
-	// written. It doesn't close the underlying writer.
+	// Close ends the document, so that what was written can be read. It doesn't close the
+	// underlying writer.
 	Close() error
 }
 
-// check says what is wrong with a record whatever its format: a number that isn't
-// finite or is negative where it can't be, or a box whose edges are out of order.
+// check fails if a number isn't finite or a count is negative, or if the edges of a box
+// are out of order.
 func (r Record) check() error {
 	if r.Width < 0 || r.Height < 0 || r.Proposals < 0 {
 		return fmt.Errorf("%q has width %d, height %d and %d proposals, want none below 0", r.Image, r.Width, r.Height, r.Proposals)
@@ -106,7 +111,7 @@ func (r Record) checkDetections(what string, list []detect.Detection) error {
 	return nil
 }
 
-// writable is check for writers.
+// writable is check, for writers.
 func (r Record) writable() error {
 	if err := r.check(); err != nil {
 		return fmt.Errorf("%w: %w", ErrRecord, err)

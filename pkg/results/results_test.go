@@ -2,6 +2,7 @@ package results
 
 import (
 	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"io"
@@ -10,15 +11,18 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/eval"
 )
 
-// three are a picture with two detections, one that failed, and one with none.
+// three returns a picture with two detections, one that failed, and one without
+// detections.
 func three() []Record {
 	found := &detect.Result{
 		Width: 640, Height: 480, Proposals: make([]detect.Proposal, 300),
@@ -35,7 +39,7 @@ func three() []Record {
 	}
 }
 
-// hard are records whose texts and numbers are easily lost.
+// hard returns records with texts and numbers that are easily lost.
 func hard() []Record {
 	var records []Record
 	for i, name := range []string{
@@ -65,7 +69,7 @@ const (
 	goldenNone  = `{"image":"none.png","width":2,"height":1,"proposals":0,"detections":[],"timings_ms":{"upload":0,"rpn":0,"crop":0,"encode":0,"rank":0,"download":0}}`
 )
 
-// newWriter makes a writer of a stream's format for the queries dog and bike.
+// newWriter returns a writer with the queries dog and bike.
 func newWriter(format string, w io.Writer) (Writer, error) {
 	switch format {
 	case "json":
@@ -80,7 +84,7 @@ func newWriter(format string, w io.Writer) (Writer, error) {
 	return NewCSVWriter(w)
 }
 
-// written is what a format makes of records.
+// written returns the text of records in a format.
 func written(t testing.TB, format string, records []Record) string {
 	t.Helper()
 	var got bytes.Buffer
@@ -151,6 +155,8 @@ func TestWritersAndReadersReportTheErrorsOfFiles(t *testing.T) {
 		if !errors.Is(err, errPipe) {
 			t.Errorf("%s: got %v when writing fails, want %v", format, err, errPipe)
 		}
+	}
+	for _, format := range []string{"json", "json list", "jsonl"} {
 		start := written(t, format, three()[:1])
 		for _, before := range []string{"", start[:len(start)/2]} {
 			if _, err := read(format, io.MultiReader(strings.NewReader(before), brokenPipe{}), Limits{}); !errors.Is(err, errPipe) || errors.Is(err, ErrFormat) {
@@ -161,21 +167,9 @@ func TestWritersAndReadersReportTheErrorsOfFiles(t *testing.T) {
 	if _, err := NewYOLOWriter(filepath.Join(t.TempDir(), "none\x00"), nil); err == nil {
 		t.Error("yolo: no error for a folder that can't be made")
 	}
-	if _, err := ReadYOLO(filepath.Join(t.TempDir(), "none"), nil, Limits{}); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("yolo: got %v for a folder that isn't there, want os.ErrNotExist", err)
-	}
 }
 
-// ids are those of the records.
-func ids(records []Record) COCOIDs {
-	c := COCOIDs{map[int64]Picture{}, map[int64]string{1: "dog", 2: "bike"}}
-	for _, r := range records {
-		c.Images[r.ID] = Picture{r.Image, r.Width, r.Height}
-	}
-	return c
-}
-
-// read reads a stream's format; coco's ids are those of three and hard.
+// read reads JSON or JSON Lines.
 func read(format string, r io.Reader, limits Limits) ([]Record, error) {
 	var records []Record
 	switch format {
@@ -193,87 +187,121 @@ func read(format string, r io.Reader, limits Limits) ([]Record, error) {
 			}
 			records = append(records, line.Record)
 		}
-	case "coco":
-		return ReadCOCO(r, ids(append(hard(), three()...)), limits)
-	case "csv":
-		return ReadCSV(r, limits)
 	}
 	return records, nil
 }
 
-// kept is what of the records a format keeps.
-func kept(format string, records []Record) []Record {
-	var left []Record
-	for _, r := range records {
-		r.Detections = slices.Clone(r.Detections)
-		switch format {
-		case "json", "json list", "jsonl":
-			r.ID = 0
-		case "coco", "csv":
-			if len(r.Detections) == 0 {
-				continue
-			}
-			if format == "coco" {
-				r.Proposals, r.Timings, r.Presence = 0, detect.Timings{}, nil
-				for i, d := range r.Detections {
-					r.Detections[i] = detect.Detection{Query: d.Query, Box: d.Box, Score: d.Score}
-				}
-			} else {
-				r = Record{Image: r.Image, Detections: r.Detections}
-			}
-		}
-		left = append(left, r)
+// kept returns what JSON keeps of records: all but their IDs.
+func kept(records []Record) []Record {
+	records = slices.Clone(records)
+	for i := range records {
+		records[i].ID = 0
 	}
-	return left
+	return records
 }
 
-// nearly compares records; the right and lower edges may be off by one step of a float32.
-func nearly(a, b []Record) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	step := func(x, y float32) bool {
-		return x == y || math.Nextafter32(x, y) == y
-	}
-	for i := range a {
-		x, y := a[i], b[i]
-		if len(x.Detections) != len(y.Detections) {
-			return false
-		}
-		x.Detections = slices.Clone(x.Detections)
-		for k := range x.Detections {
-			p, q := &x.Detections[k].Box, y.Detections[k].Box
-			if step(p.X1, q.X1) && step(p.Y1, q.Y1) {
-				p.X1, p.Y1 = q.X1, q.Y1
-			}
-		}
-		if !reflect.DeepEqual(x, y) {
-			return false
-		}
-	}
-	return true
-}
-
-func TestRoundTrips(t *testing.T) {
+// sets returns lists of records: the whole ones, and each hard record alone.
+func sets() map[string][]Record {
 	sets := map[string][]Record{"three": three(), "hard": hard(), "none": nil}
 	for _, r := range hard() {
 		sets["one: "+r.Image] = []Record{r}
 	}
-	for name, records := range sets {
-		for _, format := range []string{"json", "json list", "jsonl", "coco", "csv"} {
+	return sets
+}
+
+func TestRoundTrips(t *testing.T) {
+	for name, records := range sets() {
+		for _, format := range []string{"json", "json list", "jsonl"} {
 			if format == "json" && len(records) != 1 {
 				continue
 			}
 			text := written(t, format, records)
 			got, err := read(format, strings.NewReader(text), Limits{})
-			want := kept(format, records)
-			same := reflect.DeepEqual(got, want)
-			if format == "coco" {
-				same = nearly(got, want)
-			}
-			if err != nil || !same {
+			if want := kept(records); err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("%s, %q: got %v\n%+v\nwant\n%+v\nof\n%s", format, name, err, got, want, text)
 			}
+		}
+	}
+}
+
+// readCOCO reads COCO results. Category 1 is the first query.
+func readCOCO(t *testing.T, text string, queries ...string) (ids []int64, found []detect.Detection) {
+	t.Helper()
+	results, err := eval.ReadResults(strings.NewReader(text), eval.Limits{})
+	if err != nil {
+		t.Fatalf("coco: %v in\n%s", err, text)
+	}
+	for _, r := range results {
+		ids = append(ids, r.ImageID)
+		found = append(found, detect.Detection{Query: queries[r.CategoryID-1], Box: r.BBox.Box(), Score: float32(r.Score)})
+	}
+	return ids, found
+}
+
+func TestCOCORoundTrip(t *testing.T) {
+	for name, records := range sets() {
+		text := written(t, "coco", records)
+		ids, found := readCOCO(t, text, "dog", "bike")
+		var wantIDs []int64
+		var want []detect.Detection
+		for _, r := range records {
+			for _, d := range r.Detections {
+				wantIDs = append(wantIDs, r.ID)
+				want = append(want, detect.Detection{Query: d.Query, Box: d.Box, Score: d.Score})
+			}
+		}
+		if !slices.Equal(ids, wantIDs) || !slices.Equal(found, want) {
+			t.Errorf("%q: got %v\n%+v\nwant %v\n%+v\nof\n%s", name, ids, found, wantIDs, want, text)
+		}
+	}
+}
+
+// readCSV reads CSV. Package encoding/csv drops the \r of each \r\n.
+func readCSV(t *testing.T, text string) (images []string, found []detect.Detection) {
+	t.Helper()
+	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+	if err != nil || len(rows) == 0 || !slices.Equal(rows[0], columns) {
+		t.Fatalf("csv: %v, want a first row %q in\n%s", err, columns, text)
+	}
+	for _, row := range rows[1:] {
+		var n [8]float32
+		for i := range n {
+			v, err := strconv.ParseFloat(row[i+2], 32)
+			if err != nil {
+				t.Fatalf("csv: %v in\n%s", err, text)
+			}
+			n[i] = float32(v)
+		}
+		images = append(images, row[0])
+		found = append(found, detect.Detection{
+			Query: row[1], Box: box.Box{X0: n[0], Y0: n[1], X1: n[2], Y1: n[3]},
+			Score: n[4], Cosine: n[5], Probability: n[6], Objectness: n[7], Phrase: row[10], RunnerUp: row[11],
+		})
+	}
+	return images, found
+}
+
+func TestCSVRoundTrip(t *testing.T) {
+	for name, records := range sets() {
+		text := written(t, "csv", records)
+		images, found := readCSV(t, text)
+		var wantImages []string
+		var want []detect.Detection
+		unix := strings.NewReplacer("\r\n", "\n")
+		for _, r := range records {
+			for _, d := range r.Detections {
+				for _, cell := range []string{r.Image, d.Phrase, d.RunnerUp} {
+					if !strings.Contains(text, strings.ReplaceAll(cell, `"`, `""`)) {
+						t.Errorf("%q: the cell %q is not in\n%s", name, cell, text)
+					}
+				}
+				wantImages = append(wantImages, unix.Replace(r.Image))
+				d.Phrase, d.RunnerUp = unix.Replace(d.Phrase), unix.Replace(d.RunnerUp)
+				want = append(want, d)
+			}
+		}
+		if !slices.Equal(images, wantImages) || !slices.Equal(found, want) {
+			t.Errorf("%q: got %q\n%+v\nwant %q\n%+v\nof\n%s", name, images, found, wantImages, want, text)
 		}
 	}
 }
@@ -354,7 +382,6 @@ func TestReadersRefuse(t *testing.T) {
 		}
 		return strings.Replace(object, old, replacement, 1)
 	}
-	header := strings.Join(columns, ",") + "\n"
 	tests := []struct {
 		format, text string
 		says         string
@@ -391,26 +418,6 @@ func TestReadersRefuse(t *testing.T) {
 		{"jsonl", goldenNone + "\n" + goldenError[:20] + "\n", "line 2"},
 		{"jsonl", goldenNone + "\n" + goldenError[:20] + "\n" + goldenError + "\n", "line 2"},
 		{"jsonl", goldenNone + goldenError + "\n", "line 1"},
-		{"coco", "", "EOF"},
-		{"coco", `{"image_id":139,"category_id":1,"bbox":[1,2.5,10,20],"score":0.75}`, "list"},
-		{"coco", `[{"image_id":139,"category_id":1,"bbox":[1,2.5,10,20]}]`, "result 1"},
-		{"coco", `[{"image_id":139,"category_id":1,"bbox":[1,2.5,10],"score":1}]`, "lacks"},
-		{"coco", `[{"image_id":139,"category_id":1,"bbox":[1,2.5,10,null],"score":1}]`, "lacks"},
-		{"coco", `[{"image_id":1390,"category_id":1,"bbox":[1,2.5,10,20],"score":1}]`, "image_id 1390"},
-		{"coco", `[{"image_id":139,"category_id":3,"bbox":[1,2.5,10,20],"score":1}]`, "category_id 3"},
-		{"coco", `[{"image_id":139,"category_id":1,"bbox":[1,2.5,-10,20],"score":1}]`, "x0 <= x1"},
-		{"coco", `[{"image_id":139,"category_id":1,"bbox":[3e38,2.5,3e38,20],"score":1}]`, "x0 <= x1"},
-		{"coco", `[{"image_id":139,"category_id":1,"bbox":[1,2.5,10,20],"score":1},]`, "result 2"},
-		{"csv", "", "EOF"},
-		{"csv", "image,query\n", `"x0"`},
-		{"csv", "image," + header, `"image"`},
-		{"csv", header + "a.png,dog,1,2\n", "row 2"},
-		{"csv", header + "a.png,dog,1,2,3,4,5,6,7,8,,\na.png,dog,x,2,3,4,5,6,7,8,,\n", "row 3: not results in this format: column x0"},
-		{"csv", header + "a.png,dog,1,2,3,4,NaN,6,7,8,,\n", "score is NaN"},
-		{"csv", header + "a.png,dog,1,2,3,4,1e39,6,7,8,,\n", "column score"},
-		{"csv", header + "a.png,dog,5,2,3,4,5,6,7,8,,\n", "x0 <= x1"},
-		{"csv", header + "a.png,dog,1,2,3,4,5,6,7,8,\"a,\n", "row 2"},
-		{"csv", header + "a\rb.png,dog,1,2,3,4,5,6,7,8,,\n", "carriage return"},
 	}
 	for _, test := range tests {
 		_, err := read(test.format, strings.NewReader(test.text), Limits{})
@@ -420,39 +427,22 @@ func TestReadersRefuse(t *testing.T) {
 	}
 }
 
-// What other programs write differently.
+// TestReadersTake reads what other programs write differently.
 func TestReadersTake(t *testing.T) {
 	object := strings.ReplaceAll(goldenFound, "LEAD", "")
 	var indented bytes.Buffer
 	if err := json.Indent(&indented, []byte("["+object+","+goldenError+"]"), "", "\t"); err != nil {
 		t.Fatal(err)
 	}
-	found := kept("csv", three())
 	tests := []struct {
 		name, format, text string
 		want               []Record
 	}{
-		{"white space", "json", " \r\n\t" + indented.String() + "\n ", kept("json", three()[:2])},
-		{"an object with space", "json", "\n\n " + goldenNone + " \n", kept("json", three()[2:])},
-		{"fields of a later version", "json", strings.Replace(goldenNone, "{", `{"later":[{"image":1}],`, 1), kept("json", three()[2:])},
-		{"CRLF", "jsonl", goldenError + "\r\n" + goldenNone + "\r\n", kept("jsonl", three()[1:])},
-		{"no last line end", "jsonl", goldenError + "\n" + goldenNone, kept("jsonl", three()[1:])},
-		{"a mark and CRLF", "csv", "\ufeff" + strings.ReplaceAll(written(t, "csv", three()), "\n", "\r\n"), found},
-		{"no last line end", "csv", strings.TrimSuffix(written(t, "csv", three()), "\n"), found},
-		{"other columns, another order", "csv", "n,runner_up,image,query,y0,x0,x1,y1,score,cosine,probability,objectness,phrase\n" +
-			"1,,b.png,dog,2,1,3,4,.5,6,7,8e0,p\n2,r,a.png,dog,2,1,3,4,5,6,7,8,\n3,,b.png,bike,2,1,3,4,5,6,7,8,\n", []Record{
-			{Image: "b.png", Detections: []detect.Detection{
-				{Query: "dog", Box: box.Box{X0: 1, Y0: 2, X1: 3, Y1: 4}, Score: 0.5, Cosine: 6, Probability: 7, Objectness: 8, Phrase: "p"},
-				{Query: "bike", Box: box.Box{X0: 1, Y0: 2, X1: 3, Y1: 4}, Score: 5, Cosine: 6, Probability: 7, Objectness: 8}}},
-			{Image: "a.png", Detections: []detect.Detection{
-				{Query: "dog", Box: box.Box{X0: 1, Y0: 2, X1: 3, Y1: 4}, Score: 5, Cosine: 6, Probability: 7, Objectness: 8, RunnerUp: "r"}}},
-		}},
-		{"in any order", "coco", ` [ {"score":0.5,"bbox":[0,0,1,2],"category_id":2,"image_id":9,"segmentation":[]},
-			{"score":1,"bbox":[0,0,3,3],"category_id":1,"image_id":139},{"score":0.25,"bbox":[0,0,1,1],"category_id":1,"image_id":9} ] `, []Record{
-			{Image: "none.png", ID: 9, Width: 2, Height: 1, Detections: []detect.Detection{
-				{Query: "bike", Box: box.Box{X1: 1, Y1: 2}, Score: 0.5}, {Query: "dog", Box: box.Box{X1: 1, Y1: 1}, Score: 0.25}}},
-			{Image: "a & b.png", ID: 139, Width: 640, Height: 480, Detections: []detect.Detection{{Query: "dog", Box: box.Box{X1: 3, Y1: 3}, Score: 1}}},
-		}},
+		{"white space", "json", " \r\n\t" + indented.String() + "\n ", kept(three()[:2])},
+		{"an object with space", "json", "\n\n " + goldenNone + " \n", kept(three()[2:])},
+		{"fields of a later version", "json", strings.Replace(goldenNone, "{", `{"later":[{"image":1}],`, 1), kept(three()[2:])},
+		{"CRLF", "jsonl", goldenError + "\r\n" + goldenNone + "\r\n", kept(three()[1:])},
+		{"no last line end", "jsonl", goldenError + "\n" + goldenNone, kept(three()[1:])},
 	}
 	for _, test := range tests {
 		got, err := read(test.format, strings.NewReader(test.text), Limits{})
@@ -462,22 +452,17 @@ func TestReadersTake(t *testing.T) {
 	}
 }
 
-// TestLimits holds that each limit is the largest that passes, and that no reader asks for much more than it may.
+// TestLimits checks that the largest input within a limit passes, and that a reader reads
+// little more than its limit.
 func TestLimits(t *testing.T) {
 	all := three()
-	for _, format := range []string{"json", "json list", "jsonl", "coco", "csv"} {
+	for _, format := range []string{"json", "json list", "jsonl"} {
 		records := all
 		if format == "json" {
 			records = all[:1]
 		}
 		text := written(t, format, records)
-		longest := 0
-		for line := range strings.Lines(text) {
-			longest = max(longest, len(strings.TrimSuffix(line, "\n")))
-		}
-		if strings.HasPrefix(format, "json") {
-			longest = len(strings.ReplaceAll(goldenFound, "LEAD", "\n  ")) + 2
-		}
+		longest := len(strings.ReplaceAll(goldenFound, "LEAD", "\n  ")) + 2
 		tests := []struct {
 			limits Limits
 			passes bool
@@ -498,7 +483,7 @@ func TestLimits(t *testing.T) {
 				t.Errorf("%s, %+v: got %v, want ErrLimit %v", format, test.limits, err, !test.passes)
 			}
 		}
-		// A picture that goes on for ever.
+		// A picture without an end.
 		endless := &endless{start: strings.NewReader(text[:len(text)/2] + `"`)}
 		if _, err := read(format, endless, Limits{Line: 1000}); err == nil || endless.given > 20000 {
 			t.Errorf("%s: a line without an end gives %v after %d bytes, want an error within 20,000", format, err, endless.given)

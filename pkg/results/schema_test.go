@@ -2,19 +2,19 @@ package results
 
 import (
 	"encoding/json"
-	"maps"
 	"os"
-	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/clipdet/clipdet/pkg/detect"
 )
 
-// compiled is schema.json; with strict it takes no field that it doesn't name.
+// compiled returns schema.json. If strict, the schema refuses a field that it doesn't
+// name.
 func compiled(t *testing.T, strict bool) *jsonschema.Schema {
 	t.Helper()
 	document, err := jsonschema.UnmarshalJSON(strings.NewReader(Schema()))
@@ -30,7 +30,7 @@ func compiled(t *testing.T, strict bool) *jsonschema.Schema {
 		}
 	}
 	compiler := jsonschema.NewCompiler()
-	compiler.DefaultDraft(jsonschema.Draft4) // $schema has to say that it is 2020-12
+	compiler.DefaultDraft(jsonschema.Draft4) // so that $schema must name 2020-12
 	if err := compiler.AddResource("schema.json", document); err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func valid(t *testing.T, schema *jsonschema.Schema, text string) error {
 	return schema.Validate(value)
 }
 
-// TestSchemaNamesEveryFieldThatIsWritten also fails where a field is added to a Record and forgotten in schema.json.
+// TestSchemaNamesEveryFieldThatIsWritten fails if schema.json lacks a field of Record.
 func TestSchemaNamesEveryFieldThatIsWritten(t *testing.T) {
 	schema := compiled(t, true)
 	for _, records := range [][]Record{three(), hard(), nil} {
@@ -65,7 +65,8 @@ func TestSchemaNamesEveryFieldThatIsWritten(t *testing.T) {
 	}
 }
 
-// TestSchemaRefuses takes away each field and gives each another type: the schema refuses it, and so does the reader.
+// TestSchemaRefuses removes each field, and gives each another type. Both the schema and
+// the reader must refuse that.
 func TestSchemaRefuses(t *testing.T) {
 	schema := compiled(t, false)
 	object := strings.ReplaceAll(goldenFound, "LEAD", "")
@@ -122,7 +123,8 @@ func TestSchemaRefuses(t *testing.T) {
 	}
 }
 
-// TestFormatsPage reads the examples of FORMATS.md: they are of the same picture and fit the schema.
+// TestFormatsPage reads the examples of FORMATS.md. They are of one picture, and fit the
+// schema.
 func TestFormatsPage(t *testing.T) {
 	page, err := os.ReadFile("FORMATS.md")
 	if err != nil {
@@ -141,41 +143,35 @@ func TestFormatsPage(t *testing.T) {
 			t.Errorf("%v\n%s", err, block)
 		}
 	}
-	dir := t.TempDir()
-	for name, text := range map[string]string{"classes.txt": blocks[5], "labels/scene-020.txt": blocks[6]} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
+	const picture = "testdata/images/scene-020.jpg"
+	formats := map[string][]detect.Detection{}
+	for format, text := range map[string]string{"json": blocks[0], "jsonl": blocks[2]} {
+		records, err := read(format, strings.NewReader(text), Limits{})
+		if err != nil || len(records) != 1 || records[0].Image != picture {
+			t.Fatalf("%s: got %+v and %v, want one record of %s", format, records, err, picture)
 		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		formats[format] = records[0].Detections
 	}
-	picture := Picture{"testdata/images/scene-020.jpg", 640, 480}
-	ids := COCOIDs{map[int64]Picture{1: picture}, map[int64]string{1: "owl", 2: "camera"}}
-	formats := map[string][]Record{}
-	for name, read := range map[string]func() ([]Record, error){
-		"native JSON": func() ([]Record, error) { return read("json", strings.NewReader(blocks[0]), Limits{}) },
-		"JSON Lines":  func() ([]Record, error) { return read("jsonl", strings.NewReader(blocks[2]), Limits{}) },
-		"COCO":        func() ([]Record, error) { return ReadCOCO(strings.NewReader(blocks[3]), ids, Limits{}) },
-		"CSV":         func() ([]Record, error) { return ReadCSV(strings.NewReader(blocks[4]), Limits{}) },
-		"YOLO":        func() ([]Record, error) { return ReadYOLO(dir, map[string]Picture{"scene-020": picture}, Limits{}) },
-	} {
-		records, err := read()
-		if err != nil || len(records) != 1 || records[0].Image != picture.Image || len(records[0].Detections) != 2 {
-			t.Fatalf("%s: got %+v and %v, want one record of %s with two detections", name, records, err, picture.Image)
-		}
-		formats[name] = records
+	var ids []int64
+	var images []string
+	ids, formats["coco"] = readCOCO(t, blocks[3], "owl", "camera")
+	images, formats["csv"] = readCSV(t, blocks[4])
+	formats["yolo"] = readYOLO(t, blocks[6], strings.Fields(blocks[5]), 640, 480)
+	if !slices.Equal(ids, []int64{1, 1}) || !slices.Equal(images, []string{picture, picture}) {
+		t.Errorf("COCO's image_ids are %v and CSV's images %q, want 1 and %s twice", ids, images, picture)
 	}
-	want := formats["native JSON"][0].Detections
-	for _, name := range slices.Sorted(maps.Keys(formats)) {
-		for i, d := range formats[name][0].Detections {
+	want := formats["json"]
+	for format, found := range formats {
+		if len(found) != 2 {
+			t.Fatalf("%s: got %+v, want two detections", format, found)
+		}
+		for i, d := range found {
 			if d.Query != want[i].Query || d.Score != want[i].Score || d.Box.IoU(want[i].Box) < 0.99999 {
-				t.Errorf("%s, detection %d: got %s %v at %v, want %s %v at %v", name, i+1, d.Query, d.Score, d.Box, want[i].Query, want[i].Score, want[i].Box)
+				t.Errorf("%s, detection %d: got %s %v at %v, want %s %v at %v", format, i+1, d.Query, d.Score, d.Box, want[i].Query, want[i].Score, want[i].Box)
 			}
 		}
-		if name == "CSV" && !reflect.DeepEqual(formats[name][0].Detections, want) {
-			t.Errorf("CSV: got %+v, want %+v", formats[name][0].Detections, want)
-		}
+	}
+	if !slices.Equal(formats["csv"], want) || !slices.Equal(formats["jsonl"], want) {
+		t.Errorf("CSV and JSON Lines: got %+v and %+v, want %+v", formats["csv"], formats["jsonl"], want)
 	}
 }

@@ -1,42 +1,44 @@
 package results
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/clipdet/clipdet/pkg/internal/files"
 )
 
-// The files of YOLO's format in its folder, as Ultralytics' tools name them.
+// Names of YOLO's files, as Ultralytics' tools have them.
 const (
 	labelsFolder = "labels"
 	classesFile  = "classes.txt"
 )
 
-// NewYOLOWriter writes YOLO's labels into the folder dir, which it makes where it is
-// missing: dir/classes.txt, at once, has the name of a class on each line, and
-// dir/labels/NAME.txt a line for each detection of a picture,
+// NewYOLOWriter returns a Writer of YOLO labels in the folder dir. It makes dir if it is
+// missing, and writes dir/classes.txt: the name of a class on each line. The Writer
+// writes dir/labels/NAME.txt, one line for each detection of a picture:
 //
 //	class cx cy width height confidence
 //
-// where class is the place in classes from 0, the next four are the box's centre and
-// size as shares of the picture's width and height, in [0,1] with nine decimals, and
-// confidence is the score. It is what Ultralytics' predict writes with save_txt and
-// save_conf (ultralytics/engine/results.py, Results.save_txt), but that a picture
-// without detections has an empty file, so that it isn't taken for one that failed.
+// class is the place in classes from 0. The next four are the box's centre and size as
+// shares of the picture's width and height, in [0,1] with nine decimals. confidence is
+// the score. Ultralytics' predict writes the same with save_txt and save_conf
+// (ultralytics/engine/results.py, Results.save_txt), except that here a picture without
+// detections has an empty file, so that it isn't taken for one that failed.
 //
-// NAME is what [Names] gives for the records in their order, those with an error among
-// them, which have no file. A file appears when it is complete, in the place of one
-// that has its name.
+// [Names] gives NAME to each record in order. A record with an error takes a name but has
+// no file. A file appears when it is complete, and replaces one of the same name.
 //
-// It fails with fs.ErrExist where dir has labels of other classes, whose numbers would
-// stand for other names then, and with ErrRecord where two classes are the same or one
-// is empty or has a line break; and so does writing a record with another query, without a width or height,
-// or with a box that leaves the picture.
+// NewYOLOWriter fails with fs.ErrExist if dir has labels and classes.txt lists other
+// classes: the numbers in those labels would change their meaning. It fails with
+// ErrRecord if two classes are the same or one is empty or has a line break. The Writer
+// fails with ErrRecord for another query, for a picture without a width, a height or a
+// file name, and for a box that leaves the picture.
 func NewYOLOWriter(dir string, classes []string) (Writer, error) {
 	y := &yoloWriter{dir: dir, classes: make(map[string]int, len(classes))}
 	var list strings.Builder
@@ -56,7 +58,7 @@ func NewYOLOWriter(dir string, classes []string) (Writer, error) {
 	return y, writeFile(filepath.Join(dir, classesFile), list.String())
 }
 
-// sameClasses fails where there are labels and the list of their classes is another.
+// sameClasses fails if there are labels of another list of classes.
 func sameClasses(dir, list string) error {
 	before, err := os.ReadFile(filepath.Join(dir, classesFile))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && string(before) == list {
@@ -113,20 +115,9 @@ func (y *yoloWriter) Write(r Record) error {
 
 func (y *yoloWriter) Close() error { return nil }
 
-// writeFile gives the file its name when it is complete. A link of that name is replaced, not followed.
 func writeFile(path, data string) error {
-	partial := filepath.Join(filepath.Dir(path), ".partial-"+rand.Text())
-	temp, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
+	return files.Replace(path, 0o666, func(w io.Writer) error {
+		_, err := io.WriteString(w, data)
 		return err
-	}
-	_, err = temp.WriteString(data)
-	err = errors.Join(err, temp.Close())
-	if err == nil {
-		err = os.Rename(temp.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(temp.Name()) // what is left of a failure; err says more
-	}
-	return err
+	})
 }

@@ -2,6 +2,7 @@ package results
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -14,18 +15,15 @@ import (
 	"github.com/clipdet/clipdet/pkg/detect"
 )
 
-// labelled writes records as YOLO's labels, and gives what ReadYOLO needs.
-func labelled(t *testing.T, records []Record) (dir string, pictures map[string]Picture) {
+// labelled writes records as labels of the classes dog and bike into a new folder.
+func labelled(t *testing.T, records []Record) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	w, err := NewYOLOWriter(dir, []string{"dog", "bike"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	pictures = map[string]Picture{}
-	var names Names
 	for _, r := range records {
-		pictures[names.Of(r.Image)] = Picture{r.Image, r.Width, r.Height}
 		if err := w.Write(r); err != nil {
 			t.Fatal(err)
 		}
@@ -33,18 +31,13 @@ func labelled(t *testing.T, records []Record) (dir string, pictures map[string]P
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return dir, pictures
+	return dir
 }
 
-func TestYOLOFiles(t *testing.T) {
-	dir, _ := labelled(t, append(three(), Record{Image: "sub/none.jpg", Width: 1, Height: 1}, Record{Image: "../none.png", Width: 1, Height: 1}))
-	want := map[string]string{
-		"classes.txt": "dog\nbike\n",
-		"labels/a & b.txt": "0 0.009375000 0.026041667 0.015625000 0.041666667 0.75\n" +
-			"1 0.500000000 0.500000000 1.000000000 1.000000000 0.5\n",
-		"labels/none.txt": "", "labels/none-2.txt": "", "labels/none-3.txt": "",
-	}
-	got := map[string]string{}
+// filesBelow returns the texts of the files in a folder of labels and beside it, by name.
+func filesBelow(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	texts := map[string]string{}
 	for _, pattern := range []string{"*", "labels/*", ".*", "labels/.*", "../*.txt"} {
 		files, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
@@ -57,19 +50,50 @@ func TestYOLOFiles(t *testing.T) {
 				if err != nil || relErr != nil || info.Mode().Perm() != 0o644 {
 					t.Errorf("%s: mode %v (%v, %v), want 0644", file, info.Mode(), err, relErr)
 				}
-				got[name] = string(data)
+				texts[name] = string(data)
 			}
 		}
 	}
-	if !reflect.DeepEqual(got, want) {
+	return texts
+}
+
+func TestYOLOFiles(t *testing.T) {
+	dir := labelled(t, append(three(), Record{Image: "sub/none.jpg", Width: 1, Height: 1}, Record{Image: "../none.png", Width: 1, Height: 1}))
+	want := map[string]string{
+		"classes.txt": "dog\nbike\n",
+		"labels/a & b.txt": "0 0.009375000 0.026041667 0.015625000 0.041666667 0.75\n" +
+			"1 0.500000000 0.500000000 1.000000000 1.000000000 0.5\n",
+		"labels/none.txt": "", "labels/none-2.txt": "", "labels/none-3.txt": "",
+	}
+	if got := filesBelow(t, dir); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)
 	}
+}
+
+// readYOLO reads the text of a picture's label file.
+func readYOLO(t *testing.T, text string, classes []string, width, height int) []detect.Detection {
+	t.Helper()
+	var found []detect.Detection
+	for line := range strings.Lines(text) {
+		var class int
+		var cx, cy, w, h float64
+		var score float32
+		if _, err := fmt.Sscanf(line, "%d %g %g %g %g %g\n", &class, &cx, &cy, &w, &h, &score); err != nil {
+			t.Fatalf("yolo: %v in %q", err, line)
+		}
+		across, down := float64(width), float64(height)
+		found = append(found, detect.Detection{Query: classes[class], Score: score, Box: box.Box{
+			X0: float32((cx - w/2) * across), Y0: float32((cy - h/2) * down),
+			X1: float32((cx + w/2) * across), Y1: float32((cy + h/2) * down),
+		}})
+	}
+	return found
 }
 
 func TestYOLORoundTrip(t *testing.T) {
 	var records []Record
 	for _, r := range hard() {
-		if !strings.ContainsAny(r.Image, "\x00") { // no file has that
+		if !strings.ContainsAny(r.Image, "\x00") { // no file name has it
 			records = append(records, r)
 		}
 	}
@@ -77,53 +101,48 @@ func TestYOLORoundTrip(t *testing.T) {
 		{Query: "bike", Box: box.Box{X0: 32767.006, Y0: 0.30000001, X1: 65534.996, Y1: 1.9999999}, Score: 0.1},
 		{Query: "dog", Box: box.Box{X0: 1, Y0: 1, X1: 1, Y1: 1}, Score: -1},
 	}})
-	dir, pictures := labelled(t, records)
-	got, err := ReadYOLO(dir, pictures, Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := map[string]Record{}
-	for _, r := range records {
-		if r.Error == "" {
-			want[r.Image] = r
-		}
-	}
-	if len(got) != len(want) {
-		t.Errorf("got %d records, want %d", len(got), len(want))
-	}
-	// Half a unit of the ninth decimal for the centre and for half the size, and the step of a float32.
+	texts := filesBelow(t, labelled(t, records))
+	// Half of the ninth decimal's unit for the centre and for half the size, and one step
+	// of a float32.
 	near := func(got, want float32, side int) bool {
 		return math.Abs(float64(got)-float64(want)) <= 1e-9*float64(side)+float64(math.Nextafter32(want, math.MaxFloat32)-want)
 	}
-	for _, g := range got {
-		w := want[g.Image]
-		if g.Width != w.Width || g.Height != w.Height || len(g.Detections) != len(w.Detections) {
-			t.Errorf("%q: got %d x %d and %d detections, want %d x %d and %d", g.Image, g.Width, g.Height, len(g.Detections), w.Width, w.Height, len(w.Detections))
+	var names Names
+	for _, r := range records {
+		file := "labels/" + names.Of(r.Image) + ".txt"
+		text, written := texts[file]
+		delete(texts, file)
+		if written != (r.Error == "") {
+			t.Errorf("%q, error %q: has a file is %v", r.Image, r.Error, written)
+		}
+		found := readYOLO(t, text, []string{"dog", "bike"}, r.Width, r.Height)
+		if len(found) != len(r.Detections) {
+			t.Errorf("%q: got %d detections, want %d", r.Image, len(found), len(r.Detections))
 			continue
 		}
-		for i, d := range w.Detections {
-			b, e := d.Box, g.Detections[i]
-			if e.Query != d.Query || e.Score != d.Score || !near(e.Box.X0, b.X0, w.Width) || !near(e.Box.X1, b.X1, w.Width) ||
-				!near(e.Box.Y0, b.Y0, w.Height) || !near(e.Box.Y1, b.Y1, w.Height) {
-				t.Errorf("%q, detection %d: got %+v, want %+v", g.Image, i+1, e, d)
+		for i, d := range r.Detections {
+			b, e := d.Box, found[i]
+			if e.Query != d.Query || e.Score != d.Score || !near(e.Box.X0, b.X0, r.Width) || !near(e.Box.X1, b.X1, r.Width) ||
+				!near(e.Box.Y0, b.Y0, r.Height) || !near(e.Box.Y1, b.Y1, r.Height) {
+				t.Errorf("%q, detection %d: got %+v, want %+v", r.Image, i+1, e, d)
 			}
 		}
 	}
+	if len(texts) != 1 {
+		t.Errorf("got also %q, want classes.txt alone", texts)
+	}
 }
 
-// TestYOLOStaysInItsFolder has links that lead out of it where files are written and read.
+// TestYOLOStaysInItsFolder writes to a name that is a link out of the folder.
 func TestYOLOStaysInItsFolder(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "outside.txt")
 	if err := os.WriteFile(outside, []byte("0 .5 .5 1 1\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	dir, pictures := labelled(t, three())
+	dir := labelled(t, three())
 	link := filepath.Join(dir, "labels", "none.txt")
 	if err := errors.Join(os.Remove(link), os.Symlink(outside, link)); err != nil {
 		t.Fatal(err)
-	}
-	if got, err := ReadYOLO(dir, pictures, Limits{}); err == nil {
-		t.Errorf("a link out of the folder was read: %+v", got)
 	}
 	w, err := NewYOLOWriter(dir, []string{"dog", "bike"})
 	if err == nil {
@@ -137,23 +156,24 @@ func TestYOLOStaysInItsFolder(t *testing.T) {
 	}
 }
 
-// TestYOLOKeepsLabelsFromOtherClasses holds that no label of an earlier run comes to stand for another class.
+// TestYOLOKeepsLabelsFromOtherClasses checks that the labels of an earlier run keep their
+// classes.
 func TestYOLOKeepsLabelsFromOtherClasses(t *testing.T) {
-	dir, pictures := labelled(t, three())
-	want, err := ReadYOLO(dir, pictures, Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := labelled(t, three())
+	want := filesBelow(t, dir)
 	for _, classes := range [][]string{{"bike", "dog"}, {"dog"}, {"dog", "bike", "cat"}} {
 		if _, err := NewYOLOWriter(dir, classes); !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), dir) {
 			t.Errorf("%q beside labels of others: got %v, want fs.ErrExist that names the folder", classes, err)
 		}
 	}
-	if got, err := ReadYOLO(dir, pictures, Limits{}); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("the labels are %+v (%v) afterwards, want %+v", got, err, want)
+	if got := filesBelow(t, dir); !reflect.DeepEqual(got, want) {
+		t.Errorf("the files are %q afterwards, want %q", got, want)
 	}
-	for name := range pictures {
-		if err := os.Remove(filepath.Join(dir, "labels", name+".txt")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for name := range want {
+		if name == "classes.txt" {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,6 +1,6 @@
-"""Write testdata/crops: a picture, boxes, and what Pillow makes of them.
+"""Writes testdata/crops: a picture, boxes, and Pillow's crops of them.
 
-The crops are the reference's preprocessing: crop the rounded rectangle, resize with
+The crops follow the reference's preprocessing: crop the rounded rectangle, resize with
 BICUBIC, cut out or pad to a square (openai/CLIP, clip.py, _transform).
 
     python testdata/make/crops_golden.py testdata/crops
@@ -32,7 +32,7 @@ BOXES = [
 
 
 def picture() -> Image.Image:
-    """Gradients, edges and noise, 96 x 64."""
+    """Returns gradients, edges and noise, 96 x 64."""
     rng = np.random.default_rng(7)
     y, x = np.mgrid[0:64, 0:96]
     red = x * 255 / 95
@@ -43,7 +43,8 @@ def picture() -> Image.Image:
 
 
 def rect(box: list[float], context: float, width: int, height: int) -> tuple[int, int, int, int]:
-    """Scale about the centre, round outward, clip, keep at least one pixel."""
+    """Scales a box about its centre, rounds it outward, clips it, and keeps at least one
+    pixel."""
     x0, y0, x1, y1 = box
     dx, dy = (context - 1) * (x1 - x0) / 2, (context - 1) * (y1 - y0) / 2
     left, top = math.floor(x0 - dx), math.floor(y0 - dy)
@@ -53,7 +54,7 @@ def rect(box: list[float], context: float, width: int, height: int) -> tuple[int
 
 
 def crop(image: Image.Image, box: list[float], mode: str, context: float) -> Image.Image:
-    """One box as the encoder's input."""
+    """Returns one box as the encoder's input."""
     part = image.crop(rect(box, context, *image.size))
     w, h = part.size
     if mode == "squash":
@@ -69,8 +70,8 @@ def crop(image: Image.Image, box: list[float], mode: str, context: float) -> Ima
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, help="the folder to write into")
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     image = picture()

@@ -1,14 +1,15 @@
-"""Writes the small pictures of testdata/formats and beside each what Pillow reads in it.
+"""Writes the small pictures of testdata/formats, and what Pillow reads in each.
 
     python testdata/make/formats.py testdata/formats
 
-Every picture NAME.EXT comes with NAME.ppm: the upright RGB pixels that a Python pipeline would see, that is
-ImageOps.exif_transpose and convert("RGB"). Made with Pillow 10.4.0 (libjpeg-turbo 3.0.3, libwebp 1.4.0).
+Every picture NAME.EXT comes with NAME.EXT.ppm: the upright RGB pixels that a Python
+pipeline sees, after ImageOps.exif_transpose and convert("RGB"). Made with Pillow 10.4.0
+(libjpeg-turbo 3.0.3, libwebp 1.4.0).
 """
 
+import argparse
 import io
 import struct
-import sys
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,7 +22,8 @@ ORIENTATION = 0x0112
 
 
 def scene(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
-    """A picture without symmetry: gradients, hard edges in strong colours, fine texture."""
+    """Returns a picture without symmetry: gradients, hard edges in strong colours, fine
+    texture."""
     y, x = np.mgrid[0:height, 0:width].astype(float)
     planes = [255 * x / width, 255 * y / height, 128 + 100 * np.sin(x * y / 60)]
     texture = np.random.default_rng(5).integers(-25, 26, (height, width, 1))
@@ -34,27 +36,28 @@ def scene(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
 
 
 def alpha(size: tuple[int, int]) -> Image.Image:
-    """From clear on the left to opaque on the right."""
+    """Returns a ramp from clear on the left to opaque on the right."""
     ramp = np.linspace(0, 255, size[0]).round().astype(np.uint8)
     return Image.fromarray(np.tile(ramp, (size[1], 1)))
 
 
 def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
-    """The bytes that Pillow writes."""
+    """Returns the bytes that Pillow writes."""
     out = io.BytesIO()
     picture.save(out, kind, **options)
     return out.getvalue()
 
 
 def exif(orientation: int) -> Image.Exif:
-    """An EXIF block that holds the orientation alone."""
+    """Returns an EXIF block with only the orientation."""
     block = Image.Exif()
     block[ORIENTATION] = orientation
     return block
 
 
 def png(samples: np.ndarray, depth: int, colour: int, interlaced: bool = False) -> bytes:
-    """A PNG of samples [H,W,C], of the kinds that Pillow does not write. https://www.w3.org/TR/png-3/"""
+    """Returns a PNG of samples [H,W,C], of the kinds that Pillow does not write.
+    https://www.w3.org/TR/png-3/"""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -69,13 +72,15 @@ def png(samples: np.ndarray, depth: int, colour: int, interlaced: bool = False) 
 
 
 def sampling(jpeg: bytes, first: int) -> bytes:
-    """Gives a JPEG's luma other sampling factors. The blocks then lie elsewhere: a scrambled but sound picture."""
+    """Gives a JPEG's first component other sampling factors. The blocks then lie
+    elsewhere: the picture is scrambled but valid."""
     start = jpeg.index(b"\xff\xc0")
     return jpeg[: start + 11] + bytes([first]) + jpeg[start + 12 :]
 
 
 def sampled(picture: Image.Image, factors: list[tuple[int, int]], marker: bytes = b"") -> bytes:
-    """A JPEG of any sampling factors, a scan for each component, each made from a grey JPEG of Pillow's."""
+    """Returns a JPEG of any sampling factors, with one scan for each component, each made
+    from a grey JPEG of Pillow's."""
     across, down = max(h for h, _ in factors), max(v for _, v in factors)
     scans, tables = b"", b""
     for number, ((h, v), plane) in enumerate(zip(factors, picture.split(), strict=True)):
@@ -90,7 +95,7 @@ def sampled(picture: Image.Image, factors: list[tuple[int, int]], marker: bytes 
 
 
 def adobe(jpeg: bytes, transform: int | None) -> bytes:
-    """Sets what Adobe's marker says of the colours, or takes the marker away."""
+    """Sets the colour transform in Adobe's marker, or removes the marker."""
     start = jpeg.index(b"\xff\xee\x00\x0eAdobe")
     if transform is None:
         return jpeg[:start] + jpeg[start + 16 :]
@@ -98,13 +103,13 @@ def adobe(jpeg: bytes, transform: int | None) -> bytes:
 
 
 def anmf(frame: bytes, x: int, y: int, width: int, height: int) -> bytes:
-    """A frame of a WebP animation, from a still WebP without metadata."""
+    """Returns a frame of a WebP animation, from a still WebP without metadata."""
     body = b"".join(struct.pack("<I", v)[:3] for v in (x // 2, y // 2, width - 1, height - 1, 100)) + b"\2" + frame[12:]
     return b"ANMF" + struct.pack("<I", len(body)) + body
 
 
 def pngs() -> Iterable[tuple[str, bytes]]:
-    """PNG in each colour type and depth."""
+    """Yields PNGs of each colour type and depth."""
     rgb, size = scene(), (WIDTH, HEIGHT)
     clear = rgb.copy()
     clear.putalpha(alpha(size))
@@ -125,7 +130,8 @@ def pngs() -> Iterable[tuple[str, bytes]]:
 
 
 def jpegs() -> Iterable[tuple[str, bytes]]:
-    """JPEG in each subsampling, colour space and mode, and in all eight orientations."""
+    """Yields JPEGs of each subsampling, colour space and mode, and of all eight
+    orientations."""
     rgb = scene()
     for name, subsampling in [("444", 0), ("422", 1), ("420", 2)]:
         yield f"{name}.jpg", saved(rgb, "JPEG", subsampling=subsampling, quality=85)
@@ -142,7 +148,7 @@ def jpegs() -> Iterable[tuple[str, bytes]]:
     cmyk = saved(rgb.convert("CMYK"), "JPEG", quality=90)
     yield "cmyk.jpg", cmyk
     yield "ycck.jpg", adobe(cmyk, 2)
-    yield "cmyk-unmarked.jpg", adobe(cmyk, None)  # Pillow takes its inks to be inverted all the same
+    yield "cmyk-unmarked.jpg", adobe(cmyk, None)  # Pillow still takes its inks to be inverted
     yield "cmyk-420.jpg", saved(rgb.convert("CMYK"), "JPEG", subsampling=2)
     for size in (1, 2, 3, 4, 5):
         yield f"420-{size}x{size}.jpg", saved(scene().crop((10, 4, 10 + size, 4 + size)), "JPEG", quality=90)
@@ -175,7 +181,7 @@ def jpegs() -> Iterable[tuple[str, bytes]]:
 
 
 def webps() -> Iterable[tuple[str, bytes]]:
-    """WebP, lossy and lossless, with alpha, EXIF and animation."""
+    """Yields WebPs, lossy and lossless, with alpha, EXIF and animation."""
     rgb = scene()
     clear = rgb.copy()
     clear.putalpha(alpha(rgb.size))
@@ -195,13 +201,14 @@ def webps() -> Iterable[tuple[str, bytes]]:
 
 
 def gifs_and_bmps() -> Iterable[tuple[str, bytes]]:
-    """GIF with its first frame in all ways, and BMP."""
+    """Yields GIFs with the first frame in several forms, and BMPs."""
     rgb = scene()
     palette = rgb.quantize(32)
     yield "plain.gif", saved(palette, "GIF", interlace=0)
     yield "interlaced.gif", saved(palette, "GIF", interlace=1)
     yield "animation.gif", saved(palette, "GIF", save_all=True, append_images=[ImageOps.flip(palette)], duration=100)
-    # The frame of a smaller GIF, moved on a larger screen. Colour 0 is black, which Pillow shows around it.
+    # The frame of a smaller GIF, moved on a larger screen. Colour 0 is black, and Pillow
+    # shows it around the frame.
     small = Image.new("P", (20, 16))
     small.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 255, 255, 255])
     ImageDraw.Draw(small).ellipse([2, 2, 14, 11], fill=1, outline=2)
@@ -210,7 +217,7 @@ def gifs_and_bmps() -> Iterable[tuple[str, bytes]]:
     at = moved.index(b",\0\0\0\0" + struct.pack("<HH", 20, 16))
     moved[at + 1 : at + 5] = struct.pack("<HH", 8, 10)
     yield "offset.gif", bytes(moved)
-    # Where colour 0 is clear: also black in Pillow.
+    # If colour 0 is clear, it is black in Pillow too.
     yield "clear.gif", saved(small, "GIF", transparency=0)
     yield "rgb.bmp", saved(rgb, "BMP")
     yield "rgba.bmp", saved(rgb.convert("RGBA"), "BMP")
@@ -219,8 +226,10 @@ def gifs_and_bmps() -> Iterable[tuple[str, bytes]]:
 
 
 def main() -> None:
-    """Writes every picture and what Pillow reads in it."""
-    folder = Path(sys.argv[1])
+    """Writes every picture, and what Pillow reads in it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, help="the folder to write into")
+    folder: Path = parser.parse_args().out
     folder.mkdir(parents=True, exist_ok=True)
     for files in (pngs(), jpegs(), webps(), gifs_and_bmps()):
         for name, data in files:
@@ -229,7 +238,8 @@ def main() -> None:
             ppm = b"P6 %d %d 255\n" % picture.size + picture.tobytes()
             (folder / f"{name}.ppm").write_bytes(ppm)
     rgb = scene()
-    # Pillow would clip these 16 bits at 255; clipdet takes their high byte, so the expected pixels are made here.
+    # Pillow would clip these 16 bits at 255. clipdet takes their high byte, so the
+    # expected pixels are made here.
     grey = np.asarray(rgb.convert("L"))
     deep = grey.astype(np.uint16)[..., None] * 256 + np.arange(WIDTH, dtype=np.uint16)[None, :, None]
     (folder / "grey-16bit.png").write_bytes(png(deep, 16, 0))

@@ -1,9 +1,10 @@
-"""Makes testdata/models: models small enough to commit, with random weights, for the Go packages' own tests.
+"""Makes testdata/models: small models with random weights for the Go packages' tests.
 
-tiny/ is a whole detector to the contract of CONTRACT.md; faulty/ is the same, but fails in libtorch for pictures, crops
-and texts that ask for it; odd/ are modules that a loader must cope with. They detect nothing: what is tested with them
-is that shapes, numbers and errors come through. Run it again only when the contract
-changes, since golden values in tests depend on the bytes:
+They are small enough to commit. tiny/ is a whole detector that keeps CONTRACT.md. faulty/
+is the same, but fails in libtorch for certain pictures, crops and texts. odd/ has modules
+that a loader must cope with. They detect nothing: the tests check that shapes, numbers
+and errors come through. Run it again only when the contract changes, since golden values
+in tests depend on the bytes:
 
     ./setup-libtorch.sh python testdata/make/tiny.py testdata/models
 """
@@ -32,7 +33,7 @@ SEED = 3
 
 
 class Body(nn.Module):
-    """Two strided convolutions a stage, as a ResNet would have stages."""
+    """The strided convolutions of a backbone: a stem and two stages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +43,7 @@ class Body(nn.Module):
 
 
 class ImageTower(nn.Module):
-    """Crops to features: convolutions, then the maximum and a linear map."""
+    """Maps crops to features: convolutions, then the maximum and a linear map."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,10 +57,10 @@ class ImageTower(nn.Module):
 
 
 class TextTower(nn.Module):
-    """Tokens to features: one causal layer, read at the end of the text.
+    """Maps tokens to features: one causal layer, read at the end of the text.
 
-    CLIP's 49,408 tokens would need a table of a megabyte, so a token's vector is the sum of two: one for its hundreds,
-    one for the rest.
+    CLIP's 49,408 tokens would need a table of 6 MB. So a token's vector is the sum of
+    two: one for its multiple of 256, one for the rest.
     """
 
     def __init__(self) -> None:
@@ -92,7 +93,7 @@ class Three(nn.Module):
 
 class Throws(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        if x.dim() >= 0:  # a condition that always holds, since a function that only raises has no type
+        if x.dim() >= 0:  # always true: a function that only raises has no type
             raise ValueError("this module always fails")
         return x
 
@@ -103,7 +104,8 @@ class NoManifest(nn.Module):
 
 
 def provoke(batch: Tensor, fault: int, enough: int) -> Tensor:
-    """1 throws, 2 asks for more memory than any machine has, 3 does that for a batch of more than enough."""
+    """Fault 1 throws. 2 allocates more memory than any machine has. 3 does so for a batch
+    of more than enough."""
     if fault == 1:
         raise ValueError("this input always fails")
     if fault == 2 or (fault == 3 and batch.shape[0] > enough):
@@ -112,7 +114,7 @@ def provoke(batch: Tensor, fault: int, enough: int) -> Tensor:
 
 
 def spoil(answer: Tensor, fault: int) -> Tensor:
-    """4 gives another type, 5 another width, 6 no numbers."""
+    """Fault 4 gives another type, 5 another width, 6 NaN."""
     if fault == 4:
         answer = answer.double()
     if fault == 5:
@@ -123,7 +125,8 @@ def spoil(answer: Tensor, fault: int) -> Tensor:
 
 
 class FaultyProposals(nn.Module):
-    """tiny/rpn.pt, with a fault where the top left pixel of a picture is (250, 5, 10 x fault)."""
+    """tiny/rpn.pt, with a fault if the top left pixel of a picture is (250, 5, 10 x
+    fault)."""
 
     def __init__(self, sound: torch.jit.ScriptModule) -> None:
         super().__init__()
@@ -138,7 +141,8 @@ class FaultyProposals(nn.Module):
 
 
 class FaultyImageEncoder(nn.Module):
-    """tiny/clip-image.pt, with a fault where a crop is of the one colour (1, 0, 10 x fault / 255)."""
+    """tiny/clip-image.pt, with a fault if a crop has the one colour (1, 0, 10 x fault /
+    255)."""
 
     def __init__(self, sound: torch.jit.ScriptModule) -> None:
         super().__init__()
@@ -152,7 +156,8 @@ class FaultyImageEncoder(nn.Module):
 
 
 class FaultyTextEncoder(nn.Module):
-    """tiny/clip-text.pt, with a fault where texts have 8 x (fault + 2) columns of tokens: 24 for the first."""
+    """tiny/clip-text.pt, with a fault if texts have 8 x (fault + 2) columns of tokens: 24
+    for the first."""
 
     def __init__(self, sound: torch.jit.ScriptModule) -> None:
         super().__init__()
@@ -171,7 +176,8 @@ def weights(module: nn.Module) -> Weights:
 
 
 def detector() -> nn.Module:
-    """A region proposal network of two levels that works on pictures of about 160 pixels."""
+    """Returns a region proposal network of three levels for pictures of about 160
+    pixels."""
     body = Body()
     backbone = BackboneWithFPN(nn.Sequential(body.stem, body.fine, body.coarse), {"1": "0", "2": "1"}, [12, 16], 16)
     anchors = AnchorGenerator(((16,), (48,), (96,)), ((0.5, 1.0, 2.0),) * 3)
@@ -193,7 +199,8 @@ def detector() -> nn.Module:
 
 
 def golden(folder: Path) -> dict:
-    """What the archives answer to inputs that Go tests make themselves; see README.md."""
+    """Returns what the archives answer to inputs that Go tests make themselves; see
+    testdata/models/README.md."""
     rpn_inputs = [Input((2, 3, 96, 128), "uint8"), Input((2, 2), "int64", ((96, 128), (60, 97)))]
     cases = {
         "rpn": rpn_inputs,
@@ -228,7 +235,7 @@ def main() -> None:
     (tiny / "golden.json").write_text(json.dumps(golden(tiny)) + "\n")
     faulty.mkdir(parents=True, exist_ok=True)
     for kind, module in FAULTY.items():
-        # Without archive.save, whose checks are for archives that are meant well.
+        # Without archive.save, since its checks would refuse the faults.
         path = tiny / f"{kind}.pt"
         scripted = torch.jit.script(module(torch.jit.load(path, map_location="cpu")).eval())
         (faulty / path.name).write_bytes(archive.serialise(scripted, archive.read_manifest(path)))

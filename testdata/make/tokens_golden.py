@@ -1,12 +1,15 @@
-"""CLIP's vocabulary for pkg/internal/tokens, and texts with their token ids to test it with.
+"""Writes CLIP's vocabulary for pkg/internal/tokens, and texts with their token ids to
+test it with.
 
     python testdata/make/tokens_golden.py vocabulary pkg/internal/tokens/merges.gz
     python testdata/make/tokens_golden.py texts testdata/tokens/golden.jsonl
-    python testdata/make/tokens_golden.py texts --count 1500 FILE    (then: go test ./pkg/internal/tokens -tokens FILE)
+    python testdata/make/tokens_golden.py texts --count 1500 FILE
+    go test ./pkg/internal/tokens -tokens FILE
 
-The texts come from testdata/tokens/sources.json, from ImageNet's names and templates, and from drawing. The ids are
-those of OpenAI's SimpleTokenizer (github.com/openai/CLIP, clip/simple_tokenizer.py), which open_clip has copied with
-other names for the start and the end; these are put back here. Needs open_clip_torch, ftfy and regex.
+The texts come from testdata/tokens/sources.json, from ImageNet's names and templates, and
+from random draws. The ids are those of OpenAI's SimpleTokenizer (github.com/openai/CLIP,
+clip/simple_tokenizer.py). open_clip has copied it with other names for the start and the
+end; the original names are put back here. Needs open_clip_torch, ftfy and regex.
 """
 
 import argparse
@@ -26,13 +29,14 @@ from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES, OPENAI_IMAGENET_TE
 
 SOURCE_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
 MERGES = 49152 - 256 - 2
-# Classes in which pkg/prompt is known to differ, so that a few are enough.
+# Classes in which pkg/internal/tokens is known to differ, so that a few texts are enough.
 KNOWN = {"mojibake", "newer letters", "stacked marks"}
 SOURCES = Path(__file__).parent.parent / "tokens" / "sources.json"
 
 
 def vocabulary() -> bytes:
-    """The merges that CLIP uses: first all left token ids, then all right ones, as uint16, little endian, by rank."""
+    """Returns the merges that CLIP uses: first all left token ids, then all right ones,
+    as uint16, little endian, by rank, gzipped."""
     packed = Path(default_bpe()).read_bytes()
     if hashlib.sha256(packed).hexdigest() != SOURCE_SHA256:
         raise SystemExit(f"{default_bpe()} is not the vocabulary that CLIP was published with")
@@ -45,12 +49,12 @@ def vocabulary() -> bytes:
 
 
 def sources() -> dict[str, list[str]]:
-    """The texts that are written by hand, by class."""
+    """Returns the texts that are written by hand, by class."""
     return json.loads(SOURCES.read_text(encoding="utf-8"))
 
 
 def reference() -> SimpleTokenizer:
-    """open_clip's tokenizer with OpenAI's names for the start and the end."""
+    """Returns open_clip's tokenizer with OpenAI's names for the start and the end."""
     tokenizer = SimpleTokenizer()
     marks = {"<|startoftext|>": tokenizer.sot_token_id, "<|endoftext|>": tokenizer.eot_token_id}
     tokenizer.encoder = {token: i for token, i in tokenizer.encoder.items() if i not in marks.values()} | marks
@@ -84,17 +88,17 @@ def characters(alphabet: str, longest: int) -> Callable[[random.Random], str]:
 
 
 def assigned(*blocks: range) -> str:
-    """The characters of blocks that Python's Unicode tables know."""
+    """Returns the characters of blocks that are in Python's Unicode tables."""
     return "".join(chr(c) for block in blocks for c in block if unicodedata.category(chr(c)) not in ("Cn", "Cs"))
 
 
 def words_of(texts: list[str]) -> list[str]:
-    """All words of texts."""
+    """Returns all words of texts."""
     return [word for text in texts for word in text.split()]
 
 
 def classes(sources: dict[str, list[str]]) -> dict[str, Callable[[random.Random], str]]:
-    """How to draw a text of each class."""
+    """Returns how to draw a text of each class."""
     ascii_text = assigned(range(0x20, 0x7F))
     latin = assigned(range(0x20, 0x7F), range(0xC0, 0x250), range(0x1E00, 0x1F00))
     cjk = assigned(range(0x3040, 0x3100), range(0x4E00, 0xA000), range(0xAC00, 0xD7A4))
@@ -117,7 +121,8 @@ def classes(sources: dict[str, list[str]]) -> dict[str, Callable[[random.Random]
 
 
 def texts(sources: dict[str, list[str]], count: int, seed: int) -> Iterator[tuple[str, str]]:
-    """Distinct (class, text): all sources, and as many drawn ones as make about count of each class."""
+    """Yields distinct (class, text): all sources, and as many drawn texts as make about
+    count of each class."""
     rng = random.Random(seed)
     seen = set()
     for name, draw in classes(sources).items():
@@ -132,7 +137,7 @@ def texts(sources: dict[str, list[str]], count: int, seed: int) -> Iterator[tupl
 
 
 def main() -> None:
-    """Write what is asked for."""
+    """Writes the vocabulary or the texts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["vocabulary", "texts"])
     parser.add_argument("file", type=Path)

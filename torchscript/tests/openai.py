@@ -1,6 +1,8 @@
-"""OpenAI's CLIP by OpenAI's own code, with random weights in the forms of its published checkpoints.
+"""OpenAI's CLIP by OpenAI's own code, with random weights in the forms of its published
+checkpoints.
 
-The package that carries the code is called clip, as a file here is: it is imported as openai_clip.
+The package with that code is called clip, as a file here is, so it is imported as
+openai_clip.
 """
 
 import importlib.metadata
@@ -33,7 +35,8 @@ openai_clip = import_openai()
 
 
 def build(name: str, seed: int = 1) -> nn.Module:
-    """A model of OpenAI's by its name, as OpenAI initialises it, whose embeddings of crops differ."""
+    """Returns one of OpenAI's models by its name, initialised as OpenAI does. A ResNet is
+    changed so that its embeddings of crops differ."""
     config = open_clip.get_model_config(OPENAI[name])
     image, text = config["vision_cfg"], config["text_cfg"]
     layers = image["layers"] if isinstance(image["layers"], int) else tuple(image["layers"])
@@ -55,20 +58,22 @@ def build(name: str, seed: int = 1) -> nn.Module:
             noise = torch.randn(4, 3, image["image_size"], image["image_size"])
             detectors.randomise_norms(model.visual)
             detectors.spread(model.visual, noise)
-            # What all pictures have in common is most of an embedding; without most of it they differ.
+            # Most of an embedding is the same for all pictures. Without most of that they
+            # differ.
             with torch.no_grad():
                 model.visual.attnpool.c_proj.bias -= 0.8 * model.encode_image(noise).mean(0)
     return model.requires_grad_(False)
 
 
 def write_state_dict(model: nn.Module, path: Path) -> None:
-    """What torch.save of a model's state dict gives, in half precision as OpenAI has it."""
+    """Writes a model's state dict with torch.save, in half precision as OpenAI has it."""
     openai_clip.model.convert_weights(model)
     torch.save(model.state_dict(), path)
 
 
 def write_archive(model: nn.Module, path: Path) -> None:
-    """What OpenAI publishes: the traced model with its sizes as further buffers and its weights in half precision."""
+    """Writes what OpenAI publishes: the traced model, with its sizes as further buffers
+    and its weights in half precision."""
     image_size = model.visual.input_resolution
     for key, value in {"input_resolution": image_size, "context_length": 77, "vocab_size": 49408}.items():
         vars(model).pop(key, None)

@@ -81,7 +81,7 @@ class NotANumber(Linear):
 
 
 class Bidirectional(nn.Module):
-    """A text tower that looks at the columns after the end of the text."""
+    """A text tower that reads the columns after the end of the text."""
 
     def forward(self, tokens: Tensor) -> Tensor:
         return tokens.to(torch.float32).mean(1, keepdim=True)
@@ -99,7 +99,7 @@ def test_operations_of_a_forward_are_counted(tmp_path: Path) -> None:
 
 
 def test_generator_is_the_one_go_has() -> None:
-    # The literals of TestGenerate in pkg/model/known_answer_test.go.
+    # The literals of TestGenerate in pkg/internal/archive/known_answer_test.go.
     inputs = [
         Input((2, 3), "uint8"),
         Input((1, 2), "float32"),
@@ -205,7 +205,8 @@ def test_inspect_reports_constants_gradients_and_training() -> None:
 
 
 class Mixed(nn.Module):
-    """Every kind of weights that CONTRACT.md lets be of another type than the manifest's, and one more."""
+    """Has every kind of weights that CONTRACT.md lets be of another type than the
+    manifest's, and a layer of any type."""
 
     def __init__(self, more: torch.dtype) -> None:
         super().__init__()
@@ -250,12 +251,12 @@ def test_digest_sees_every_record_and_the_manifest(tmp_path: Path) -> None:
     described = archive.read_manifest(tmp_path / "one.pt")
     with zipfile.ZipFile(io.BytesIO(data)) as whole:
         records = {name.partition("/")[2]: whole.read(name) for name in whole.namelist()}
-    # As CONTRACT.md has it, from the bytes.
+    # As CONTRACT.md defines it, from the bytes.
     manifest, _ = records.pop("extra/manifest.json"), records.pop(".data/serialization_id")
     lines = [b"%s %d %08x\n" % (n.encode(), len(r), zlib.crc32(r)) for n, r in sorted(records.items())]
     text = manifest.replace(described["digest"].encode(), b"0" * 64)
     assert hashlib.sha256(b"".join(lines) + text).hexdigest() == described["digest"]
-    # Each change shows: of the manifest, a weight, the code.
+    # A change of the manifest, of a weight or of the code shows.
     weight = data.index(Linear().weight.detach().numpy().tobytes())
     for at, new in [
         (data.index(b'"licence": "none"') + 12, b"N"),
@@ -267,7 +268,7 @@ def test_digest_sees_every_record_and_the_manifest(tmp_path: Path) -> None:
 
 
 def repacked(data: bytes) -> bytes:
-    """A zip with its checksums made right."""
+    """Returns a zip with its checksums corrected."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w") as new:
         for entry in old.infolist():

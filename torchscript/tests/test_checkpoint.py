@@ -19,7 +19,8 @@ import smallrpn
 
 
 class Inner(nn.Module):
-    """With a half parameter, as OpenAI's archives have, a view, a buffer, a list, and things that are no weights."""
+    """A module with a half parameter, as in OpenAI's archives, a view, a buffer, a list,
+    and values that are no weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +81,7 @@ def test_other_forms(tmp_path: Path, state: dict[str, Tensor]) -> None:
 
 
 class Evil:
-    """Unpickling it runs a command."""
+    """An object whose unpickling runs a command."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -99,7 +100,8 @@ def archive(path: Path, data: bytes, names: tuple[str, ...] = ("constants.pkl",)
 
 
 def storage(count: int, size: int, function: str = "torch._utils\n_rebuild_tensor_v2") -> bytes:
-    """A module in whose place there is a tensor of size values in a storage of count."""
+    """Returns a pickle that has, in place of a module, a tensor of size values in a
+    storage of count."""
     persistent = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0" + b"0X\x03\0\0\0cpu" + b"K%ctQ" % count
     return b"\x80\x02c" + function.encode() + b"\n(" + persistent + b"K\0K%c\x85K\x01\x85\x89N" % size + b"tR."
 
@@ -146,7 +148,8 @@ def test_broken_archives_are_errors(tmp_path: Path, data: bytes, why: str) -> No
 
 
 def test_a_pickle_works_on_no_tensor(tmp_path: Path) -> None:
-    # weights[0] = 5 and weights.set_(...) while the pickle is read; torch.load still calls set_ in torch 2.11.
+    # The pickles call weights[0] = 5 and weights.set_(...). torch.load still calls set_
+    # in torch 2.11.
     tensor = storage(2, 2).removeprefix(b"\x80\x02").removesuffix(b".")
     archive(tmp_path / "item.pt", b"\x80\x02" + tensor + b"K\0K\x05s.", names=())
     with pytest.raises(ValueError, match=r"item.pt: .*does not support item assignment"):
@@ -202,7 +205,8 @@ def test_files_that_are_none_are_errors(tmp_path: Path) -> None:
 
 
 class Writer(nn.Module):
-    """Writes a file while it is loaded, and hands out another when it is called."""
+    """Writes a file while it is loaded, and returns another file's content when it is
+    called."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -222,7 +226,8 @@ class Writer(nn.Module):
 
 
 def test_torchscript_reads_and_writes_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # CONTRACT.md warns of this, and it is why clipdet locks models: it has to be true of the libtorch that runs.
+    # CONTRACT.md warns of this, and clipdet locks models because of it. It has to be true
+    # of the libtorch that runs.
     monkeypatch.chdir(tmp_path)
     Path("secret").write_bytes(b"key")
     torch.jit.script(Writer()).save("archive.pt")
@@ -243,9 +248,9 @@ def test_torchscript_reads_and_writes_files(tmp_path: Path, monkeypatch: pytest.
 
 
 def disguise(script: Path, out: Path) -> None:
-    """A TorchScript archive whose zip has two directories: one without constants.pkl for readers that look for it right
-    before the end, and the true one for those that go where the end says that it is, as libtorch does.
-    """
+    """Writes a TorchScript archive whose zip has two directories. One, without
+    constants.pkl, is for readers that look for it right before the end record. The other,
+    the true one, is for readers that go where the end record says, as libtorch does."""
     plain = io.BytesIO()
     with zipfile.ZipFile(script) as old, zipfile.ZipFile(plain, "w") as new:
         for name in old.namelist():

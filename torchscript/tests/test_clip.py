@@ -21,7 +21,8 @@ TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "lay
 VIT = {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8}
 RESNET = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "head_width": 32}
 
-# One of each kind that open_clip builds differently. They are registered as open_clip reads its own: from JSON files.
+# One of each kind that open_clip builds differently. They are registered in the way that
+# open_clip reads its own: from JSON files.
 MODELS: dict[str, dict] = {
     "small-vit": {"embed_dim": 32, "vision_cfg": VIT, "text_cfg": TEXT},
     "small-vit-quickgelu": {"embed_dim": 32, "vision_cfg": VIT, "text_cfg": TEXT, "quick_gelu": True},
@@ -146,7 +147,7 @@ def test_manifests_belong_together(tmp_path: Path) -> None:
 
 def test_plain_towers(tmp_path: Path) -> None:
     class Words(nn.Module):
-        """Plain, and mixed with whole numbers, which no cast may touch."""
+        """A plain tower with an integer buffer, which no cast may change."""
 
         def __init__(self) -> None:
             super().__init__()

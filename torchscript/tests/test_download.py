@@ -1,4 +1,5 @@
-"""Downloads from a server on this machine that breaks off, resumes or lies."""
+"""Downloads from a server on this machine that breaks off, resumes or sends another
+file."""
 
 import hashlib
 import threading
@@ -15,7 +16,8 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves CONTENT at any address: in pieces of at most piece bytes a request, and with ranges unless told not to."""
+    """Serves CONTENT at any address, at most piece bytes a request. It ignores ranges if
+    ranges is False."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)

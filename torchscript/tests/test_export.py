@@ -1,4 +1,4 @@
-"""The command line of export.py, and that what it writes is always the same."""
+"""The command line of export.py, and whether it always writes the same bytes."""
 
 import os
 import subprocess
@@ -50,7 +50,8 @@ def test_own_models_have_the_image_tower_in_bfloat16_too(tmp_path: Path) -> None
 
 
 def test_nothing_is_printed_but_the_summary(tmp_path: Path) -> None:
-    # As users run it: notes that torch.jit is deprecated are for developers, open_clip's of random weights for nobody.
+    # As users run it. Notes that torch.jit is deprecated are for developers, and
+    # open_clip's note on random weights is for nobody.
     command = [sys.executable, str(HERE / "export.py"), "clip", "--name", "RN50", "--random", "1", "--out", tmp_path]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert done.stderr == ""
@@ -92,7 +93,7 @@ def test_wrong_usage_exits_2(arguments: list[str], why: str, capsys: pytest.Capt
 
 
 def test_exports_are_the_same_in_every_process(tmp_path: Path) -> None:
-    for seed in ("1", "2"):  # of the order of Python's sets
+    for seed in ("1", "2"):  # of the hashes, which order Python's sets
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(HERE)}
         command = [sys.executable, str(REPOSITORY / "testdata" / "make" / "tiny.py"), str(tmp_path / seed)]
         subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
@@ -107,7 +108,7 @@ COMMITTED = sorted([*REPOSITORY.glob("pkg/model/builtin/*.pt"), *REPOSITORY.glob
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_committed_models_keep_the_contract(path: Path) -> None:
-    # Whichever torch exported it: archives of the exporter so far go on working.
+    # Whichever torch exported it: archives of earlier exports must keep working.
     described = archive.read_manifest(path)
     assert described["exporter"].startswith("clipdet-export 1 torch ")
     answer = described["known_answer"]

@@ -1,4 +1,4 @@
-"""What is read off an archive's graphs: each thing that they must not have is found, and nothing else."""
+"""What graph.py reports: each thing that an archive must not have, and nothing else."""
 
 import json
 import linecache
@@ -20,8 +20,8 @@ from archive import Weights
 
 
 def found(source: str, *on_host: bool, **buffers: Tensor) -> list[str]:
-    """The problems of a module whose methods are given as source. TorchScript wants to read it in a file: it finds it
-    where Python keeps the lines of files."""
+    """Returns the problems of a module whose methods are given as source. TorchScript
+    reads the source from a file, so this puts it into Python's cache of files' lines."""
     text = "class Module(nn.Module):\n" + textwrap.indent(source, "    ")
     linecache.cache["cases.py"] = (len(text), None, text.splitlines(keepends=True), "cases.py")
     names = {"__name__": "cases", "torch": torch, "nn": nn, "Tensor": Tensor}

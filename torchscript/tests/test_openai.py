@@ -1,6 +1,8 @@
-"""Every CLIP that OpenAI published, from a checkpoint in its published form, against OpenAI's own code.
+"""Every CLIP that OpenAI published, from a checkpoint in its published form, against
+OpenAI's own code.
 
-Random weights. The two largest need 20 GB of memory and half an hour: pytest --largest torchscript/tests/test_openai.py
+The weights are random. The two largest need 20 GB of memory and half an hour: pytest
+--largest torchscript/tests/test_openai.py
 """
 
 from contextlib import nullcontext
@@ -18,7 +20,8 @@ import checkpoint
 import export
 import published
 
-# Those that are compared in bfloat16 on any processor. Without avx512_bf16 the others would take three minutes more.
+# The models that are compared in bfloat16 on any processor. Without avx512_bf16 the
+# others would take three minutes more.
 QUICK = ("RN50", "ViT-B/32")
 
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None]
@@ -26,8 +29,8 @@ STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])[:, None, None]
 
 
 class HalfByFloat(TorchDispatchMode):
-    """Runs float16 operators as GPUs do: in float32, and rounds each result. Those that torch has for CPUs are several
-    times slower."""
+    """Runs float16 operators as GPUs do: in float32, rounding each result. torch's own
+    float16 operators for CPUs are several times slower."""
 
     operators = 0
 
@@ -49,7 +52,8 @@ class HalfByFloat(TorchDispatchMode):
 
 
 def inputs(size: int) -> tuple[Tensor, Tensor]:
-    """Four crops, two smooth and two of rough noise, and as many texts of different lengths."""
+    """Returns four crops, two smooth and two of rough noise, and four texts of different
+    lengths."""
     generator = torch.Generator().manual_seed(7)
     smooth, rough = torch.rand(2, 3, 5, 5, generator=generator), torch.rand(2, 3, 40, 40, generator=generator)
     crops = [interpolate(noise, size=(size, size), mode="bicubic") for noise in (smooth, rough)]
@@ -62,7 +66,8 @@ def inputs(size: int) -> tuple[Tensor, Tensor]:
 
 @torch.inference_mode()
 def reference(model: nn.Module, crops: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """OpenAI's features as unit vectors, which must differ, or equality would mean nothing."""
+    """Returns OpenAI's features as unit vectors. They must differ, or equality would mean
+    nothing."""
     image, text = normalize(model.encode_image((crops - MEAN) / STD)), normalize(model.encode_text(tokens))
     for features in (image, text):
         cosines = (features @ features.T)[~torch.eye(len(features), dtype=torch.bool)]
@@ -71,7 +76,7 @@ def reference(model: nn.Module, crops: Tensor, tokens: Tensor) -> tuple[Tensor, 
 
 
 def dtypes(name: str) -> list[str]:
-    """The types in which a model is compared on this processor."""
+    """Returns the types in which a model is compared on this processor."""
     fast = "avx512_bf16" in Path("/proc/cpuinfo").read_text()
     return [dtype for dtype in archive.DTYPES if dtype != "bfloat16" or fast or name in QUICK]
 

@@ -1,4 +1,4 @@
-"""Fetching, without a registry: what is not the pinned package is refused."""
+"""Fetching without a registry: a package that is not the pinned one is refused."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Published weights by name, from a file in place of a download, or from a server that plays the publisher."""
+"""Published weights by name, from a file in place of a download, or from a server in
+place of the publisher's."""
 
 import hashlib
 import json
@@ -53,7 +54,7 @@ def test_which_downloads_are_checked() -> None:
         listed = published.clip(name, tag)
         if not listed.hub and not listed.digest:
             unknown.add(tag)
-    # CONTRACT.md says which are known by their address alone.
+    # CONTRACT.md names the weights that only their address identifies.
     assert unknown == {"metaclip_400m", "metaclip_fullcc", "metaclip_altogether"}
 
 
@@ -61,7 +62,8 @@ def test_which_downloads_are_checked() -> None:
 def test_detectors_are_built_as_torchvision_builds_published_ones(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # torchvision takes the file from its cache, by the name of the published one, and does what it does with that.
+    # torchvision takes the file from its cache by the published name, and treats it as
+    # the published one.
     listed = published.rpn(name)
     file = tmp_path / "hub" / "checkpoints" / listed.file
     file.parent.mkdir(parents=True)
@@ -121,7 +123,7 @@ def test_a_published_file_is_known_by_its_digest(tmp_path: Path, monkeypatch: py
 
 
 class Hub(ThreadingHTTPServer):
-    """Plays the hub: a repository with one large file."""
+    """A server in place of the hub: a repository with one large file."""
 
     def __init__(self, content: bytes, digest: str) -> None:
         super().__init__(("127.0.0.1", 0), Handler)

@@ -15,11 +15,12 @@ import detectors
 import fold
 import rpn
 
-# Height and width in pixels: no multiples of 32, a panorama that max_size bounds, one that is enlarged a lot.
+# Height and width in pixels: no multiples of 32, a panorama that max_size bounds, and a
+# picture that is enlarged a lot.
 SIZES = [(97, 131), (40, 200), (17, 11)]
 
-# Small, to be quick. The ResNets have more than 1,000 candidates in all, the second mobilenet fewer: torchvision's
-# batched_nms goes another way for each.
+# Small, to be quick. All but the last have more than 1,000 candidates in all, the last
+# has fewer: torchvision's batched_nms takes another way for each.
 MIN_SIZES = {
     "fasterrcnn_resnet50_fpn": 128,
     "fasterrcnn_resnet50_fpn_v2": 96,
@@ -40,7 +41,7 @@ def small() -> nn.Module:
 
 
 def pictures(sizes: list[tuple[int, int]]) -> list[Tensor]:
-    """Smooth noise, uint8 [3,H,W] each."""
+    """Returns smooth noise, uint8 [3,H,W] each."""
     generator = torch.Generator().manual_seed(5)
     made = []
     for height, width in sizes:
@@ -51,7 +52,7 @@ def pictures(sizes: list[tuple[int, int]]) -> list[Tensor]:
 
 
 def padded(images: list[Tensor], fill: int = 0) -> tuple[Tensor, Tensor]:
-    """The arguments of forward for pictures of different sizes."""
+    """Returns the arguments of forward for pictures of different sizes."""
     sizes = [tuple(image.shape[1:]) for image in images]
     batch = torch.full((len(images), 3, max(h for h, _ in sizes), max(w for _, w in sizes)), fill, dtype=torch.uint8)
     for place, image in zip(batch, images, strict=True):
@@ -61,7 +62,8 @@ def padded(images: list[Tensor], fill: int = 0) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def reference(detector: nn.Module, images: list[Tensor]) -> list[Tensor]:
-    """torchvision's proposals in pixels of each picture, with objectness -> [n,5] each."""
+    """Returns torchvision's proposals in pixels of each picture, with objectness: [n,5]
+    each."""
     scores: list[Tensor] = []
     original = detector.rpn.filter_proposals
 
@@ -81,14 +83,15 @@ def reference(detector: nn.Module, images: list[Tensor]) -> list[Tensor]:
 
 
 def candidates(detector: nn.Module, image: Tensor) -> int:
-    """How many boxes of a picture reach torchvision's batched_nms at most."""
+    """Returns how many boxes of a picture can reach torchvision's batched_nms."""
     batch, _ = detector.transform([image / 255])
     logits, _ = detector.rpn.head(list(detector.backbone(batch.tensors).values()))
     return sum(min(detector.rpn.pre_nms_top_n(), level.numel()) for level in logits)
 
 
 def propose(network: nn.Module, images: Tensor, sizes: Tensor) -> list[Tensor]:
-    """The exported network's proposals -> [n,5] each; checks what every answer keeps."""
+    """Returns the exported network's proposals, [n,5] each. Checks what must hold for
+    every answer."""
     rows, counts = archive.run(network, [images, sizes])
     assert rows.dtype == torch.float32
     assert counts.dtype == torch.int64
@@ -105,7 +108,8 @@ def propose(network: nn.Module, images: Tensor, sizes: Tensor) -> list[Tensor]:
 
 
 def assert_same(got: list[Tensor], want: list[Tensor]) -> None:
-    """Same count and order, boxes within 0.01 px, objectness within 1e-5."""
+    """Checks for the same count and order, boxes within 0.01 px and objectness within
+    1e-5."""
     assert [len(rows) for rows in got] == [len(rows) for rows in want]
     for i, (one, other) in enumerate(zip(got, want, strict=True)):
         torch.testing.assert_close(one[:, :4], other[:, :4], atol=0.01, rtol=0, msg=lambda m, i=i: f"picture {i}: {m}")
@@ -124,7 +128,7 @@ def test_equals_torchvision(detector: nn.Module) -> None:
 
 
 def test_equals_torchvision_in_channels_last(detector: nn.Module) -> None:
-    # The same layout for both: convolution kernels round differently in each.
+    # The same layout for both: convolutions round differently in each layout.
     last = copy.deepcopy(detector).to(memory_format=torch.channels_last)
     network = torch.jit.script(rpn.Proposals(copy.deepcopy(detector), channels_last=True))
     images = pictures(SIZES[:2])
@@ -182,7 +186,8 @@ def test_suppress_equals_torchvision(count: int, iou: float) -> None:
 
 
 def test_suppress_follows_long_chains() -> None:
-    # Each box overlaps its neighbours only: every second one stays, and each decision hangs on the one before.
+    # Each box overlaps only its neighbours: every second one stays, and each decision
+    # depends on the one before.
     start = torch.arange(40, dtype=torch.float32)[:, None]
     boxes = torch.cat([start, torch.zeros(40, 1), start + 3, torch.ones(40, 1)], 1)
     kept = rpn.suppress(boxes[None], torch.ones(1, 40, dtype=torch.bool), 0.4)
@@ -192,8 +197,8 @@ def test_suppress_follows_long_chains() -> None:
 @pytest.mark.parametrize("iou", [0.1, 0.3, 1 / 3, 0.5, 0.6, 0.7, 0.9])
 @pytest.mark.parametrize("unit", [1, 10, 100, 0.001, 4096, 20000, 98765.4])
 def test_suppress_decides_as_torchvision_where_iou_equals_the_threshold(iou: float, unit: float) -> None:
-    # Strips of length 1 + iou, 1 - iou apart, overlap their neighbours by the threshold but for rounding, and so do a
-    # strip and one of iou times its length inside it.
+    # Strips of length 1 + iou, 1 - iou apart, overlap their neighbours by the threshold
+    # but for rounding. So do a strip and one of iou times its length inside it.
     generator = torch.Generator().manual_seed(1)
     start = torch.randint(0, 40, (400,), generator=generator) * (1 - iou)
     row = torch.randint(0, 3, (400,), generator=generator) * 3.0
@@ -220,7 +225,7 @@ def test_bfloat16_sees_the_same_features(detector: nn.Module, request: pytest.Fi
     batch = network.prepare(images, sizes, network.resized(images, sizes))
     with torch.inference_mode():
         want, got = detector.backbone(batch.to(torch.float32)), network.backbone(batch)
-    # A random MobileNet makes 20 times as much of a small difference as it was; see detectors.calibrate.
+    # A random MobileNet multiplies a small difference by 20; see detectors.calibrate.
     limit = 0.02 if "resnet" in request.node.callspec.id else 0.15
     for level in want:
         assert (want[level] - got[level]).norm() < limit * want[level].norm(), level
@@ -269,7 +274,7 @@ def test_fixed_size_is_refused(small: nn.Module) -> None:
 
 def test_fold_refuses_norms_that_do_not_follow_their_convolution() -> None:
     class NormBetween(nn.Module):
-        """The norm stands after the convolution in the list, but works before it."""
+        """The norm is registered after the convolution, but is applied before it."""
 
         def __init__(self) -> None:
             super().__init__()

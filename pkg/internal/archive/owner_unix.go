@@ -12,6 +12,3 @@ func ownedByUser(info fs.FileInfo) bool {
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(owner.Uid) == os.Getuid()
 }
-
-// withoutWaiting is for opening a file that may be a pipe without a writer.
-const withoutWaiting = syscall.O_NONBLOCK

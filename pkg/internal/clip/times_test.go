@@ -24,7 +24,7 @@ func TestTimePerCrop(t *testing.T) {
 	}
 	for n := range 3 {
 		if err := engine.Do(t.Context(), func(s *torch.Scope) error {
-			crops := a.Crops(s, n+1)
+			crops := a.SampleCrops(s, n+1)
 			if got := s.Shape(crops); s.Err() == nil && (got[0] != int64(n+1) || got[2] != int64(file.Manifest.InputSize) || s.DType(crops) != torch.Float32) {
 				t.Errorf("%d crops are %v", n+1, got)
 			}

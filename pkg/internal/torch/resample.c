@@ -5,8 +5,8 @@
 
 enum { FLOAT32 = 6 }; // c10/core/ScalarType.h
 
-// Every step takes the tensor of the step before, frees it, and passes NULL on, so
-// that a chain of steps needs one check at its end: libtorch keeps the last error.
+// Every step takes the tensor of the step before, frees it, and passes NULL on. libtorch
+// keeps its last error, so a chain of steps needs one check at its end.
 
 static tensor step(tensor before, tensor after) {
   if (before) at_free(before);
@@ -32,8 +32,9 @@ static tensor resize(tensor t, int64_t height, int64_t width) {
   return out;
 }
 
-// resize_y resizes along y alone. libtorch 2.1 gets this wrong for a tensor that is one
-// pixel wide (its loop takes it for a resize along x), so such a one goes doubled.
+// resize_y resizes along y only. libtorch 2.1 is wrong for a tensor that is one pixel
+// wide, since its loop takes that for a resize along x. So such a tensor is doubled
+// first.
 static tensor resize_y(tensor t, int64_t height, int64_t width) {
   if (width > 1 || !t) return resize(t, height, width);
   tensor twice = NULL, pair[2] = {t, t};
@@ -54,7 +55,7 @@ static char *resample_one(tensor image, const piece *p, tensor out, int64_t row,
   tensor t = slice(image, 2, p->y0, p->y1);
   t = step(t, slice(t, 3, p->x0, p->x1));
   t = step(t, to_float(t));
-  // Along x first, then y, as Pillow; only what is kept goes on to the second.
+  // First along x, then y, as Pillow. Only the part that is kept is resized along y.
   t = step(t, resize(t, p->y1 - p->y0, p->width));
   t = step(t, slice(t, 3, p->left, p->left + p->to_w));
   t = step(t, to_bytes(t, zero, full));

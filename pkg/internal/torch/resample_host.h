@@ -1,8 +1,8 @@
 #include "resample.h"
 
-// resample_host does resample's work in the host's memory, for every step-th piece from
-// the first on, so that several threads share the pieces: image is [channels,height,width]
-// in rows, and out [n,channels,size,size] float32. It calls nothing of libtorch. It gives
-// 0, or 1 when there is no memory.
+// resample_host resamples in the host's memory, for every step-th piece from the first
+// on, so that several threads can share the pieces. image is [channels,height,width] in
+// rows, and out is [n,channels,size,size] float32. It calls no function of libtorch. It
+// returns 0, or 1 if there is no memory.
 int resample_host(const uint8_t *image, int64_t channels, int64_t height, int64_t width, const piece *pieces, int64_t n,
                   int64_t first, int64_t step, float *out, int64_t size);

@@ -1,13 +1,15 @@
-// Package builtin holds small models inside the program, so that detection works without a download. Importing it adds
-// their size, some 28 MB, to the binary; a program with models of its own leaves it out and uses model.Dir, or is built
-// with -tags nobuiltin, which leaves out the models alone. The image tower is there in float32 and, for processors that
-// are twice as fast in it, in bfloat16.
+// Package builtin embeds small models in the program, so that detection works without a
+// download. Importing it adds some 28 MB to the binary. A program with other models uses
+// model.Dir instead. The build tag nobuiltin leaves the models out. The image tower is
+// there in float32 and in bfloat16, for processors that are faster in it.
 //
-// torchscript/ has the scripts that trained and exported them; their manifests name licence and origin.
+// torchscript/ has the scripts that trained and exported the models. Their manifests name
+// licence and origin.
 package builtin
 
 import "github.com/clipdet/clipdet/pkg/model"
 
-// Models are the built-in models. They are copied once to model.CacheDir, when a detector is opened. A program that was
-// built with -tags nobuiltin has none, and using them fails with model.ErrMissing.
+// Models returns the built-in models. Opening a detector copies them once to
+// model.CacheDir. In a program built with -tags nobuiltin, using them fails with
+// model.ErrMissing.
 func Models() model.Set { return model.Embedded(files, "builtin") }

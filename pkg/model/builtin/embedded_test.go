@@ -19,7 +19,7 @@ func TestModelsMakeADetector(t *testing.T) {
 		if e.Err != nil {
 			t.Errorf("%s: %v", e.Name, e.Err)
 		}
-		if e.Manifest.DType == model.Float32 { // which every device can run
+		if e.Manifest.DType == model.Float32 { // every device can run it
 			kinds[e.Manifest.Kind] = true
 		}
 	}

@@ -10,13 +10,13 @@ import (
 // Accuracy is how well boxes that are known to hold an object are classified.
 type Accuracy struct {
 	Boxes int `json:"boxes"`
-	// Top1 and Top5 are the shares of boxes whose true class has the highest
-	// score or one of the five highest, MeanTop1 the mean of Top1 over the
-	// classes. Each is -1 if there are no boxes.
+	// Top1 and Top5 are the shares of boxes whose true class has the highest score or one
+	// of the five highest. MeanTop1 is the mean of Top1 over the classes. Each is -1 if
+	// there are no boxes.
 	Top1     float64 `json:"top1"`
 	Top5     float64 `json:"top5"`
 	MeanTop1 float64 `json:"mean_top1"`
-	// Classes has each class's own, [C].
+	// Classes has the accuracy of each class, [C].
 	Classes []ClassAccuracy `json:"classes"`
 	// Predicted is the class with the highest score for each box, [N].
 	Predicted []int `json:"-"`
@@ -29,13 +29,13 @@ type ClassAccuracy struct {
 	Top5  float64 `json:"top5"`
 }
 
-// topClasses is how many count for Top5.
+// topClasses is the number of classes that count for Top5.
 const topClasses = 5
 
-// BoxAccuracy takes the classes with the highest scores of each of N boxes, five or more,
-// or all, best first, and the index of each box's true class, [N]. It fails with
-// eval.ErrNumber for a class that isn't below the number of classes, or if the lists
-// aren't as many as the boxes.
+// BoxAccuracy returns the accuracy of N boxes. best has, for each box, the classes with
+// the highest scores, best first: five or more, or all classes. truth has the index of
+// the true class of each box, [N]. It fails with eval.ErrNumber if a class is not below
+// classes, if a list is too short, or if the number of lists is not the number of boxes.
 func BoxAccuracy(best [][]int, classes int, truth []int) (*Accuracy, error) {
 	if classes < 0 || len(best) != len(truth) {
 		return nil, fmt.Errorf("%w: %d lists of %d classes for %d boxes", eval.ErrNumber, len(best), classes, len(truth))
@@ -83,7 +83,7 @@ func checkClass(n, c, classes int) error {
 	return nil
 }
 
-// share is part/whole, -1 of nothing.
+// share returns part/whole, or -1 if whole is 0.
 func share(part, whole int) float64 {
 	if whole == 0 {
 		return -1

@@ -8,12 +8,12 @@ import (
 	"github.com/clipdet/clipdet/pkg/eval"
 )
 
-// result is one of another category than found gives.
+// result returns a result in image 1.
 func result(category int64, score float64, b eval.BBox) eval.Result {
 	return eval.Result{ImageID: 1, CategoryID: category, BBox: b, Score: score}
 }
 
-// oneImage has objects of category 1 in the first of two images.
+// oneImage returns a data set with objects of category 1 in the first of two images.
 func oneImage(boxes ...eval.BBox) *eval.Dataset {
 	d := &eval.Dataset{Images: []eval.Image{{ID: 1}, {ID: 2}}, Categories: []eval.Category{{ID: 1, Name: "cat"}, {ID: 2, Name: "dog"}}}
 	for i, b := range boxes {
@@ -24,7 +24,8 @@ func oneImage(boxes ...eval.BBox) *eval.Dataset {
 
 func at(x float64) eval.BBox { return eval.BBox{x, 0, 10, 10} }
 
-// pair has an object of category 1 at 0 and one of category 2 far away.
+// pair returns a data set with an object of category 1 at 0 and one of category 2 far
+// away.
 func pair() *eval.Dataset {
 	d := oneImage(at(0), at(100))
 	d.Annotations[1].CategoryID = 2
@@ -34,13 +35,13 @@ func pair() *eval.Dataset {
 func TestKindsByHand(t *testing.T) {
 	crowd := pair()
 	crowd.Annotations[1] = eval.Annotation{ID: 2, ImageID: 1, CategoryID: 1, BBox: eval.BBox{100, 0, 50, 50}, Area: 2500, Crowd: true}
-	half := eval.BBox{0, 0, 4, 10} // of the object at 0: IoU 0.4
+	half := eval.BBox{0, 0, 4, 10} // IoU 0.4 with the object at 0
 	tests := []struct {
 		name       string
 		d          *eval.Dataset
 		results    []eval.Result
 		detections []DetectionVerdict
-		first      AnnotationVerdict // on the object at 0
+		first      AnnotationVerdict // of the object at 0
 	}{
 		{"correct", pair(), []eval.Result{result(1, 1, at(0))},
 			[]DetectionVerdict{{0, Correct, 0, 1}}, AnnotationVerdict{0, Correct, 0, ""}},
@@ -84,8 +85,8 @@ func TestKindsByHand(t *testing.T) {
 }
 
 func TestGainsByHand(t *testing.T) {
-	// Category 1: a false positive before the match, AP 1/2. Category 2: its object was
-	// taken for category 1, AP 0.
+	// Category 1 has a false positive before the match, AP 1/2. The object of category 2
+	// was taken for category 1, AP 0.
 	results := []eval.Result{result(1, 0.9, at(100)), result(1, 0.5, at(0))}
 	a, err := Analyse(pair(), results, nil)
 	if err != nil {
@@ -94,7 +95,7 @@ func TestGainsByHand(t *testing.T) {
 	near(t, "AP50", a.AP50, 0.25)
 	near(t, "gain of classification", a.Errors[0].DAP, 0.75)
 	near(t, "gain without false positives", a.FalsePositives, 0.25)
-	// Category 2 has nothing left, so the mean is category 1's alone.
+	// Category 2 has nothing left, so the mean is the AP of category 1.
 	near(t, "gain without false negatives", a.FalseNegatives, 0.25)
 	if want := []Confusion{{Predicted: 1, True: 2, Count: 1}}; !reflect.DeepEqual(a.Confusions, want) {
 		t.Errorf("confusions are %+v, want %+v", a.Confusions, want)

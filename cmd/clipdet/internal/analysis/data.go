@@ -8,15 +8,15 @@ import (
 	"github.com/clipdet/clipdet/pkg/eval"
 )
 
-// data are ground truth and results, with the place of each.
+// data is ground truth and results with the position of each.
 type data struct {
 	d                  *eval.Dataset
 	results            []eval.Result
-	images, categories map[int64]int32 // places in the data set by id
-	truthAt, resultAt  []position      // of each annotation and each result
+	images, categories map[int64]int32 // id to index in d
+	truthAt, resultAt  []position      // of annotations and results
 }
 
-// position is an image's and a category's place in the data set.
+// position is the indices of an image and a category in the data set.
 type position struct{ image, category int32 }
 
 func newData(d *eval.Dataset, results []eval.Result) (*data, error) {
@@ -56,8 +56,8 @@ func (e *data) position(imageID, categoryID int64) (position, error) {
 	return position{image, category}, nil
 }
 
-// byImage returns the annotations of each image in their order, and the results, best
-// first.
+// byImage returns, for each image, the indices of its annotations in their order, and of
+// its results, best first.
 func (e *data) byImage() (truths, results [][]int32) {
 	truths, results = make([][]int32, len(e.d.Images)), make([][]int32, len(e.d.Images))
 	for i, at := range e.truthAt {
@@ -72,8 +72,9 @@ func (e *data) byImage() (truths, results [][]int32) {
 	return truths, results
 }
 
-// federated returns the places where a category is annotated or known not to be, and the
-// places where not every instance of it is annotated.
+// federated returns two sets of positions. judged has those whose category is annotated
+// in the image or known to be absent. excused has those whose category isn't exhaustively
+// annotated in the image.
 func (e *data) federated() (judged, excused map[position]bool) {
 	judged, excused = make(map[position]bool), make(map[position]bool)
 	for i, image := range e.d.Images {
@@ -90,7 +91,7 @@ func (e *data) federated() (judged, excused map[position]bool) {
 	return judged, excused
 }
 
-// meanOf returns the mean of the values that aren't negative, -1 if there is none.
+// meanOf returns the mean of the values that aren't negative, or -1 if there are none.
 func meanOf(values []float64) float64 {
 	sum, count := 0.0, 0
 	for _, v := range values {

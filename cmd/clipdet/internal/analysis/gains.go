@@ -5,10 +5,11 @@ import (
 	"slices"
 )
 
-// ledger is what AP50 is computed from, by rank of category. It follows tidecv's ap.py.
+// ledger is what AP50 is computed from, by index of the category. It follows tidecv's
+// ap.py.
 type ledger struct {
 	points    [][]point
-	positives []int // annotations that count
+	positives []int // number of annotations that count
 }
 
 // point is a detection that counts.
@@ -23,7 +24,8 @@ func newLedger(categories int) *ledger {
 
 func (l *ledger) add(category int32, p point) { l.points[category] = append(l.points[category], p) }
 
-// ap is the mean AP of all categories that have annotations or detections, -1 if none has.
+// ap returns the mean AP of all categories that have annotations or detections, or -1 if
+// none has.
 func (l *ledger) ap() float64 {
 	var each []float64
 	for c, points := range l.points {
@@ -34,7 +36,7 @@ func (l *ledger) ap() float64 {
 	return meanOf(each)
 }
 
-// gain is how much more l's AP is than another, 0 where l has nothing left to measure.
+// gain returns l's AP minus another, or 0 if l has nothing left to measure.
 func (l *ledger) gain(other float64) float64 {
 	ap := l.ap()
 	if ap < 0 {
@@ -50,7 +52,9 @@ func averagePrecision(points []point, positives int) float64 {
 	points = slices.Clone(points)
 	slices.SortStableFunc(points, func(a, b point) int { return cmp.Compare(b.score, a.score) })
 	correct := 0
-	var best []float64 // the precision at each match, and then the best of it and later ones
+	// best is the precision at each match, and below the best precision at it or a later
+	// one.
+	var best []float64
 	for k, p := range points {
 		if p.correct {
 			correct++
@@ -60,7 +64,8 @@ func averagePrecision(points []point, positives int) float64 {
 	for i := len(best) - 1; i > 0; i-- {
 		best[i-1] = max(best[i-1], best[i])
 	}
-	// The mean over 101 recalls of the precision at the first match that reaches each.
+	// AP is the mean, over 101 recalls, of the precision at the first match that reaches
+	// the recall.
 	const recalls = 101
 	sum, i := 0.0, 0
 	for r := range recalls {
@@ -75,10 +80,9 @@ func averagePrecision(points []point, positives int) float64 {
 	return sum / recalls
 }
 
-// gains counts the errors of each kind and says by how much AP50 rises if they
-// are fixed: if a fixable detection becomes correct and the others of the kind
-// go away, and a missed annotation no longer counts. A fall is taken for 0, as
-// in TIDE.
+// gains counts the errors of each kind and returns how much AP50 rises if they are fixed:
+// if a fixable detection becomes correct, the others of the kind disappear, and a missed
+// annotation no longer counts. As in TIDE, a fall counts as 0.
 func (a *analyser) gains(ap float64) (list []ErrorKind, falsePositives, falseNegatives float64) {
 	for _, kind := range []Kind{Classification, Localisation, Both, Duplicate, Background, Missed} {
 		count := 0
@@ -106,8 +110,8 @@ func (a *analyser) gains(ap float64) (list []ErrorKind, falsePositives, falseNeg
 	return list, perfect.gain(ap), reached.gain(ap)
 }
 
-// fixed is the ledger with one kind of error fixed. Errors come before correct
-// detections, which decides among equal scores, as in tidecv.
+// fixed returns the ledger with one kind of error fixed. Errors precede correct
+// detections, which decides between equal scores, as in tidecv.
 func (a *analyser) fixed(kind Kind) *ledger {
 	l := newLedger(len(a.base.points))
 	copy(l.positives, a.base.positives)
@@ -121,7 +125,9 @@ func (a *analyser) fixed(kind Kind) *ledger {
 			if !f.ignored {
 				l.add(a.resultAt[f.result].category, point{a.results[f.result].Score, false})
 			}
-		case f.fixable: // a classification or localisation error, whose right category is the annotation's
+		// A fixable error is of classification or localisation. The annotation's category
+		// is the right one.
+		case f.fixable:
 			l.add(a.truthAt[f.truth].category, point{a.results[f.result].Score, true})
 		}
 	}

@@ -18,7 +18,7 @@ type tideGolden struct {
 	Confusions map[string]int
 }
 
-// TIDE's own numbers of pkg/eval's golden data sets.
+// TestGolden compares with the numbers of TIDE for the golden data sets of pkg/eval.
 func TestGolden(t *testing.T) {
 	for _, name := range []string{"coco", "lvis"} {
 		folder := "../../../../pkg/eval/testdata/"

@@ -6,19 +6,20 @@ import (
 	"github.com/clipdet/clipdet/pkg/eval"
 )
 
-// Cause is why no detection matches an annotation, seen from the proposals that
+// Cause is why no detection matches an annotation, judged by the proposals that
 // detections are chosen from.
 type Cause string
 
 const (
 	// ByProposal means that no proposal covers the annotation at IoU 0.5 or more.
 	ByProposal Cause = "proposal"
-	// ByLocalisation means that a proposal covers it, but the detection that was
-	// reported of it overlaps it less.
+	// ByLocalisation means that a proposal covers it, but the detection reported for it
+	// overlaps it less.
 	ByLocalisation Cause = "localisation"
-	// ByClassification means that a proposal covers it, but was reported as another category.
+	// ByClassification means that a proposal covers it, but it was reported as another
+	// category.
 	ByClassification Cause = "classification"
-	// ByRank means that a proposal covers it, but isn't among what was reported.
+	// ByRank means that a proposal covers it, but is not among the reported detections.
 	ByRank Cause = "rank"
 )
 
@@ -49,7 +50,7 @@ func misses(images []ImageVerdicts) *Misses {
 	return m
 }
 
-// coverage are the proposals by image id; nil if there are none to ask.
+// coverage is the proposals by image id, or nil if they aren't known.
 type coverage map[int64][]eval.BBox
 
 func newCoverage(d *eval.Dataset, proposals []eval.Result) (coverage, error) {
@@ -70,8 +71,9 @@ func newCoverage(d *eval.Dataset, proposals []eval.Result) (coverage, error) {
 	return c, nil
 }
 
-// cause says why an annotation of some kind has no match. Without a proposal
-// nothing later could have found it, so that comes first.
+// cause returns why an annotation of some kind has no match, or "" if it has one or is
+// ignored. Without a proposal nothing later could have found it, so ByProposal is tested
+// first.
 func (c coverage) cause(kind Kind, imageID int64, b eval.BBox) Cause {
 	if c == nil || kind == Correct || kind == Ignored {
 		return ""

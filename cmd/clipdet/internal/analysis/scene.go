@@ -1,27 +1,27 @@
 package analysis
 
-// scene is one image under analysis. It follows TIDEExample and TIDERun of
-// tidecv's quantify.py.
+// scene is one image under analysis. It follows TIDEExample and TIDERun in tidecv's
+// quantify.py.
 type scene struct {
 	*analyser
-	truths  []int32 // annotations, in their order
-	ranked  []int32 // results, best first
+	truths  []int32 // annotation indices, in their order
+	ranked  []int32 // result indices, best first
 	overlap [][]float64
-	used    []int   // by truth: the place of the result that matches it, -1
-	matches []int   // by result: the place of its truth, -1
-	excused []bool  // by result: it counts neither for nor against
-	best    []int   // by truth without match: the place of the best result that would match it if corrected, -1
-	kinds   []fault // by result
+	used    []int   // for each truth, its match in ranked; -1: none
+	matches []int   // for each result, its match in truths; -1: none
+	excused []bool  // results that count neither for nor against
+	best    []int   // for each unmatched truth, its first claim; -1: none
+	kinds   []fault // for each result
 }
 
-// fault is one error: a detection's, or a missed annotation.
+// fault is one error: a wrong detection or a missed annotation.
 type fault struct {
 	kind    Kind
 	result  int32 // -1: missed
-	truth   int32 // annotation that it is about, -1
+	truth   int32 // annotation concerned, -1: none
 	iou     float64
 	ignored bool
-	fixable bool // the detection is the one that fixing this kind makes correct
+	fixable bool // fixing this kind makes the detection correct
 }
 
 func (s *scene) crowd(i int) bool { return s.d.Annotations[s.truths[i]].Crowd && !s.d.Federated }
@@ -30,8 +30,8 @@ func (s *scene) sameCategory(r, i int) bool {
 	return s.resultAt[s.ranked[r]].category == s.truthAt[s.truths[i]].category
 }
 
-// match gives each detection, best first, the free annotation of its category that it
-// overlaps most. Unlike COCO's matching it takes the first of equal ones.
+// match assigns to each detection, best first, the free annotation of its category that
+// it overlaps most. Unlike COCO's matching it takes the first of equal ones.
 func (s *scene) match() {
 	s.used, s.matches = filled(len(s.truths)), filled(len(s.ranked))
 	s.best = filled(len(s.truths))
@@ -56,8 +56,8 @@ func filled(n int) []int {
 	return list
 }
 
-// most is the annotation that result r overlaps most of those that are no crowd
-// and fit, -1 if there is none.
+// most returns the annotation that result r overlaps most, among those that are no crowd
+// and for which fits holds. It returns -1 if r overlaps none.
 func (s *scene) most(r int, fits func(i int) bool) (found int, iou float64) {
 	found = -1
 	for i, overlap := range s.overlap[r] {
@@ -68,8 +68,8 @@ func (s *scene) most(r int, fits func(i int) bool) (found int, iou float64) {
 	return found, iou
 }
 
-// ignore excuses detections without a match that lie in a crowd of their
-// category, or are of a category that is ignored in this image.
+// ignore excuses unmatched detections that lie in a crowd of their category, or whose
+// category is ignored in this image.
 func (s *scene) ignore(ignored func(position) bool) {
 	s.excused = make([]bool, len(s.ranked))
 	for r, result := range s.ranked {
@@ -85,7 +85,7 @@ func (s *scene) ignore(ignored func(position) bool) {
 	}
 }
 
-// judge finds the kind of each detection and adds all to the analyser.
+// judge sets the kind of each detection and adds points and faults to the analyser.
 func (s *scene) judge() {
 	s.kinds = make([]fault, len(s.ranked))
 	for r, result := range s.ranked {
@@ -124,7 +124,7 @@ func (s *scene) judge() {
 	}
 }
 
-// fault says what is wrong with detection r, in the order of tests that TIDE has.
+// fault returns the error of detection r. The tests are in the order of TIDE.
 func (s *scene) fault(r int) fault {
 	f := fault{result: s.ranked[r], truth: -1, ignored: s.excused[r]}
 	about := func(kind Kind, i int, iou float64) fault {
@@ -152,11 +152,11 @@ func (s *scene) fault(r int) fault {
 	return about(Both, i, iou)
 }
 
-// claim notes that detection r would match an annotation if it was corrected. Only the
-// best of those that claim one can be fixed, whatever their kinds.
+// claim records that detection r would match annotation i if it were corrected. Only the
+// best claim on an annotation can be fixed, whatever its kind.
 func (s *scene) claim(r, i int) {
 	if s.used[i] < 0 && s.best[i] < 0 {
-		s.best[i] = r // results come best first
+		s.best[i] = r // results are in descending order
 	}
 }
 

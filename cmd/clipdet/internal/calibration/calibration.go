@@ -1,12 +1,13 @@
-// Package calibration finds thresholds for the answer "not there", and keeps them.
+// Package calibration finds thresholds for the answer "not there", and reads and writes
+// them.
 //
-// A query's score in pictures in which it is not says how high a score means nothing.
-// Its threshold is set so that a share of those pictures, the quantile, stays under it;
-// of pictures like them, about as many will. That holds for the same models and the
-// same way of scoring alone, so a [Calibration] says what it was made with and gives
-// its thresholds to nothing else.
+// The scores of a query in pictures that don't show it tell how high a score means
+// nothing. The threshold of the query is set so that a share of those pictures, the
+// quantile, stays below it. About the same share of similar pictures will. This holds
+// only for the same models and the same way of scoring. A [Calibration] therefore records
+// what it was made with, and [Calibration.For] refuses anything else.
 //
-// It needs no libtorch. Values may be used concurrently, as long as none is changed.
+// The package doesn't need libtorch. Values may be used concurrently if none is changed.
 package calibration
 
 import (
@@ -19,22 +20,23 @@ import (
 	"strings"
 )
 
-// ErrCalibration is wrapped by every error of this package: a file that is none or of
-// another version, numbers out of range, and scores that it isn't about.
+// ErrCalibration is wrapped by every error of this package except for the errors of
+// readers, of writers and of [ReadLabels]. Its causes are a file that is not a
+// calibration or has another version, numbers out of range, and a Scoring that differs.
 var ErrCalibration = errors.New("unusable calibration")
 
-// Version is that of the format that this package reads and writes.
+// Version is the version of the format that this package reads and writes.
 const Version = 1
 
-// DefaultQuantile is a customary share of pictures without a thing in which nothing is
-// found: 1 of 100 false alarms.
+// DefaultQuantile is the usual share of pictures without a thing in which nothing is
+// found. It allows 1 false alarm in 100.
 const DefaultQuantile = 0.99
 
-// Scoring is all that scores depend on but the picture.
+// Scoring is everything that scores depend on except for the picture.
 type Scoring struct {
 	Models        Models   `json:"models"`
 	Rank          string   `json:"rank"`      // what the score is
-	Proposals     int      `json:"proposals"` // candidate boxes, of which the best counts
+	Proposals     int      `json:"proposals"` // candidate boxes per picture
 	Crops         []Crop   `json:"crops"`
 	Templates     []string `json:"templates"`
 	Background    []string `json:"background"`
@@ -58,17 +60,18 @@ type Crop struct {
 // Query is a name and what describes or shows it.
 type Query struct {
 	Name  string   `json:"name"`
-	Parts []string `json:"parts,omitempty"` // none: the templates
+	Parts []string `json:"parts,omitempty"` // without phrases and examples: the templates
 }
 
 // Threshold is the least score of one query that means something.
 type Threshold struct {
 	Query     string  `json:"query"`
 	Threshold float32 `json:"threshold"`
-	Pictures  int     `json:"pictures"` // without the thing, that it was found from
+	Pictures  int     `json:"pictures"` // how many without the thing were used
 }
 
-// Calibration is one threshold for each query of a Scoring, in the same order.
+// Calibration is the thresholds for the queries of a Scoring: one for each, in the same
+// order.
 type Calibration struct {
 	Version    int         `json:"version"`
 	Scoring    Scoring     `json:"scoring"`
@@ -76,10 +79,13 @@ type Calibration struct {
 	Thresholds []Threshold `json:"thresholds"`
 }
 
-// New finds the thresholds. negatives are, by the queries' names, the best score of the
-// query in each picture in which it is not. A threshold is the least float32 above the
-// score at place ⌈quantile n⌉ of n in ascending order: at least that share of the
-// scores lies under it. With n below 1/(1-quantile) that is all of them.
+// New returns the thresholds for the queries of scoring. negatives has, for each query
+// name, the best score of the query in each picture that doesn't show it.
+//
+// A threshold is the least float32 above the score at place ⌈quantile n⌉ of n scores in
+// ascending order: at least that share of the scores is below it. If n is below
+// 1/(1-quantile), all scores are. A threshold of 0 is replaced by the next float32 above
+// it.
 func New(scoring Scoring, quantile float64, negatives map[string][]float32) (Calibration, error) {
 	c := Calibration{Version: Version, Scoring: scoring, Quantile: quantile}
 	if !(quantile > 0 && quantile <= 1) {
@@ -91,10 +97,10 @@ func New(scoring Scoring, quantile float64, negatives map[string][]float32) (Cal
 			return c, fmt.Errorf("%w: no picture without %q; give some", ErrCalibration, query.Name)
 		}
 		slices.Sort(scores)
-		// The product may come out a little above the whole number that it is.
+		// Rounding may put the product slightly above a whole number.
 		place := max(1, int(math.Ceil(quantile*float64(len(scores))-1e-9)))
 		above := math.Nextafter32(scores[place-1], float32(math.Inf(1)))
-		if above == 0 { // which would ask for nothing
+		if above == 0 { // detect takes 0 for no threshold
 			above = math.SmallestNonzeroFloat32
 		}
 		c.Thresholds = append(c.Thresholds, Threshold{query.Name, above, len(scores)})
@@ -102,12 +108,13 @@ func New(scoring Scoring, quantile float64, negatives map[string][]float32) (Cal
 	return c, c.check()
 }
 
-// mostBytes are more than the queries of one run take.
+// mostBytes is more than the queries of one run take.
 const mostBytes = 64 << 20
 
-// Read reads what WriteJSON wrote, of at most 64 MiB. Every error but the reader's own
-// wraps [ErrCalibration]: what is longer, is no such JSON or has more or other fields,
-// another version, numbers out of range, and thresholds that aren't one for each query.
+// Read reads what WriteJSON wrote, at most 64 MiB. It returns the errors of r unchanged.
+// Every other error wraps [ErrCalibration]: if the input is longer, is not such JSON or
+// has unknown fields or another version, if a number is out of range, or if the
+// thresholds aren't one for each query.
 func Read(r io.Reader) (Calibration, error) {
 	data, err := io.ReadAll(io.LimitReader(r, mostBytes+1))
 	if err != nil {
@@ -119,7 +126,7 @@ func Read(r io.Reader) (Calibration, error) {
 	var has struct {
 		Version    int `json:"version"`
 		Thresholds []struct {
-			Threshold *float32 `json:"threshold"` // nil: it lacks it
+			Threshold *float32 `json:"threshold"` // nil: missing
 		} `json:"thresholds"`
 	}
 	if err := json.Unmarshal(data, &has); err != nil {
@@ -145,7 +152,7 @@ func Read(r io.Reader) (Calibration, error) {
 	return c, nil
 }
 
-// WriteJSON writes c as JSON, after the checks of Read.
+// WriteJSON writes c as JSON, after the same checks as in Read.
 func (c Calibration) WriteJSON(w io.Writer) error {
 	if err := c.check(); err != nil {
 		return err
@@ -188,11 +195,13 @@ func (c Calibration) check() error {
 	return nil
 }
 
-// For gives the thresholds by the queries' names, for scores that are made as asked. It
-// fails with [ErrCalibration], naming the first difference, where the models, the rank
-// or the scoring are others, and where a query is not among c's or is made of other
-// parts. A cosine depends on its own query alone. The other scores are of a softmax,
-// so for them the queries must be the same, in any order.
+// For returns the thresholds by query name, for scores that are made as asked.
+//
+// It fails with [ErrCalibration] and names the first difference if the models, the rank
+// or the scoring differ, if c doesn't have a query, or if a query is made of other parts.
+// A cosine depends only on its own query, so with that rank other queries and the
+// background may differ. The other ranks depend on a softmax, so for them the queries
+// must be the same, in any order.
 func (c Calibration) For(asked Scoring) (map[string]float32, error) {
 	was := c.Scoring
 	type difference struct {
@@ -240,7 +249,7 @@ func (c Calibration) For(asked Scoring) (map[string]float32, error) {
 	return thresholds, nil
 }
 
-// short is the start of a value's text.
+// short returns the text of a value, cut after 60 runes.
 func short(v any) string {
 	const most = 60
 	text := []rune(fmt.Sprintf("%v", v))

@@ -37,7 +37,7 @@ func TestNew(t *testing.T) {
 		name     string
 		quantile float64
 		scores   []float32
-		above    float32 // the threshold is the next number
+		above    float32 // the threshold is the next float32
 	}{
 		{"one picture", 0.5, []float32{0.25}, 0.25},
 		{"the greatest of few", 0.99, []float32{0.1, 0.9, 0.5}, 0.9},
@@ -82,7 +82,7 @@ func TestFor(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		change func(s *Scoring)
-		says   string // "": it is the same
+		says   string // "": the same
 	}{
 		"nothing":                  {func(*Scoring) {}, ""},
 		"queries in another order": {func(s *Scoring) { s.Queries = []Query{s.Queries[1], s.Queries[0]} }, ""},
@@ -109,7 +109,7 @@ func TestFor(t *testing.T) {
 			t.Errorf("%s: got %v, %v; want ErrCalibration that says %q", name, got, err, test.says)
 		}
 	}
-	// A cosine depends on its own query alone.
+	// A cosine depends only on its own query.
 	s := scoring()
 	s.Rank = "cosine"
 	c = made(t, s)

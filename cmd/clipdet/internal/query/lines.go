@@ -12,29 +12,29 @@ import (
 	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
-// Limits of a file of templates or phrases.
+// The limits of a file of templates or phrases.
 const (
 	maxFileBytes = 1 << 20
 	maxLines     = 1000
 )
 
-// ReadTemplates reads a template file: one template a line, with the space around it
-// removed. Empty lines and lines that start with # are skipped, and so is a byte order
-// mark. It fails with prompt.ErrTemplate, prompt.ErrUTF8 or prompt.ErrTooLong, naming the
-// line, and with detect.ErrLimit for more than 1,000 templates or 1 MiB, of which it reads
-// no more than one byte beyond.
+// ReadTemplates reads a template file: one template per line, with the space around it
+// removed. Empty lines, lines that start with # and byte order marks are skipped. It
+// fails with prompt.ErrTemplate, prompt.ErrUTF8 or prompt.ErrTooLong and names the line.
+// It fails with detect.ErrLimit for more than 1,000 templates or 1 MiB, and reads at most
+// one byte beyond that.
 func ReadTemplates(r io.Reader) ([]string, error) {
 	return readLines(r, prompt.ErrTemplate, prompt.CheckTemplate)
 }
 
-// ReadPhrases reads a file of phrases, as of the background, by the same rules. A line
-// that can't be a phrase, and a file without any, is prompt.ErrPhrase.
+// ReadPhrases reads a file of phrases, such as phrases of the background, by the same
+// rules. It fails with prompt.ErrPhrase if a line can't be a phrase or the file has none.
 func ReadPhrases(r io.Reader) ([]string, error) {
 	return readLines(r, prompt.ErrPhrase, func(line string) error { return prompt.Check("it", line) })
 }
 
-// readLines returns the lines of a file that aren't empty or comments, each checked; none
-// at all is the error missing.
+// readLines returns the lines of a file that aren't empty or comments, each checked. If
+// there is none, it fails with missing.
 func readLines(r io.Reader, missing error, check func(line string) error) ([]string, error) {
 	var texts []string
 	lines := bufio.NewScanner(&bounded{r, maxFileBytes})
@@ -63,11 +63,11 @@ func readLines(r io.Reader, missing error, check func(line string) error) ([]str
 	return texts, nil
 }
 
-// blank reports whether r is white space, or the byte order mark, which stands at the
-// start of files and where files were joined.
+// blank reports whether r is white space or a byte order mark. The mark begins files, and
+// occurs inside files that were joined.
 func blank(r rune) bool { return r == '\ufeff' || unicode.IsSpace(r) }
 
-// bounded reads no more than a number of bytes; one more is detect.ErrLimit.
+// bounded reads at most left bytes. It fails with detect.ErrLimit if there are more.
 type bounded struct {
 	r    io.Reader
 	left int64

@@ -13,7 +13,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
-// zeros is a file without end, and without the end of a line.
+// zeros is an endless reader without line ends.
 type zeros struct{ taken int }
 
 func (z *zeros) Read(p []byte) (int, error) {

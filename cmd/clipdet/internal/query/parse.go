@@ -1,5 +1,5 @@
-// Package query reads what is typed to say what to find: queries, and files of templates
-// and phrases.
+// Package query parses queries as people type them, and reads files of templates and
+// phrases.
 package query
 
 import (
@@ -13,31 +13,31 @@ import (
 	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
-// Query is a query as it is typed. Its Examples have no Image yet, but a Name that tells
-// the file and the box.
+// Query is a parsed query. Its Examples have no Image yet; their Names tell the file and
+// the box.
 type Query struct {
 	detect.Query
-	Files []string // of each of the Examples, as typed
+	Files []string // the file of each Example, as typed
 }
 
-// Parse reads a query as it is typed: NAME, or NAME=PART|PART with one or more parts. The
-// name ends at the first =, a part at each |, and neither can be escaped, but a Query
-// literal may have both. Space around a name or part is removed, and a run of space
-// within becomes one space, but for the names of files. A part is
+// Parse parses a query as it is typed: NAME, or NAME=PART|PART with one or more parts.
+// The name ends at the first = and a part ends at each |. Neither can be escaped, but a
+// detect.Query literal may contain both. Space around a name or part is removed, and a
+// run of space within it becomes one space, except in file names. A part is one of
 //
 //	a mug                  a phrase
 //	a mug::2               a phrase of weight 2; the weight follows the last ::
 //	-a glass               a negative phrase, which has no weight
-//	@mug.png               an example: the picture in a file, as it was typed
+//	@mug.png               an example: the picture in a file
 //	@all.png#10,20,90,99   an example: the box of a picture by its left, top, right and
 //	                       bottom edge in pixels; it may have a weight too
 //	\-5 degrees            a phrase that begins with -; \@ and \\ begin one with @ and \
 //
 // A part with :: in its text needs a weight: "std::vector::1".
 //
-// It fails as detect.Query.Phrasings does, and with detect.ErrQuery if a weight is no
-// number above 0 or a box no box, or if there is a | or a leading @ but no name before
-// it. It looks at no file.
+// Parse fails as detect.Query.Phrasings does. It fails with detect.ErrQuery if a weight
+// is not a number above 0, if a box is malformed, or if there is a | or a leading @ but
+// no name before it. It opens no file.
 func Parse(s string) (Query, error) {
 	name, list, described := strings.Cut(s, "=")
 	switch {
@@ -60,7 +60,7 @@ func Parse(s string) (Query, error) {
 	return q, nil
 }
 
-// add reads a part of a query.
+// add parses a part of a query and adds it.
 func (q *Query) add(part string) error {
 	switch {
 	case strings.HasPrefix(part, "-"):
@@ -99,8 +99,8 @@ func ones(n int) []float32 {
 	return weights
 }
 
-// parseExample reads @FILE and @FILE#x0,y0,x1,y1. What follows the last # is a box if it
-// has a comma, so that a file's name may have a #.
+// parseExample parses @FILE and @FILE#x0,y0,x1,y1. What follows the last # is a box only
+// if it contains a comma, so that a file name may contain a #.
 func parseExample(part string) (file string, e detect.Example, err error) {
 	path, weight, weighted, err := cutWeight(part[1:])
 	if err != nil {
@@ -141,7 +141,8 @@ func parseBox(text string) (*box.Box, error) {
 	return &box.Box{X0: edges[0], Y0: edges[1], X1: edges[2], Y1: edges[3]}, nil
 }
 
-// cutWeight takes the weight after the last :: off a part; without one it is 1.
+// cutWeight splits a part at its last :: into text and weight. Without a :: the weight is
+// 1.
 func cutWeight(part string) (text string, weight float32, weighted bool, err error) {
 	at := strings.LastIndex(part, "::")
 	if at < 0 {
@@ -155,8 +156,8 @@ func cutWeight(part string) (text string, weight float32, weighted bool, err err
 	return part[:at], weight, true, nil
 }
 
-// literal is the text of a phrase, without the backslash before a first character that
-// would otherwise mean something.
+// literal returns the text of a phrase. It removes a backslash that escapes a leading @,
+// - or backslash.
 func literal(text string) string {
 	text = oneSpaced(text)
 	for _, escaped := range [...]string{`\@`, `\-`, `\\`} {
@@ -167,5 +168,6 @@ func literal(text string) string {
 	return text
 }
 
-// oneSpaced has the words of text with one space in between.
+// oneSpaced returns text with each run of space replaced by one space, and none at its
+// ends.
 func oneSpaced(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -99,7 +99,7 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-// typed writes a query that was parsed.
+// typed returns a parsed query as it would be typed.
 func typed(q Query) string {
 	var parts []string
 	escape := func(text string) string {

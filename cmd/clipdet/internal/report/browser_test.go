@@ -20,20 +20,20 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/report"
 )
 
-// browser is a headless Chromium, spoken to over two pipes: a JSON message each way, ended by a zero byte.
-// https://chromedevtools.github.io/devtools-protocol/
+// browser is a headless Chromium. It is controlled through two pipes with a JSON message
+// each way, ended by a zero byte; see
+// https://chromedevtools.github.io/devtools-protocol/.
 type browser struct {
 	t        *testing.T
 	in       io.Writer
 	messages chan message
 	session  string
 	id       int
-	requests []string // of other things than the page's own files
-	errors   []string // of scripts and of the console
+	requests []string // except for the page's own files
+	errors   []string // from scripts and the console
 }
 
-// patience is for a machine whose disk has just got Chromium and which does other things
-// too.
+// patience is long enough for a busy machine that has just installed Chromium.
 const patience = 4 * time.Minute
 
 type message struct {
@@ -54,8 +54,8 @@ func openBrowser(t *testing.T) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not t.TempDir, which fails a test where Chromium's children still write while it's
-	// removed.
+	// t.TempDir would fail the test, because the children of Chromium still write while
+	// it is removed.
 	profile, err := os.MkdirTemp("", "chromium-")
 	if err != nil {
 		t.Fatal(err)
@@ -64,8 +64,9 @@ func openBrowser(t *testing.T) *browser {
 		"--disable-background-networking", "--disable-component-update", "--disable-sync",
 		"--remote-debugging-pipe", "--user-data-dir="+profile, "about:blank")
 	var said bytes.Buffer
-	cmd.Stderr, cmd.ExtraFiles = &said, []*os.File{fromUs, toUs} // 3 and 4
-	cmd.WaitDelay = 10 * time.Second                             // Chromium's own children may hold stderr
+	cmd.Stderr, cmd.ExtraFiles = &said, []*os.File{fromUs, toUs} // fds 3 and 4
+	// The children of Chromium may keep stderr open.
+	cmd.WaitDelay = 10 * time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("%v; install Chromium", err)
 	}
@@ -135,7 +136,7 @@ func (b *browser) send(method string, params any) {
 	}
 }
 
-// call waits for the answer, and notes what the page does meanwhile.
+// call waits for the answer and records the page's events meanwhile.
 func (b *browser) call(method string, params, to any) {
 	b.t.Helper()
 	b.send(method, params)
@@ -172,13 +173,13 @@ func (b *browser) note(m message) {
 			b.requests = append(b.requests, p.Request.URL)
 		}
 	case "Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled", "Network.loadingFailed":
-		if !strings.Contains(string(m.Params), `"canceled":true`) { // by leaving the page
+		if !strings.Contains(string(m.Params), `"canceled":true`) { // by navigation
 			b.errors = append(b.errors, m.Method+": "+string(m.Params))
 		}
 	}
 }
 
-// eval gives the value of a script; it may be a promise.
+// eval evaluates a script and stores its value, which may be a promise, in to.
 func (b *browser) eval(script string, to any) {
 	b.t.Helper()
 	var r struct {
@@ -196,7 +197,7 @@ func (b *browser) eval(script string, to any) {
 	}
 }
 
-// open loads a report, with the pictures that are near the window.
+// open loads a report and waits for it, including the pictures near the window.
 func (b *browser) open(dir, fragment string) {
 	b.t.Helper()
 	b.call("Page.navigate", map[string]any{"url": "about:blank"}, nil)
@@ -217,13 +218,13 @@ func (b *browser) size(width, height int, phone bool) {
 	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}, nil)
 }
 
-// picture keeps a screenshot in the folder REPORT_SHOTS, for people to look at.
+// picture saves a screenshot to the directory REPORT_SHOTS for people to look at.
 func (b *browser) picture(name string) {
 	dir := os.Getenv("REPORT_SHOTS")
 	if dir == "" {
 		return
 	}
-	b.eval(`new Promise((done) => setTimeout(done, 700))`, nil) // scrolling is smooth
+	b.eval(`new Promise((done) => setTimeout(done, 700))`, nil) // smooth scrolling
 	var shot struct{ Data string }
 	b.call("Page.captureScreenshot", map[string]any{"format": "png"}, &shot)
 	data, err := base64.StdEncoding.DecodeString(shot.Data)
@@ -235,7 +236,7 @@ func (b *browser) picture(name string) {
 	}
 }
 
-// check fails for what the page must never do.
+// check fails the test if the page did what it must never do.
 func (b *browser) check() {
 	b.t.Helper()
 	if len(b.requests) > 0 {
@@ -287,7 +288,7 @@ func TestPageInABrowser(t *testing.T) {
 	b.picture("wide-picked")
 	b.check()
 
-	// The fragment has the filters, and the filters make the fragment.
+	// The filters are in the fragment of the URL, in both directions.
 	b.open(dir, "#kind=classification&score=0.5&truth=1&page=99")
 	var wrong struct {
 		Place, Score, Kind string
@@ -350,7 +351,8 @@ func TestHostileNamesInABrowser(t *testing.T) {
 	b.check()
 }
 
-// A large data set must not make a page that hangs.
+// TestThousandsOfPicturesInABrowser verifies that a large data set makes a page that
+// still responds.
 func TestThousandsOfPicturesInABrowser(t *testing.T) {
 	r, dir := readRun(t), t.TempDir()
 	var some []report.Entry
@@ -358,7 +360,7 @@ func TestThousandsOfPicturesInABrowser(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		entry.Picture = nil // what counts here are data
+		entry.Picture = nil // only the data count here
 		some = append(some, entry)
 	}
 	const count = 5000

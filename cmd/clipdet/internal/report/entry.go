@@ -17,17 +17,17 @@ import (
 	"github.com/clipdet/clipdet/pkg/overlay"
 )
 
-// writer writes entries as they come: a line of JSON each, and a picture.
+// writer writes entries one at a time: a line of JSON each, and a picture.
 type writer struct {
 	out       *bufio.Writer
 	folder    *folder
 	side      int
 	names     names
 	written   int
-	low, high float64 // scores
+	low, high float64 // least and greatest score
 }
 
-// names gives each text a number, as most texts occur in most entries.
+// names gives each text a number, because most texts occur in most entries.
 type names struct {
 	list []string
 	at   map[string]int
@@ -44,16 +44,17 @@ func (n *names) number(text string) int {
 	return i
 }
 
-// entryJSON is an entry as page.js reads it. Texts are their numbers.
+// entryJSON is an entry as page.js reads it. Texts are replaced by their numbers.
 type entryJSON struct {
 	File    string `json:"file"`
-	Picture string `json:"picture"` // "": none
+	Picture string `json:"picture"` // "": no picture
 	Width   int    `json:"width"`
 	Height  int    `json:"height"`
 	// x0, y0, x1, y1, objectness
 	Proposals [][5]float64 `json:"proposals"`
-	Of        int          `json:"of"` // proposals, of which the best are here
-	// query, x0, y0, x1, y1, score, cosine, probability, objectness, phrase, runner-up, kind, annotation, IoU
+	Of        int          `json:"of"` // number of proposals; Proposals has the best
+	// query, x0, y0, x1, y1, score, cosine, probability, objectness, phrase, runner-up,
+	// kind, annotation, IoU
 	Detections [][14]float64 `json:"detections"`
 	// category, x0, y0, x1, y1, kind, cause
 	Annotations [][7]float64 `json:"annotations"`
@@ -74,7 +75,8 @@ func (w *writer) add(e *Entry) error {
 		}
 		to.Picture = imagesName + "/" + name
 	}
-	line, err := json.Marshal(to) // escapes <, > and &, so no text ends the script that it stands in
+	// Marshal escapes <, > and &, so no text can end the script that contains it.
+	line, err := json.Marshal(to)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrContent, err)
 	}
@@ -123,7 +125,8 @@ func (w *writer) compact(e *Entry) (*entryJSON, error) {
 	return to, nil
 }
 
-// edges are those of the part of b inside the picture, to 0.1 pixels.
+// edges returns the edges of the part of b inside the picture, rounded to 0.1 pixels. ok
+// is false if b is not a valid box.
 func edges(b box.Box, e *Entry) (to [4]float64, ok bool) {
 	if !b.Valid() {
 		return to, false
@@ -140,12 +143,13 @@ func fraction(v float64) float64 { return math.Round(v*1e4) / 1e4 }
 // finite reports whether v is neither infinite nor NaN.
 func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }
 
-// jpegQuality keeps edges of letters and drawings clean at some 100 kB a picture.
+// jpegQuality keeps the edges of letters and drawings clean at about 100 kB per picture.
 const jpegQuality = 85
 
 // writePicture writes a JPEG whose longest side is at most side pixels.
 func writePicture(path string, picture image.Image, side int) error {
-	from := overlay.Original(picture) // which scaling is quick from
+	// Scaling is fast from an RGBA.
+	from := overlay.Original(picture)
 	size := scaled(from.Rect.Size(), side)
 	if size.X < 1 || size.Y < 1 {
 		return fmt.Errorf("%w: the picture is empty", ErrContent)
@@ -160,13 +164,14 @@ func writePicture(path string, picture image.Image, side int) error {
 		return err
 	}
 	if err := jpeg.Encode(file, to, &jpeg.Options{Quality: jpegQuality}); err != nil {
-		_ = file.Close() // what is left of a failure; err says more
+		_ = file.Close() // best effort; err is the cause
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return file.Close()
 }
 
-// scaled fits a size into a square, and leaves a smaller one as it is.
+// scaled returns the size scaled to fit into a square. A smaller size is returned
+// unchanged.
 func scaled(size image.Point, side int) image.Point {
 	longest := max(size.X, size.Y)
 	if longest <= side {

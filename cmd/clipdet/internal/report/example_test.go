@@ -14,7 +14,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/eval"
 )
 
-// An evaluation keeps what was found, and when all is measured, shows the pictures with the most errors.
+// Example keeps the detections of an evaluation and then shows the pictures with the most
+// errors.
 func Example() {
 	dataset := &eval.Dataset{
 		Images:      []eval.Image{{ID: 7, FileName: "scene-007.jpg", Width: 640, Height: 480}},

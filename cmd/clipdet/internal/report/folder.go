@@ -10,12 +10,13 @@ import (
 	"path/filepath"
 )
 
-// marker tells a report's index.html from others. It is near its beginning.
+// marker tells the index.html of a report from others. It is in the first 512 bytes.
 const marker = `<meta name="generator" content="clipdet report">`
 
 const imagesName = "images"
 
-// folder is where a report goes, and a temporary one inside it, where it is made.
+// folder is the folder of a report, and a temporary folder inside it in which the report
+// is written.
 type folder struct{ dir, temp string }
 
 func newFolder(dir string) (*folder, error) {
@@ -39,7 +40,8 @@ func newFolder(dir string) (*folder, error) {
 func (f *folder) index() string  { return filepath.Join(f.temp, "index.html") }
 func (f *folder) images() string { return filepath.Join(f.temp, imagesName) }
 
-// vacant says why a report can't go to dir: replacing it would take files away that are someone's.
+// vacant returns an error if a report can't be written to dir because it would replace
+// other files.
 func vacant(dir string) error {
 	path := filepath.Join(dir, "index.html")
 	file, err := os.Open(path)
@@ -67,7 +69,8 @@ func vacant(dir string) error {
 	return nil
 }
 
-// publish gives the files their names. Where that fails, the earlier pictures come back.
+// publish renames the files to their final names. If that fails, it restores the earlier
+// pictures.
 func (f *folder) publish() error {
 	images, old := filepath.Join(f.dir, imagesName), filepath.Join(f.temp, "old")
 	err := os.Rename(images, old)
@@ -88,5 +91,5 @@ func (f *folder) publish() error {
 	return err
 }
 
-// clean removes what was temporary.
+// clean removes the temporary folder.
 func (f *folder) clean() error { return os.RemoveAll(f.temp) }

@@ -9,8 +9,10 @@ import (
 	"github.com/clipdet/clipdet/pkg/eval"
 )
 
-// WorstFirst gives the indices of a.Images, those with the most errors first: annotations without a match, then
-// wrong detections that score above the image's best right one, then all wrong ones. Equals keep their order.
+// WorstFirst returns the indices of a.Images, those with the most errors first. They are
+// compared by their annotations without a match, then by their wrong detections that
+// score above the image's best correct one, then by all their wrong detections. Equal
+// images keep their order.
 func WorstFirst(a *analysis.Analysis) []int {
 	type weight struct{ missed, above, wrong int }
 	weights, order := make([]weight, len(a.Images)), make([]int, len(a.Images))
@@ -42,15 +44,17 @@ func WorstFirst(a *analysis.Analysis) []int {
 	return order
 }
 
-// Entries makes the entries of a data set, without their pictures and proposals: the detections and annotations of an
-// image with the verdicts of a, an analysis of d. Each makes one when it is asked, and they may be used in any order.
+// Entries makes the entries of the images of a data set, with their detections,
+// annotations and verdicts but without pictures and proposals. An entry is made when it
+// is requested, in any order.
 type Entries struct {
 	d          *eval.Dataset
 	categories map[int64]string
 	a          *analysis.Analysis
 }
 
-// NewEntries prepares the entries of d. It fails with ErrContent where a isn't of d.
+// NewEntries returns the entries of d. a must be an analysis of d; the error is
+// ErrContent if it has another number of images.
 func NewEntries(d *eval.Dataset, a *analysis.Analysis) (*Entries, error) {
 	if len(a.Images) != len(d.Images) {
 		return nil, fmt.Errorf("%w: the analysis has %d images, the data set %d", ErrContent, len(a.Images), len(d.Images))
@@ -62,9 +66,9 @@ func NewEntries(d *eval.Dataset, a *analysis.Analysis) (*Entries, error) {
 	return e, nil
 }
 
-// Entry is that of the i-th image, without picture and proposals. detection gives the detection that is
-// the result of an index, of which the verdict, annotation and IoU are filled in here; an index of a that d has no
-// annotation for is ErrContent.
+// Entry returns the entry of the i-th image. detection returns the detection of the
+// result with the given index; Entry sets its Kind, Annotation and IoU. The error is
+// ErrContent if a has an annotation that d or the image doesn't have.
 func (e *Entries) Entry(i int, detection func(result int) Detection) (Entry, error) {
 	image, verdicts := e.d.Images[i], e.a.Images[i]
 	to := Entry{File: image.FileName, Width: image.Width, Height: image.Height}

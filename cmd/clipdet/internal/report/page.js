@@ -1,12 +1,13 @@
 "use strict";
-// What page.html can't show by itself: curves, sorting, the gallery. All texts of the data become text nodes or
-// attributes, never markup.
+// Adds what page.html can't show without a script: curves, sorting and the gallery. Texts of
+// the data become text nodes or attributes, never markup.
 (() => {
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
   const lines = byId("entries").textContent.split("\n").slice(1, data.entries + 1);
 
-  // make is an element with attributes and children; a function among the attributes listens.
+  // make returns an element with attributes and children. A function among the attributes
+  // becomes an event listener.
   function make(name, attributes = {}, ...children) {
     const svg = ["svg", "path", "line", "text", "g"].includes(name);
     const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
@@ -106,8 +107,8 @@
 
   if (!byId("gallery")) return;
 
-  const perPage = 6; // cards of three panels each
-  const labelled = 12; // so many tags don't cover a picture
+  const perPage = 6; // cards, of three panels each
+  const labelled = 12; // more tags would cover a picture
   const kinds = {
     correct: "right",
     classification: "an object of another category",
@@ -138,7 +139,8 @@
     return entry;
   };
 
-  // of each entry, once it was asked for: the best score by name and kind, where annotations have the best of all
+  // indices has, for each requested entry, the best score by name and kind. Annotations
+  // have a score above all others.
   const indices = [];
   function index(i) {
     if (!indices[i]) {
@@ -159,7 +161,7 @@
 
   function fromFragment() {
     const fragment = location.hash.slice(1);
-    if (!fragment.includes("=")) return false; // a part of the page
+    if (!fragment.includes("=")) return false; // the id of a part of the page
     const given = new URLSearchParams(fragment);
     const numeric = (key, otherwise) => (given.has(key) && isFinite(given.get(key)) ? Number(given.get(key)) : otherwise);
     state.query = given.get("query") ?? "";

@@ -15,52 +15,56 @@ import (
 )
 
 var (
-	// ErrContent is returned for what can't be shown: a page without an
-	// Evaluation, a box or score that isn't finite, an index of no annotation, a size below 1.
+	// ErrContent is returned for content that can't be shown, such as a page without an
+	// Evaluation, a box or score that isn't finite, an annotation index out of range, or
+	// a size below 1.
 	ErrContent = errors.New("can't be shown")
-	// ErrOccupied is returned for a folder that has an index.html or an images
-	// folder which isn't of an earlier report.
+	// ErrOccupied is returned for a folder that contains an index.html or an images
+	// folder that isn't part of an earlier report.
 	ErrOccupied = errors.New("the folder has other files")
 )
 
-// Page is all of a report but its gallery. What is nil or empty is left out, except for Evaluation.
+// Page is everything in a report except the gallery. A field that is nil or empty is left
+// out. Evaluation is required.
 type Page struct {
-	Title      string // "" is "Evaluation"
-	Images     int    // how many were evaluated
+	Title      string // "": "Evaluation"
+	Images     int    // number of evaluated images
 	Evaluation *eval.Evaluation
 	Proposals  []eval.ProposalRecall
 	Analysis   *analysis.Analysis
 	Accuracy   *Accuracy // on ground-truth boxes
-	Stages     []Stage   // of a picture, in order
-	Facts      []Fact    // such as queries, models, device and versions
-	Flags      []Fact    // of the command
-	// Threshold is the least score that the gallery shows at first; its reader can change that.
+	Stages     []Stage   // per picture, in order
+	Facts      []Fact    // such as models, device and versions
+	Flags      []Fact    // flags of the command
+	// Threshold is the least score that the gallery shows at first. The reader can change
+	// it.
 	Threshold float64
 }
 
-// Accuracy is that on ground-truth boxes.
+// Accuracy is the accuracy on ground-truth boxes.
 type Accuracy struct {
 	*analysis.Accuracy
 	Categories []int64 // the category ids of its classes, [C]
 }
 
-// Stage is how long a stage takes, as a mean over pictures.
+// Stage is the mean time of a stage per picture in milliseconds.
 type Stage struct {
 	Name string
-	MS   float64 // milliseconds per picture
+	MS   float64
 }
 
 // Fact is a line of the page's summary.
 type Fact struct{ Name, Value string }
 
-// Entry is a picture of the gallery. Write keeps nothing of it.
+// Entry is a picture of the gallery. Write keeps no reference to it.
 type Entry struct {
-	File string // the name that is shown; it may be any bytes
-	// Width and Height are of the upright picture that the boxes are in, pixels.
+	File string // displayed name; it may be any bytes
+	// Width and Height are the size in pixels of the upright picture that the boxes are
+	// in.
 	Width, Height int
-	// Picture is scaled to Options.Side. If it is nil, boxes are shown without one.
+	// Picture is scaled to Options.Side. If it is nil, the boxes are shown without it.
 	Picture     image.Image
-	Proposals   []Proposal  // best first; the best 100 are shown
+	Proposals   []Proposal  // best first; DrawnProposals are shown
 	Detections  []Detection // best first
 	Annotations []Annotation
 }
@@ -71,7 +75,7 @@ type Proposal struct {
 	Objectness float32
 }
 
-// Detection is a box that was found, with the parts of its score and the verdict on it.
+// Detection is a detected box with the parts of its score and its verdict.
 type Detection struct {
 	Query       string
 	Box         box.Box
@@ -83,29 +87,32 @@ type Detection struct {
 	RunnerUp    string
 	// Kind is the verdict, "" if there is none.
 	Kind analysis.Kind
-	// Annotation is the index in Entry.Annotations of the one that the verdict is about, -1 if there
-	// is none, and IoU the overlap with it.
+	// Annotation is the index in Entry.Annotations of the annotation that the verdict is
+	// about, or -1. IoU is the overlap with it.
 	Annotation int
 	IoU        float64
 }
 
-// Annotation is an object that is in the picture.
+// Annotation is an object in the picture.
 type Annotation struct {
 	Category string
 	Box      box.Box
 	Kind     analysis.Kind  // the verdict, "" if there is none
-	Cause    analysis.Cause // of a miss, "" if it isn't known
+	Cause    analysis.Cause // of a miss, "" if unknown
 }
 
-// Options bound the gallery. The zero Options are the defaults.
+// Options are the limits of the gallery. The zero Options means the defaults.
 type Options struct {
-	// Pictures is how many are shown at most; 0 is DefaultPictures, below 0 is no gallery.
+	// Pictures is the largest number of pictures. 0 means DefaultPictures, and below 0
+	// means no gallery.
 	Pictures int
-	// Side is the longest side of the gallery's pictures in pixels, larger ones are scaled down; 0 is DefaultSide.
+	// Side is the longest side of the gallery's pictures in pixels. Larger pictures are
+	// scaled down. 0 or less means DefaultSide.
 	Side int
 }
 
-// Defaults of Options. The best DrawnProposals of a picture are shown.
+// The defaults of Options, and DrawnProposals, the number of best proposals of a picture
+// that are shown.
 const (
 	DefaultPictures = 200
 	DefaultSide     = 960
@@ -122,11 +129,13 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Write writes the page into dir, which it makes if needed. It takes the first Options.Pictures entries, in their order
-// ([WorstFirst] is a good one), and an error among them ends it; entries may be nil.
+// Write writes the page into dir, and creates dir if needed. It takes the first
+// Options.Pictures of the entries, in their order, such as the order of [WorstFirst].
+// entries may be nil.
 //
-// The folder is complete or as it was: files get their names last, and an earlier report is replaced. It fails with
-// ErrContent, ErrOccupied, what entries fail with, ctx's error, or that of a file, which it names.
+// If Write fails, the folder is as it was before: files get their names last, and then an
+// earlier report is replaced. Its error is ErrContent, ErrOccupied, an error of entries,
+// an error of ctx, or an error of a file that names it.
 func Write(ctx context.Context, dir string, page Page, entries iter.Seq2[Entry, error], options Options) (err error) {
 	options = options.withDefaults()
 	head, err := page.view(options)
@@ -142,7 +151,7 @@ func Write(ctx context.Context, dir string, page Page, entries iter.Seq2[Entry, 
 	if err != nil {
 		return err
 	}
-	defer func() { _ = file.Close() }() // closed below where all went well
+	defer func() { _ = file.Close() }() // closed below on success
 	w := &writer{out: bufio.NewWriter(file), folder: to, side: options.Side, names: names{at: map[string]int{}}}
 	if err := head.write(w.out); err != nil {
 		return fmt.Errorf("%s: %w", file.Name(), err)
@@ -159,7 +168,7 @@ func Write(ctx context.Context, dir string, page Page, entries iter.Seq2[Entry, 
 	return to.publish()
 }
 
-// gallery takes entries up to the limit.
+// gallery adds entries up to the limit.
 func (w *writer) gallery(ctx context.Context, entries iter.Seq2[Entry, error], limit int) error {
 	if entries == nil || limit < 0 {
 		return nil

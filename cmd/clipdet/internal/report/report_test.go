@@ -35,7 +35,7 @@ func decode(path string) (image.Image, error) {
 	return jpeg.Decode(file)
 }
 
-// run is a real evaluation, from testdata.
+// run is a real evaluation from testdata.
 type run struct {
 	dataset   *eval.Dataset
 	found     []report.Detection // by result
@@ -135,7 +135,7 @@ func (r *run) accuracy(t *testing.T) *report.Accuracy {
 		}
 	}
 	var err error
-	best := make([][]int, len(truth)) // classes by their scores
+	best := make([][]int, len(truth)) // classes in the order of scores
 	for n := range best {
 		row := scores[n*classes:][:classes]
 		for c := range row {
@@ -169,7 +169,7 @@ func (r *run) entries() iter.Seq2[report.Entry, error] {
 	}
 }
 
-// embedded are the data of a page.
+// embedded is the data of a page.
 type embedded struct {
 	Entries []embeddedEntry
 	Data    struct {
@@ -224,7 +224,7 @@ func readPage(t *testing.T, dir string) (page string, e embedded) {
 	return page, e
 }
 
-// A name must neither end the script that it stands in nor become markup.
+// hostile is a name that must neither end the script that contains it nor become markup.
 const hostile = "</script><script>alert(1)</script><!-- \"'&\n\u2028 \xff\xfe"
 
 func one(e report.Entry) iter.Seq2[report.Entry, error] {
@@ -359,7 +359,7 @@ func TestWorstFirst(t *testing.T) {
 	}
 }
 
-// What fails must leave nothing, neither temporary files nor half a page.
+// TestFailures verifies that a failure leaves no temporary file and no half page.
 func TestFailures(t *testing.T) {
 	failed := errors.New("no such picture")
 	nan := float32(math.NaN())
@@ -473,7 +473,8 @@ func TestEarlierReportIsReplacedAndOtherFilesAreKept(t *testing.T) {
 func TestPicturesKeepTheirShapeAndColours(t *testing.T) {
 	dir := t.TempDir()
 	e := smallEntry()
-	wide := image.NewNRGBA(image.Rect(10, 20, 2010, 24)) // a corner that isn't 0, and a side that scaling takes below 1
+	// Its corner isn't at 0, and scaling takes its height below 1.
+	wide := image.NewNRGBA(image.Rect(10, 20, 2010, 24))
 	for i := range wide.Pix {
 		wide.Pix[i] = []uint8{200, 40, 90, 255}[i%4]
 	}
@@ -490,7 +491,7 @@ func TestPicturesKeepTheirShapeAndColours(t *testing.T) {
 	}
 	got := color.NRGBAModel.Convert(img.At(50, 0)).(color.NRGBA)
 	for _, d := range []int{int(got.R) - 200, int(got.G) - 40, int(got.B) - 90} {
-		if max(d, -d) > 4 { // what JPEG may change
+		if max(d, -d) > 4 { // JPEG may change so much
 			t.Errorf("a pixel is %v, want 200, 40, 90 to within 4", got)
 			break
 		}

@@ -25,7 +25,7 @@ var style string
 //go:embed page.js
 var script string
 
-// view is what page.html shows.
+// view is the data of page.html.
 type view struct {
 	Page
 	Marker     template.HTML
@@ -51,7 +51,7 @@ type metric struct {
 	Value         float64
 }
 
-// sizeRow are the metrics of objects of one size.
+// sizeRow is the metrics of objects of one size.
 type sizeRow struct {
 	Name   string
 	AP, AR float64
@@ -60,7 +60,7 @@ type sizeRow struct {
 type errorRow struct {
 	analysis.ErrorKind
 	Meaning string
-	Share   float64 // of the greatest dAP
+	Share   float64 // share of the greatest dAP
 }
 
 // bar is a line of a chart.
@@ -72,7 +72,7 @@ type bar struct {
 type confusionRow struct {
 	Predicted, True string
 	Count           int
-	Share           float64 // of the greatest count
+	Share           float64 // share of the greatest count
 }
 
 type categoryRow struct {
@@ -82,7 +82,7 @@ type categoryRow struct {
 	HasAccuracy bool
 }
 
-// shownConfusions is how many pairs are listed.
+// shownConfusions is the number of pairs that are listed.
 const shownConfusions = 20
 
 var meanings = map[analysis.Kind]string{
@@ -219,7 +219,7 @@ var formats = template.FuncMap{
 // entriesTag begins the lines of the entries.
 const entriesTag = `<script type="application/x-ndjson" id="entries">` + "\n"
 
-// write writes all that comes before the entries.
+// write writes everything before the entries.
 func (v *view) write(w io.Writer) error {
 	page, err := template.New("page").Funcs(formats).Parse(pageSource)
 	if err != nil {
@@ -234,17 +234,19 @@ func (v *view) write(w io.Writer) error {
 
 // pageData is what page.js reads besides the entries.
 type pageData struct {
-	Names     []string    `json:"names"` // texts of the entries, by their numbers
-	Threshold float64     `json:"threshold"`
-	Low       float64     `json:"low"` // scores
-	High      float64     `json:"high"`
-	Images    int         `json:"images"`
-	Entries   int         `json:"entries"`
-	Mean      curveJSON   `json:"mean"`
-	Curves    []curveJSON `json:"curves"` // by category, in the table's order
+	Names     []string `json:"names"` // texts by their numbers
+	Threshold float64  `json:"threshold"`
+	// Low and High are the range of the scores, which at least covers [0,1].
+	Low     float64     `json:"low"`
+	High    float64     `json:"high"`
+	Images  int         `json:"images"`
+	Entries int         `json:"entries"`
+	Mean    curveJSON   `json:"mean"`
+	Curves  []curveJSON `json:"curves"` // by category, in table order
 }
 
-// curveJSON has precisions in thousandths at recalls of 0.00, 0.01 to 1.00; none without ground truth.
+// curveJSON is precisions in thousandths, at recalls of 0.00, 0.01 to 1.00. It is empty
+// without ground truth.
 type curveJSON struct {
 	At50 []int `json:"at50"`
 	Mean []int `json:"mean"`
@@ -261,7 +263,8 @@ func curveOf(c eval.Curve) curveJSON {
 	return curveJSON{thousandths(c.Precision50), thousandths(c.Precision)}
 }
 
-// end follows the entries: what is known only now, and the script.
+// end writes what follows the entries: the data that is only known at the end, and the
+// script.
 func (w *writer) end(p *Page) error {
 	data := pageData{
 		Names: w.names.list, Threshold: p.Threshold, Low: fraction(min(w.low, 0)), High: fraction(max(w.high, 1)),

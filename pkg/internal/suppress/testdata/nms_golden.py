@@ -1,6 +1,7 @@
-"""Write nms.json: seeded boxes and what torchvision.ops.nms keeps of them.
+"""Writes nms.json: seeded boxes and what torchvision.ops.nms keeps of them.
 
-Run with torchvision 0.26.0 in this folder (0.16.2 keeps the same): python nms_golden.py
+Run it with torchvision 0.26.0 in this folder (0.16.2 keeps the same): python
+nms_golden.py
 """
 
 import json
@@ -11,7 +12,8 @@ import torchvision
 
 
 def jittered(rng: random.Random, count: int) -> list[list[float]]:
-    """Boxes around a few centres, on a grid of quarter pixels so that the JSON is exact and short."""
+    """Returns boxes around a few centres, on a grid of quarter pixels, so that the JSON
+    is exact and short."""
     centres = [(rng.randrange(40, 200), rng.randrange(40, 200)) for _ in range(5)]
     boxes = []
     for _ in range(count):
@@ -22,7 +24,8 @@ def jittered(rng: random.Random, count: int) -> list[list[float]]:
     return boxes
 
 
-# Pairs right at a threshold (IoU 1/2, 1/3, 0.7 in float32), boxes in each other, touching, doubled and without area.
+# Pairs exactly at a threshold (IoU 1/2, 1/3, 0.7 in float32), boxes inside each other,
+# touching, doubled, and without area.
 EDGES = [
     [0, 0, 2, 1],
     [0, 0, 1, 1],
@@ -45,7 +48,7 @@ EDGES = [
 
 
 def main() -> None:
-    """Write one case for each set of boxes and threshold."""
+    """Writes one case for each set of boxes, with what each threshold keeps."""
     rng = random.Random(7)
     cases = []
     for name, boxes in [("edges", EDGES), ("sparse", jittered(rng, 12)), ("crowded", jittered(rng, 60))]:

@@ -7,9 +7,13 @@ import (
 
 // huffman is a code table. Codes are compared left-aligned in 16 bits.
 type huffman struct {
-	short  [1 << shortBits]uint16 // value << 8 | length by a code's first bits, 0 if it is longer
-	beyond [17]uint32             // by length: the first left-aligned code that is too large
-	offset [17]int                // by length: what to add to a code for its value's index
+	// short holds value << 8 | length by the first bits of a code, or 0 if the code is
+	// longer.
+	short [1 << shortBits]uint16
+	// beyond holds, by length, the first left-aligned code that is too large.
+	beyond [17]uint32
+	// offset holds, by length, the difference between a value's index and its code.
+	offset [17]int
 	values []uint8
 }
 
@@ -38,7 +42,7 @@ func (d *decoder) huffmanTables(segment []byte) error {
 			return errors.New("bad Huffman table: values are missing")
 		}
 		h.values = segment[17 : 17+n]
-		at, values := 0, h.values // codes follow each other without a gap
+		at, values := 0, h.values // codes are consecutive
 		for length := 1; length <= shortBits; length++ {
 			for range int(segment[length]) {
 				for range 1 << (shortBits - length) {
@@ -58,8 +62,8 @@ func (d *decoder) huffmanTables(segment []byte) error {
 	return nil
 }
 
-// find returns the value and length of the code that 16 bits start with, 0 and 0 if there
-// is none.
+// find returns the value and length of the code that 16 bits start with, or 0 and 0 if
+// there is none.
 func (h *huffman) find(next uint32) (value uint8, length int) {
 	for length := 1; length <= 16; length++ {
 		if next < h.beyond[length] {
@@ -70,20 +74,21 @@ func (h *huffman) find(next uint32) (value uint8, length int) {
 }
 
 // bits reads a scan's data up to the next marker. After the end it returns zeros, so that
-// one check for errors a block is enough.
+// one check for errors per block is enough.
 type bits struct {
 	data     []byte
 	pos      int
 	acc      uint64 // the lowest n bits come next
 	n        int
 	invented int  // bits added after the end
-	bad      bool // there was a code that is in no table
+	bad      bool // a code was in no table
 }
 
 // fill raises n, which is below 16, above 32.
 func (r *bits) fill() {
 	if r.pos+4 <= len(r.data) {
-		if v := binary.BigEndian.Uint32(r.data[r.pos:]); (^v-0x01010101)&v&0x80808080 == 0 { // no byte is 0xff
+		// Reads four bytes if none is 0xff.
+		if v := binary.BigEndian.Uint32(r.data[r.pos:]); (^v-0x01010101)&v&0x80808080 == 0 {
 			r.acc, r.n, r.pos = r.acc<<32|uint64(v), r.n+32, r.pos+4
 			return
 		}
@@ -125,7 +130,7 @@ func (r *bits) take(count int) int32 {
 	return int32(r.acc>>r.n) & (1<<count - 1)
 }
 
-// signed returns the next count bits as T.81's EXTEND does: the lower half of their range
+// signed returns the next count bits as in T.81's EXTEND: the lower half of their range
 // is the negative numbers.
 func (r *bits) signed(count int) int32 {
 	v := r.take(count)

@@ -1,6 +1,6 @@
 package jpeg
 
-// Factors of the inverse DCT, times 2^13.
+// These are the factors of the inverse DCT, times 2^13.
 const (
 	fix0298 = 2446
 	fix0390 = 3196
@@ -16,11 +16,11 @@ const (
 	fix3072 = 25172
 )
 
-// inverseDCT turns a block's coefficients into 8 x 8 samples, in the integer arithmetic of
-// libjpeg's default (jpeg_idct_islow in jidctint.c), after Loeffler, Ligtenberg and
+// inverseDCT converts a block's coefficients to 8 x 8 samples, in the integer arithmetic
+// of libjpeg's default (jpeg_idct_islow in jidctint.c), after Loeffler, Ligtenberg and
 // Moschytz, "Practical fast 1-D DCT algorithms with 11 multiplications", ICASSP 1989.
 func inverseDCT(out []uint8, stride int, b *block, quant *[64]uint16) {
-	// Columns: 2 bits stay below the point.
+	// Columns: 2 bits of fraction remain.
 	var w [64]int32
 	for x := range 8 {
 		c0 := int32(b[x]) * int32(quant[x])
@@ -37,7 +37,7 @@ func inverseDCT(out []uint8, stride int, b *block, quant *[64]uint16) {
 		w[x], w[8+x], w[16+x], w[24+x] = (v0+half)>>bits, (v1+half)>>bits, (v2+half)>>bits, (v3+half)>>bits
 		w[32+x], w[40+x], w[48+x], w[56+x] = (v4+half)>>bits, (v5+half)>>bits, (v6+half)>>bits, (v7+half)>>bits
 	}
-	// Rows: divided by 8 as well, and the middle moved to 128.
+	// Rows: the result is also divided by 8, and 0 becomes 128.
 	for y := range 8 {
 		r := (*[8]int32)(w[8*y:])
 		v0, v1, v2, v3, v4, v5, v6, v7 := idct8(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7])

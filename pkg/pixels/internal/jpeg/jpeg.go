@@ -1,23 +1,25 @@
-// Package jpeg decodes JPEG to the same samples as libjpeg-turbo, and so as Pillow, OpenCV
-// and torchvision. It reads baseline, extended and progressive Huffman-coded pictures of 8
-// bits (ITU-T T.81), of one, three or four components, with JFIF's or Adobe's colours.
+// Package jpeg decodes JPEG to the same samples as libjpeg-turbo, and so as Pillow,
+// OpenCV and torchvision. It reads baseline, extended and progressive Huffman-coded
+// pictures of 8 bits (ITU-T T.81), of one, three or four components, with JFIF's or
+// Adobe's colours.
 //
-// The alternative is image/jpeg of Go 1.26 and the conversions of pixels.FromImage:
+// The alternative is image/jpeg of Go 1.26 and the conversions of pixels.FromImage. This
+// command compares the two:
 //
 //	go run ./pkg/pixels/internal/jpegdiff testdata/formats/*.jpg
 //
-// Of these 40 upright pictures this package gives Pillow's pixels for all, and image/jpeg
-// reads 27. It refuses 12 samplings (3x1, 1x4 and their like, Cb and Cr that differ, YCCK
-// at 4:2:2, CMYK as Pillow writes it at 4:2:0), CMYK without Adobe's marker, and any
-// picture without its end marker. It repeats the samples of subsampled RGB and YCCK, and
-// is off by up to 87 there. Of other pictures 3 % of values are off, by at most 3,
-// because its inverse DCT rounds in another way. People do have such files:
+// This package gives Pillow's pixels for all of these 40 upright pictures, and image/jpeg
+// reads 27. image/jpeg refuses 12 samplings (3x1, 1x4 and their like, Cb and Cr that
+// differ, YCCK at 4:2:2, CMYK as Pillow writes it at 4:2:0), CMYK without Adobe's marker,
+// and any picture without its end marker. It repeats the samples of subsampled RGB and
+// YCCK, and is off by up to 87 there. In other pictures 3 % of values are off, by at most
+// 3, because its inverse DCT rounds in another way. People do have such files:
 // https://go.dev/issue/54997 and https://go.dev/issue/62421.
 //
 // Detections are as good with either: AP is 0.652 for both on testdata/images, and 0.006
 // on 27 photos of COCO (jpegdiff -into, clipdet eval). For a single query they may
 // differ, and bench/parity allows no difference from a Python pipeline's pixels. This
-// package takes 0.75 times as long on those photos, conversion to RGB included, and 0.85
+// package takes 0.75 times as long on those photos, including conversion to RGB, and 0.85
 // times in
 //
 //	go test ./pkg/pixels -run '^$' -bench JPEG
@@ -30,11 +32,11 @@ import (
 	"io"
 )
 
-// ErrUnsupported reports a sound picture of a kind that isn't read, such as arithmetic
-// coding, 12 bits or lossless.
+// ErrUnsupported is returned for a sound picture of an unsupported kind, such as
+// arithmetic coding, 12 bits or lossless.
 var ErrUnsupported = errors.New("unsupported kind of JPEG")
 
-// Colours says what a picture's planes mean.
+// Colours is the meaning of a picture's planes.
 type Colours int
 
 // The kinds of colours. CMYK and the K of YCCK are Adobe's, 255 for no ink. The rest of
@@ -47,25 +49,25 @@ const (
 	YCCK
 )
 
-// Plane is a component's samples.
+// Plane holds the samples of a component.
 type Plane struct {
 	Pix    []uint8
 	Stride int
-	// Width and Height count the samples within the picture. Pix also has the rest of
-	// the last blocks.
+	// Width and Height count the samples within the picture. Pix also has the rest of the
+	// last blocks.
 	Width, Height int
 	// SpanX and SpanY are the width and height of a sample in pixels.
 	SpanX, SpanY int
 }
 
-// Picture is a decoded JPEG, neither upsampled nor converted nor turned.
+// Picture is a decoded JPEG. It is not upsampled, converted or turned.
 type Picture struct {
 	Width, Height int
 	Colours       Colours
 	Planes        []Plane
 }
 
-// Markers of T.81, table B.1.
+// These are the markers of T.81, table B.1.
 const (
 	sof0  = 0xc0 // baseline
 	sof1  = 0xc1 // extended
@@ -97,10 +99,10 @@ type component struct {
 	id           uint8
 	h, v         int // sampling factors
 	quantiser    uint8
-	quant        *[64]uint16 // the table at the component's first scan, in natural order
+	quant        *[64]uint16 // table at the component's first scan, in natural order
 	across, down int         // blocks of Plane.Pix
 	coefficients []block     // if progressive
-	predictor    int32       // the DC value of the block before
+	predictor    int32       // DC value of the previous block
 }
 
 type decoder struct {
@@ -139,9 +141,9 @@ func Size(data []byte) (width, height int, err error) {
 	}
 }
 
-// Decode decodes a whole picture. The caller has checked its Size. The end marker of a
-// picture that is not progressive may be missing, if all blocks are there. If data ends
-// early, the error wraps io.ErrUnexpectedEOF.
+// Decode decodes a whole picture. The caller has checked its Size. The end marker may be
+// missing if the picture is not progressive and has all blocks. If data ends early, the
+// error wraps io.ErrUnexpectedEOF.
 func Decode(data []byte) (*Picture, error) {
 	d := decoder{data: data, adobe: -1}
 	for {
@@ -317,7 +319,7 @@ func (d *decoder) picture() *Picture {
 	return p
 }
 
-// colours returns what libjpeg takes the planes to be (default_decompress_parms in
+// colours returns the colours that libjpeg assumes (default_decompress_parms in
 // jdapimin.c).
 func (d *decoder) colours() Colours {
 	switch len(d.components) {

@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// Package pixels tests that whole pictures equal libjpeg's.
+// The tests of package pixels compare whole pictures with libjpeg's.
 
 const formatsDir = "../../../../testdata/formats"
 
@@ -28,7 +28,7 @@ func readFile(t testing.TB, name string) []byte {
 	return data
 }
 
-// segment returns where a marker's segment starts and ends, without the marker.
+// segment returns the start and end of a marker's segment, without the marker.
 func segment(t testing.TB, data []byte, marker byte) (from, to int) {
 	t.Helper()
 	at := bytes.Index(data, []byte{0xff, marker})
@@ -44,7 +44,7 @@ func patched(data []byte, at int, bytes ...byte) []byte {
 	return data
 }
 
-// without returns data less its first segment of a kind.
+// without returns data without its first segment of a kind.
 func without(t testing.TB, data []byte, marker byte) []byte {
 	from, to := segment(t, data, marker)
 	return slices.Delete(slices.Clone(data), from-2, to)
@@ -60,8 +60,8 @@ func TestDecodeErrors(t *testing.T) {
 	pscan, pscanEnd := segment(t, progressive, sos)
 	pframe, _ := segment(t, progressive, sof2)
 	secondFrame := slices.Insert(slices.Clone(baseline), frameEnd, baseline[frame-2:frameEnd]...)
-	// The first scan of a progressive picture, again and again.
-	secondScan := pscanEnd + bytes.Index(progressive[pscanEnd:], []byte{0xff, dht}) // what follows it
+	// endless repeats the first scan of a progressive picture, which ends at secondScan.
+	secondScan := pscanEnd + bytes.Index(progressive[pscanEnd:], []byte{0xff, dht})
 	endless := slices.Clone(progressive[:secondScan])
 	for range maxScans {
 		endless = append(endless, progressive[pscan-2:secondScan]...)
@@ -115,8 +115,8 @@ func TestDecodeErrors(t *testing.T) {
 	}
 }
 
-// BenchmarkEmptyTables decodes 8 MB of Huffman tables without a code: 0.4 s on a busy
-// core, and 5 s if each table's short codes are cleared one by one.
+// BenchmarkEmptyTables decodes 8 MB of Huffman tables without a code. It takes 0.4 s on a
+// busy core, and 5 s if each table's short codes are cleared one by one.
 func BenchmarkEmptyTables(b *testing.B) {
 	data := readFile(b, "420.jpg")
 	tables := append([]byte{0xff, dht, 0, 0}, make([]byte, 17*3800)...)

@@ -10,10 +10,11 @@ import (
 type scan struct {
 	bits
 	parts []part
-	// A progressive scan holds the coefficients first to last: their bits from low
-	// up to high, or, if high is 0, all from low up.
+	// A progressive scan holds the coefficients first to last: their bits from low up to
+	// high, or, if high is 0, all bits from low up.
 	first, last, high, low int
-	run                    int // the number of next blocks that have no more data in this scan
+	// run is the number of next blocks without more data in this scan.
+	run int
 }
 
 // part is a component in a scan and its tables.
@@ -36,8 +37,8 @@ func (d *decoder) scan(segment []byte) error {
 	}
 	s.bits = bits{data: d.data, pos: d.pos}
 
-	// A unit is one block if the scan has a single component, else the blocks of all
-	// components that cover the same pixels.
+	// A unit is one block if the scan has a single component. Otherwise it is the blocks
+	// of all components that cover the same pixels.
 	across, down := ceil(s.parts[0].Width, 8), ceil(s.parts[0].Height, 8)
 	interleaved := len(s.parts) > 1
 	if interleaved {
@@ -125,7 +126,7 @@ func (d *decoder) begin(c *component) error {
 	if c.quant != nil {
 		return nil
 	}
-	// As in libjpeg, later tables of the same number don't matter.
+	// As in libjpeg, later tables of the same number are ignored.
 	if c.quant = d.quant[c.quantiser]; c.quant == nil {
 		return errors.New("component without its quantisation table")
 	}
@@ -181,7 +182,7 @@ func (d *decoder) block(s *scan, p *part, x, y int) {
 	}
 }
 
-// difference returns the next DC value less the one before it.
+// difference returns the difference of the next DC value from the one before it.
 func (s *scan) difference(h *huffman) int32 {
 	size := s.symbol(h)
 	if size > 15 {
@@ -246,7 +247,7 @@ func (s *scan) refine(h *huffman, b *block) {
 		for ; k <= s.last; k++ {
 			symbol := s.symbol(h)
 			zeros, size := symbol>>4, symbol&15
-			var fresh int16 // a coefficient that was zero so far
+			var fresh int16 // a coefficient that was zero before
 			switch {
 			case size == 1:
 				if fresh = bit; s.take(1) == 0 {
@@ -285,7 +286,7 @@ func (s *scan) refine(h *huffman, b *block) {
 	}
 }
 
-// correct takes the bit that a coefficient grows by.
+// correct reads whether a coefficient grows by a bit, and adds it.
 func (s *scan) correct(c *int16, bit int16) {
 	switch {
 	case s.take(1) == 0 || *c&bit != 0:

@@ -1,18 +1,18 @@
-// Jpegdiff measures Go's image/jpeg, followed by this project's own upsampling and
-// colours (pixels.FromImage), against package pixels.
+// Jpegdiff compares package pixels with Go's image/jpeg, followed by this project's
+// upsampling and colours (pixels.FromImage).
 //
 //	go run ./pkg/pixels/internal/jpegdiff [-into DIR] JPEG...
 //
-// For each JPEG it prints how much either differs from JPEG.ppm, the pixels that Pillow
-// decodes; if there is no such file, how much Go's differs from this project's.
-// With -into it also writes Go's pixels to DIR, as a PNG of the JPEG's name, so that
-// clipdet eval measures the detections in them:
+// For each JPEG it prints the difference of either from JPEG.ppm, the pixels that Pillow
+// decodes. If there is no such file, it prints the difference of Go's pixels from this
+// project's. With -into it also writes Go's pixels to DIR, as a PNG of the JPEG's name,
+// so that clipdet eval can measure detections in them:
 //
 //	go run ./pkg/pixels/internal/jpegdiff -into go testdata/images/*.jpg
 //	clipdet eval --images go --annotations testdata/images/instances.json
 //
-// Pictures that EXIF turns are left out. The last row is for all; its times are for the
-// pictures that both read.
+// Pictures that EXIF turns are left out. The last row is for all pictures. Its times are
+// for those that both decoders read.
 package main
 
 import (
@@ -107,7 +107,7 @@ func standard(data []byte) (*pixels.RGB, error) {
 	return pixels.FromImage(img)
 }
 
-// pillow reads what Pillow decodes.
+// pillow reads the pixels that Pillow decodes.
 func pillow(path string) (*pixels.RGB, error) {
 	data, err := os.ReadFile(path + ".ppm")
 	if err != nil {
@@ -125,10 +125,10 @@ func pillow(path string) (*pixels.RGB, error) {
 	return &m, nil
 }
 
-// difference counts values that differ, of one picture or of several.
+// difference counts values that differ, in one picture or several.
 type difference struct{ read, values, differ, sum, most int }
 
-// add compares a picture and returns the picture's own difference in words.
+// add compares a picture and describes its own difference.
 func (d *difference) add(got, want *pixels.RGB, err error) string {
 	if err != nil {
 		return err.Error()

@@ -1,0 +1,158 @@
+package evaluate
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"io"
+	"iter"
+
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
+	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/eval"
+	"github.com/clipdet/clipdet/pkg/pixels"
+	"github.com/clipdet/clipdet/pkg/results"
+)
+
+// run turns pictures into records.
+type run struct {
+	flags    *Flags
+	truth    *truth
+	detector *detect.Detector
+	queries  *detect.Queries
+	plan     settings.Plan
+	images   []eval.Image // the images of this shard
+	records  *recordFile
+	limits   pixels.Limits
+	stderr   io.Writer
+}
+
+// all processes the pictures that have no record or failed before. A picture that fails
+// is reported and recorded. all returns an error only if ctx is done early or a record
+// can't be written.
+func (e *run) all(ctx context.Context) error {
+	var todo []eval.Image
+	var inputs []intake.Input
+	find := finder{dir: e.flags.images}
+	for _, image := range e.images {
+		if record, done := e.records.found[image.FileName]; !done || record.Error != "" {
+			path, err := find.find(image.FileName)
+			todo, inputs = append(todo, image), append(inputs, intake.Input{Path: path, Err: err})
+		}
+	}
+	progress := console.NewProgress(e.stderr, "evaluating", len(todo))
+	switch done := len(e.images) - len(todo); {
+	case done > 0:
+		progress.Say("%d of %d pictures are done already", done, len(e.images))
+	case e.records.file == nil:
+		progress.Say("an interrupted run can't go on: nothing is kept without --records, --json, --results or --html")
+	}
+	budget := e.plan.Budget(e.flags.pictureFlags.Memory)
+	images, decoded := budget.Keep(ctx, fitting(todo, intake.DecodeAhead(ctx, inputs, e.limits, intake.Decoders())), len(todo))
+	left := console.NewPace()
+	n := 0
+	for result, err := range e.detector.DetectAll(ctx, images, e.queries, e.plan.Params) {
+		if n == len(todo) || err != nil && ctx.Err() != nil {
+			break
+		}
+		picture := <-decoded
+		record, err := e.record(ctx, todo[n], picture, result, err)
+		budget.Release(picture)
+		if ctx.Err() != nil {
+			break
+		}
+		if err != nil {
+			progress.Say("%s", console.Naming(todo[n].FileName, err))
+		}
+		if err := e.records.add(record); err != nil {
+			return err
+		}
+		if kept := e.records.found[record.Image]; err == nil && kept.Error != "" {
+			progress.Say("%s: %s", console.QuotedPath(record.Image), kept.Error)
+		}
+		n++
+		progress.Step()
+		left.Tell(progress, n, len(todo))
+	}
+	progress.Finish()
+	if n < len(todo) {
+		hint := "the same command goes on from here"
+		if e.records.file == nil {
+			hint = "nothing of it was kept"
+		}
+		return exit.Inputs(fmt.Errorf("interrupted: %d of %d pictures are done; %s", len(e.images)-len(todo)+n, len(e.images), hint))
+	}
+	return nil
+}
+
+// fitting replaces a picture whose size is not the annotated one by an error. images must
+// be in the order of todo.
+func fitting(todo []eval.Image, images iter.Seq2[image.Image, error]) iter.Seq2[image.Image, error] {
+	return func(yield func(image.Image, error) bool) {
+		n := 0
+		for picture, err := range images {
+			if err == nil {
+				size := picture.Bounds().Size()
+				if err = fits(todo[n], size.X, size.Y); err != nil {
+					picture = nil
+				}
+			}
+			n++
+			if !yield(picture, err) {
+				return
+			}
+		}
+	}
+}
+
+// record returns the record of a picture: of result and, with --gt-boxes, of the boxes of
+// the ground truth, or of the error. It also returns that error.
+func (e *run) record(ctx context.Context, of eval.Image, picture image.Image, result *detect.Result, err error) (results.Record, error) {
+	var given []detect.Detection
+	if err == nil && e.flags.boxes {
+		given, err = e.given(ctx, picture, e.truth.boxes(of.ID))
+	}
+	if err != nil {
+		return results.Of(of.FileName, of.ID, nil, err), err
+	}
+	record := results.Of(of.FileName, of.ID, result, nil)
+	record.Detections = record.Detections[:min(len(record.Detections), e.flags.kept)]
+	record.Given, record.Presence = given, nil
+	for _, p := range result.Proposals {
+		record.Boxes = append(record.Boxes, [5]float32{p.Box.X0, p.Box.Y0, p.Box.X1, p.Box.Y1, p.Objectness})
+	}
+	return record, nil
+}
+
+// topClasses is the number of detections that are kept for each box of the ground truth,
+// whatever their scores.
+const topClasses = 5
+
+// given detects the queries in boxes that each hold an object. It returns the best
+// detections of all boxes that count, and the best topClasses of each box. There is no
+// suppression and no threshold.
+func (e *run) given(ctx context.Context, picture image.Image, boxes []box.Box) ([]detect.Detection, error) {
+	if len(boxes) == 0 {
+		return nil, nil
+	}
+	given := detect.WithProposals{Image: picture}
+	for _, b := range boxes {
+		given.Proposals = append(given.Proposals, detect.Proposal{Box: b, Objectness: 1})
+	}
+	all, err := e.detector.Detect(ctx, given, e.queries, detect.Params{NMS: 1, Rank: e.plan.Params.Rank})
+	if err != nil {
+		return nil, err
+	}
+	kept := map[box.Box]int{}
+	var best []detect.Detection
+	for i, d := range all.Detections {
+		if kept[d.Box]++; i < e.flags.kept || kept[d.Box] <= topClasses {
+			best = append(best, d)
+		}
+	}
+	return best, nil
+}

@@ -1,0 +1,147 @@
+// Package files opens and writes the command's files. A written file appears under its
+// name only when it is complete, and opening a file never blocks.
+package files
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Output writes results to stdout and, optionally, to a file that appears under its name
+// only when it is complete. It isn't safe for concurrent use.
+type Output struct {
+	stdout io.Writer
+	file   *os.File // nil: only stdout
+	path   string
+	failed bool
+}
+
+// Create returns an Output that writes to stdout and to the file name in dir. If dir is
+// empty, it writes to stdout only. The caller must call Close.
+func Create(stdout io.Writer, dir, name string) (*Output, error) {
+	if dir == "" {
+		return &Output{stdout: stdout}, nil
+	}
+	file, err := NewPartial(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Output{stdout: stdout, file: file, path: filepath.Join(dir, name)}, nil
+}
+
+// Write writes p to stdout and then to the file. If either fails, for example because a
+// disk is full, Close removes the file.
+func (o *Output) Write(p []byte) (int, error) {
+	n, err := o.stdout.Write(p)
+	if err == nil && o.file != nil {
+		if n, err = o.file.Write(p); err != nil {
+			err = fmt.Errorf("%s: %w", o.path, err)
+		}
+	}
+	o.failed = o.failed || err != nil
+	return n, err
+}
+
+// Close gives the file its name, or removes the file if a Write failed.
+func (o *Output) Close() error {
+	switch {
+	case o.file == nil:
+		return nil
+	case o.failed: // Write has returned the error
+		return errors.Join(o.file.Close(), os.Remove(o.file.Name()))
+	}
+	return Publish(o.file, o.path)
+}
+
+// Writable creates the directory dir if it is missing, and returns an error if no file
+// can be created in it.
+func Writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	temp, err := NewPartial(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(temp.Close(), os.Remove(temp.Name()))
+}
+
+// Named is a file and the flag or words that name it in messages.
+type Named struct{ flag, path string }
+
+// GivenBy returns the file at path, which messages name by flag. An empty path stands for
+// no file.
+func GivenBy(flag, path string) Named { return Named{flag, path} }
+
+// Check returns an error if f can't become a regular file: if its directory doesn't
+// exist, or if its path is of something else, such as a directory or a device.
+func (f Named) Check() error {
+	if f.path == "" {
+		return nil
+	}
+	if info, err := os.Stat(filepath.Dir(f.path)); err != nil || !info.IsDir() {
+		return fmt.Errorf("%s %s: there is no such directory", f.flag, f.path)
+	}
+	if info, err := os.Stat(f.path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s %s: it is there already, and no file", f.flag, f.path)
+	}
+	return nil
+}
+
+// CheckDistinct returns an error if a written file would replace another written file or
+// one that is read.
+func CheckDistinct(written, read []Named) error {
+	for i, to := range written {
+		for _, other := range append(written[:i:i], read...) {
+			if to.path != "" && other.path != "" && samePlace(to.path, other.path) {
+				return fmt.Errorf("%s %s: %s is the same file, and would be lost", to.flag, to.path, other.flag)
+			}
+		}
+	}
+	return nil
+}
+
+// samePlace reports whether two paths name the same file. The file need not exist.
+func samePlace(a, b string) bool {
+	at, errA := os.Stat(a)
+	bt, errB := os.Stat(b)
+	if errA == nil && errB == nil {
+		return os.SameFile(at, bt)
+	}
+	return filepath.Clean(a) == filepath.Clean(b)
+}
+
+// Write writes a file that appears at path only when it is complete. If write fails, no
+// file is left and an earlier one is kept.
+func Write(path string, write func(io.Writer) error) error {
+	out, err := Create(io.Discard, filepath.Dir(path), filepath.Base(path))
+	if err != nil {
+		return err
+	}
+	err = write(out)
+	out.failed = out.failed || err != nil
+	return errors.Join(err, out.Close())
+}
+
+// NewPartial creates a file with a unique temporary name in dir, for [Publish]. Its
+// permissions follow the umask; os.CreateTemp would make it readable by its owner only.
+func NewPartial(dir string) (*os.File, error) {
+	return os.OpenFile(filepath.Join(dir, ".partial-"+rand.Text()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+}
+
+// Publish closes temp and renames it to path. The rename is atomic, so that no reader
+// sees half a file. If it fails, Publish removes temp.
+func Publish(temp *os.File, path string) error {
+	err := temp.Close()
+	if err == nil {
+		err = os.Rename(temp.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(temp.Name()) // best effort; err is the cause
+	}
+	return err
+}

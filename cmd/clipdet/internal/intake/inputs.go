@@ -1,0 +1,194 @@
+// Package intake turns arguments into decoded pictures. It expands directories and
+// patterns, decodes pictures ahead of detection, and bounds the memory of the pictures
+// that wait.
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/clipdet/clipdet/pkg/pixels"
+	"github.com/clipdet/clipdet/pkg/results"
+)
+
+// Input is a picture to process, or an argument that stands for no picture and the
+// reason.
+type Input struct {
+	Path string
+	Err  error
+}
+
+// extensions are the extensions of the files that a directory stands for. A file given by
+// its name is tried whatever its extension.
+var extensions = []string{".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"}
+
+// Expand returns the pictures that the arguments stand for, in their order. A file stands
+// for itself. A directory stands for the pictures in it, sorted, without hidden files and
+// subdirectories. A pattern, which a shell may have left unexpanded, stands for each of
+// its matches. A file that occurs again is taken once. An argument that stands for
+// nothing becomes an Input with an error, so that the error is reported in its place.
+func Expand(args []string) []Input {
+	var inputs []Input
+	seen := map[string]bool{}
+	add := func(path string, err error) {
+		if key := filepath.Clean(path); !seen[key] {
+			seen[key] = true
+			inputs = append(inputs, Input{Path: path, Err: err})
+		}
+	}
+	for _, arg := range args {
+		matches := []string{arg}
+		if _, err := os.Lstat(arg); errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(arg, "*?[") {
+			if matches, err = filepath.Glob(arg); err != nil {
+				add(arg, fmt.Errorf("bad pattern: %w", err))
+				continue
+			}
+			if len(matches) == 0 {
+				add(arg, errors.New("no file matches this pattern"))
+				continue
+			}
+		}
+		for _, match := range matches {
+			if info, err := os.Stat(match); err == nil && info.IsDir() {
+				addDirectory(match, add)
+			} else {
+				add(match, nil)
+			}
+		}
+	}
+	return inputs
+}
+
+func addDirectory(dir string, add func(string, error)) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		add(dir, err)
+		return
+	}
+	none := true
+	for _, entry := range entries {
+		hidden := strings.HasPrefix(entry.Name(), ".")
+		if hidden || entry.IsDir() || !slices.Contains(extensions, strings.ToLower(filepath.Ext(entry.Name()))) {
+			continue
+		}
+		add(filepath.Join(dir, entry.Name()), nil)
+		none = false
+	}
+	if none {
+		add(dir, fmt.Errorf("the directory holds no picture (%s)", strings.Join(extensions, ", ")))
+	}
+}
+
+// WantsList reports whether the arguments ask for a list of results, even if the list has
+// one element.
+func WantsList(args []string) bool {
+	if len(args) != 1 {
+		return true
+	}
+	info, err := os.Stat(args[0])
+	if err != nil {
+		return strings.ContainsAny(args[0], "*?[")
+	}
+	return info.IsDir()
+}
+
+// Decoders returns how many pictures to decode ahead of the current one, so that
+// detection need not wait for them.
+func Decoders() int { return min(4, runtime.GOMAXPROCS(0)) }
+
+// DecodeAhead returns a sequence of the inputs' pictures or errors, in order. While one
+// is processed, up to ahead further inputs are decoded concurrently. The sequence ends
+// early if ctx is done.
+func DecodeAhead(ctx context.Context, inputs []Input, limits pixels.Limits, ahead int) iter.Seq2[image.Image, error] {
+	type decoded struct {
+		picture image.Image
+		err     error
+	}
+	return func(yield func(image.Image, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		pending := make(chan chan decoded, ahead)
+		go func() {
+			defer close(pending)
+			for _, in := range inputs {
+				done := make(chan decoded, 1)
+				select {
+				case pending <- done:
+				case <-ctx.Done():
+					return
+				}
+				go func() {
+					picture, err := Decode(in, limits)
+					done <- decoded{picture, err}
+				}()
+			}
+		}()
+		for done := range pending {
+			if d := <-done; !yield(d.picture, d.err) {
+				return
+			}
+		}
+	}
+}
+
+// Decode returns the upright picture of an input, or in.Err if that isn't nil.
+func Decode(in Input, limits pixels.Limits) (image.Image, error) {
+	if in.Err != nil {
+		return nil, in.Err
+	}
+	picture, err := pixels.DecodeFile(in.Path, limits)
+	if err != nil { // return no typed nil
+		return nil, err
+	}
+	return picture, nil
+}
+
+// Names returns a name for the drawn pictures and labels of each input. Names are
+// distinct, ignoring case.
+func Names(inputs []Input) []string {
+	unique := make([]string, len(inputs))
+	var names results.Names
+	for i, in := range inputs {
+		unique[i] = names.Of(in.Path)
+	}
+	return unique
+}
+
+// cocoName matches COCO's file names, such as 000000000139.jpg and
+// COCO_val2014_000000000139.jpg.
+var cocoName = regexp.MustCompile(`^(?:COCO_\w+_)?(\d+)\.\w+$`)
+
+// ImageIDs returns the COCO image_id of each input. It is the number in the file name if
+// all names are like COCO's and the numbers differ; otherwise it is the input's place,
+// from 1.
+func ImageIDs(inputs []Input) []int64 {
+	ids := make([]int64, len(inputs))
+	seen := map[int64]bool{}
+	for i, in := range inputs {
+		match := cocoName.FindStringSubmatch(filepath.Base(in.Path))
+		var id int64
+		var err error
+		if match != nil {
+			id, err = strconv.ParseInt(match[1], 10, 64)
+		}
+		if match == nil || err != nil || seen[id] {
+			for j := range ids {
+				ids[j] = int64(j) + 1
+			}
+			return ids
+		}
+		ids[i], seen[id] = id, true
+	}
+	return ids
+}

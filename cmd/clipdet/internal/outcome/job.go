@@ -1,0 +1,83 @@
+// Package outcome writes the outcome of each input: a record in the requested format, and
+// the drawn pictures.
+package outcome
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"iter"
+
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
+	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/results"
+)
+
+// Job is the inputs of one run and where their outcomes are written.
+type Job struct {
+	Inputs   []intake.Input
+	Results  results.Writer
+	Pictures *Pictures // nil: none are drawn
+	Progress console.Progress
+	Budget   *intake.Budget     // holds the decoded pictures
+	Decoded  <-chan image.Image // each input's picture, from Budget.Keep
+}
+
+// Run writes the outcomes, which must be in the order of Inputs. An input that fails is
+// reported, and the others are still processed. If outcomes ends early or ctx is done,
+// Run completes the document after the last outcome. It returns an error if an input
+// failed or is not done.
+func (j *Job) Run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]) error {
+	ids, names := intake.ImageIDs(j.Inputs), intake.Names(j.Inputs)
+	done, failed := 0, 0
+	if j.Pictures != nil {
+		defer j.Pictures.work.Wait() // leave no half-drawn picture
+	}
+	for result, err := range outcomes {
+		if done == len(j.Inputs) || err != nil && ctx.Err() != nil {
+			break
+		}
+		in := j.Inputs[done]
+		picture := <-j.Decoded
+		unfit := j.Results.Write(results.Of(in.Path, ids[done], result, err))
+		if errors.Is(unfit, results.ErrRecord) { // this picture failed, not the run
+			err = unfit
+			unfit = j.Results.Write(results.Of(in.Path, ids[done], nil, err))
+		}
+		if unfit != nil {
+			return exit.Inputs(fmt.Errorf("write the results: %w", unfit))
+		}
+		if err != nil {
+			failed++
+			j.Progress.Say("%s", console.Naming(in.Path, err))
+		}
+		if err == nil && j.Pictures != nil {
+			j.Pictures.draw(names[done], picture, result, func() { j.Budget.Release(picture) })
+		} else {
+			j.Budget.Release(picture)
+		}
+		done++
+		j.Progress.Step()
+	}
+	j.Progress.Finish()
+	if err := j.Results.Close(); err != nil {
+		return exit.Inputs(fmt.Errorf("write the results: %w", err))
+	}
+	if j.Pictures != nil {
+		if err := j.Pictures.wait(); err != nil {
+			return exit.Inputs(err)
+		}
+	}
+	switch {
+	case done < len(j.Inputs):
+		return exit.Inputs(fmt.Errorf("interrupted: %d of %d pictures are done", done, len(j.Inputs)))
+	case failed == 1 && done == 1:
+		return exit.Inputs(errors.New("no picture was done"))
+	case failed > 0:
+		return exit.Inputs(fmt.Errorf("%d of %d pictures failed", failed, done))
+	}
+	return nil
+}

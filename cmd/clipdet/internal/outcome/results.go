@@ -1,0 +1,77 @@
+package outcome
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
+	"github.com/clipdet/clipdet/pkg/results"
+)
+
+// Formats are the values of --format.
+var Formats = []string{"json", "jsonl", "coco", "csv", "yolo"}
+
+// fileName returns the name of a format's file in --out.
+func fileName(format string) string {
+	switch format {
+	case "coco":
+		return "detections.coco.json"
+	default:
+		return "detections." + format
+	}
+}
+
+// Writer is a results.Writer together with the file that it writes. The caller must call
+// End in any case.
+type Writer struct {
+	results.Writer
+	out *files.Output // nil: YOLO, which writes its own files
+}
+
+// Open returns a Writer of the given format. It writes to stdout and, if dir isn't empty,
+// to a file in dir. YOLO's labels are only written as files in dir. list makes JSON an
+// array. The places of the queries number COCO's categories and YOLO's classes.
+func Open(format string, stdout io.Writer, dir string, list bool, queries []string) (*Writer, error) {
+	if format == "yolo" {
+		w, err := results.NewYOLOWriter(dir, queries)
+		if err != nil {
+			return nil, fmt.Errorf("--out: %w", err)
+		}
+		return &Writer{Writer: w}, nil
+	}
+	out, err := files.Create(stdout, dir, fileName(format))
+	if err != nil {
+		return nil, fmt.Errorf("--out: %w", err)
+	}
+	w := &Writer{out: out}
+	switch format {
+	case "json":
+		w.Writer = results.NewJSONWriter(out, list)
+	case "jsonl":
+		w.Writer = results.NewJSONLWriter(out)
+	case "coco":
+		w.Writer, err = results.NewCOCOWriter(out, queries...)
+	case "csv":
+		w.Writer, err = results.NewCSVWriter(out)
+	default:
+		err = fmt.Errorf("no format %q", format)
+	}
+	if err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
+	return w, nil
+}
+
+// End gives the file its name, even if the run failed. It removes the file if a write to
+// it failed.
+func (w *Writer) End() error {
+	if w.out == nil {
+		return nil
+	}
+	if err := w.out.Close(); err != nil {
+		return exit.Inputs(fmt.Errorf("write the results: %w", err))
+	}
+	return nil
+}

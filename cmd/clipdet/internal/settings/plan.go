@@ -1,0 +1,53 @@
+// Package settings defines the flags that several commands share and the plan that they
+// make. A plan is read and checked before any model is loaded.
+package settings
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
+	"github.com/clipdet/clipdet/pkg/detect"
+)
+
+// Plan is what the flags ask for. It is read and checked before any model is loaded.
+type Plan struct {
+	Options     detect.Options
+	Queries     []detect.Query
+	Params      detect.Params
+	Calibration *Calibration // nil: none
+}
+
+// Budget returns a budget of the given size in MiB. It has room for the pictures that the
+// plan's detector takes together, but at least for 4.
+func (p Plan) Budget(mebibytes int) *intake.Budget {
+	return intake.NewBudget(mebibytes, max(p.Options.ImageBatch, 4))
+}
+
+// Open loads the models, embeds the queries, and takes the thresholds from the
+// calibration, if there is one. The caller must close the Detector, which frees the
+// Queries too.
+func (p *Plan) Open(ctx context.Context) (*detect.Detector, *detect.Queries, error) {
+	detector, err := detect.Open(ctx, p.Options)
+	if err != nil {
+		return nil, nil, exit.NotOpened(ctx, err)
+	}
+	queries, err := detector.Queries(ctx, p.Queries...)
+	if err != nil {
+		detector.Close()
+		return nil, nil, exit.NotOpened(ctx, err)
+	}
+	if p.Calibration == nil {
+		return detector, queries, nil
+	}
+	scoring, err := p.Scoring(detector.Info())
+	if err == nil {
+		p.Params.Thresholds, err = p.Calibration.For(scoring)
+	}
+	if err != nil {
+		detector.Close()
+		return nil, nil, fmt.Errorf("--calibration %s: %w", p.Calibration.path, err)
+	}
+	return detector, queries, nil
+}

@@ -1,0 +1,226 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/query"
+	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/model"
+	"github.com/clipdet/clipdet/pkg/pixels"
+	"github.com/clipdet/clipdet/pkg/prompt"
+)
+
+// ScoringFlags are the flags that scores depend on: what to look for, with which models,
+// and how boxes and queries are compared. They include the flags for speed and memory
+// that go with them.
+type ScoringFlags struct {
+	ModelFlags
+	Queries       []string
+	Templates     string
+	Background    string
+	subtractEmpty bool
+	crop          *Choice
+	contexts      []float64
+	proposals     int
+	threads       int
+	batch         int
+	together      int
+	textCache     string
+	rank          *Choice
+	Limits        limitFlags
+}
+
+// maxTogether bounds the pictures that wait for a batch.
+const maxTogether = 64
+
+// maxThreads is the largest value of detect.Options.Threads.
+const maxThreads = 1024
+
+// DefaultTextCache returns the directory of cached phrase embeddings, which is beside the
+// cache of models. It returns "" if there is no cache directory.
+func DefaultTextCache() string {
+	models, err := model.CacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(filepath.Dir(models), "text")
+}
+
+// Add defines the flags on cmd.
+func (f *ScoringFlags) Add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVarP(&f.Queries, "query", "q", nil, "what to find: `NAME`, or NAME=PHRASE|PHRASE|-PHRASE|@FILE; give it once for each thing")
+	complete(cmd, "query")
+	flags.StringVar(&f.Templates, "templates", "default", "phrasings of names: none (the bare name), default (seven of CLIP's), many (80), or a `FILE`, one a line with {} for the name, # for comments")
+	flags.StringVar(&f.Background, "background", "default", "phrasings of what is of no interest: none, default, or a `FILE`, one a line, # for comments")
+	flags.BoolVar(&f.subtractEmpty, "subtract-empty", false, "take from each query what templates without a name have in common; scores fall")
+	f.ModelFlags.Add(cmd)
+	flags.IntVar(&f.threads, "threads", 0, "CPU threads of one operation, `N`; 0 is OMP_NUM_THREADS, or else one for each processor, and fewer are faster where others use them")
+	flags.IntVar(&f.batch, "batch", detect.DefaultBatch, "encode `N` crops or phrases at once, which bounds a GPU's memory; a CPU always takes 16")
+	flags.IntVar(&f.together, "batch-pictures", 0, "take at most `N` of the pictures that wait through the models together; 0 is 4")
+	flags.StringVar(&f.textCache, "text-cache", DefaultTextCache(), "keep the queries' embeddings in `DIR` for later runs; \"\" keeps none")
+	_ = cmd.MarkFlagDirname("text-cache") // fails only for an unknown flag
+	f.Limits.add(flags)
+	flags.IntVar(&f.proposals, "proposals", detect.DefaultProposals, "at most `N` candidate boxes of a picture")
+	f.crop = AddChoice(cmd, "crop", "how a box becomes CLIP's square, by its centre, its whole in another shape, or its whole with a margin",
+		string(detect.CropCLIP), string(detect.CropSquash), string(detect.CropPad))
+	flags.Float64SliceVar(&f.contexts, "crop-context", []float64{1}, "scale each box by `FACTOR,...` about its centre before cutting it out; the views of several are averaged")
+	flags.Lookup("crop-context").DefValue = "1" // the help would show [1.000000]
+	var ranks []string
+	for _, rank := range []detect.Rank{detect.RankFused, detect.RankMean, detect.RankProbability, detect.RankCosine} {
+		ranks = append(ranks, string(rank))
+	}
+	f.rank = AddChoice(cmd, "rank", "what the score is, the geometric or arithmetic mean of probability and objectness, or one alone", ranks...)
+}
+
+// Plan checks the flags and returns their plan. Its errors mean wrong usage.
+func (f *ScoringFlags) Plan(cmd *cobra.Command) (Plan, error) {
+	p := Plan{
+		Options: detect.Options{
+			Models:        f.Set(),
+			Device:        f.Device,
+			DType:         f.DType.Value,
+			Proposals:     f.proposals,
+			Threads:       f.threads,
+			Batch:         f.batch,
+			ImageBatch:    f.together,
+			Progress:      console.PhraseProgress(cmd.ErrOrStderr()),
+			TextCache:     f.textCache,
+			SubtractEmpty: f.subtractEmpty,
+			Logger:        logger(cmd),
+			Limits:        f.Limits.text(),
+		},
+		Params: detect.Params{Rank: detect.Rank(f.rank.Value)},
+	}
+	switch {
+	case len(f.Queries) == 0:
+		return p, errors.New("nothing to find: name it with --query, as in: clipdet detect -q dog photo.jpg")
+	case f.proposals < 1:
+		return p, fmt.Errorf("--proposals %d: want 1 or more", f.proposals)
+	case f.Limits.check() != nil:
+		return p, f.Limits.check()
+	case f.threads < 0 || f.threads > maxThreads:
+		return p, fmt.Errorf("--threads %d: want 0 (OMP_NUM_THREADS, or else one for each processor) to %d", f.threads, maxThreads)
+	case f.batch < 1:
+		return p, fmt.Errorf("--batch %d: want 1 or more", f.batch)
+	case f.together < 0 || f.together > maxTogether:
+		return p, fmt.Errorf("--batch-pictures %d: want 0 (which is 4) to %d", f.together, maxTogether)
+	}
+	for _, context := range f.contexts {
+		if !(context > 0 && context <= 100) {
+			return p, fmt.Errorf("--crop-context %v: want factors above 0 and at most 100, as in 1,1.5", context)
+		}
+		p.Options.Crops = append(p.Options.Crops, detect.Crop{Mode: detect.CropMode(f.crop.Value), Context: context})
+	}
+	if err := f.Check(); err != nil {
+		return p, err
+	}
+	var err error
+	if p.Options.Templates, err = readTemplates(f.Templates); err != nil {
+		return p, err
+	}
+	if p.Options.Background, err = readBackground(f.Background); err != nil {
+		return p, err
+	}
+	if p.Queries, err = parseQueries(f.Queries, f.Limits.queries); err != nil {
+		return p, err
+	}
+	if err := p.Options.Check(p.Queries...); err != nil {
+		return p, fmt.Errorf("--query: %w", err)
+	}
+	return p, nil
+}
+
+func readTemplates(which string) ([]string, error) {
+	switch which {
+	case "none":
+		return prompt.BareName(), nil
+	case "", "default":
+		return prompt.Templates(), nil
+	case "many":
+		return prompt.ManyTemplates(), nil
+	}
+	file, err := files.Open(which)
+	if err != nil {
+		return nil, fmt.Errorf("--templates: %w (want none, default, many or a file)", err)
+	}
+	defer file.Close()
+	templates, err := query.ReadTemplates(file)
+	if err != nil {
+		return nil, fmt.Errorf("--templates %s: %w", which, err)
+	}
+	return templates, nil
+}
+
+func readBackground(which string) ([]string, error) {
+	switch which {
+	case "none":
+		return []string{}, nil
+	case "", "default":
+		return prompt.Background(), nil
+	}
+	file, err := files.Open(which)
+	if err != nil {
+		return nil, fmt.Errorf("--background: %w (want none, default or a file)", err)
+	}
+	defer file.Close()
+	phrases, err := query.ReadPhrases(file)
+	for i := 0; i < len(phrases) && err == nil; i++ {
+		_, err = prompt.Tokens(phrases[i])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--background %s: %w", which, err)
+	}
+	return phrases, nil
+}
+
+// parseQueries parses the queries and reads the pictures of their examples. More than
+// most queries are an error.
+func parseQueries(args []string, most int) ([]detect.Query, error) {
+	if len(args) > most {
+		return nil, fmt.Errorf("--query: %w: %d of them, and --max-queries is %d", detect.ErrLimit, len(args), most)
+	}
+	var queries []detect.Query
+	seen := map[string]bool{}
+	pictures := map[string]*pixels.RGB{}
+	for _, arg := range args {
+		typed, err := query.Parse(arg)
+		if err != nil {
+			return nil, fmt.Errorf("--query: %w", err)
+		}
+		if seen[typed.Name] {
+			return nil, fmt.Errorf("--query: %q is given twice; put its phrases in one, as in NAME=PHRASE|PHRASE", typed.Name)
+		}
+		seen[typed.Name] = true
+		for i, file := range typed.Files {
+			if err := readExample(&typed.Examples[i], file, pictures); err != nil {
+				return nil, fmt.Errorf("--query %q: %w", typed.Name, err)
+			}
+		}
+		queries = append(queries, typed.Query)
+	}
+	return queries, nil
+}
+
+// readExample decodes the picture of an example, or takes it from pictures, which maps
+// file names to decoded pictures.
+func readExample(e *detect.Example, file string, pictures map[string]*pixels.RGB) (err error) {
+	picture := pictures[file]
+	if picture == nil {
+		if picture, err = pixels.DecodeFile(file, pixels.Limits{}); err != nil {
+			return err
+		}
+		pictures[file] = picture
+	}
+	if e.Box != nil && e.Box.Clip(picture.Width, picture.Height).Empty() {
+		return fmt.Errorf("the box of @%s has no part of the picture, which is %d x %d pixels", e.Name, picture.Width, picture.Height)
+	}
+	e.Image = picture
+	return nil
+}

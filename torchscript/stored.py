@@ -1,0 +1,75 @@
+"""Weights that an archive holds in half precision, and that are float32 when it runs.
+
+A scripted module with __setstate__ runs it when it is loaded. So the archive is half as
+large, and costs a conversion when it is loaded and nothing when it runs.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Conv2d(nn.Module):
+    """A convolution with a bias. Its weights are attributes and not parameters, which
+    torch.jit would store as they are."""
+
+    weight: Tensor
+    bias: Tensor
+    stride: list[int]
+    padding: list[int]
+    dilation: list[int]
+    groups: int
+    channels_last: bool
+    training: bool
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.channels_last = conv.weight.is_contiguous(memory_format=torch.channels_last)
+        self.weight = rounded(conv.weight.detach())
+        bias = conv.bias
+        self.bias = torch.zeros(conv.out_channels) if bias is None else bias.detach().clone()
+        self.stride, self.padding, self.dilation = list(conv.stride), list(conv.padding), list(conv.dilation)
+        self.groups = conv.groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[Tensor, Tensor, list[int], list[int], list[int], int, bool, bool]:
+        weight = self.weight.to(torch.float16).contiguous()
+        return (
+            weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+            self.channels_last,
+            self.training,
+        )
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[Tensor, Tensor, list[int], list[int], list[int], int, bool, bool]) -> None:
+        weight = state[0].to(torch.float32)
+        self.channels_last = state[6]
+        if self.channels_last:
+            weight = weight.contiguous(memory_format=torch.channels_last)
+        self.weight = weight
+        self.bias = state[1]
+        self.stride, self.padding, self.dilation, self.groups = state[2], state[3], state[4], state[5]
+        self.training = state[7]
+
+
+def rounded(weight: Tensor) -> Tensor:
+    """Returns float32 weights as half precision has them, in their memory format."""
+    return weight.to(torch.float16).to(torch.float32)
+
+
+def halve(root: nn.Module) -> None:
+    """Replaces, in place, each convolution of 4,096 weights or more by one that is stored
+    in half precision. Fewer weights aren't worth the code."""
+    for name, child in list(root.named_children()):
+        if isinstance(child, nn.Conv2d) and child.weight.numel() >= 4096:
+            setattr(root, name, Conv2d(child).train(child.training))
+        else:
+            halve(child)

@@ -1,0 +1,43 @@
+"""Weights that lie in half precision in an archive."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import stored
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_an_archive_is_half_as_large_and_computes_the_same(tmp_path: Path, layout: torch.memory_format) -> None:
+    torch.manual_seed(1)
+    plain = nn.Sequential(
+        nn.Conv2d(3, 8, 3),
+        nn.Conv2d(8, 64, 3, 2, 1),
+        nn.ReLU(),
+        nn.Sequential(nn.Conv2d(64, 64, 5, padding=4, dilation=2, groups=2, bias=False)),
+    )
+    plain = plain.eval().to(memory_format=layout)
+    x = torch.randn(2, 3, 20, 24)
+    with torch.inference_mode():
+        exact = plain(x)
+    before = tmp_path / "before.pt"
+    torch.jit.script(plain).save(before)
+    stored.halve(plain)
+    assert [type(m).__module__ for m in (plain[0], plain[1], plain[3][0])] == [
+        "torch.nn.modules.conv",
+        "stored",
+        "stored",
+    ]
+    with torch.inference_mode():
+        halved = plain(x)
+    assert 0 < float((halved - exact).abs().max()) < 2e-3 * float(exact.abs().max())
+    path = tmp_path / "after.pt"
+    torch.jit.script(plain).save(path)
+    weights = sum(m.weight.numel() for m in (plain[1], plain[3][0]))
+    assert before.stat().st_size - path.stat().st_size > 1.5 * weights
+    loaded = torch.jit.load(path)
+    with torch.inference_mode():
+        assert torch.equal(loaded(x), halved), "the archive computes what the module computes"
+    assert not loaded.training
