@@ -60,16 +60,44 @@ class Conv2d(nn.Module):
         self.training = state[7]
 
 
+class Linear(nn.Module):
+    """A linear layer, likewise."""
+
+    weight: Tensor
+    bias: Tensor | None
+    training: bool
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight = rounded(linear.weight.detach())
+        self.bias = None if linear.bias is None else linear.bias.detach().clone()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight, self.bias)
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[Tensor, Tensor | None, bool]:
+        return (self.weight.to(torch.float16), self.bias, self.training)
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[Tensor, Tensor | None, bool]) -> None:
+        self.weight = state[0].to(torch.float32)
+        self.bias = state[1]
+        self.training = state[2]
+
+
 def rounded(weight: Tensor) -> Tensor:
     """Returns float32 weights as half precision has them, in their memory format."""
     return weight.to(torch.float16).to(torch.float32)
 
 
 def halve(root: nn.Module) -> None:
-    """Replaces, in place, each convolution of 4,096 weights or more by one that is stored
-    in half precision. Fewer weights aren't worth the code."""
+    """Replaces, in place, each convolution and linear layer of 4,096 weights or more by one
+    that is stored in half precision. Fewer weights aren't worth the code."""
     for name, child in list(root.named_children()):
         if isinstance(child, nn.Conv2d) and child.weight.numel() >= 4096:
             setattr(root, name, Conv2d(child).train(child.training))
+        elif isinstance(child, nn.Linear) and child.weight.numel() >= 4096:
+            setattr(root, name, Linear(child).train(child.training))
         else:
             halve(child)

