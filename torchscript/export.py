@@ -20,11 +20,14 @@ from torch import nn
 import archive
 import clip
 import detectors
+import photoclip
 import published
 import rpn
 import smallclip
 import smallrpn
+import stored
 import towers
+import trunk
 from archive import DTYPES, ContractError, Weights
 from fold import fold_norms
 from published import Published
@@ -163,7 +166,15 @@ def export_builtin(chosen: argparse.Namespace) -> list[Path]:
         network, notes = smallrpn.load(chosen.rpn)
         fold_norms(network.backbone, torch.zeros(1, 3, 64, 64))
         paths += write_rpn(chosen, network, "clipdet-small-rpn", own_weights(chosen.rpn, notes), halved=True)
-    if chosen.clip:
+    if chosen.clip and chosen.photos:
+        scales = photoclip.Scales(photoclip.PHOTO_SCALE, photoclip.DRAWING_SCALE)
+        image, text = photoclip.load(chosen.clip, chosen.photos, chosen.gate, chosen.words, scales)
+        stored.halve(image)
+        stored.halve(text)
+        mean, std = list(trunk.MEAN), list(trunk.STD)
+        pair = clip.Pair(image, text, "clipdet-small-clip", photoclip.SIZE, mean, std, scales.both)
+        paths += write_clip(chosen, pair, own_weights(chosen.photos, {}))
+    elif chosen.clip:
         model, notes = smallclip.load(chosen.clip)
         fold_norms(model.image, torch.zeros(1, 3, model.config.size, model.config.size))
         mean, std = list(smallclip.MEAN), list(smallclip.STD)

@@ -1,19 +1,25 @@
-"""One CLIP for photos and drawings: two halves side by side, and a gate that tells what a crop is of.
+"""One CLIP for photos and drawings: two halves side by side, and a gate that tells what a
+crop is of.
 
-Crops [N,3,S,S] -> [sqrt(g) photo half | sqrt(1-g) drawing half] with g in [0,1]; tokens -> [a photo half | b drawing half].
-The photo half of a crop is what ImageNet's classes that it may be of mean, weighted by how likely each is (ConSE, Norouzi
-et al. 2013), with a direction of its own for persons, whom ImageNet has no class for, and one for nothing in particular.
+Crops [N,3,S,S] -> [sqrt(g) photo half | sqrt(1-g) drawing half] with g in [0,1]; tokens
+-> [a photo half | b drawing half]. The photo half of a crop is what ImageNet's classes
+that it may be of mean, weighted by how likely each is (ConSE, Norouzi et al. 2013), with
+a direction of its own for persons, whom ImageNet has no class for, and one for nothing in
+particular.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import checkpoint
 import smallclip
 import trunk
+from fold import fold_norms
 
 SIZE = 161  # all lengths up to stride 16 are odd, so every convolution pads evenly
 FEATURES = 1280
@@ -21,6 +27,7 @@ CLASSES = 1000
 MEANING = 384
 WIDTH = MEANING + 2
 GATED = 64  # channels of what the gate sees
+PHOTO_SCALE, DRAWING_SCALE = 20.0, 27.7  # of the halves alone; not fitted yet
 CERTAIN = 0.02  # a gate this near to 0 or 1 is taken for 0 or 1
 
 
@@ -50,10 +57,12 @@ class PhotoTower(nn.Module):
 
 
 class ImageTower(nn.Module):
-    """Crops [N,3,S,S], normalised as the trunk takes them, to both halves [N,386+D], unit.
+    """Crops [N,3,S,S], normalised as the trunk takes them, to both halves [N,386+D],
+    unit.
 
-    The drawing tower sees every crop, at 64 pixels, and its first layers are what the gate reads. The photo tower, which
-    costs ten times as much, sees those alone that may be of a photo.
+    The drawing tower sees every crop, at 64 pixels, and its first layers are what the
+    gate reads. The photo tower, which costs ten times as much, sees those alone that may
+    be of a photo.
     """
 
     small: Final[int]
@@ -100,7 +109,8 @@ class ImageTower(nn.Module):
 
 
 class TextTower(nn.Module):
-    """Tokens int64 [N,T] to both halves [N,386+D], unit. photo_share is a, the length of the photo half."""
+    """Tokens int64 [N,T] to both halves [N,386+D], unit. photo_share is a, the length of
+    the photo half."""
 
     photo_share: Final[float]
 
@@ -130,3 +140,35 @@ class Scales:
     def photo_share(self) -> float:
         """The length of a text's photo half."""
         return self.photo / self.both
+
+
+def drawings(source: Path) -> smallclip.SmallCLIP:
+    """Returns the CLIP of drawings, its norms folded, from a checkpoint of train_clip.py
+    or from a folder of archives that were exported of one."""
+    if not source.is_dir():
+        model, _ = smallclip.load(source)
+        fold_norms(model.image, torch.zeros(1, 3, model.config.size, model.config.size))
+        return model
+    model = smallclip.SmallCLIP()
+    model.text.tokens.half()
+    fold_norms(model.eval().image, torch.zeros(1, 3, model.config.size, model.config.size))
+    for name in ("image", "text"):
+        archive = torch.jit.load(source / f"clip-{name}.pt")
+        state = {k.removeprefix("tower."): v for k, v in archive.state_dict().items() if k.startswith("tower.")}
+        getattr(model, name).load_state_dict(state)
+    return model
+
+
+def load(drawing: Path, photos: Path, gate: Path, words: Path, scales: Scales) -> tuple[ImageTower, TextTower]:
+    """Returns both towers, in evaluation mode, from the checkpoints of train_photos.py,
+    train_gate.py and train_words.py, and from drawings."""
+    model, photo = drawings(drawing), PhotoTower()
+    photo.load_state_dict(checkpoint.load(photos)["state"])
+    image = ImageTower(photo, model.image)
+    learned = checkpoint.load(gate)
+    image.gate.weight.data, image.gate.bias.data = learned["weight"], learned["bias"]
+    saved = checkpoint.load(words)
+    tower = smallclip.TextTower(smallclip.Config(**saved["config"]))
+    tower.load_state_dict(saved["state"])
+    tower.tokens.half()
+    return image.eval(), TextTower(tower, model.text, scales.photo_share).eval()

@@ -44,7 +44,7 @@ class Found:
 class Judge:
     """A models directory ready to be asked for names."""
 
-    def __init__(self, models: Path, names: list[str], background: list[str]) -> None:
+    def __init__(self, models: Path, names: list[str], background: list[str], squash: bool = False) -> None:
         self._tokenizer = SimpleTokenizer()
         self._rpn = torch.jit.load(models / "rpn.pt").eval()
         extra = {"manifest.json": ""}
@@ -52,7 +52,7 @@ class Judge:
         manifest = json.loads(extra["manifest.json"])
         self._size, self._scale = manifest["input_size"], manifest["logit_scale"]
         self._text = torch.jit.load(models / "clip-text.pt").eval()
-        self._queries = len(names)
+        self._queries, self._squash = len(names), squash
         texts = ([self.words(names)] if names else []) + ([self.phrases(background)] if background else [])
         self._classes = torch.cat(texts) if texts else torch.empty(0)
 
@@ -75,6 +75,11 @@ class Judge:
     def crops(self, picture: Image.Image, boxes: list[list[float]]) -> Tensor:
         """Unit embeddings [len(boxes),D] of boxes of a picture."""
         return self._image(torch.stack([self._crop(picture, box) for box in boxes]))
+
+    @torch.no_grad()
+    def cosines(self, picture: Image.Image, boxes: list[list[float]]) -> Tensor:
+        """Returns the cosines [len(boxes),Q] of boxes of a picture and the queries."""
+        return self.crops(picture, boxes) @ self._classes[: self._queries].T
 
     @torch.no_grad()
     def propose(self, picture: Image.Image) -> Tensor:
@@ -103,6 +108,9 @@ class Judge:
         x1, y1 = min(picture.width, math.ceil(box[2])), min(picture.height, math.ceil(box[3]))
         x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
         width, height, size = x1 - x0, y1 - y0, self._size
+        if self._squash:
+            crop = np.asarray(picture.crop((x0, y0, x1, y1)).resize((size, size), Image.Resampling.BICUBIC))
+            return torch.from_numpy(crop.copy()).permute(2, 0, 1).float() / 255
         scale = size / min(width, height)
         target = (size, int(size * height / width)) if width < height else (int(size * width / height), size)
         # Cut first what the centre crop leaves out: long thin boxes would be resized to thousands of pixels.
@@ -118,16 +126,19 @@ class Judge:
         return torch.from_numpy(crop.copy()).permute(2, 0, 1).float() / 255
 
 
-def judge(models: Path, folder: Path, background: list[str], report: bool = False) -> dict[str, float]:
+def judge(
+    models: Path, folder: Path, background: list[str], report: bool = False, squash: bool = False
+) -> dict[str, float]:
     """Figures of models on the scenes of a folder; with report, a line for each pictogram goes to stdout."""
     truth = json.loads((folder / "instances.json").read_text())
     names = [c["name"] for c in truth["categories"]]
     ids = [c["id"] for c in truth["categories"]]
-    own = Judge(models, names, background)
+    own = Judge(models, names, background, squash)
+    pictures = folder / "images" if (folder / "images").is_dir() else folder
     detections, proposals = [], []
     hit = quiet = absent_below = absent = scenes_with_absent = total = 0
     for image in truth["images"]:
-        picture = Image.open(folder / image["file_name"]).convert("RGB")
+        picture = Image.open(pictures / image["file_name"]).convert("RGB")
         found = own.find(picture)
         proposals += [_result(image, ids[0], row[:4], row[4]) for row in found.proposals.tolist()]
         boxes = found.proposals[found.rows, :4].tolist()
@@ -210,6 +221,33 @@ def recall(models: Path, folder: Path) -> dict[str, float]:
         proposals += [_result(image, truth["categories"][0]["id"], r[:4], r[4]) for r in rows.tolist()]
     found = _recall(_coco(truth, proposals, use_categories=False))
     return {f"AR@{n} at IoU 0.5": v for n, v in zip((10, 100, 300), found, strict=True)}
+
+
+def named(models: Path, folder: Path, squash: bool = False, least: int = 24) -> dict[str, float]:
+    """Returns how often the right name of all is the first, or among the first five, for ground-truth boxes of photos
+    whose shorter side is at least so many pixels: of all, of persons and of other things."""
+    truth = json.loads((folder / "instances.json").read_text())
+    names = {c["id"]: c["name"] for c in truth["categories"]}
+    own = Judge(models, list(names.values()), [], squash)
+    place = {key: i for i, key in enumerate(names)}
+    ranks: dict[str, list[int]] = {"all": [], "persons": [], "other things": []}
+    pictures = folder / "images" if (folder / "images").is_dir() else folder
+    for image in truth["images"]:
+        picture = Image.open(pictures / image["file_name"]).convert("RGB")
+        for annotation in truth["annotations"]:
+            x, y, w, h = annotation["bbox"]
+            if annotation["image_id"] != image["id"] or annotation["iscrowd"] or min(w, h) < least:
+                continue
+            cosine = own.cosines(picture, [[x, y, x + w, y + h]])[0]
+            key = annotation["category_id"]
+            rank = int((cosine > cosine[place[key]]).sum())
+            for kind in ("all", "persons" if names[key] == "person" else "other things"):
+                ranks[kind].append(rank)
+    return {
+        f"top-{n} of {kind}": sum(r < n for r in found) / max(1, len(found))
+        for kind, found in ranks.items()
+        for n in (1, 5)
+    } | {"boxes": len(ranks["all"])}
 
 
 def synonyms(models: Path, pictures: pictograms.Pictograms, style: str, count: int = 200) -> dict[str, float]:

@@ -1,8 +1,9 @@
 """What texts mean: where the text tower of photos is to put them.
 
-A name is where the teacher of sentences puts the name alone and a photo of it, less what all nouns have in common, which
-says nothing of any. Two more numbers stand at right angles to all that, since the teacher mixes them with everything:
-how much the words speak of a person, and how much of nothing in particular.
+A name is where the teacher of sentences puts the name alone and a photo of it, less what
+all nouns have in common, which says nothing of any. Two more numbers stand at right
+angles to all that, since the teacher mixes them with everything: how much the words speak
+of a person, and how much of nothing in particular.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import packages
 import phrases
 import progress
 import teacher
-import words
 import wordnet
+import words
 
 PHOTO = "a photo of a {}."
 SHARE = 0.8  # length of the person's and the background's own directions in their texts
@@ -33,7 +34,8 @@ PERSON, NOTHING = teacher.WIDTH, teacher.WIDTH + 1
 
 @dataclass(frozen=True)
 class Common:
-    """What makes meanings of the teacher's embeddings: the mean of nouns [384], and a line through persons [384]."""
+    """What makes meanings of the teacher's embeddings: the mean of nouns [384], and a
+    line through persons [384]."""
 
     mean: Tensor
     person: Tensor
@@ -53,7 +55,8 @@ class Common:
 
 
 def common(nouns: Sequence[str], known: Tensor, net: wordnet.WordNet) -> Common:
-    """What nouns have in common, and what tells persons from other nouns; known [N,384] is the teacher's of them."""
+    """What nouns have in common, and what tells persons from other nouns; known [N,384]
+    is the teacher's of them."""
     mean = known.mean(0)
     plain = functional.normalize(known - mean, dim=1)
     is_person = torch.tensor([net.is_person(noun) for noun in nouns]).float()
@@ -98,13 +101,15 @@ class Sayings:
         return found
 
     def names(self, names: Sequence[str]) -> Tensor:
-        """Of names: the mean of the name alone and of a photo of it, unit [len(names),384]."""
+        """Of names: the mean of the name alone and of a photo of it, unit
+        [len(names),384]."""
         both = self(list(names)) + self([PHOTO.format(name) for name in names])
         return functional.normalize(both, dim=1)
 
 
 def classes(sayings: Sayings, shared: Common, net: wordnet.WordNet) -> Tensor:
-    """Meanings of ImageNet's classes [1000,384]: of the words for each and of its explanation, half and half."""
+    """Meanings of ImageNet's classes [1000,384]: of the words for each and of its
+    explanation, half and half."""
     rows = []
     listed = net.classes()
     flat = [word for synset in listed for word in synset.words]

@@ -1,8 +1,10 @@
-"""Learns to tell crops of photos from crops of drawings, of what the drawing tower's first layers see.
+"""Learns to tell crops of photos from crops of drawings, of what the drawing tower's
+first layers see.
 
     python train_gate.py --out gate.ckpt --photos ../../../shared/photos-train --clip clip.ckpt
 
---clip is a checkpoint of train_clip.py, or a folder with the archives that were exported of one.
+--clip is a checkpoint of train_clip.py, or a folder with the archives that were exported
+of one.
 """
 
 from __future__ import annotations
@@ -23,32 +25,14 @@ import photoclip
 import pictograms
 import progress
 import scenes
-import smallclip
 import train_photos
-from fold import fold_norms
 
 SCENES, OF_SCENE = 260, 14
 
 
-def drawing_towers(source: Path) -> smallclip.SmallCLIP:
-    """The CLIP of drawings, its norms folded: from a checkpoint, or from a folder of exported archives."""
-    if source.is_dir():
-        model = smallclip.SmallCLIP()
-        model.text.tokens.half()
-        size = model.config.size
-        fold_norms(model.eval().image, torch.zeros(1, 3, size, size))
-        for name in ("image", "text"):
-            archive = torch.jit.load(source / f"clip-{name}.pt")
-            state = {k.removeprefix("tower."): v for k, v in archive.state_dict().items() if k.startswith("tower.")}
-            getattr(model, name).load_state_dict(state)
-        return model
-    model, _ = smallclip.load(source)
-    fold_norms(model.image, torch.zeros(1, 3, model.config.size, model.config.size))
-    return model
-
-
 def worse(rng: np.random.Generator, image: Image.Image) -> Image.Image:
-    """The image as someone may have kept it: smaller, and as JPEG of some quality, or not."""
+    """The image as someone may have kept it: smaller, and as JPEG of some quality, or
+    not."""
     if rng.random() < 0.5:
         share = rng.uniform(0.4, 1)
         image = image.resize([max(8, round(side * share)) for side in image.size], Image.Resampling.BICUBIC)
@@ -122,8 +106,9 @@ def learn(x: Tensor, photo: Tensor, ridge: float = 3e-4) -> tuple[Tensor, Tensor
 
 
 def train(out: Path, photos: Path, source: Path, seed: int, leave_out: str, judged: Path | None) -> dict[str, float]:
-    """Learns, writes out, and returns the share of crops of each kind that it is right about."""
-    tower = photoclip.ImageTower(photoclip.PhotoTower(), drawing_towers(source).image).eval()
+    """Learns, writes out, and returns the share of crops of each kind that it is right
+    about."""
+    tower = photoclip.ImageTower(photoclip.PhotoTower(), photoclip.drawings(source).image).eval()
     styles = tuple(s for s in pictograms.STYLES if s not in pictograms.FAMILIES.get(leave_out, ()))
     lines = tuple(s for s in pictograms.styles_without(leave_out) if s not in styles)
     drawings = [*drawn(styles, seed), *drawn(lines, seed + 1, SCENES // 2)]

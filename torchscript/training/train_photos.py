@@ -1,9 +1,10 @@
-"""Makes the photo half of the image tower: ImageNet's classes told by their meanings, and a person and nothing learned.
+"""Makes the photo half of the image tower: ImageNet's classes told by their meanings, and
+a person and nothing learned.
 
     python train_photos.py --out photos.ckpt --photos ../../../shared/photos-train
 
-Nothing of the trunk is trained. Persons, and what is no object, are told from things by a ridge regression on the
-trunk's features of a few annotated photos.
+Nothing of the trunk is trained. Persons, and what is no object, are told from things by a
+ridge regression on the trunk's features of a few annotated photos.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 import checkpoint
 import meanings
@@ -26,8 +27,8 @@ import packages
 import photoclip
 import progress
 import trunk
-import words
 import wordnet
+import words
 
 LEAST = 12  # pixels of an object's shorter side
 JITTERED, EMPTY = 6, 60  # crops of an object, and crops of no object of a photo
@@ -108,10 +109,11 @@ def features(tower: photoclip.PhotoTower, shown: list[Crop]) -> Tensor:
 
 
 def learn(found: Tensor, known: Tensor, kinds: Tensor, weights: Tensor, ridge: float = RIDGE) -> tuple[Tensor, Tensor]:
-    """Logits of a person and of nothing beside ImageNet's: weights [2,1280] on the features' roots, and biases [2].
+    """Logits of a person and of nothing beside ImageNet's: weights [2,1280] on the
+    features' roots, and biases [2].
 
-    found [N,1280] are features, known [N] what ImageNet's logits add up to. All persons weigh as much as all things, and
-    as all places without.
+    found [N,1280] are features, known [N] what ImageNet's logits add up to. All persons
+    weigh as much as all things, and as all places without.
     """
     roots = found.sqrt()
     mean, spread = roots.mean(0), (roots.std(0) + 0.05) * found.shape[1] ** 0.5
@@ -152,7 +154,8 @@ def imagenet(tower: photoclip.PhotoTower, folder: Path | None = None) -> None:
 
 
 def train(out: Path, photos: Path, seed: int) -> dict[str, float]:
-    """Learns from the photos and writes out; returns how well persons are told in photos that were left out."""
+    """Learns from the photos and writes out; returns how well persons are told in photos
+    that were left out."""
     tower = photoclip.PhotoTower().eval()
     imagenet(tower)
     shown = list(crops(photos, seed))
@@ -177,14 +180,6 @@ def train(out: Path, photos: Path, seed: int) -> dict[str, float]:
     }
     progress.write(out, {"state": tower.state_dict(), "notes": {"figures": figures, "seed": seed}})
     return figures
-
-
-def load(path: Path) -> tuple[nn.Module, dict]:
-    """The photo tower of a checkpoint, in evaluation mode, and its notes."""
-    saved = checkpoint.load(path)
-    tower = photoclip.PhotoTower()
-    tower.load_state_dict(saved["state"])
-    return tower.eval(), saved["notes"]
 
 
 def main() -> int:

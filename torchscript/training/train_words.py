@@ -2,9 +2,10 @@
 
     python train_words.py --out words.ckpt [--steps 6000]
 
-It learns WordNet's concrete nouns, alone and in templates, in the plural and with an adjective; the pictograms' names and
-keywords; what is said of the background; and whole sentences, WordNet's explanations. A template changes nothing of what
-a name means. Interrupted, the same command goes on where the last checkpoint was.
+It learns WordNet's concrete nouns, alone and in templates, in the plural and with an
+adjective; the pictograms' names and keywords; what is said of the background; and whole
+sentences, WordNet's explanations. A template changes nothing of what a name means.
+Interrupted, the same command goes on where the last checkpoint was.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 import meanings
@@ -45,7 +46,8 @@ class Lesson:
 
 
 def lessons(seed: int) -> tuple[list[Lesson], Tensor]:
-    """All that is learned, and the meanings [M,386] of the names among which the right one must stay first."""
+    """All that is learned, and the meanings [M,386] of the names among which the right
+    one must stay first."""
     net, sayings, nouns = wordnet.WordNet(), meanings.Sayings(), words.nouns()
     known = sayings.names(nouns)
     shared = meanings.common(nouns, known, net)
@@ -57,7 +59,8 @@ def lessons(seed: int) -> tuple[list[Lesson], Tensor]:
     told = sorted({s.meaning for s in net.synsets.values() if s.file in words.CONCRETE and 20 < len(s.meaning) < 120})
     told = [told[i] for i in rng.permutation(len(told))[:SENTENCES]]
     kinds = wordnet.adjectives()
-    pairs = [f"{rng.choice(kinds)} {rng.choice(nouns)}" for _ in range(PAIRS)]
+    drawn_pairs = zip(rng.integers(len(kinds), size=PAIRS), rng.integers(len(nouns), size=PAIRS), strict=True)
+    pairs = [f"{kinds[i]} {nouns[k]}" for i, k in drawn_pairs]
     of = shared.of
     taught = [
         Lesson(nouns, of(known), True, 0.45),
@@ -85,7 +88,8 @@ def said(lesson: Lesson, count: int, rng: np.random.Generator) -> tuple[list[str
 
 
 def begin(tower: smallclip.TextTower, taught: list[Lesson], tokens: Tokens) -> None:
-    """Gives each token the mean meaning of the names that it is in, in as many numbers as a token has."""
+    """Gives each token the mean meaning of the names that it is in, in as many numbers as
+    a token has."""
     texts = [text for lesson in taught if lesson.names for text in lesson.texts]
     meant = torch.cat([lesson.meant for lesson in taught if lesson.names])
     total, count = torch.zeros(smallclip.VOCABULARY, meant.shape[1]), torch.zeros(smallclip.VOCABULARY)
@@ -105,9 +109,10 @@ def begin(tower: smallclip.TextTower, taught: list[Lesson], tokens: Tokens) -> N
         tower.tokens.weight[count > 0] = 0.1 * functional.normalize(seen @ basis, dim=1)
 
 
-def agreement(tower: smallclip.TextTower, tokens: Tokens, lesson: Lesson, bank: Tensor, count: int = 512) -> list[float]:
-    """Cosine with what is meant, and how often the nearest name of the bank is the same, of names as clipdet asks."""
-    rows = torch.randperm(len(lesson.texts), generator=torch.Generator().manual_seed(5))[:count]
+def agreement(tower: smallclip.TextTower, tokens: Tokens, lesson: Lesson, bank: Tensor) -> list[float]:
+    """Cosine with what is meant, and how often the nearest name of the bank is the same,
+    of names as clipdet asks."""
+    rows = torch.randperm(len(lesson.texts), generator=torch.Generator().manual_seed(5))[:512]
     found = []
     with torch.no_grad():
         for row in rows.tolist():
@@ -120,7 +125,8 @@ def agreement(tower: smallclip.TextTower, tokens: Tokens, lesson: Lesson, bank: 
 
 
 def train(out: Path, steps: int, seed: int, peak: float = 2e-3) -> dict[str, float]:
-    """Trains to the end, from the checkpoint beside out if there is one, and writes out; returns the figures."""
+    """Trains to the end, from the checkpoint beside out if there is one, and writes out;
+    returns the figures."""
     torch.manual_seed(seed)
     taught, bank = lessons(seed)
     tokens, tower = Tokens(), smallclip.TextTower(CONFIG)
@@ -150,15 +156,6 @@ def train(out: Path, steps: int, seed: int, peak: float = 2e-3) -> dict[str, flo
         figures |= {f"cosine of {kind}": cosine, f"nearest name the same, {kind}": same}
     progress.write(out, {"config": asdict(CONFIG), "state": tower.state_dict(), "notes": {"figures": figures}})
     return figures
-
-
-def load(path: Path) -> tuple[nn.Module, dict]:
-    """The tower of a checkpoint, in evaluation mode, and its notes."""
-    saved = smallclip.checkpoint.load(path)
-    tower = smallclip.TextTower(smallclip.Config(**saved["config"]))
-    tower.load_state_dict(saved["state"])
-    tower.tokens.half()
-    return tower.eval(), saved["notes"]
 
 
 def main() -> int:

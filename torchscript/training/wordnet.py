@@ -1,4 +1,5 @@
-"""WordNet's nouns: what a word may mean, how that is explained, and what kind of thing it is."""
+"""WordNet's nouns: what a word may mean, how that is explained, and what kind of thing it
+is."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ PERSON = "18"  # WordNet's lexicographer file of persons (lexnames(5WN))
 
 @dataclass(frozen=True)
 class Synset:
-    """One meaning: the words for it, its explanation without examples, its lexicographer file."""
+    """One meaning: the words for it, its explanation without examples, its lexicographer
+    file."""
 
     words: tuple[str, ...]
     meaning: str
@@ -42,7 +44,8 @@ class WordNet:
         return bool(senses) and self.synsets[senses[0]].file == PERSON
 
     def classes(self) -> list[Synset]:
-        """ImageNet's 1,000 classes in their order, which timm lists by their places in WordNet 3.0."""
+        """ImageNet's 1,000 classes in their order, which timm lists by their places in
+        WordNet 3.0."""
         listed = Path(timm.__file__).parent / "data/_info/imagenet_synsets.txt"
         return [self.synsets[line.strip().removeprefix("n")] for line in listed.read_text().splitlines()]
 
@@ -54,6 +57,7 @@ def adjectives(folder: Path | None = None) -> list[str]:
 
 
 def _lines(path: Path) -> list[tuple[list[str], str]]:
-    """Fields and explanation of each line but those of the licence, which begin with a space."""
+    """Fields and explanation of each line but those of the licence, which begin with a
+    space."""
     parts = [line.partition("|") for line in path.read_text().splitlines() if not line.startswith(" ")]
     return [(fields.split(), gloss) for fields, _, gloss in parts]
