@@ -28,14 +28,18 @@ MEANING = 384
 WIDTH = MEANING + 2
 GATED = 64  # channels of what the gate sees
 PHOTO_SCALE, DRAWING_SCALE = 20.0, 27.7  # of the halves alone; not fitted yet
+PERSON_SHARE = 0.7  # length of a sure person's direction, where a sure thing's is 1
 CERTAIN = 0.02  # a gate this near to 0 or 1 is taken for 0 or 1
 
 
 class PhotoTower(nn.Module):
     """Normalised crops [N,3,S,S] to what they mean [N,386], unit."""
 
+    person_share: Final[float]
+
     def __init__(self) -> None:
         super().__init__()
+        self.person_share = PERSON_SHARE
         self.trunk = trunk.Trunk(even=False)
         self.head = nn.Conv2d(trunk.Trunk.WIDTHS[2], FEATURES, 1)
         self.classes = nn.Conv2d(FEATURES, CLASSES, 1)
@@ -53,7 +57,7 @@ class PhotoTower(nn.Module):
         share = torch.cat([known[:, :, 0, 0].logsumexp(1, keepdim=True), further], 1).softmax(1)
         meant = functional.normalize(self.meanings(known.softmax(1))[:, :, 0, 0], dim=1)
         person, nothing = share[:, 1:2], share[:, 2:]
-        return functional.normalize(torch.cat([(1 - person) * meant, person, nothing], 1), dim=1)
+        return functional.normalize(torch.cat([(1 - person) * meant, self.person_share * person, nothing], 1), dim=1)
 
 
 class ImageTower(nn.Module):

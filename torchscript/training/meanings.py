@@ -27,6 +27,9 @@ import wordnet
 import words
 
 PHOTO = "a photo of a {}."
+# Words of people in general, which are no persons to WordNet.
+FOLK = ("people", "persons", "humans", "passersby", "a group of people", "someone", "a person", "a human being")
+SHARPNESS, CAUTION = 3.0, 2.0  # of the share of a person: words that merely have to do with persons get little
 SHARE = 0.8  # length of the person's and the background's own directions in their texts
 WIDTH = teacher.WIDTH + 2
 PERSON, NOTHING = teacher.WIDTH, teacher.WIDTH + 1
@@ -44,7 +47,8 @@ class Common:
     def of(self, known: Tensor) -> Tensor:
         """Embeddings of the teacher [N,384] -> meanings [N,386], unit."""
         plain = functional.normalize(known - self.mean, dim=1)
-        share = SHARE * torch.sigmoid(plain @ self.person + self.offset)[:, None]
+        likely = SHARPNESS * (plain @ self.person + self.offset) - CAUTION
+        share = SHARE * torch.sigmoid(likely)[:, None]
         return torch.cat([plain * (1 - share**2).sqrt(), share, torch.zeros(len(known), 1)], 1)
 
     def nothing(self, known: Tensor) -> Tensor:
@@ -54,22 +58,23 @@ class Common:
         return torch.cat([plain * (1 - SHARE**2) ** 0.5, rest], 1)
 
 
-def common(nouns: Sequence[str], known: Tensor, net: wordnet.WordNet) -> Common:
-    """What nouns have in common, and what tells persons from other nouns; known [N,384]
-    is the teacher's of them."""
+def common(nouns: Sequence[str], known: Tensor, folk: Tensor, net: wordnet.WordNet) -> Common:
+    """What nouns have in common, and what tells persons from other nouns; known [N,384] and
+    folk are the teacher's of nouns and of FOLK."""
     mean = known.mean(0)
-    plain = functional.normalize(known - mean, dim=1)
-    is_person = torch.tensor([net.is_person(noun) for noun in nouns]).float()
+    plain = functional.normalize(torch.cat([known, folk]) - mean, dim=1)
+    is_person = torch.tensor([net.is_person(noun) for noun in nouns] + [True] * len(folk)).float()
+    often = torch.cat([torch.ones(len(known)), torch.full((len(folk),), 50.0)])
     weight = torch.zeros(plain.shape[1], requires_grad=True)
     offset = torch.zeros((), requires_grad=True)
     solver = torch.optim.LBFGS([weight, offset], max_iter=60, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         solver.zero_grad()
-        found = functional.binary_cross_entropy_with_logits(plain @ weight + offset, is_person)
-        found = found + 1e-5 * (weight**2).sum()
-        found.backward()
-        return found
+        found = functional.binary_cross_entropy_with_logits(plain @ weight + offset, is_person, often)
+        total = found + 1e-5 * (weight**2).sum()
+        total.backward()
+        return total
 
     solver.step(loss)
     return Common(mean, weight.detach(), offset.detach())
@@ -107,6 +112,12 @@ class Sayings:
         return functional.normalize(both, dim=1)
 
 
+def shared_by_nouns(sayings: Sayings, net: wordnet.WordNet) -> Common:
+    """What WordNet's concrete nouns have in common."""
+    nouns = words.nouns()
+    return common(nouns, sayings.names(nouns), sayings.names(FOLK), net)
+
+
 def classes(sayings: Sayings, shared: Common, net: wordnet.WordNet) -> Tensor:
     """Meanings of ImageNet's classes [1000,384]: of the words for each and of its
     explanation, half and half."""
@@ -123,8 +134,8 @@ def classes(sayings: Sayings, shared: Common, net: wordnet.WordNet) -> Tensor:
 
 def main() -> int:
     """Says what tells persons from things, on words that one would ask for."""
-    net, sayings, nouns = wordnet.WordNet(), Sayings(), words.nouns()
-    shared = common(nouns, sayings.names(nouns), net)
+    net, sayings = wordnet.WordNet(), Sayings()
+    shared = shared_by_nouns(sayings, net)
     asked = ["person", "man", "woman", "people", "child", "skier", "baseball player", "dog", "teddy bear", "tie", "car"]
     for name, row in zip(asked, shared.of(sayings.names(asked)), strict=True):
         print(f"{name}: {row[PERSON]:.2f}")

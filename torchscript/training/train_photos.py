@@ -28,7 +28,6 @@ import photoclip
 import progress
 import trunk
 import wordnet
-import words
 
 LEAST = 12  # pixels of an object's shorter side
 JITTERED, EMPTY = 6, 60  # crops of an object, and crops of no object of a photo
@@ -148,8 +147,8 @@ def imagenet(tower: photoclip.PhotoTower, folder: Path | None = None) -> None:
     tower.head.weight.data = state["_conv_head.weight"] * scale[:, None, None, None]
     tower.head.bias.data = state["_bn1.bias"] - state["_bn1.running_mean"] * scale
     tower.classes.weight.data, tower.classes.bias.data = state["_fc.weight"][:, :, None, None], state["_fc.bias"]
-    net, sayings, nouns = wordnet.WordNet(), meanings.Sayings(), words.nouns()
-    shared = meanings.common(nouns, sayings.names(nouns), net)
+    net, sayings = wordnet.WordNet(), meanings.Sayings()
+    shared = meanings.shared_by_nouns(sayings, net)
     tower.meanings.weight.data = meanings.classes(sayings, shared, net).T[:, :, None, None].contiguous()
 
 

@@ -1,6 +1,6 @@
 """Trains the text tower of photos: CLIP's tokens in, meanings (meanings.py) out.
 
-    python train_words.py --out words.ckpt [--steps 6000]
+    python train_words.py --out words.ckpt [--steps 4000]
 
 It learns WordNet's concrete nouns, alone and in templates, in the plural and with an
 adjective; the pictograms' names and keywords; what is said of the background; and whole
@@ -50,7 +50,7 @@ def lessons(seed: int) -> tuple[list[Lesson], Tensor]:
     one must stay first."""
     net, sayings, nouns = wordnet.WordNet(), meanings.Sayings(), words.nouns()
     known = sayings.names(nouns)
-    shared = meanings.common(nouns, known, net)
+    shared = meanings.shared_by_nouns(sayings, net)
     rng = np.random.default_rng(seed)
     book = Phrasebook(pictograms.load(pictograms.STYLES).concepts)
     background = [line for lines in phrases.background().values() for line in lines]
@@ -63,11 +63,11 @@ def lessons(seed: int) -> tuple[list[Lesson], Tensor]:
     pairs = [f"{kinds[i]} {nouns[k]}" for i, k in drawn_pairs]
     of = shared.of
     taught = [
-        Lesson(nouns, of(known), True, 0.45),
+        Lesson(nouns, of(known), True, 0.48),
         Lesson(listed, of(sayings.names(listed)), True, 0.15),
         Lesson(drawn, of(sayings.names(drawn)), True, 0.12),
         Lesson(pairs, of(sayings(pairs)), True, 0.1),
-        Lesson(told, of(sayings(told)), False, 0.13),
+        Lesson(told, of(sayings(told)), False, 0.1),
         Lesson(background, shared.nothing(sayings(background)), False, 0.05),
     ]
     return taught, torch.cat([taught[1].meant, taught[2].meant])
@@ -137,8 +137,11 @@ def train(out: Path, steps: int, seed: int, peak: float = 2e-3) -> dict[str, flo
     for step in run:
         rng = np.random.default_rng([seed, step])
         drawn = [said(lesson, count, rng) for lesson, count in zip(taught, counts, strict=True)]
-        texts, target = [t for part, _ in drawn for t in part], torch.cat([meant for _, meant in drawn])
-        found = functional.normalize(tower(tokens(texts)), dim=1)
+        target = torch.cat([meant for _, meant in drawn])
+        # Sentences apart: what is shorter would be padded to their length.
+        short = [text for (part, _), lesson in zip(drawn, taught, strict=True) if lesson.names for text in part]
+        long = [text for (part, _), lesson in zip(drawn, taught, strict=True) if not lesson.names for text in part]
+        found = functional.normalize(torch.cat([tower(tokens(short)), tower(tokens(long))]), dim=1)
         distance = 1 - (found * target).sum(1)
         order = functional.kl_div(
             (SCALE * found @ bank.T).log_softmax(1), (SCALE * target @ bank.T).softmax(1), reduction="batchmean"
@@ -161,7 +164,7 @@ def train(out: Path, steps: int, seed: int, peak: float = 2e-3) -> dict[str, flo
 def main() -> int:
     parser = argparse.ArgumentParser(description="train the text tower of photos")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     for name, value in train(arguments.out, arguments.steps, arguments.seed).items():
