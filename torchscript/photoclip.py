@@ -29,7 +29,7 @@ WIDTH = MEANING + 2
 GATED = 64  # channels of what the gate sees
 PHOTO_SCALE, DRAWING_SCALE = 20.0, 27.7  # of the halves alone; not fitted yet
 PERSON_SHARE = 0.7  # length of a sure person's direction, where a sure thing's is 1
-CERTAIN = 0.02  # a gate this near to 0 or 1 is taken for 0 or 1
+MARGIN = 0.3  # below this the gate is sure of a drawing, above one minus this of a photo
 
 
 class PhotoTower(nn.Module):
@@ -70,12 +70,12 @@ class ImageTower(nn.Module):
     """
 
     small: Final[int]
-    certain: Final[float]
+    margin: Final[float]
     width: Final[int]
 
     def __init__(self, photo: PhotoTower, drawing: smallclip.ImageTower, small: int = 64) -> None:
         super().__init__()
-        self.photo, self.small, self.certain, self.width = photo, small, CERTAIN, WIDTH
+        self.photo, self.small, self.margin, self.width = photo, small, MARGIN, WIDTH
         layers = list(drawing.layers)
         self.first, self.rest = nn.Sequential(*layers[:6]), nn.Sequential(*layers[6:])
         self.project = drawing.project
@@ -98,8 +98,7 @@ class ImageTower(nn.Module):
     def forward(self, crops: Tensor) -> Tensor:
         x = self.first(self.drawn(crops))
         gate = torch.sigmoid(self.gate(self.seen(x)))
-        gate = gate * (gate >= self.certain)
-        gate = gate.masked_fill(gate > 1 - self.certain, 1.0)
+        gate = ((gate - self.margin) / (1 - 2 * self.margin)).clamp(0, 1)
         y = self.rest(x)
         drawing = functional.normalize(self.project(torch.cat([y.mean((2, 3)), y.amax((2, 3))], 1)), dim=1)
         photo = torch.zeros([crops.shape[0], self.width], dtype=drawing.dtype, device=drawing.device)
