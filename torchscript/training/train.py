@@ -21,7 +21,10 @@ import scenes
 import smallclip
 import smallrpn
 import train_clip
+import train_gate
+import train_photos
 import train_rpn
+import train_words
 
 JUDGED = 80  # concepts that the judged scenes are made of, all asked for in every scene
 
@@ -62,6 +65,18 @@ def measure(models: Path, work: Path, leave_out: str, count: int) -> dict[str, d
     return figures
 
 
+def photo_towers(work: Path, photos: Path, clip: Path, arguments: argparse.Namespace) -> list[str]:
+    """Makes what the CLIP of drawings lacks for photos, and returns it as options of the export."""
+    words, tower, gate = work / "words.ckpt", work / "photos.ckpt", work / "gate.ckpt"
+    if not words.exists():
+        train_words.train(words, arguments.word_steps, arguments.seed)
+    if not tower.exists():
+        train_photos.train(tower, photos, arguments.seed)
+    if not gate.exists():
+        train_gate.train(gate, photos, clip, arguments.seed, arguments.leave_out, arguments.photos)
+    return ["--words", str(words), "--photos", str(tower), "--gate", str(gate)]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="make the built-in models again")
     parser.add_argument("--out", type=Path, required=True, help="models directory: three .pt files and MODELCARD.md")
@@ -72,6 +87,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scenes", type=int, default=100, help="new scenes to judge on, in each set")
     parser.add_argument("--photos", type=Path, help="photos with instances.json, to measure proposals on")
+    parser.add_argument("--photos-train", type=Path, help="photos with instances.json, to learn from")
+    parser.add_argument("--word-steps", type=int, default=2500)
     parser.add_argument("--leave-out", default="fxemoji", choices=("", *pictograms.FAMILIES), help="not to train on")
     arguments = parser.parse_args()
     work = arguments.work or packages.cache_home() / f"trained-without-{arguments.leave_out or 'nothing'}"
@@ -80,7 +97,10 @@ def main() -> int:
         train_clip.train(clip, arguments.clip_steps, arguments.text_steps, 256, arguments.seed, arguments.leave_out)
     if not rpn.exists():
         train_rpn.train(rpn, arguments.rpn_steps, 16, arguments.seed, arguments.leave_out, 1200)
-    failed = export.main(["builtin", "--rpn", str(rpn), "--clip", str(clip), "--out", str(arguments.out)])
+    options = ["builtin", "--rpn", str(rpn), "--clip", str(clip), "--out", str(arguments.out)]
+    if arguments.photos_train:
+        options += photo_towers(work, arguments.photos_train, clip, arguments)
+    failed = export.main(options)
     if failed:
         return failed
     figures = measure(arguments.out, work, arguments.leave_out, arguments.scenes)

@@ -1,6 +1,6 @@
 """Trains the text tower of photos: CLIP's tokens in, meanings (meanings.py) out.
 
-    python train_words.py --out words.ckpt [--steps 4000]
+    python train_words.py --out words.ckpt [--steps 2500]
 
 It learns WordNet's concrete nouns, alone and in templates, in the plural and with an
 adjective; the pictograms' names and keywords; what is said of the background; and whole
@@ -164,7 +164,7 @@ def train(out: Path, steps: int, seed: int, peak: float = 2e-3) -> dict[str, flo
 def main() -> int:
     parser = argparse.ArgumentParser(description="train the text tower of photos")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     for name, value in train(arguments.out, arguments.steps, arguments.seed).items():
