@@ -86,7 +86,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     text = "the models that torchscript/training makes"
     builtin = commands.add_parser("builtin", parents=[output], help=text, description=f"Exports {text}.")
     builtin.add_argument("--rpn", type=Path, metavar="FILE", help="a checkpoint of smallrpn.py")
-    builtin.add_argument("--clip", type=Path, metavar="FILE", help="a checkpoint of smallclip.py")
+    builtin.add_argument(
+        "--clip", type=Path, metavar="FILE", help="checkpoint of smallclip.py, or a folder of archives made of one"
+    )
+    for name in ("photos", "gate", "words"):
+        text = f"checkpoint of train_{name}.py: with all three, and --clip, one CLIP for photos and drawings"
+        builtin.add_argument(f"--{name}", type=Path, metavar="FILE", help=text)
     chosen = parser.parse_args(arguments)
     if chosen.command == "builtin" and not (chosen.rpn or chosen.clip):
         builtin.error("nothing to export: give --rpn FILE, --clip FILE or both")
