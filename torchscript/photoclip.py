@@ -27,7 +27,7 @@ CLASSES = 1000
 MEANING = 384
 WIDTH = MEANING + 2
 GATED = 64  # channels of what the gate sees
-PHOTO_SCALE, DRAWING_SCALE = 20.0, 27.7  # of the halves alone; not fitted yet
+PHOTO_SCALE, DRAWING_SCALE = 10.0, 27.7  # of the halves alone; best of 10, 20, 40 by AP50
 PERSON_SHARE = 0.7  # length of a sure person's direction, where a sure thing's is 1
 MARGIN = 0.3  # below this the gate is sure of a drawing, above one minus this of a photo
 
