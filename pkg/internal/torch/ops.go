@@ -14,6 +14,7 @@ const (
 	Uint8   DType = 0
 	Int64   DType = 4
 	Float32 DType = 6
+	Float64 DType = 7
 )
 
 func (d DType) String() string {
@@ -24,6 +25,8 @@ func (d DType) String() string {
 		return "int64"
 	case Float32:
 		return "float32"
+	case Float64:
+		return "float64"
 	}
 	return fmt.Sprintf("dtype %d", int32(d))
 }

@@ -11,7 +11,6 @@ import (
 	"image"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/sugarme/gotch/libtch"
 )
@@ -35,16 +34,10 @@ type Piece struct {
 // libtorch's operations, and on the CPU, where those take four times as long, in loops
 // of our own.
 func (s *Scope) Resample(picture Tensor, pieces []Piece, size int, fill []float32) Tensor {
-	if s.Device().IsCUDA() {
-		return s.resample(picture, pieces, size, fill, resampleOps)
-	}
-	return s.resample(picture, pieces, size, fill, resampleHost)
+	return s.resample(picture, pieces, size, fill, s.Device().IsCUDA())
 }
 
-// resampler writes a piece of the picture to each row of out.
-type resampler func(picture Tensor, pieces []C.piece, out Tensor, threads int) error
-
-func (s *Scope) resample(picture Tensor, pieces []Piece, size int, fill []float32, resample resampler) Tensor {
+func (s *Scope) resample(picture Tensor, pieces []Piece, size int, fill []float32, inOps bool) Tensor {
 	if s.Err() != nil {
 		return Tensor{}
 	}
@@ -69,26 +62,19 @@ func (s *Scope) resample(picture Tensor, pieces []Piece, size int, fill []float3
 			to_x: C.int64_t(p.To.Min.X), to_y: C.int64_t(p.To.Min.Y), to_w: C.int64_t(p.To.Dx()), to_h: C.int64_t(p.To.Dy()),
 		}
 	}
+	if inOps {
+		return s.Within(func() Tensor { return s.resampleOps(picture, pieces, int64(size), fill) })
+	}
 	picture = s.Contiguous(picture)
 	out := s.filled(int64(len(pieces)), fill, int64(size))
 	if s.Err() != nil {
 		return Tensor{}
 	}
-	if err := resample(picture, raw, out, s.engine.threads); err != nil {
+	if err := resampleHost(picture, raw, out, s.engine.threads); err != nil {
 		s.Fail(err)
 		return Tensor{}
 	}
 	return out
-}
-
-// resampleOps resamples on any device, in libtorch's operations.
-func resampleOps(picture Tensor, pieces []C.piece, out Tensor, _ int) error {
-	text := C.resample(C.tensor(picture.c), &pieces[0], C.int64_t(len(pieces)), C.tensor(out.c))
-	if text == nil {
-		return nil
-	}
-	defer C.free(unsafe.Pointer(text))
-	return libtorchError("resample", C.GoString(text))
 }
 
 // resampleHost resamples tensors of the CPU. The pieces are shared out between the

@@ -1,6 +1,14 @@
-#include "resample.h"
+#include <stdint.h>
 
-// resample_host does resample's work in the host's memory, for every step-th piece from
+// One resampled piece of a picture. All numbers are pixels.
+typedef struct {
+  int64_t x0, y0, x1, y1;       // the source rectangle
+  int64_t width, height;        // what the rectangle is resized to
+  int64_t left, top;            // the corner of the part of the resized rectangle that is kept
+  int64_t to_x, to_y, to_w, to_h; // where in the output that part goes, and its size
+} piece;
+
+// resample_host fills out [n,channels,size,size] in the host's memory, for every step-th piece from
 // the first on, so that several threads share the pieces: image is [channels,height,width]
 // in rows, and out [n,channels,size,size] float32. It calls nothing of libtorch. It gives
 // 0, or 1 when there is no memory.
