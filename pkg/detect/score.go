@@ -19,6 +19,7 @@ type ranking struct {
 	box         []float32 // the candidate's place among the K proposals
 	cosine      []float32
 	probability []float32
+	phrase      []float32 // the query's phrasing that is nearest to the box; nil: survivors are asked for
 	runners     []float32 // the queries nearest to a box
 	perBox      int       // 2, or 1 if there is one query
 	timings     Timings
@@ -119,6 +120,13 @@ func (d *Detector) rank(s *torch.Scope, boxes, objectness torch.Tensor, m matchi
 	// them.
 	sum := s.Sum(s.Sum(all, 1), 0)
 	parts := []torch.Tensor{sum, best, index, of(cosine), of(probability), runners}
+	// On a GPU all boxes' nearest phrasings take less time than a second look at survivors.
+	phrases := d.engine.Device().LikeGPU() && queries.longest() > 1 && k*q*int64(queries.longest()) <= phraseElements
+	if phrases {
+		each := s.Reshape(s.Use(queries.each), q*int64(queries.longest()), -1)           // [Q*T,D]
+		near := s.ArgMax(s.Reshape(s.Matmul(boxes, s.Permute(each, 1, 0)), k, q, -1), 2) // [K,Q]
+		parts = append(parts, of(near))
+	}
 	for i, part := range parts {
 		parts[i] = s.Reshape(s.To(part, torch.Float32), -1)
 	}
@@ -140,6 +148,9 @@ func (d *Detector) rank(s *torch.Scope, boxes, objectness torch.Tensor, m matchi
 	top.score, top.box = next(q*candidates), next(q*candidates)
 	top.cosine, top.probability = next(q*candidates), next(q*candidates)
 	top.runners = next(k * min(q, 2))
+	if phrases {
+		top.phrase = next(q * candidates)
+	}
 	return top, nil
 }
 
@@ -149,7 +160,7 @@ func (d *Detector) rank(s *torch.Scope, boxes, objectness torch.Tensor, m matchi
 // the product with the softmax over the classes is the one over both. It works through
 // the queries in parts, since [K,Q,N] may be large.
 func (q *Queries) kept(s *torch.Scope, boxes, cosines torch.Tensor, logitScale float64) torch.Tensor {
-	negatives := s.Use(q.negatives) // [Q,N,D]
+	negatives, absent := s.Use(q.negatives), s.Use(q.absent) // [Q,N,D], [Q,N]
 	shape := s.Shape(negatives)
 	all := s.Reshape(s.LogSumExp(s.Scale(cosines, logitScale), 1), -1, 1, 1) // [K,1,1]
 	if s.Err() != nil {
@@ -163,7 +174,7 @@ func (q *Queries) kept(s *torch.Scope, boxes, cosines torch.Tensor, logitScale f
 			high := min(low+step, shape[0])
 			some := s.Permute(s.Reshape(s.Slice(negatives, 0, low, high), -1, d), 1, 0)      // [D,q*N]
 			logits := s.Reshape(s.Scale(s.Matmul(boxes, some), logitScale), -1, high-low, n) // [K,q,N]
-			logits = s.Add(logits, torch.Upload(s, q.absent[low*n:high*n], high-low, n))     // [K,q,N]
+			logits = s.Add(logits, s.Slice(absent, 0, low, high))                            // [K,q,N]
 			softmax := s.Softmax(s.Cat(2, s.Expand(all, -1, high-low, 1), logits), 2)        // [K,q,1+N]
 			return s.Contiguous(s.Reshape(s.Slice(softmax, 2, 0, 1), -1, high-low))          // a copy, which lets go of the rest
 		}))
@@ -174,9 +185,15 @@ func (q *Queries) kept(s *torch.Scope, boxes, cosines torch.Tensor, logitScale f
 // nearestPhrases returns, for each survivor, which of its query's phrasings has the
 // greatest cosine with its box. It works through the queries in parts, since the cosines
 // of boxes and single phrasings may be many.
-func (r *Regions) nearestPhrases(ctx context.Context, kept []survivor, queries *Queries) ([]int, error) {
+func (r *Regions) nearestPhrases(ctx context.Context, kept []survivor, top ranking, queries *Queries) ([]int, error) {
 	nearest := make([]int, len(kept))
 	if len(kept) == 0 || queries.longest() < 2 {
+		return nearest, nil
+	}
+	if top.phrase != nil {
+		for i, c := range kept {
+			nearest[i] = int(top.phrase[c.at])
+		}
 		return nearest, nil
 	}
 	// Boxes and queries that have survivors, and their places in these lists.

@@ -81,7 +81,7 @@ func (r *Regions) conclude(ctx context.Context, top ranking, m matching) (*Resul
 		return nil, fmt.Errorf("detect: match: %w", err)
 	}
 	// 6. Report (StageRank): survivors -> detections with every part of their scores.
-	phrases, err := r.nearestPhrases(ctx, kept, m.queries)
+	phrases, err := r.nearestPhrases(ctx, kept, top, m.queries)
 	if err != nil {
 		return nil, fmt.Errorf("detect: match: %w", err)
 	}

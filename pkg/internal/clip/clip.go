@@ -79,7 +79,7 @@ type Batches struct {
 
 // Batches returns the batches of a piece of work, of at most size inputs on a GPU.
 func (e *Encoder) Batches(s *torch.Scope, size int) *Batches {
-	if s.Device().IsCUDA() {
+	if s.Device().LikeGPU() {
 		return &Batches{e, size, false}
 	}
 	return &Batches{e, block, true}

@@ -10,16 +10,27 @@ import (
 
 // Device is where tensors live: [CPU], or CUDA(n). It is a value; nothing in the
 // process has a current device.
-type Device struct{ cuda int } // 0 is the CPU, n+1 is GPU n, so that the zero value is valid
+type Device struct {
+	cuda  int  // 0 is the CPU, n+1 is GPU n, so that the zero value is valid
+	asGPU bool // whether the CPU does its work in the way of a GPU
+}
 
 // CPU is the host. It is the zero Device.
 var CPU = Device{}
+
+// CPUAsGPU is the CPU, which does its work in the way of a GPU: for tests of that way, and
+// of what it uploads, downloads and waits for.
+var CPUAsGPU = Device{asGPU: true}
 
 // CUDA is GPU number n, from 0.
 func CUDA(n int) Device { return Device{cuda: n + 1} }
 
 // IsCUDA says whether d is a GPU.
 func (d Device) IsCUDA() bool { return d.cuda > 0 }
+
+// LikeGPU reports whether work on d is done in the way of a GPU: as much together as the
+// memory holds, in few operations, and nothing waits in between.
+func (d Device) LikeGPU() bool { return d.IsCUDA() || d.asGPU }
 
 // String gives "cpu" or "cuda:n", which ParseDevice reads.
 func (d Device) String() string {

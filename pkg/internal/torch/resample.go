@@ -34,7 +34,7 @@ type Piece struct {
 // libtorch's operations, and on the CPU, where those take four times as long, in loops
 // of our own.
 func (s *Scope) Resample(picture Tensor, pieces []Piece, size int, fill []float32) Tensor {
-	return s.resample(picture, pieces, size, fill, s.Device().IsCUDA())
+	return s.resample(picture, pieces, size, fill, s.Device().LikeGPU())
 }
 
 func (s *Scope) resample(picture Tensor, pieces []Piece, size int, fill []float32, inOps bool) Tensor {

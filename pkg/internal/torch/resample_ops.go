@@ -127,22 +127,37 @@ func (s *Scope) weights(a axis, low, high, size int64) Tensor {
 		source := s.Arange(low, high, Float64)                                                   // [L]
 		within := s.Mul(s.GreaterEqual(source, a.from), s.Less(source, s.Add(a.from, a.length))) // [N,L]
 		origin := s.Reshape(s.To(s.Add(whole, a.from), Float32), -1, size, 1)
-		distance := s.Sub(s.To(source, Float32), origin) // [N,S,L]
-		distance = s.Add(s.Mul(distance, s.Reshape(step, -1, 1, 1)), s.Reshape(s.To(rest, Float32), -1, size, 1))
-		return s.Mul(s.cubic(distance), s.Reshape(s.To(within, Float32), -1, 1, high-low))
+		t := s.Sub(s.To(source, Float32), origin) // [N,S,L], and so on
+		t = s.then(t, func() Tensor { return s.Mul(t, s.Reshape(step, -1, 1, 1)) })
+		t = s.then(t, func() Tensor { return s.Add(t, s.Reshape(s.To(rest, Float32), -1, size, 1)) })
+		t = s.then(t, func() Tensor { return s.cubic(t) })
+		return s.then(t, func() Tensor { return s.Mul(t, s.Reshape(s.To(within, Float32), -1, 1, high-low)) })
 	})
 }
 
 // cubic is Catmull-Rom's kernel with a = -0.5. With z = max(0, 2-|x|) and v = max(0,
 // 1-|x|) it is z²(z-1)/2 + v²(1-2v): the outer piece, and what the inner one adds to it.
 func (s *Scope) cubic(x Tensor) Tensor {
-	return s.Within(func() Tensor {
-		negative := s.Scale(s.Abs(x), -1)
-		z := s.ClampMin(s.AddScalar(negative, 2), 0)
-		outer := s.Mul(s.Mul(z, z), s.Scale(s.AddScalar(z, -1), 0.5))
-		v := s.ClampMin(s.AddScalar(negative, 1), 0)
-		return s.Add(outer, s.Mul(s.Mul(v, v), s.AddScalar(s.Scale(v, -2), 1)))
-	})
+	negative := s.Scale(s.Abs(x), -1)
+	piece := func(end, linear, constant float64) Tensor { // z² (linear z + constant)
+		return s.Within(func() Tensor {
+			z := s.AddScalar(negative, end)
+			z = s.then(z, func() Tensor { return s.ClampMin(z, 0) })
+			line := s.Scale(z, linear)
+			line = s.then(line, func() Tensor { return s.AddScalar(line, constant) })
+			line = s.then(line, func() Tensor { return s.Mul(line, z) })
+			return s.Mul(line, z)
+		})
+	}
+	return s.plus(piece(2, 0.5, -0.5), piece(1, -2, 1))
+}
+
+// then returns the next step of t, and frees t and what the step made beside its result.
+// The tensors of a block are large.
+func (s *Scope) then(t Tensor, step func() Tensor) Tensor {
+	next := s.Within(step)
+	s.Free(t)
+	return next
 }
 
 // inside is 1 for the samples of the output [N,S] where the piece goes, else 0.
@@ -153,7 +168,10 @@ func (s *Scope) inside(a axis, size int64) Tensor {
 
 // toBytes rounds and clamps to 0..255, as Pillow does after each direction.
 func (s *Scope) toBytes(t Tensor) Tensor {
-	return s.Within(func() Tensor { return s.Clamp(s.Round(t), 0, 255) })
+	return s.Within(func() Tensor {
+		t := s.Round(t)
+		return s.then(t, func() Tensor { return s.Clamp(t, 0, 255) })
+	})
 }
 
 // plus is a + b, or b if there is no a. It frees both.
