@@ -1,5 +1,6 @@
-// The program of somebody who uses clipdet: it stands in a module of its own, and finds in the picture of its first
-// argument what the others name. It fails when a name is not found.
+// Command consumer is a program that uses clipdet from a module of its own. It finds in
+// the picture of its first argument the names of the other arguments, and fails if one
+// isn't found.
 package main
 
 import (

@@ -64,7 +64,8 @@ func bare(name string) string {
 	return rest
 }
 
-// seal gives the manifest the digest that the records have, as torchscript/CONTRACT.md defines it.
+// seal gives the manifest the digest that torchscript/CONTRACT.md defines for the
+// records.
 func seal(records []record) []record {
 	var lines []string
 	at := -1
@@ -90,7 +91,7 @@ func seal(records []record) []record {
 	return records
 }
 
-// onRecords makes a mutation of the records one of the file.
+// onRecords makes a mutation of a file from a mutation of its records.
 func onRecords(mutate func(*rand.Rand, []record) []record) func(*rand.Rand, []byte, []byte) []byte {
 	return func(r *rand.Rand, data, _ []byte) []byte {
 		records, err := unpack(data)
@@ -146,7 +147,7 @@ var archiveMutations = []mutation{
 	})},
 }
 
-// forgedMutations change what libtorch reads and make the digest anew.
+// forgedMutations change what libtorch reads, and renew the digest.
 var forgedMutations = []mutation{
 	{"code", onRecords(func(r *rand.Rand, all []record) []record { return forge(r, all, ".py") })},
 	{"pickles", onRecords(func(r *rand.Rand, all []record) []record { return forge(r, all, ".pkl") })},
@@ -171,7 +172,8 @@ func forge(r *rand.Rand, all []record, suffix string) []record {
 	return seal(all)
 }
 
-// resealed makes the digest right for every other archive, so that what comes after it is met too.
+// resealed renews the digest of half of the archives, so that the checks after it are
+// tested too.
 func resealed(r *rand.Rand, all []record) []record {
 	if r.IntN(2) == 0 {
 		return all
@@ -182,7 +184,7 @@ func resealed(r *rand.Rand, all []record) []record {
 var outside = []string{"../../../../tmp/x", "/etc/passwd", "archive/../../x", "archive/./data.pkl", `archive\..\x`, "archive//x", "archive/", "x", "",
 	"archive/data/\x1b[31m", "archive/data/a\nclipdet: b", "archive/\xff", "archive/data.pkl", "archive/" + manifestName, "ARCHIVE/data.pkl"}
 
-// odd are values for fields that want others.
+// odd are values for fields that should have others.
 var odd = []any{nil, "", "x", "\x1b[2J", -1, 0, 1, 2, 1e300, 1 << 31, 1 << 62, 0.5, true, []any{}, map[string]any{}, []any{1e9, 1e9}, []any{-1},
 	strings.Repeat("a", 10_000), "\u202e", "../..", 65_536, 4096}
 
@@ -201,7 +203,7 @@ func editManifest(r *rand.Rand, data []byte) []byte {
 	return edited
 }
 
-// edit gives a field of v, or of what is in it, another value.
+// edit changes a field of v, or of a value in it.
 func edit(r *rand.Rand, v any) {
 	value := odd[r.IntN(len(odd))]
 	switch v := v.(type) {
@@ -240,8 +242,8 @@ func isContainer(v any) bool {
 	return false
 }
 
-// archives mutates one of three archives, n times, and has the set listed, verified and detected with, and the archive
-// inspected.
+// archives mutates one of three archives, n times. It runs clipdet to inspect the
+// archive, and to list, verify and use the set.
 func (b *bench) archives(n int, forged bool) error {
 	sources := map[string][]byte{}
 	for _, name := range models {
@@ -281,7 +283,8 @@ func (b *bench) archives(n int, forged bool) error {
 	return nil
 }
 
-// useArchive runs each command that reads models. An archive counts as done where detect takes it.
+// useArchive runs each command that reads models. The archive counts as done if detect
+// accepts it.
 func (b *bench) useArchive(dir, name, kind string, forged bool) {
 	path := filepath.Join(dir, name)
 	detect := detectArgs(good[0])

@@ -12,13 +12,15 @@ import (
 )
 
 const (
-	// memoryBound is on the peak resident memory of a process, and follows from --max-megapixels 5 below: some eight
-	// pictures of up to 16 bytes a pixel in work, 0.3 GB of libtorch and models, and what Go's collector has not yet freed.
+	// memoryBound bounds the peak resident memory of a process. It follows from
+	// --max-megapixels 5 of detectArgs: some eight pictures in work at up to 16 bytes a
+	// pixel, 0.3 GB of libtorch and models, and memory that Go's collector has not yet
+	// freed.
 	memoryBound = 1536 << 20
 	timeBound   = 120 * time.Second
 )
 
-// process is what came of one run of clipdet.
+// process is the outcome of one run of clipdet.
 type process struct {
 	code           int
 	signal         syscall.Signal
@@ -27,10 +29,10 @@ type process struct {
 	took           time.Duration
 }
 
-// run runs clipdet, and reports what no input may do to it.
+// run runs clipdet, and reports a problem if it doesn't end in time.
 func (b *bench) run(name string, args ...string) process { return b.runAfter(name, "", args...) }
 
-// runAfter is run after a shell did what comes before.
+// runAfter is run after the shell commands before.
 func (b *bench) runAfter(name, before string, args ...string) process {
 	ctx, cancel := context.WithTimeout(context.Background(), timeBound)
 	defer cancel()
@@ -53,17 +55,18 @@ type command struct {
 	stdout, stderr bytes.Buffer
 }
 
-// command is clipdet, after a shell did what comes before it.
+// command returns clipdet, to be run after the shell commands before.
 func (b *bench) command(ctx context.Context, before string, args ...string) *command {
 	c := &command{Cmd: exec.CommandContext(ctx, "bash", append([]string{"-c", before + ` exec "$0" "$@"`, b.clipdet}, args...)...)}
 	c.Stdout, c.Stderr = &c.stdout, &c.stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's interrupt is for this program alone
+	// A terminal's interrupt must not reach clipdet.
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return c
 }
 
 // end waits for a command that was started.
 func (c *command) end() process {
-	_ = c.Wait() // judged by the code
+	_ = c.Wait() // end returns the exit code
 	p := process{code: c.ProcessState.ExitCode(), stdout: c.stdout.String(), stderr: c.stderr.String()}
 	if status, _ := c.ProcessState.Sys().(syscall.WaitStatus); status.Signaled() {
 		p.signal = status.Signal()
@@ -74,7 +77,7 @@ func (c *command) end() process {
 	return p
 }
 
-// crashed says in words how a process ended that should not have, or nothing.
+// crashed describes how a process ended that crashed, or returns "".
 func (p process) crashed() string {
 	if p.signal != 0 {
 		return fmt.Sprintf("killed by %v", p.signal)
@@ -90,7 +93,8 @@ func (p process) crashed() string {
 	return ""
 }
 
-// judge reports a process that crashed or took too much.
+// judge reports a problem if a process crashed or used too much memory. It returns false
+// then.
 func (b *bench) judge(name string, p process) bool {
 	b.used(p)
 	if how := p.crashed(); how != "" {
@@ -104,9 +108,9 @@ func (b *bench) judge(name string, p process) bool {
 	return true
 }
 
-// disk fills what the results are written to, by a limit on the size of files, and looks for what is left.
+// disk limits the size of files that clipdet writes, and looks for half-written files.
 func (b *bench) disk() error {
-	for _, blocks := range []int{0, 1, 16} { // of 1,024 bytes
+	for _, blocks := range []int{0, 1, 16} { // of 1,024 bytes each
 		out, err := os.MkdirTemp(b.work, "full-*")
 		if err != nil {
 			return err
@@ -126,7 +130,7 @@ func (b *bench) disk() error {
 	return nil
 }
 
-// nothingHalf reports files that were begun and are neither finished nor gone.
+// nothingHalf reports files that were begun and neither finished nor removed.
 func (b *bench) nothingHalf(name, out string) {
 	_ = filesOf(out, func(path string) {
 		if strings.Contains(path, ".partial-") {

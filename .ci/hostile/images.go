@@ -18,12 +18,12 @@ import (
 
 const tiny = "testdata/models/tiny"
 
-// good are pictures whose results have to come out as they do alone, whatever lies beside them.
+// good are pictures whose results must not depend on the files beside them.
 var good = []string{"testdata/formats/420.jpg", "testdata/formats/rgb.png", "testdata/formats/lossy.webp"}
 
 var extensions = []string{".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"}
 
-// perProcess pictures go to one process, as a directory.
+// perProcess is the number of pictures of one process. They are in one directory.
 const perProcess = 100
 
 func detectArgs(path ...string) []string {
@@ -50,7 +50,7 @@ func results(stdout string) (map[string]result, error) {
 	return found, nil
 }
 
-// images mutates n pictures and has them detected in.
+// images mutates n pictures and runs detect on them.
 func (b *bench) images(n int) error {
 	var sources [][]byte
 	for _, pattern := range []string{"testdata/formats/*.*", "testdata/images/*.jpg"} {
@@ -93,7 +93,8 @@ func (b *bench) images(n int) error {
 	return nil
 }
 
-// mutatedImages writes a batch and the good pictures, and gives each file's kind of mutation.
+// mutatedImages writes a batch and the good pictures. It returns each file's kind of
+// mutation.
 func (b *bench) mutatedImages(dir string, sources [][]byte, batch, n int) (map[string]string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -154,11 +155,11 @@ func filesOf(dir string, do func(string)) error {
 		if err == nil && !d.IsDir() {
 			do(path)
 		}
-		return nil // what isn't there is no problem
+		return nil // a missing directory is no problem
 	})
 }
 
-// mutation changes data, which is its own; other is another input's.
+// mutation changes data, which it owns. other is another input.
 type mutation struct {
 	name   string
 	mutate func(r *rand.Rand, data, other []byte) []byte
@@ -190,7 +191,7 @@ func flip(r *rand.Rand, data []byte, within int) []byte {
 	return data
 }
 
-// splice puts a piece of another input into data, over or between.
+// splice puts a piece of other into data, over a part of it or between two.
 func splice(r *rand.Rand, data, other []byte) []byte {
 	from := r.IntN(len(other))
 	piece := other[from : from+1+r.IntN(len(other)-from)]
@@ -225,7 +226,7 @@ func extreme(r *rand.Rand, data []byte, within int) []byte {
 	return data
 }
 
-// checksummed makes the checksums of a PNG's chunks right, so that its decoder looks at what is in them.
+// checksummed corrects the checksums of a PNG's chunks, so that its decoder reads them.
 func checksummed(data []byte) []byte {
 	if !bytes.HasPrefix(data, []byte("\x89PNG")) {
 		return data
@@ -241,7 +242,8 @@ func checksummed(data []byte) []byte {
 	return data
 }
 
-// exifLoop puts an EXIF block into a JPEG whose directory points to itself and claims more than there is.
+// exifLoop puts an EXIF block into a JPEG. The block's directory points to itself and
+// claims more entries than it has.
 func exifLoop(r *rand.Rand, data, _ []byte) []byte {
 	block := []byte("Exif\x00\x00II*\x00\x08\x00\x00\x00")
 	entries := r.IntN(4)
@@ -260,7 +262,8 @@ func exifLoop(r *rand.Rand, data, _ []byte) []byte {
 	return slices.Concat(data[:2], segment, block, data[2:])
 }
 
-// madePNG is a PNG of an extreme shape, of a palette that its pixels pass, or of fewer or more pixels than it claims.
+// madePNG returns a PNG of an extreme shape, with pixels outside its palette, or with
+// fewer or more pixels than it claims.
 func madePNG(r *rand.Rand, _, _ []byte) []byte {
 	width, height := 1+r.IntN(20), 1+r.IntN(20)
 	switch r.IntN(4) {
@@ -281,13 +284,13 @@ func madePNG(r *rand.Rand, _, _ []byte) []byte {
 		for x := 1; x < min(len(row), 1000); x++ {
 			row[x] = byte(r.Uint32())
 		}
-		row[0] = byte(r.IntN(5)) // the filter
+		row[0] = byte(r.IntN(5)) // the row's filter
 	}
 	var packed bytes.Buffer
 	w := zlib.NewWriter(&packed)
 	_, _ = w.Write(pixels) // a Buffer takes all
 	_ = w.Close()
-	if r.IntN(3) == 0 { // it claims another size than it has
+	if r.IntN(3) == 0 { // its claimed height is wrong
 		height = int(extremes[r.IntN(len(extremes))])
 	}
 	header := binary.BigEndian.AppendUint32(nil, uint32(width))

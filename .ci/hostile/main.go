@@ -1,7 +1,9 @@
-// Command hostile gives the built clipdet mutated pictures and model archives, full disks, and signals, and checks that it
-// refuses or does each of them as it promises: exit codes 0 to 3, no crash, no hang, bounded memory, no half files, errors
-// that name the file, and the results of the good pictures among them as they are alone. The mutations follow from a seed.
-// It runs at the top of the repository:
+// Command hostile runs the built clipdet with mutated pictures and model archives, with
+// full disks, and with signals. It checks that clipdet refuses or does each as it
+// promises: exit codes 0 to 3, no crash, no hang, bounded memory, no half-written files,
+// errors that name the file, and the same results for good pictures among them as for
+// these pictures alone. The mutations depend only on a seed. Run it at the top of the
+// repository:
 //
 //	go run ./.ci/hostile --clipdet ./clipdet [--images 10000] [--archives 1000]
 package main
@@ -16,7 +18,7 @@ import (
 	"sync"
 )
 
-// report collects what is found, from several workers.
+// report collects the results of several workers.
 type report struct {
 	mu       sync.Mutex
 	problems int
@@ -26,7 +28,7 @@ type report struct {
 	slowest  float64
 }
 
-// row counts one kind of mutation. An input is done, or refused by name.
+// row counts the inputs of one kind of mutation. Each is done, or refused by name.
 type row struct{ inputs, done, refused int }
 
 func (r *report) problem(format string, args ...any) {
@@ -38,7 +40,7 @@ func (r *report) problem(format string, args ...any) {
 	}
 }
 
-// found is how many problems there are so far.
+// found returns the number of problems so far.
 func (r *report) found() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,7 +69,8 @@ func (r *report) used(p process) {
 	r.slowest = max(r.slowest, p.took.Seconds())
 }
 
-// each does the jobs 0 to n-1 on a few goroutines. An interrupt leaves out those that have not begun.
+// each does the jobs 0 to n-1 on b.workers goroutines. After an interrupt it begins no
+// more jobs.
 func (b *bench) each(n int, do func(int)) {
 	jobs := make(chan int)
 	var group sync.WaitGroup

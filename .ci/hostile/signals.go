@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// signals ends clipdet in the middle of its pictures, and looks for what is left.
+// signals sends signals to clipdet in the middle of its pictures, and looks for
+// half-written files.
 func (b *bench) signals() error {
 	for _, c := range []struct {
 		signal   syscall.Signal
@@ -20,7 +21,7 @@ func (b *bench) signals() error {
 		{syscall.SIGINT, "", 200, 1},
 		{syscall.SIGTERM, "", 200, 1},
 		{syscall.SIGHUP, "", 200, 1},
-		{syscall.SIGHUP, "trap '' HUP;", 20, 0}, // as nohup does: it goes on
+		{syscall.SIGHUP, "trap '' HUP;", 20, 0}, // as nohup does: clipdet continues
 	} {
 		out, err := os.MkdirTemp(b.work, "ended-*")
 		if err != nil {
@@ -36,7 +37,7 @@ func (b *bench) signals() error {
 		for begun := 0; begun == 0 && ctx.Err() == nil; time.Sleep(time.Millisecond) {
 			_ = filesOf(out, func(string) { begun++ })
 		}
-		_ = cmd.Process.Signal(c.signal) // an ended process has its code
+		_ = cmd.Process.Signal(c.signal) // if it has ended, its exit code is judged
 		p := cmd.end()
 		name := fmt.Sprintf("%s%v in %d pictures", c.before, c.signal, c.pictures)
 		if !b.judge(name, p) {

@@ -14,19 +14,22 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// The benchmarks write what benchstat compares, with stages, images, crops and phrases as units of their own:
+// benchModels names the models of all benchmarks. They report stages, images, crops and
+// phrases in units of their own, for benchstat:
 //
-//	go test -run '^$' -bench . -count 10 ./pkg/detect [-models DIR] > new.txt && benchstat old.txt new.txt
+//	go test -run '^$' -bench . -count 10 ./pkg/detect [-models DIR] > new.txt
+//	benchstat old.txt new.txt
 var benchModels = flag.String("models", "", "directory of the models to benchmark (default: the built-in ones)")
 
-// Eighty names, as many as a picture is asked for in COCO.
+// benchNames are eighty names, as many as COCO asks of a picture.
 const benchNames = `ant apple axe banana basket bear bed bee bell bicycle boat book bottle bread bus butterfly cactus cake
 camel camera candle car carrot castle cat chair cherry chicken clock cloud coin cow crab crown dog dolphin door drum
 duck eagle elephant fish flower fox frog ghost gift grapes guitar hammer hat horse house key kite knife lamp leaf
 lemon lion lizard lock moon mouse mushroom octopus onion owl panda peach pear pencil penguin pig pizza rabbit rocket
 shoe snail tree`
 
-// openBench opens the models that the flag says, with the defaults of Open. On a GPU the stages are waited for.
+// openBench opens the models of the flag, with the defaults of Open. On a GPU it waits
+// for each stage, so that the stages have their own times.
 func openBench(b *testing.B, options Options) *Detector {
 	b.Helper()
 	options.Models = builtin.Models()
@@ -42,7 +45,7 @@ func openBench(b *testing.B, options Options) *Detector {
 	return d
 }
 
-// benchScene is a picture of 640x480.
+// benchScene returns a picture of 640x480.
 func benchScene(b *testing.B) *pixels.RGB {
 	b.Helper()
 	picture, err := pixels.DecodeFile("../../testdata/images/scene-020.jpg", pixels.Limits{})
@@ -56,8 +59,9 @@ func perSecond(b *testing.B, n int, unit string) {
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), unit+"/s")
 }
 
-// BenchmarkDetectWarm640x480 is a picture's way from decoded pixels to the detections of 80 queries that are embedded
-// already, with the defaults of Open and Detect. Beside the whole it reports the stages, in ms a picture.
+// BenchmarkDetectWarm640x480 measures Detect of a decoded picture and 80 embedded
+// queries, with the defaults of Open and Detect. It also reports the stages, in ms a
+// picture.
 func BenchmarkDetectWarm640x480(b *testing.B) {
 	d := openBench(b, Options{})
 	q, picture := queries(b, d, strings.Fields(benchNames)...), benchScene(b)
@@ -85,7 +89,7 @@ func BenchmarkDetectWarm640x480(b *testing.B) {
 	perSecond(b, b.N*proposals, "crops")
 }
 
-// BenchmarkDetectAll8 is a stream of eight pictures, decoded from files meanwhile.
+// BenchmarkDetectAll8 measures a stream of eight pictures, decoded from files meanwhile.
 func BenchmarkDetectAll8(b *testing.B) {
 	const pictures = 8
 	d := openBench(b, Options{})
@@ -112,10 +116,10 @@ func BenchmarkDetectAll8(b *testing.B) {
 	perSecond(b, proposals, "crops")
 }
 
-// BenchmarkQueries80 embeds 80 names in all templates.
+// BenchmarkQueries80 measures the embedding of 80 names in all templates.
 func BenchmarkQueries80(b *testing.B) { benchmarkQueries(b, "") }
 
-// BenchmarkQueries80Cached finds them in a cache on disk.
+// BenchmarkQueries80Cached measures Queries of 80 names that are in a cache on disk.
 func BenchmarkQueries80Cached(b *testing.B) { benchmarkQueries(b, b.TempDir()) }
 
 func benchmarkQueries(b *testing.B, cache string) {
@@ -139,7 +143,8 @@ func benchmarkQueries(b *testing.B, cache string) {
 	perSecond(b, b.N*phrases, "phrases")
 }
 
-// BenchmarkMatch ranks the regions of a picture for many queries: scores, top-k, NMS.
+// BenchmarkMatch measures Match of a picture's regions and many queries: scores, top-k,
+// NMS.
 func BenchmarkMatch(b *testing.B) {
 	for _, n := range []int{1, 80, 1200} {
 		b.Run(fmt.Sprintf("queries=%d", n), func(b *testing.B) {
@@ -163,7 +168,7 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
-// BenchmarkEncode embeds crops alone, by the number of them that are encoded at once.
+// BenchmarkEncode measures the embedding of crops in batches of several sizes.
 func BenchmarkEncode(b *testing.B) {
 	for _, size := range []int{1, 8, 64} {
 		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {

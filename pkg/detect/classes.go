@@ -6,18 +6,19 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// plan says of which rows of all embeddings [P+E,D], the phrasebook's and then the
-// examples', the queries are made.
+// plan says which rows of all embeddings [P+E,D] the queries are made of. The rows are
+// the phrasebook's and then the examples'.
 type plan struct {
 	queries, longest int       // Q and T
-	rows             []int64   // [Q,T]; a query with fewer than T repeats its first one
-	weights          []float32 // [Q,T] in the mean, 0 where repeated
-	texts            []float32 // [Q]: how much of the mean is phrasings
-	negatives        []int64   // [Q,N], row 0 where there are fewer
-	absent           []float32 // [Q,N]: 0, and -Inf where there are fewer
+	rows             []int64   // [Q,T]; a query with fewer than T repeats its first
+	weights          []float32 // [Q,T] in the mean, 0 for repeated rows
+	texts            []float32 // [Q]: the share of the phrasings in the mean
+	negatives        []int64   // [Q,N], row 0 in place of a missing one
+	absent           []float32 // [Q,N]: 0, or -Inf in place of a missing one
 }
 
-// plan lays out queries whose phrasings and labels of examples are given.
+// plan plans queries. phrases are the phrasings of each, and then the labels of its
+// examples.
 func (b *phrasebook) plan(queries []Query, phrases [][]string) plan {
 	p := plan{queries: len(queries)}
 	most := 0 // N
@@ -49,8 +50,8 @@ func (b *phrasebook) plan(queries []Query, phrases [][]string) plan {
 	return p
 }
 
-// classes makes what Queries holds of all embeddings [P+E,D]; empty are the rows of the
-// templates filled with nothing, none where nothing is to be subtracted.
+// classes makes the tensors of Queries from all embeddings [P+E,D]. empty are the rows of
+// the templates filled with nothing, or none if nothing is subtracted.
 func (p plan) classes(s *torch.Scope, all torch.Tensor, background, empty []int64) (each, classes, negatives, absent *torch.Kept) {
 	q, t, n := int64(p.queries), int64(p.longest), int64(len(p.negatives)/p.queries)
 	pick := func(rows []int64) torch.Tensor { return s.IndexSelect(all, 0, torch.Upload(s, rows, int64(len(rows)))) }
@@ -58,7 +59,7 @@ func (p plan) classes(s *torch.Scope, all torch.Tensor, background, empty []int6
 	if len(empty) > 0 {
 		shared = s.DivBy(s.Sum(pick(empty), 0), float64(len(empty)))
 	}
-	alone := func(rows []int64) torch.Tensor { // phrases that are classes of their own
+	alone := func(rows []int64) torch.Tensor { // classes of their own
 		if len(empty) == 0 {
 			return pick(rows)
 		}

@@ -9,34 +9,34 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/crop"
 )
 
-// CropMode is how a box of any shape becomes CLIP's square input.
+// CropMode says how a box of any shape becomes CLIP's square input.
 type CropMode string
 
-// The modes. All resize with Pillow's antialiased bicubic.
+// The modes. Each resizes with Pillow's antialiased bicubic.
 const (
 	// CropCLIP resizes the short side to the input size and keeps the square in the
-	// middle, as CLIP's own preprocessing does (openai/CLIP, clip.py, _transform). It is
-	// the default, and cuts off the ends of long boxes.
+	// middle. It cuts off the ends of long boxes. It is the default, and CLIP's own
+	// preprocessing (openai/CLIP, clip.py, _transform).
 	CropCLIP CropMode = "clip"
 	// CropSquash resizes both sides to the input size, which changes the shape.
 	CropSquash CropMode = "squash"
-	// CropPad resizes the long side to the input size and fills the rest, on both sides
-	// alike, with the colour that CLIP's normalisation makes zero.
+	// CropPad resizes the long side to the input size, and fills the rest evenly on both
+	// sides with the colour that CLIP's normalisation makes zero.
 	CropPad CropMode = "pad"
 )
 
-// Crop is what CLIP sees of each box. The zero Crop is CLIP's own way on the box alone.
+// Crop says what CLIP sees of each box. The zero Crop is CropCLIP of the box alone.
 type Crop struct {
 	Mode CropMode // "" is CropCLIP
-	// Context scales the box about its centre before it is cut out: 1.5 shows half as much
-	// again in each direction. 0 is 1, the box as it is; 100 is the largest.
+	// Context scales the box about its centre before it is cut out. 1.5 shows half as
+	// much again in each direction; 0 is 1, the box itself; 100 is the largest.
 	Context float64
 }
 
-// maxContext bounds the part of the picture that a crop can show around its box.
+// maxContext bounds how much of the picture a crop shows around its box.
 const maxContext = 100
 
-// complete puts the defaults in, and fails with ErrOption.
+// complete returns c with its defaults. It fails with ErrOption.
 func (c Crop) complete() (Crop, error) {
 	c.Mode, c.Context = cmp.Or(c.Mode, CropCLIP), cmp.Or(c.Context, 1)
 	switch c.Mode {
@@ -50,7 +50,7 @@ func (c Crop) complete() (Crop, error) {
 	return c, nil
 }
 
-// rects returns the rectangle that is cut out for each box of a picture. c is complete.
+// rects returns the rectangle to cut out for each box of a picture. c is complete.
 func (c Crop) rects(boxes []box.Box, width, height int) []image.Rectangle {
 	rects := make([]image.Rectangle, len(boxes))
 	for i, b := range boxes {

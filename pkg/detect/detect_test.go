@@ -91,9 +91,9 @@ func TestDetectKeepsItsPromises(t *testing.T) {
 	}
 }
 
-// TestEveryWayGivesTheSame holds that what is found is the same to the bit whatever the
-// call, the batch, the queries of the same name embedded before, and the number of callers:
-// with the tiny models, and with the built-in ones on a picture that they are made for.
+// TestEveryWayGivesTheSame checks that a result is the same, to the bit, for every call,
+// batch, number of callers, and set of phrases embedded before. It runs the tiny models,
+// and the built-in models on a picture that they are made for.
 func TestEveryWayGivesTheSame(t *testing.T) {
 	t.Run("tiny", func(t *testing.T) {
 		everyWayGivesTheSame(t, Options{}, []int{1, 7, 64, 1000}, 16, scene(3, 160, 120), scene(4, 160, 120), scene(5, 90, 120), scene(6, 160, 120))
@@ -146,7 +146,7 @@ func everyWayGivesTheSame(t *testing.T, base Options, batches []int, callers int
 		}
 		way := fmt.Sprintf("batch %d, text cache %q", options.Batch, options.TextCache)
 		d := open(t, options)
-		queries(t, d, "teapot", "dog") // whose embeddings are then in the cache
+		queries(t, d, "teapot", "dog") // puts dog into the cache
 		q := queries(t, d, "dog", "a rather long name of a cat")
 		got, err := d.Detect(t.Context(), img, q, params)
 		same(way, got, err)
@@ -169,7 +169,7 @@ func everyWayGivesTheSame(t *testing.T, base Options, batches []int, callers int
 	calls.Wait()
 }
 
-// TestProposalsOfTheCaller holds that boxes of the caller's are embedded as proposals are.
+// TestProposalsOfTheCaller checks that the caller's boxes are embedded as proposals are.
 func TestProposalsOfTheCaller(t *testing.T) {
 	d := open(t, Options{})
 	q, img := queries(t, d, "dog", "cat"), scene(3, 160, 120)
@@ -211,8 +211,8 @@ func TestProposalsOfTheCaller(t *testing.T) {
 	}
 }
 
-// TestPicturesThatGoTogether checks that a picture's result doesn't depend, to the bit, on
-// the pictures that go with it.
+// TestPicturesThatGoTogether checks that a picture's result doesn't depend, to the bit,
+// on the pictures that are processed with it.
 func TestPicturesThatGoTogether(t *testing.T) {
 	d := open(t, Options{ImageBatch: 3})
 	q := queries(t, d, "dog", "cat")
@@ -293,7 +293,8 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
-// Of several wrong options always the same is reported.
+// TestTheFirstWrongOptionIsReported checks that always the same one of several wrong
+// options is reported.
 func TestTheFirstWrongOptionIsReported(t *testing.T) {
 	for range 50 {
 		_, err := Open(t.Context(), Options{Models: tiny(), Proposals: -1, Batch: -1, ImageBatch: -1, Threads: -1})
@@ -309,7 +310,8 @@ func TestTheFirstWrongOptionIsReported(t *testing.T) {
 	}
 }
 
-// A set in float16 is refused when it is opened on a CPU, not at the first call.
+// TestOpenRefusesFloat16OnACPU checks that a CPU refuses a set in float16 in Open, and
+// not at the first call.
 func TestOpenRefusesFloat16OnACPU(t *testing.T) {
 	dir := t.TempDir()
 	files := torchtest.Tiny(t)
@@ -327,8 +329,8 @@ func TestOpenRefusesFloat16OnACPU(t *testing.T) {
 	}
 }
 
-// rewrite copies an archive with another manifest, and the digest that CONTRACT.md
-// defines.
+// rewrite copies an archive with a changed manifest, and the digest that
+// torchscript/CONTRACT.md defines.
 func rewrite(t *testing.T, from, to string, change func(map[string]any)) {
 	t.Helper()
 	in, err := zip.OpenReader(from)
@@ -382,7 +384,7 @@ func rewrite(t *testing.T, from, to string, change func(map[string]any)) {
 	}
 }
 
-// TestSlicesOfOptionsAreTheCallers changes them after Open.
+// TestSlicesOfOptionsAreTheCallers changes the slices of Options after Open.
 func TestSlicesOfOptionsAreTheCallers(t *testing.T) {
 	img := scene(3, 90, 60)
 	crops, templates, background := []Crop{{Mode: CropPad}}, []string{"a photo of a {}"}, []string{"a wall"}
@@ -519,7 +521,8 @@ func TestCancelWhileDetecting(t *testing.T) {
 	}
 }
 
-// 1,000 detections after warm-up may grow the process by 50 MB.
+// TestDetectionsDontGrowTheProcess checks that 1,000 detections after a warm-up grow the
+// process by less than 50 MB.
 func TestDetectionsDontGrowTheProcess(t *testing.T) {
 	d := open(t, Options{Proposals: 10})
 	img := scene(2, 64, 48)

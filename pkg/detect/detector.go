@@ -15,7 +15,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/model"
 )
 
-// Detector holds the models on a device. Close frees them.
+// Detector finds queries in pictures with three models on one device. Close frees them.
 type Detector struct {
 	options   Options
 	files     archive.Files
@@ -27,12 +27,15 @@ type Detector struct {
 	text      *clip.Encoder
 	texts     textCache
 	queue     *queue
-	served    chan struct{} // is closed when the queue has ended
-	waiting   atomic.Int64  // calls that wait for the engine, the queue's tasks not counted
+	served    chan struct{} // closed when serve has returned
+	waiting   atomic.Int64  // calls that wait for the engine, except the queue's tasks
 	counts    counts
 }
 
-// Open loads the models onto the device. The caller closes the Detector.
+// Open loads the models onto the device. It fails with ErrOption or ErrDevice if options
+// can't be used, with the errors of package model if models can't, and with ErrNotHere if
+// the device has no operations for the type of the weights. The caller closes the
+// Detector.
 func Open(ctx context.Context, options Options) (*Detector, error) {
 	device, options, err := options.complete()
 	if err != nil {
@@ -86,21 +89,22 @@ func (d *Detector) load(s *torch.Scope) (err error) {
 	return nil
 }
 
-// Close waits for what runs, fails what waits with ErrClosed, and frees the models, and
-// the Queries and Regions that weren't closed. It may be called twice.
+// Close waits for the work that runs, and fails waiting calls with ErrClosed. It then
+// frees the models, and the Queries and Regions that weren't closed. It may be called
+// more than once.
 func (d *Detector) Close() error {
 	d.queue.close()
 	<-d.served
 	return d.engine.Close()
 }
 
-// onEngine runs work on the engine's thread, and counts the wait for it.
+// onEngine runs work on the engine's thread, and counts the time that it waits.
 func (d *Detector) onEngine(ctx context.Context, work func(*torch.Scope) error) error {
 	return d.count(ctx, d.engine.Do, work)
 }
 
-// onEngineBetween is onEngine for work of a few operations, which may run between the
-// operations of longer work.
+// onEngineBetween is onEngine for a few operations, which may run between the operations
+// of longer work.
 func (d *Detector) onEngineBetween(ctx context.Context, work func(*torch.Scope) error) error {
 	return d.count(ctx, d.engine.DoShort, work)
 }
@@ -120,15 +124,15 @@ func (d *Detector) count(ctx context.Context, do func(context.Context, func(*tor
 	return publicError(err)
 }
 
-// Info tells what a Detector runs on.
+// Info describes the device, models and type of weights of a Detector.
 type Info struct {
 	Device           string
-	Threads          int // of one operation on the CPU
+	Threads          int // CPU threads of one operation
 	RPN, Image, Text model.File
 	DType            DTypeChoice
 }
 
-// Info returns what d runs on.
+// Info returns the device, models and type of weights of d.
 func (d *Detector) Info() Info {
 	return info(d.engine.Device(), d.options, d.files, d.choice)
 }
@@ -138,8 +142,9 @@ func info(device torch.Device, options Options, files archive.Files, choice DTyp
 		RPN: model.FileOf(files.RPN), Image: model.FileOf(files.Image), Text: model.FileOf(files.Text)}
 }
 
-// Resolve returns what [Open] with the same options runs on. It chooses as Open does,
-// measuring included, but loads no detector.
+// Resolve returns the Info of a Detector that [Open] would make of the same options. It
+// chooses the device and models as Open does, and may measure for that, but makes no
+// Detector.
 func Resolve(ctx context.Context, options Options) (Info, error) {
 	device, options, err := options.complete()
 	if err != nil {
@@ -152,8 +157,8 @@ func Resolve(ctx context.Context, options Options) (Info, error) {
 	return info(device, options, files, choice), nil
 }
 
-// Detect finds the queries in a picture. The picture is the caller's and isn't changed.
-// If ctx ends, Detect returns at once.
+// Detect finds the queries in img. It doesn't change img. If ctx ends, Detect returns at
+// once, and img isn't read afterwards.
 func (d *Detector) Detect(ctx context.Context, img image.Image, queries *Queries, params Params) (_ *Result, err error) {
 	defer d.callEnds(ctx, "Detect", time.Now(), &err)
 	m, err := d.matching(queries, params)
@@ -169,7 +174,7 @@ func (d *Detector) Detect(ctx context.Context, img image.Image, queries *Queries
 	return d.detect(t)
 }
 
-// detect takes a task of the queue the rest of its way.
+// detect waits for a task of the queue, and takes it through the steps 5 and 6 of way.go.
 func (d *Detector) detect(t *task) (*Result, error) {
 	o := t.wait(d.queue)
 	if o.err != nil {

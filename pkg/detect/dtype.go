@@ -18,34 +18,35 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// Unmeasured is "auto" of Options.DType without a measurement: on a CPU bfloat16 with AMX,
-// else float32.
+// Unmeasured is the Options.DType "auto" without a measurement: a CPU with AMX takes
+// bfloat16, and another CPU float32.
 const Unmeasured = "unmeasured"
 
-// DTypeChoice says which type of weights was taken, and why.
+// DTypeChoice says which type of weights is used, and why.
 type DTypeChoice struct {
 	Type string // of the image tower
 	Why  string // in words
-	// Float32 and BFloat16 are the times of a crop that decided; 0 where none was measured.
+	// Float32 and BFloat16 are the measured times of a crop; 0 if none was measured.
 	Float32, BFloat16 time.Duration
 }
 
-// decisive is how many times as fast bfloat16 has to be: its scores are less exact.
+// decisive is how many times as fast bfloat16 has to be, because its scores are less
+// exact.
 const decisive = 1.1
 
-// chooser takes the type of weights for a host's processor. It measures each pair of
-// archives once, and keeps the times for the process and in a file.
+// chooser chooses the type of weights for a processor. It measures each pair of image
+// towers once, and keeps the times in memory and in a file.
 type chooser struct {
 	host  torch.Processor
-	mu    sync.Mutex           // held while it measures, so that two don't slow each other
-	known map[string]cropTimes // by question.key
+	mu    sync.Mutex           // held while it measures: two would slow each other
+	known map[string]cropTimes // by the key of times
 }
 
 func newChooser(host torch.Processor) *chooser {
 	return &chooser{host: host, known: map[string]cropTimes{}}
 }
 
-// hostChooser is that of this machine.
+// hostChooser returns the chooser of this machine's processor.
 var hostChooser = sync.OnceValue(func() *chooser { return newChooser(torch.HostProcessor()) })
 
 // resolve picks the archives, and says why those.
@@ -74,8 +75,8 @@ func (c *chooser) resolve(ctx context.Context, o Options, device torch.Device) (
 	return files, choice, nil
 }
 
-// choose gives the types of weights to take, the best first, and why. Whatever it decides
-// for the image tower, which takes most of the time, holds for all three models.
+// choose returns the types of weights to take, the best first, and why. The type for the
+// image tower, which takes most of the time, is used for all three models.
 func (c *chooser) choose(ctx context.Context, o Options, device torch.Device) (choice DTypeChoice, prefer []string, err error) {
 	switch {
 	case o.DType != archive.Auto && o.DType != Unmeasured:
@@ -105,8 +106,8 @@ func (c *chooser) choose(ctx context.Context, o Options, device torch.Device) (c
 	return DTypeChoice{Why: fmt.Sprintf("the processor has no AMX, without which bfloat16 may be slower (%s)", c.host.Name)}, []string{archive.Float32}, nil
 }
 
-// gpuDTypes are the types of weights that a GPU is fast in, the best first, by the first
-// number of its compute capability. From 8.0 a GPU multiplies bfloat16.
+// gpuDTypes returns the types of weights that a GPU is fast in, the best first. major is
+// the first number of its compute capability. GPUs multiply bfloat16 from 8.0 on.
 func gpuDTypes(major int) []string {
 	if major >= 8 {
 		return []string{archive.BFloat16, archive.Float16}
@@ -114,9 +115,9 @@ func gpuDTypes(major int) []string {
 	return []string{archive.Float16}
 }
 
-// imageTowers finds the image towers in float32 and in bfloat16, ready to be loaded. Both
-// are zero where one is missing, or where something is wrong that archive.Set.Resolve
-// tells.
+// imageTowers returns the image towers in float32 and in bfloat16, ready to be loaded.
+// Both are zero if one is missing. Problems that archive.Set.Resolve reports are left to
+// it.
 func imageTowers(ctx context.Context, set archive.Set) (plain, fast archive.File, err error) {
 	entries, err := set.List()
 	if err != nil {
@@ -139,7 +140,7 @@ func imageTowers(ctx context.Context, set archive.Set) (plain, fast archive.File
 	return plain, fast, nil
 }
 
-// byTime prefers the type that is faster by far.
+// byTime prefers bfloat16 if it is faster by the factor decisive.
 func (c *chooser) byTime(ctx context.Context, o Options, plain, fast archive.File) (DTypeChoice, []string, error) {
 	times, kept, err := c.times(ctx, o, plain, fast)
 	if err != nil {
@@ -154,7 +155,8 @@ func (c *chooser) byTime(ctx context.Context, o Options, plain, fast archive.Fil
 	return choice, []string{archive.Float32}, nil
 }
 
-// cropTimes are what was measured, as a file keeps it. The names are for people alone.
+// cropTimes are measured times, as a file keeps them. Processor, Libtorch and Threads are
+// there for people to read.
 type cropTimes struct {
 	Processor string        `json:"processor"`
 	Libtorch  string        `json:"libtorch"`
@@ -163,8 +165,8 @@ type cropTimes struct {
 	BFloat16  time.Duration `json:"bfloat16_ns"`
 }
 
-// times measures two image towers, or takes what an earlier call or process measured. kept
-// says where it is kept, or why not.
+// times measures two image towers, or returns the times of an earlier call or process.
+// kept says where they are kept, or why they aren't.
 func (c *chooser) times(ctx context.Context, o Options, plain, fast archive.File) (times cropTimes, kept string, err error) {
 	h := sha256.New()
 	for _, part := range []string{c.host.Kind, torch.Version(), fmt.Sprint(o.Threads), plain.Manifest.Digest, fast.Manifest.Digest} {
@@ -233,10 +235,10 @@ func measure(ctx context.Context, threads int, plain, fast archive.File) (ofPlai
 	return ofPlain, ofFast, nil
 }
 
-// timesLimit is far more bytes than a file of cropTimes has.
+// timesLimit is far more than the bytes of cropTimes.
 const timesLimit = 4096
 
-// readTimes reads a file of cropTimes. What isn't whole counts as missing.
+// readTimes reads a file of cropTimes. A file that isn't whole counts as missing.
 func readTimes(path string) (times cropTimes, found bool) {
 	file, err := files.Open(path)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/model/builtin"
 )
 
-// Processors that this machine's may not be. libtorch computes bfloat16 on any.
+// Processors of three kinds. libtorch computes bfloat16 on any, so the tests run on all.
 var (
 	plainCPU = torch.Processor{Name: "plain", Kind: "plain"}
 	avxCPU   = torch.Processor{Name: "with AVX-512", Kind: "avx512_bf16", BFloat16: true}
@@ -83,7 +83,7 @@ func TestDTypesOfGPUs(t *testing.T) {
 	}
 }
 
-// timesFile is the one file of times below a CLIPDET_HOME.
+// timesFile returns the path of the one file of times below a CLIPDET_HOME.
 func timesFile(t *testing.T, home string) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(home, "models", "dtype", "*"))
@@ -169,7 +169,7 @@ func TestBrokenTimesAreMeasuredAgain(t *testing.T) {
 }
 
 func TestTimesThatCanNotBeKept(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "file") // below a file not even root can write
+	file := filepath.Join(t.TempDir(), "file") // not even root can write below a file
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

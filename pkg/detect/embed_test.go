@@ -9,13 +9,15 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// Boxes that round to the same pixels of a picture are cut out once for each view.
+// TestCutsTakeEachRectangleOnce checks that boxes of a picture that round to the same
+// pixels are cut out once for each view.
 func TestCutsTakeEachRectangleOnce(t *testing.T) {
 	d := &Detector{options: Options{Crops: []Crop{{CropCLIP, 1}, {CropPad, 2}}}}
 	a, b := box.Box{X0: 4, Y0: 4, X1: 8, Y1: 8}, box.Box{X0: 2, Y0: 2, X1: 4, Y1: 4}
 	picture := &pixels.RGB{Width: 20, Height: 20}
 	first, second := newTask(t.Context(), picture), newTask(t.Context(), picture)
-	first.boxes = []box.Box{a, b, {X0: 4.25, Y0: 4.5, X1: 8, Y1: 7.5}} // the last is a, but for its context
+	// The last box rounds to a, and to other pixels with the context of 2.
+	first.boxes = []box.Box{a, b, {X0: 4.25, Y0: 4.5, X1: 8, Y1: 7.5}}
 	second.boxes = []box.Box{a, a}
 	got := d.pendingCrops([]*task{first, second})
 	want := []pendingCrop{

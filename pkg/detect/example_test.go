@@ -61,7 +61,7 @@ func ExampleDetector_Stats() {
 	// Output: 0 calls
 }
 
-// ask opens the built-in models for the examples, and embeds queries.
+// ask opens the built-in models, and embeds queries for the examples.
 func ask(names ...string) (*detect.Detector, *detect.Queries) {
 	detector, err := detect.Open(context.Background(), detect.Options{Models: builtin.Models()})
 	if err != nil {
@@ -102,8 +102,8 @@ func ExampleDetector_Detect() {
 	// camera, nearest is "a bad photo of the camera."
 }
 
-// Pictures are decoded while others are detected in. A picture that can't be decoded has
-// its error in its place.
+// Pictures are decoded while the detector works on others. A picture that can't be
+// decoded has its error in its place.
 func ExampleDetector_DetectAll() {
 	detector, queries := ask("penguin", "owl")
 	defer detector.Close()
@@ -132,7 +132,7 @@ func ExampleDetector_DetectAll() {
 	// 020 shows owl
 }
 
-// Regions are embedded once and asked many times.
+// Regions are embedded once, and matched with queries many times.
 func ExampleRegions_Match() {
 	ctx := context.Background()
 	detector, first := ask("owl")
@@ -159,7 +159,7 @@ func ExampleRegions_Match() {
 	// bird of the night (6,332)-(113,454)
 }
 
-// Boxes may come from anywhere.
+// The caller may have boxes of its own.
 func ExampleWithProposals() {
 	ctx := context.Background()
 	detector, queries := ask("owl", "camera")
@@ -176,13 +176,14 @@ func ExampleWithProposals() {
 	// Output: owl
 }
 
-// Queries may have thresholds of their own. Presence tells for each query whether a box
-// reached it.
+// Queries may have their own thresholds. Presence says for each query whether a box
+// reached its threshold.
 func ExampleParams_thresholds() {
 	detector, queries := ask("owl", "camera")
 	defer detector.Close()
 
-	params := detect.Params{Threshold: 0.9, Thresholds: map[string]float32{"camera": 1.1}} // never
+	// No score reaches 1.1.
+	params := detect.Params{Threshold: 0.9, Thresholds: map[string]float32{"camera": 1.1}}
 	result, err := detector.Detect(context.Background(), read(), queries, params)
 	if err != nil {
 		log.Fatal(err)
@@ -195,7 +196,7 @@ func ExampleParams_thresholds() {
 	// camera false
 }
 
-// Models of a folder, which the exports in torchscript/ fill.
+// Models may come from a directory, which the exports in torchscript/ fill.
 func ExampleOpen_models() {
 	detector, err := detect.Open(context.Background(), detect.Options{Models: model.Dir("../../testdata/models/tiny"), DType: "float32"})
 	if err != nil {
@@ -206,7 +207,7 @@ func ExampleOpen_models() {
 	// Output: clip-image
 }
 
-// Errors are told apart by errors.Is.
+// errors.Is tells errors apart.
 func ExampleOpen_errors() {
 	_, err := detect.Open(context.Background(), detect.Options{Models: builtin.Models(), Device: "cuda:99"})
 	switch {

@@ -26,7 +26,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
-// The faults that testdata/models/faulty has for who asks; its README.md says how.
+// The faults that inputs ask for in testdata/models/faulty (testdata/models/README.md).
 const (
 	throws = 1 + iota
 	noMemory
@@ -36,17 +36,17 @@ const (
 	noNumber
 )
 
-// faulty are the tiny archives with faults in them.
+// faulty returns the tiny archives with faults in them.
 func faulty() model.Set { return model.Dir("../../testdata/models/faulty") }
 
-// cornered is a picture for which the proposal network fails.
+// cornered returns a picture for which the proposal network fails.
 func cornered(fault int) image.Image {
 	img := scene(9, 120, 90).(*pixels.RGB)
 	copy(img.Pix, []uint8{250, 5, uint8(10 * fault)})
 	return img
 }
 
-// plain is a picture for whose crops the image tower fails.
+// plain returns a picture for whose crops the image tower fails.
 func plain(fault int) image.Image {
 	img := &pixels.RGB{Pix: make([]uint8, 3*120*90), Width: 120, Height: 90}
 	for i := 0; i < len(img.Pix); i += 3 {
@@ -55,8 +55,8 @@ func plain(fault int) image.Image {
 	return img
 }
 
-// wordy is a query for which the text tower fails: so many words, start and end of text
-// make 8 x (fault + 2) columns of tokens.
+// wordy returns a query for which the text tower fails. Its words, and the start and end
+// of the text, make 8 x (fault + 2) columns of tokens.
 func wordy(fault int) Query {
 	return Query{Name: "wordy", Phrases: []string{strings.TrimSpace(strings.Repeat("dog ", 8*(fault+2)-2))}}
 }
@@ -68,16 +68,16 @@ func (p panicking) ColorModel() color.Model { return color.RGBAModel }
 func (p panicking) Bounds() image.Rectangle { return p.Rectangle }
 func (p panicking) At(int, int) color.Color { return []color.Color{}[len(p.String())] }
 
-// fault is a call that has to fail.
+// fault is a call that must fail.
 type fault struct {
 	name string
 	call func(ctx context.Context) error
 	want error
-	says string // in the error
-	kind kind   // where Stats counts it
+	says string // a part of the error
+	kind kind   // its kind in Stats
 }
 
-// rig is a detector whose models are faulty, and what calls need.
+// rig is a detector with faulty models, and the arguments of calls.
 type rig struct {
 	*Detector
 	queries, closed *Queries
@@ -107,7 +107,7 @@ func openRig(ctx context.Context, options Options) (*rig, error) {
 	return b, nil
 }
 
-// faults are calls that fail in every way there is.
+// faults returns calls that fail in all ways.
 func (b *rig) faults() []fault {
 	d, q, img := b.Detector, b.queries, scene(1, 60, 40)
 	find := func(img image.Image, q *Queries, params Params) func(context.Context) error {
@@ -154,8 +154,8 @@ func (b *rig) faults() []fault {
 
 func second[T any](_ T, err error) error { return err }
 
-// TestEveryFailureIsItsCallers holds that what goes wrong is the error of the call that
-// caused it, that Stats counts it, and that 32 other goroutines go on with right answers.
+// TestEveryFailureIsItsCallers checks that a failure is the error of the call that caused
+// it, that Stats counts it, and that 32 other goroutines get right answers meanwhile.
 func TestEveryFailureIsItsCallers(t *testing.T) {
 	b, err := openRig(t.Context(), Options{})
 	if err != nil {
@@ -233,8 +233,8 @@ func TestEveryFailureIsItsCallers(t *testing.T) {
 	}
 }
 
-// TestNoCosineIsInfinite holds that an embedding with one number that is none, or infinite, is an error by every rank,
-// and where few boxes are asked for.
+// TestNoCosineIsInfinite checks that an embedding with a NaN or an infinite value is an
+// error for every rank, also if few boxes are asked for.
 func TestNoCosineIsInfinite(t *testing.T) {
 	d := open(t, Options{})
 	q := queries(t, d, "dog", "cat")
@@ -265,13 +265,14 @@ func TestNoCosineIsInfinite(t *testing.T) {
 	}
 }
 
-// TestLittleMemoryIsEnough holds that a batch that has no memory goes on in halves, with
-// the same answers to the last digits, at the Detector as in pkg/clip.
+// TestLittleMemoryIsEnough checks that a batch that has no memory is halved, and that the
+// answers are the same except for the last digits.
 func TestLittleMemoryIsEnough(t *testing.T) {
 	d := open(t, Options{Models: faulty()})
 	sound := open(t, Options{})
 	asked := wordy(littleMemory)
-	for _, word := range []string{"cat", "car", "sun", "sea", "sky", "red", "ice"} { // of one token each, as dog
+	// Each is one token, as dog is.
+	for _, word := range []string{"cat", "car", "sun", "sea", "sky", "red", "ice"} {
 		asked.Phrases = append(asked.Phrases, asked.Phrases[0][:len(asked.Phrases[0])-3]+word)
 	}
 	var got [2]*Result
@@ -293,7 +294,7 @@ func TestLittleMemoryIsEnough(t *testing.T) {
 			t.Errorf("detection %d has the cosine %v, %v where there is memory", i, f.Cosine, w.Cosine)
 		}
 	}
-	if n := d.Stats().Halved; n != 4 { // 16, 8, 4 of the crops, and of the phrases
+	if n := d.Stats().Halved; n != 4 { // 16 to 8 to 4, of crops and of phrases
 		t.Errorf("batches were halved %d times, want 4", n)
 	}
 	if n := sound.Stats().Halved; n != 0 {
@@ -301,8 +302,8 @@ func TestLittleMemoryIsEnough(t *testing.T) {
 	}
 }
 
-// TestAFaultInAGroupIsItsPictures holds that of pictures that go together only those fail
-// whose fault it is.
+// TestAFaultInAGroupIsItsPictures checks that of pictures that are processed together
+// only the picture with the fault fails.
 func TestAFaultInAGroupIsItsPictures(t *testing.T) {
 	d := open(t, Options{Models: faulty(), ImageBatch: 4, Proposals: 20})
 	q := queries(t, d, "dog")
@@ -343,8 +344,8 @@ func TestAFaultInAGroupIsItsPictures(t *testing.T) {
 	}
 }
 
-// endsAfter is a context that ends when it has been asked a number of times whether it
-// has: each stage of a call asks.
+// endsAfter is a context that ends after so many calls of Err. Each step of a call of the
+// detector calls Err.
 type endsAfter struct {
 	context.Context
 	left  atomic.Int64
@@ -368,8 +369,9 @@ func (c *endsAfter) Err() error {
 	return context.Canceled
 }
 
-// TestEndOfTheContextAtEachStage ends a call at every 20th part of its way, and at each of
-// its last steps: the error is the context's, and no tensor is left.
+// TestEndOfTheContextAtEachStage ends the context at every 20th part of a call, and at
+// each of the call's last steps. The error must be the context's, and no tensor may be
+// left.
 func TestEndOfTheContextAtEachStage(t *testing.T) {
 	d := open(t, Options{Proposals: 10, Background: []string{"a wall"}, TextCache: t.TempDir()})
 	q, img := queries(t, d, "dog", "cat"), scene(1, 60, 40)
@@ -422,8 +424,8 @@ func TestEndOfTheContextAtEachStage(t *testing.T) {
 	}
 }
 
-// TestQueriesEndBeforeTheEngine holds that tokenising many queries ends with the context: the engine, which is closed,
-// would say ErrClosed.
+// TestQueriesEndBeforeTheEngine checks that tokenising many queries ends with the
+// context. The engine is closed, so that a call that reaches it fails with ErrClosed.
 func TestQueriesEndBeforeTheEngine(t *testing.T) {
 	d := open(t, Options{})
 	d.Close()
@@ -489,7 +491,8 @@ func (e ending) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// TestOpenWithALoggerThatPanics holds that models don't stay loaded without a Detector to close.
+// TestOpenWithALoggerThatPanics checks that no models stay loaded if Open returns no
+// Detector that could be closed.
 func TestOpenWithALoggerThatPanics(t *testing.T) {
 	goroutines := runtime.NumGoroutine()
 	for name, end := range map[string]func(){"panic": panics, "runtime.Goexit": runtime.Goexit} {
@@ -504,7 +507,8 @@ func TestOpenWithALoggerThatPanics(t *testing.T) {
 	torchtest.NoMoreGoroutines(t, goroutines)
 }
 
-// TestDetectAllWithALoggerThatPanics holds that code of the caller's on DetectAll's own goroutine can't end the process.
+// TestDetectAllWithALoggerThatPanics checks that the caller's code on a goroutine of
+// DetectAll can't end the process.
 func TestDetectAllWithALoggerThatPanics(t *testing.T) {
 	for name, end := range map[string]func(){"panic": panics, "runtime.Goexit": runtime.Goexit} {
 		d := open(t, Options{Logger: slog.New(ending{slog.DiscardHandler, "regions found", end})})
@@ -521,7 +525,7 @@ func TestDetectAllWithALoggerThatPanics(t *testing.T) {
 	}
 }
 
-// TestDetectAllHasItsOwnThresholds changes the caller's while the stream runs.
+// TestDetectAllHasItsOwnThresholds changes the caller's thresholds while the stream runs.
 func TestDetectAllHasItsOwnThresholds(t *testing.T) {
 	d := open(t, Options{Proposals: 10})
 	q := queries(t, d, "dog")
@@ -538,8 +542,8 @@ func TestDetectAllHasItsOwnThresholds(t *testing.T) {
 
 func panics() { panicking{}.At(0, 0) }
 
-// TestDetectAllOfAStreamThatBlocks holds that the context's end is told at once: here the
-// stream goes on only when the caller has heard of it.
+// TestDetectAllOfAStreamThatBlocks checks that the end of the context is yielded at once.
+// Here the stream blocks until it is yielded.
 func TestDetectAllOfAStreamThatBlocks(t *testing.T) {
 	d := open(t, Options{})
 	q := queries(t, d, "dog")
@@ -566,7 +570,7 @@ func TestDetectAllOfAStreamThatBlocks(t *testing.T) {
 }
 
 // TestDetectAllLeftHalfWay leaves the loop by break, by a panic of its body, and by Close
-// of the detector, and looks for what is left behind.
+// of the detector. No tensor and no goroutine may be left.
 func TestDetectAllLeftHalfWay(t *testing.T) {
 	goroutines := runtime.NumGoroutine()
 	for _, pictures := range []int{1, 4} {
@@ -612,8 +616,8 @@ func TestDetectAllLeftHalfWay(t *testing.T) {
 	torchtest.NoMoreGoroutines(t, goroutines)
 }
 
-// TestCloseDuringCalls closes a detector in the middle of calls of every kind: each ends
-// with a right answer or ErrClosed, and no tensor is left.
+// TestCloseDuringCalls closes a detector during calls of every kind. Each must end with a
+// right answer or ErrClosed, and no tensor may be left.
 func TestCloseDuringCalls(t *testing.T) {
 	img := scene(1, 60, 40)
 	for round := range 5 {
@@ -637,7 +641,8 @@ func TestCloseDuringCalls(t *testing.T) {
 		for _, call := range []func() error{
 			func() error { return same(d.Detect(t.Context(), img, q, Params{})) },
 			func() error { return same(regions.Match(t.Context(), q, Params{})) },
-			func() error { return second(d.Queries(t.Context(), Query{Name: "cat"})) }, // not closed: the detector does that
+			// The detector's Close closes these.
+			func() error { return second(d.Queries(t.Context(), Query{Name: "cat"})) },
 			func() error { return second(d.Regions(t.Context(), img)) },
 			func() error { return second(d.Regions(t.Context(), with(img, box.Box{X1: 9, Y1: 9}))) },
 			func() error {
@@ -661,7 +666,7 @@ func TestCloseDuringCalls(t *testing.T) {
 			})
 		}
 		time.Sleep(time.Duration(5+20*round) * time.Millisecond)
-		for range 2 { // at the same time, too
+		for range 2 { // also at the same time
 			callers.Go(func() { d.Close() })
 		}
 		callers.Wait()
@@ -676,7 +681,7 @@ func TestCloseDuringCalls(t *testing.T) {
 	}
 }
 
-// TestProgressMayPanic holds that code of the caller's on the engine's thread can't end it.
+// TestProgressMayPanic checks that the caller's code on the engine's thread can't end it.
 func TestProgressMayPanic(t *testing.T) {
 	bad := true
 	d := open(t, Options{Progress: func(int, int) {

@@ -7,17 +7,18 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/tokens"
 )
 
-// Limits bound the queries of one call, so that texts from strangers can't ask for all
+// Limits bound the queries of one call, so that texts from strangers can't use up all
 // memory. The zero Limits are the defaults.
 type Limits struct {
-	// Queries is the largest number of queries together; 0 is 10,000.
+	// Queries is the largest number of queries of a call; 0 is 10,000.
 	Queries int
-	// Phrases is the largest number of phrases of one query, of its negative phrases, and of
-	// templates; 0 is 1,000. An example counts as a phrase.
+	// Phrases is the largest number of phrases and examples of a query, of negative
+	// phrases of a query, and of templates; 0 is 1,000.
 	Phrases int
-	// Total is the largest product of the number of queries and the number of phrasings,
-	// negative phrases and examples of the query with the most; 0 is 250,000. The embeddings
-	// take that many rows: 512 MB at CLIP's width of 512.
+	// Total bounds the number of queries times the number of rows of a query: the largest
+	// number of phrasings and examples that one has, plus the largest number of negative
+	// phrases. 0 is 250,000. The embeddings of so many rows take 512 MB at CLIP's width
+	// of 512.
 	Total int
 }
 
@@ -34,8 +35,8 @@ func (l Limits) orDefault() Limits {
 	return l
 }
 
-// check fails with ErrLimit if there are too many queries, with these templates for those
-// without phrases. It looks at no text.
+// check fails with ErrLimit if there are too many queries or phrases. A query without
+// phrases has one of each template. check doesn't read the texts.
 func (l Limits) check(templates []string, queries []Query) error {
 	l = l.orDefault()
 	if len(queries) > l.Queries {
@@ -63,11 +64,16 @@ func (l Limits) check(templates []string, queries []Query) error {
 	return nil
 }
 
-// Check fails as Open and Queries would for options and queries that can't be used,
-// without any model: with ErrOption, with ErrLimit if there are too many, with ErrQuery
-// if there is none, if two have one name, or if a text, weight or box can't be used, with
-// prompt.ErrTemplate, prompt.ErrUTF8, and with prompt.ErrTooLong if a phrasing has more
-// than CLIP's 77 tokens. It looks at no image and no file.
+// Check checks everything about options and queries that Open and Queries check without a
+// model, an image or a file. It fails with
+//
+//   - ErrOption for an option out of range;
+//   - ErrLimit for too many queries or phrases;
+//   - ErrQuery if there is no query, if two have one name, or if a text, weight or box
+//     can't be used;
+//   - prompt.ErrTemplate for a text that isn't a template;
+//   - prompt.ErrUTF8 for a text that isn't UTF-8;
+//   - prompt.ErrTooLong for a phrasing of more than CLIP's 77 tokens.
 func (o Options) Check(queries ...Query) error {
 	o, err := o.withDefaults()
 	if err != nil {

@@ -24,7 +24,7 @@ func TestLimitsCheck(t *testing.T) {
 		limits    Limits
 		templates []string
 		queries   []Query
-		says      string // "": it passes
+		says      string // "" if it passes
 	}{
 		{"the default", Limits{}, seven, blankQueries(10_000, 0), ""},
 		{"a query too many", Limits{}, seven, blankQueries(10_001, 0), "10001 queries, and 10000"},
@@ -42,7 +42,7 @@ func TestLimitsCheck(t *testing.T) {
 	}
 }
 
-// Check finds without models what Queries would refuse.
+// TestOptionsCheck checks that Check finds, without models, what Queries would refuse.
 func TestOptionsCheck(t *testing.T) {
 	for _, test := range []struct {
 		name    string

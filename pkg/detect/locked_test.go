@@ -12,7 +12,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/model"
 )
 
-// Between the hash and libtorch's own reading a file may be exchanged: then nothing may come of the model.
+// TestAFileExchangedWhileItIsLoaded checks that no detector is made of a file that is
+// exchanged between its hash and libtorch's own reading.
 func TestAFileExchangedWhileItIsLoaded(t *testing.T) {
 	tiny, dir := filepath.Dir(torchtest.Tiny(t).RPN.Path), t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(tiny)); err != nil {

@@ -17,7 +17,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }
 
-// tiny are real archives with random weights: their answers mean nothing and are always the same.
+// tiny returns archives with random weights. Their answers mean nothing and are always
+// the same.
 func tiny() model.Set { return model.Dir("../../testdata/models/tiny") }
 
 func open(t testing.TB, options Options) *Detector {
@@ -48,8 +49,8 @@ func queries(t testing.TB, d *Detector, names ...string) *Queries {
 	return q
 }
 
-// live returns the number of tensors once the engine has freed what was dropped and what
-// abandoned calls left.
+// live returns the number of tensors, after the engine has freed what was dropped and
+// what canceled calls left.
 func live(t testing.TB, d *Detector) int64 {
 	t.Helper()
 	if err := d.engine.Do(context.Background(), func(*torch.Scope) error { return nil }); err != nil {
@@ -58,7 +59,7 @@ func live(t testing.TB, d *Detector) int64 {
 	return torch.Live()
 }
 
-// with is an image with boxes of the objectness 1.
+// with returns an image with boxes of objectness 1.
 func with(img image.Image, boxes ...box.Box) WithProposals {
 	p := WithProposals{Image: img}
 	for _, b := range boxes {
@@ -67,7 +68,7 @@ func with(img image.Image, boxes ...box.Box) WithProposals {
 	return p
 }
 
-// scene is a picture with a few coloured blobs and noise; the seed places them.
+// scene returns a picture of noise with a few coloured blobs, all placed by the seed.
 func scene(seed uint64, width, height int) image.Image {
 	random := rand.New(rand.NewPCG(seed, 1))
 	img := &pixels.RGB{Pix: make([]uint8, 3*width*height), Width: width, Height: height}

@@ -11,7 +11,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// The definition, written out in plain Go: embed each phrase, average, rank by cosine.
+// TestMatchEqualsItsDefinition compares Match with its definition in plain Go: embed each
+// phrase, average, score, sort, suppress.
 func TestMatchEqualsItsDefinition(t *testing.T) {
 	d := open(t, Options{Background: []string{"nothing", "a texture"}})
 	list := []Query{
@@ -98,7 +99,8 @@ func TestMatchEqualsItsDefinition(t *testing.T) {
 	}
 }
 
-// TestBoxesTimesQueriesAreBounded has regions and queries without embeddings: who goes on to use them gets another error.
+// TestBoxesTimesQueriesAreBounded checks the bound on boxes times queries. Neither has
+// embeddings, so a call within the bound fails with another error.
 func TestBoxesTimesQueriesAreBounded(t *testing.T) {
 	d := open(t, Options{})
 	const boxes = 1000
@@ -114,7 +116,8 @@ func TestBoxesTimesQueriesAreBounded(t *testing.T) {
 	}
 }
 
-// TestBoxesAreBounded has the same box many times, which CLIP sees once.
+// TestBoxesAreBounded checks the bound on the boxes of a picture. All boxes are the same,
+// so that CLIP embeds one crop only.
 func TestBoxesAreBounded(t *testing.T) {
 	d := open(t, Options{})
 	q := queries(t, d, "dog")
@@ -136,7 +139,8 @@ func TestBoxesAreBounded(t *testing.T) {
 	}
 }
 
-// TestSuppressionLooksAtItsContext holds that each part of it asks for each query, since all together may take hours.
+// TestSuppressionLooksAtItsContext checks that each part of suppression asks its context
+// before each query, since all queries together may take hours.
 func TestSuppressionLooksAtItsContext(t *testing.T) {
 	boxes := make([]box.Box, 20)
 	list := make([]candidate, len(boxes))

@@ -8,8 +8,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// EncodeTime returns how long the image tower takes for one batch of n crops, made for
-// the purpose. It is for benchmarks: how fast is a device for each size of batch?
+// EncodeTime returns how long the image tower takes for one batch of n crops of made-up
+// pixels. It is for benchmarks of batch sizes.
 func (d *Detector) EncodeTime(ctx context.Context, n int) (took time.Duration, err error) {
 	if n < 1 {
 		return 0, fmt.Errorf("detect: %w: a batch of %d crops", ErrOption, n)

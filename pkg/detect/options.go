@@ -11,7 +11,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
-// The defaults that a zero Options stands for.
+// The defaults of Options.Proposals and Options.Batch.
 const (
 	DefaultProposals = 300
 	DefaultBatch     = 64
@@ -23,76 +23,80 @@ const (
 	maxImageBatch = 1024
 )
 
-// Options are the choices that Open makes a Detector by. Only Models is needed. The slices
-// stay the caller's.
+// Options configure a Detector. Only Models is required. Open copies the slices.
 type Options struct {
 	// Models are the three archives: builtin.Models(), model.Dir(path) or
 	// model.Locked(lock, path).
 	Models model.Set
-	// Device is "auto" (the default: the first GPU, else the CPU), "cpu" or "cuda:N".
+	// Device is "cpu", "cuda:N", or "auto", the default: the first GPU, else the CPU.
 	Device string
-	// DType is the type of the weights: "float32", "bfloat16" or "float16", which all three
-	// archives must then have, or "auto", the default, or [Unmeasured].
+	// DType is the type of the weights: "float32", "bfloat16" or "float16", which all
+	// three archives must then have, or "auto", the default, or [Unmeasured].
 	//
-	// "auto" takes the fastest type that an archive is there in. On a GPU that is bfloat16
-	// from compute capability 8.0 on, and then float16. On a CPU without instructions for
-	// bfloat16 it is float32. On another CPU the first Open loads the image tower in both
-	// types and times up to 16 crops, which takes half a second, or the time of two crops if
-	// that is longer. It takes bfloat16 for all three models if the tower is a tenth faster
-	// in it. The times are kept in model.CacheDir for the processor, libtorch, number of
-	// threads and archives. Scores in bfloat16 differ in the third digit.
+	// "auto" takes the fastest type that an archive exists in. On a GPU it prefers
+	// bfloat16, from compute capability 8.0 on, and then float16. On a CPU without
+	// instructions for bfloat16 it is float32. On another CPU the first Open loads the
+	// image tower in both types and times up to 16 crops, which takes half a second, or
+	// the time of two crops if that is longer. If the tower is a tenth faster in
+	// bfloat16, all three models use it. The times are kept in model.CacheDir for the
+	// processor, libtorch, number of threads and archives. Scores in bfloat16 differ in
+	// the third digit.
 	DType string
-	// Proposals is the largest number of candidate boxes of a picture; 0 is DefaultProposals.
-	// More than 8,192 boxes are ErrLimit.
+	// Proposals is the largest number of candidate boxes of a picture; 0 is
+	// DefaultProposals. If a picture still has more than 8,192 boxes, its call fails with
+	// ErrLimit.
 	Proposals int
 	// Crops are the views of each box that CLIP sees. The embeddings of several views are
-	// averaged, and the mean is scaled to unit length again. nil is one zero Crop, which is
-	// CLIP's own way on the box alone.
+	// averaged, and the mean is scaled to unit length. Empty is one zero Crop: CLIP's own
+	// preprocessing of the box alone.
 	Crops []Crop
-	// Templates are filled with the name of each query that has no phrases of its own; nil
-	// is prompt.Templates().
+	// Templates are filled with the name of each query that has neither phrases nor
+	// examples; nil is prompt.Templates().
 	Templates []string
 	// Background are phrasings of things of no interest. Each is a further class of the
-	// softmax, so that a box may be none of the queries; nil is prompt.Background(), and an
-	// empty slice is none.
+	// softmax, so that a box can be none of the queries; nil is prompt.Background(), and
+	// an empty slice is none.
 	Background []string
-	// Limits bound the queries and their phrases; the zero Limits are the defaults.
+	// Limits bound the queries and their phrases. The zero Limits are the defaults.
 	Limits Limits
-	// SubtractEmpty subtracts the mean of the templates filled with nothing ("a photo of a
-	// .") from the mean of each query's phrasings, and scales the rest to unit length: what
-	// all phrasings share tells nothing about a thing. The same is done for each phrase of
-	// the background and each negative phrase; examples stay as they are. CLIP Surgery (Li et
-	// al., arXiv:2304.05653) subtracts the embedding of an empty text from a lone query's in
-	// this way, without the new length. It makes cosines much smaller and probabilities less
-	// sure, so thresholds have to be found anew.
+	// SubtractEmpty subtracts the mean of the templates filled with nothing ("a photo of
+	// a .") from the mean of each query's phrasings, and scales the rest to unit length:
+	// what all phrasings share doesn't describe a thing. Each phrase of the background
+	// and each negative phrase is treated the same way. Examples aren't changed. CLIP
+	// Surgery (Li et al., arXiv:2304.05653) subtracts the embedding of an empty text from
+	// a lone query's embedding, without the new length. Cosines become much smaller and
+	// probabilities less certain, so other thresholds are needed.
 	SubtractEmpty bool
-	// Batch is the largest number of crops, or phrases, that a GPU encodes at once; it
-	// bounds the memory. 0 is DefaultBatch. A CPU always takes 16, so that an embedding
-	// doesn't depend, to the bit, on the others of its batch.
+	// Batch is the largest number of crops, or phrases, that a GPU encodes at once. It
+	// bounds the memory. 0 is DefaultBatch. A CPU always encodes 16, so that an embedding
+	// doesn't depend, to the bit, on the other inputs of its batch.
 	Batch int
-	// ImageBatch is the largest number of waiting pictures, of any calls, that go through the
-	// models together. Their crops share batches; a GPU proposes for those of one size at
-	// once. No picture waits for others to come. 0 is 4, and 1,024 is the largest.
+	// ImageBatch is the largest number of waiting pictures, of any calls, that go through
+	// the models together. Their crops share batches, and a GPU proposes for pictures of
+	// one size at once. No picture waits for others to arrive. 0 is 4, and 1,024 is the
+	// largest.
 	ImageBatch int
-	// TextCache is a directory, made if it is missing, in which the embeddings of phrases
-	// are kept, so that a later run with the same model and phrases needn't encode them: up
-	// to 4 D bytes a phrase, D the embedding's width. "" keeps none.
+	// TextCache is a directory that keeps the embeddings of phrases, so that a later run
+	// with the same model doesn't encode them again. It is made if it is missing. A
+	// phrase takes up to 4 D bytes in each list that has it, where D is the width of an
+	// embedding. "" keeps none.
 	TextCache string
-	// Progress is told how many of the phrases that Queries has to encode are done; nil
-	// isn't. It runs on the engine's thread: it must return soon, and not call the Detector.
-	// A panic in it is the ErrPanic of that call of Queries.
+	// Progress is called with the number of phrases that are encoded and the number that
+	// a call of Queries has to encode. It runs on the engine's thread, so it must return
+	// soon and not call the Detector. If it panics, the call of Queries fails with
+	// ErrPanic. It may be nil.
 	Progress func(done, phrases int)
-	// Threads is the number of CPU threads of one operation, at most 1,024; 0 is
-	// OMP_NUM_THREADS of the environment, or else GOMAXPROCS. It is this Detector's alone.
-	// The threads wait for each other by spinning, which is very slow if other programs keep
-	// the processors busy: then start your program with GOMP_SPINCOUNT=10000 in its
-	// environment, which libgomp reads when it is loaded, or use one thread.
+	// Threads is the number of CPU threads of one operation of this Detector, at most
+	// 1,024; 0 is OMP_NUM_THREADS of the environment, or else GOMAXPROCS. The threads
+	// wait for each other by spinning, which is very slow if other programs keep the
+	// processors busy. Then use one thread, or start the program with
+	// GOMP_SPINCOUNT=10000 in its environment, which libgomp reads when it is loaded.
 	Threads int
-	// Synchronize waits for the device at the end of each stage, so that each of the Timings
-	// is the stage's own. It keeps a GPU from working ahead, so it is for measuring; on a CPU
-	// it changes nothing.
+	// Synchronize waits for the device at the end of each stage, so that each of the
+	// Timings includes only its own stage. It is for measuring, since it keeps a GPU from
+	// working ahead. On a CPU it has no effect.
 	Synchronize bool
-	// Logger receives events at Debug level; nil is silent.
+	// Logger receives events at Debug level. It may be nil.
 	Logger *slog.Logger
 }
 
@@ -123,7 +127,7 @@ func (o Options) withDefaults() (Options, error) {
 			return o, fmt.Errorf("detect: %w: %s is %d; %d are the most", ErrOption, option.name, option.value, option.most)
 		}
 	}
-	// The caller may change his slices.
+	// The caller may change its slices later.
 	o.Crops, o.Templates, o.Background = slices.Clone(o.Crops), slices.Clone(o.Templates), slices.Clone(o.Background)
 	if len(o.Crops) == 0 {
 		o.Crops = []Crop{{}}

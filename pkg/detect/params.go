@@ -6,67 +6,70 @@ import (
 	"slices"
 )
 
-// Rank is the number that orders the boxes of a query: the Score of a Detection.
+// Rank says which number orders the boxes of a query and is the Score of a Detection.
 type Rank string
 
 // The ranks.
 const (
-	// RankFused is the geometric mean of Probability and Objectness, the default. A box of
-	// half an object, or of an object of another kind, is low in one of them.
+	// RankFused is the geometric mean of Probability and Objectness, and the default. It
+	// is low for half an object and for an object of another kind, since one of the two
+	// is low.
 	RankFused Rank = "fused"
-	// RankMean is the arithmetic mean of Probability and Objectness. A box that is high in
-	// one of them alone isn't low.
+	// RankMean is the arithmetic mean of Probability and Objectness. It isn't low if only
+	// one of the two is.
 	RankMean Rank = "mean"
-	// RankProbability is Probability alone.
+	// RankProbability is the Probability.
 	RankProbability Rank = "probability"
-	// RankCosine is Cosine alone, as in the method's first description.
+	// RankCosine is the Cosine, as in the first description of the method.
 	RankCosine Rank = "cosine"
 )
 
-// ranks are all of them, the default first.
+// ranks are all Ranks, the default first.
 var ranks = []Rank{RankFused, RankMean, RankProbability, RankCosine}
 
-// DefaultNMS is the IoU above which the weaker of two boxes of one query is dropped.
+// DefaultNMS is the IoU that Params.NMS stands for if it is 0.
 const DefaultNMS = 0.5
 
-// defaultMaxDetections is far above the 100 that COCO's evaluation reads of a picture, and
-// takes some 150 MB.
+// defaultMaxDetections is far above the 100 detections of a picture that COCO's
+// evaluation reads. So many take some 150 MB.
 const defaultMaxDetections = 1_000_000
 
-// Params are the choices of what to report. The zero Params reports every box that
-// survives NMS.
+// Params say what to report of a picture. The zero Params report every box that NMS
+// keeps.
 type Params struct {
-	// TopK is the largest number of boxes of each query; 0 is all.
+	// TopK is the largest number of boxes of a query; 0 is all.
 	TopK int
-	// Threshold is the least Score that is reported; 0 reports all.
+	// Threshold is the lowest Score that is reported; 0 reports all.
 	Threshold float32
-	// Thresholds are the thresholds of single queries by their names, in place of Threshold.
-	// A name that is of no query is ErrQuery.
+	// Thresholds are thresholds of single queries by their names, in place of Threshold.
+	// A name of no query is ErrQuery.
 	Thresholds map[string]float32
-	// NMS is the IoU above which the weaker of two boxes of one query is dropped; 0 is
-	// DefaultNMS, and 1 or more keeps all.
+	// NMS is the IoU above which the box with the lower Score of two boxes of one query
+	// is dropped; 0 is DefaultNMS, and 1 or more keeps all.
 	NMS float64
-	// Agnostic suppresses across the queries: a proposal belongs to the query with the
-	// greatest Score of those whose threshold it reaches, and NMS, or SoftNMS, then takes the
-	// boxes of all queries as those of one.
+	// Agnostic suppresses across the queries. Each proposal belongs to one query: the
+	// query with the greatest Score among the queries whose threshold it reaches. NMS, or
+	// SoftNMS, then treats the boxes of all queries as boxes of one.
 	Agnostic bool
-	// SoftNMS lowers scores in place of NMS, unless it is 0: each box that is kept, from the
-	// best on, multiplies the Score of every other by exp(-IoU²/SoftNMS) (Bodla et al.,
-	// arXiv:1704.04503, who take 0.5). Boxes whose Score falls under the threshold are
-	// dropped. RankCosine is refused, since a cosine may be negative.
+	// SoftNMS, if it isn't 0, replaces NMS and lowers scores. Each kept box, from the
+	// best on, multiplies the Score of every other box of its query by exp(-IoU²/SoftNMS)
+	// (Bodla et al., arXiv:1704.04503, who use 0.5). Boxes whose Score falls under the
+	// threshold are dropped. SoftNMS with RankCosine is ErrOption, since a cosine may be
+	// negative.
 	SoftNMS float64
-	// BoxVoting moves each kept box, unless it is 0, to the mean of the boxes of its query
-	// that reached the threshold and overlap it with an IoU above BoxVoting, weighted by
-	// their scores (Gidaris and Komodakis, arXiv:1505.01749, who take 0.5). The parts of the
-	// score stay the kept proposal's.
+	// BoxVoting, if it isn't 0, moves each kept box to a weighted mean of boxes: the
+	// boxes of its query that reach the threshold and whose IoU with it is above
+	// BoxVoting. The weights are their scores (Gidaris and Komodakis, arXiv:1505.01749,
+	// who use 0.5). The parts of the score don't change.
 	BoxVoting float64
-	// Contained drops a box, before NMS, if more than this share of it lies inside a stronger
-	// box of the same query; 0, and 1 or more, drop none.
+	// Contained drops a box, before NMS, if more than this share of its area lies inside
+	// a kept box of the same query with a greater Score. 0 drops none, and neither does 1
+	// or more.
 	Contained float64
-	// Rank is the number that Score is; "" is RankFused.
+	// Rank is the number that is the Score; "" is RankFused.
 	Rank Rank
-	// MaxDetections bounds the memory of one picture's Detections: more are ErrLimit, and
-	// none is left out silently. 0 is 1,000,000.
+	// MaxDetections bounds the memory for the Detections of a picture. More of them are
+	// ErrLimit; none is left out silently. 0 is 1,000,000.
 	MaxDetections int
 }
 
@@ -108,27 +111,27 @@ func (p Params) withDefaults() (Params, error) {
 	return p, nil
 }
 
-// suppresses reports whether a box may be dropped or moved for another, so that all are
-// needed.
+// suppresses reports whether a box may be dropped or moved because of another, so that
+// all boxes are needed.
 func (p Params) suppresses() bool {
 	return p.NMS < 1 || p.Agnostic || p.SoftNMS > 0 || p.BoxVoting > 0 || p.contained()
 }
 
 func (p Params) contained() bool { return p.Contained > 0 && p.Contained < 1 }
 
-// maxCandidates bounds boxes times queries. Their scores take 4 bytes each, several times
-// over.
+// maxCandidates is the largest number of boxes times queries. Each takes 4 bytes in
+// several arrays.
 const maxCandidates = 1 << 26
 
-// matching is what is asked of a picture: queries, complete Params, and the threshold of
-// each query.
+// matching is what a call asks of a picture: queries, Params with their defaults, and the
+// threshold of each query.
 type matching struct {
 	Params
 	queries    *Queries
 	thresholds []float32
 }
 
-// matching checks what is asked.
+// matching checks the queries and Params of a call.
 func (d *Detector) matching(queries *Queries, params Params) (matching, error) {
 	params, err := params.withDefaults()
 	if err != nil {

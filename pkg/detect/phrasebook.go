@@ -9,7 +9,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
-// phrasebook gives each different phrase one row of tokens, so that none is encoded twice.
+// phrasebook has one row of tokens for each different phrase, so that each is encoded
+// once.
 type phrasebook struct {
 	row    map[string]int64
 	tokens [][]int64
@@ -49,13 +50,13 @@ func (b *phrasebook) tokensOf(phrases []string) [][]int64 {
 	return tokens
 }
 
-// written are queries as texts.
+// written holds the texts of queries.
 type written struct {
 	book      phrasebook
-	lists     [][]string     // of phrases, as the text cache has them
+	lists     [][]string     // of phrases, each a file of the text cache
 	phrasings [][]string     // of each query
 	places    map[string]int // of the queries' names
-	empty     []string       // the templates without a name, if Options.SubtractEmpty
+	empty     []string       // templates filled with nothing, for SubtractEmpty
 }
 
 // read checks queries, and makes tokens of them, the background and the templates.
@@ -74,7 +75,7 @@ func (o Options) read(ctx context.Context, tokenizer *tokens.Tokenizer, queries 
 		return w.book.add(tokenizer, phrases)
 	}
 	for i, query := range queries {
-		if ctx.Err() != nil { // texts from strangers may be many and long
+		if ctx.Err() != nil { // strangers may send many long texts
 			return nil, fmt.Errorf("detect: queries: %w", context.Cause(ctx))
 		}
 		if _, twice := w.places[query.Name]; twice {

@@ -9,9 +9,9 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// Queries are embedded queries, ready to be matched with any number of pictures of
-// the Detector that made them. Close frees their memory on the device; the
-// Detector's Close does so too.
+// Queries are embedded queries, which can be matched with any number of pictures by the
+// Detector that made them. Close frees their memory on the device, and so does the
+// Detector's Close.
 //
 // Shape letters: Q queries, T phrasings and examples of the query with the most, G
 // background phrasings, N negative phrasings of the query with the most, P phrases of
@@ -19,24 +19,25 @@ import (
 type Queries struct {
 	detector  *Detector
 	names     []string
-	places    map[string]int // of the names
-	phrases   [][]string     // of each query, as the text tower saw them; then its examples
-	encoded   int            // phrases that were not in the cache
-	each      *torch.Kept    // [Q,T,D]: the phrasings and examples, unit; short rows repeat their first
-	classes   *torch.Kept    // [Q+G,D]: the mean of each query's, unit; then the background, unit
-	negatives *torch.Kept    // [Q,N,D]: the negative phrasings, unit; nil where there are none
-	absent    *torch.Kept    // [Q,N]: 0, and -Inf where a query has fewer
+	places    map[string]int // by name
+	phrases   [][]string     // of each query: its phrasings, then its examples
+	encoded   int            // phrases that weren't in the cache
+	each      *torch.Kept    // [Q,T,D]: unit; short rows repeat their first
+	classes   *torch.Kept    // [Q+G,D]: unit means, then the background
+	negatives *torch.Kept    // [Q,N,D]: unit; nil if there are none
+	absent    *torch.Kept    // [Q,N]: 0, or -Inf in place of a missing one
 }
 
-// Queries embeds queries. Each query's phrasings are embedded to unit length, averaged,
-// and the mean is scaled to unit length again, as CLIP's zero-shot classifiers are made
-// (openai/CLIP, Prompt_Engineering_for_ImageNet.ipynb). Examples take part in the mean;
-// the image tower embeds them, with the views of Options.Crops. Pictures are the caller's
-// and aren't changed.
+// Queries embeds queries. The phrasings of each query are embedded to unit length and
+// averaged, and the mean is scaled to unit length, as CLIP's zero-shot classifiers are
+// made (openai/CLIP, Prompt_Engineering_for_ImageNet.ipynb). Examples are part of the
+// mean. The image tower embeds them, with the views of Options.Crops. Pictures aren't
+// changed. The caller closes the Queries.
 //
-// It fails as Options.Check does, and with ErrQuery if an example's box lies outside its
-// picture, or if Options.SubtractEmpty leaves nothing of a query, and with ErrOutput if a
-// model's output has a NaN or an infinite value.
+// It fails with the errors of Options.Check. It fails with ErrQuery if the box of an
+// example lies outside its picture, or if nothing is left of a query after
+// Options.SubtractEmpty. It fails with ErrOutput if a model's output has a NaN or an
+// infinite value.
 func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, err error) {
 	defer d.callEnds(ctx, "Queries", time.Now(), &err)
 	since := time.Now()
@@ -69,7 +70,7 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, e
 		return q.check(s, all)
 	})
 	if err != nil {
-		q.Close() // what was kept before it failed
+		q.Close() // frees what was kept
 		return nil, fmt.Errorf("detect: queries: %w", err)
 	}
 	known.keep()
@@ -80,10 +81,12 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, e
 	return q, nil
 }
 
-// check fails where q isn't made of numbers: the models gave none, among all embeddings [P+E,D], or a class is of length
-// 0, so that it has no direction.
+// check fails with ErrOutput if the embeddings [P+E,D] of all phrases and examples have a
+// NaN or an infinite value, and with ErrQuery if a class has the length 0, and so no
+// direction.
 func (q *Queries) check(s *torch.Scope, all torch.Tensor) error {
-	none := func(t torch.Tensor) int { // the first row of [N,D] that isn't of numbers, or -1
+	// none returns the first row of [N,D] with a NaN or an infinite value, or -1.
+	none := func(t torch.Tensor) int {
 		return slices.IndexFunc(torch.Download[float32](s, s.Sum(t, 1)), func(sum float32) bool { return !number(sum) })
 	}
 	if none(all) >= 0 {
@@ -109,17 +112,17 @@ func (q *Queries) check(s *torch.Scope, all torch.Tensor) error {
 	return nil
 }
 
-// Names are the names of the queries, in the order in which they were given.
+// Names returns the names of the queries, in their order. The caller owns the slice.
 func (q *Queries) Names() []string { return append([]string(nil), q.names...) }
 
-// Embeddings returns the class of each query, [Q,D]: the mean of its phrasings and
-// examples, of unit length, in the order of Names. The slices are the caller's. It fails
-// with ErrClosed after Close.
+// Embeddings returns the class of each query, [Q,D], in the order of Names: the mean of
+// its phrasings and examples, of unit length. The caller owns the slices. It fails with
+// ErrClosed after Close.
 func (q *Queries) Embeddings(ctx context.Context) ([][]float32, error) {
 	return q.detector.rows(ctx, q.classes, len(q.names))
 }
 
-// longest returns the largest number of phrasings and examples of a query.
+// longest returns the largest number of phrasings and examples of a query, T.
 func (q *Queries) longest() int {
 	n := 0
 	for _, phrases := range q.phrases {
@@ -128,7 +131,7 @@ func (q *Queries) longest() int {
 	return n
 }
 
-// Close frees the embeddings. It may be called twice.
+// Close frees the embeddings. It may be called more than once.
 func (q *Queries) Close() {
 	q.each.Drop()
 	q.classes.Drop()

@@ -16,23 +16,24 @@ import (
 	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
-// Query is what to look for: a name, and optionally what describes or shows it.
+// Query is a thing to look for: a name, and optionally texts and pictures of it.
 type Query struct {
-	// Name is what detections are labelled with.
+	// Name labels the detections.
 	Name string
-	// Phrases describe the thing, each taken as it is. If there are neither phrases nor
-	// examples, Name is filled into the templates instead.
+	// Phrases describe the thing. They are used as they are. If there are neither phrases
+	// nor examples, the templates with Name are used instead.
 	Phrases []string
-	// Weights are those of the phrases in the mean, each above 0, which count by their
-	// ratios; nil is 1 each.
+	// Weights are the weights of the phrases in the mean, each above 0. Only their
+	// ratios, also to the weights of the examples, count. nil is 1 each.
 	Weights []float32
-	// Negatives describe what the thing is not, each taken as it is. They are further
-	// classes in the softmax of this query alone, so that they lower its Probability
-	// where they fit a box better; its Cosine stays.
+	// Negatives describe what the thing is not. They are used as they are. They are
+	// further classes in the softmax of this query alone: the better one fits a box, the
+	// lower is the Probability of the query. The Cosine doesn't change.
 	Negatives []string
-	// Examples show the thing. CLIP's cosine of two pictures is far greater than that of
-	// a picture and a phrase, so that a query with examples wins the softmax against one
-	// with phrases alone: show all queries, or none, or rank by cosine.
+	// Examples show the thing. CLIP's cosine of two pictures is far greater than its
+	// cosine of a picture and a phrase, so a query with examples wins the softmax against
+	// a query with phrases only. Give examples to all queries, or to none, or rank by
+	// cosine.
 	Examples []Example
 }
 
@@ -40,19 +41,20 @@ type Query struct {
 type Example struct {
 	// Image is the caller's and isn't changed.
 	Image image.Image
-	// Box is where the thing is, in pixels of the picture, as edges; nil is all of it.
+	// Box is the place of the thing, in pixels of the picture, as edges; nil is the whole
+	// picture.
 	Box *box.Box
-	// Weight is that in the mean of the query, above 0; 0 is 1.
+	// Weight is the weight in the mean of the query, above 0; 0 is 1.
 	Weight float32
-	// Name is what a Detection says as its Phrase, with an @ before it; "" is the
-	// example's place, from 1.
+	// Name, with an @ before it, is the Phrase of a Detection; "" is the number of the
+	// example in its query, from 1.
 	Name string
 }
 
-// Phrasings returns the texts whose embeddings are averaged for q: its phrases, or its
-// name filled into the templates, or none if there are examples alone. It fails with
-// ErrQuery, prompt.ErrUTF8 or prompt.ErrTooLong for a text, weight or box that can't be
-// used, and as prompt.Fill does.
+// Phrasings returns the texts whose embeddings are averaged for q: its phrases, or the
+// templates with its name, or none if it has examples only. It fails with ErrQuery,
+// prompt.ErrUTF8 or prompt.ErrTooLong if a text, weight or box of q can't be used, and
+// with the errors of prompt.Fill. The caller owns the slice.
 func (q Query) Phrasings(templates []string) ([]string, error) {
 	if err := q.check(); err != nil {
 		return nil, err
@@ -121,8 +123,8 @@ func (q Query) labels() []string {
 	return labels
 }
 
-// weights are those of q's phrasings, which may be templates, and then of its examples;
-// their sum, and the sum of the phrasings' alone.
+// weights returns the weights of the phrasings, which may be filled templates, and then
+// of the examples; the sum of all; and the sum of the phrasings' alone.
 func (q Query) weights(phrasings int) (weights []float64, total, texts float64) {
 	for i := range phrasings {
 		w := 1.0
@@ -142,13 +144,13 @@ func (q Query) weights(phrasings int) (weights []float64, total, texts float64) 
 	return weights, total, texts
 }
 
-// picturedExample is an example, decoded.
+// picturedExample is a checked example.
 type picturedExample struct {
 	picture *pixels.RGB
 	box     box.Box
 }
 
-// pictures are q's examples, checked.
+// pictures checks the examples of q.
 func (q Query) pictures() ([]picturedExample, error) {
 	var found []picturedExample
 	for i, e := range q.Examples {
@@ -169,8 +171,8 @@ func (q Query) pictures() ([]picturedExample, error) {
 	return found, nil
 }
 
-// embedExamples puts the examples' embeddings after those of texts [P,D], which is the
-// zero Tensor where P is 0: [P+E,D].
+// embedExamples returns the embeddings [P+E,D] of texts [P,D], which is the zero Tensor
+// if P is 0, and of the examples.
 func (d *Detector) embedExamples(s *torch.Scope, texts torch.Tensor, examples []picturedExample) torch.Tensor {
 	if len(examples) == 0 {
 		return texts

@@ -16,7 +16,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// block keeps the engine busy until release is called, which waits for the engine.
+// block keeps the engine busy until release is called. release waits for the engine.
 func block(t *testing.T, d *Detector) (release func()) {
 	t.Helper()
 	started, free := make(chan struct{}), make(chan struct{})
@@ -30,8 +30,9 @@ func block(t *testing.T, d *Detector) (release func()) {
 	return func() { close(free); work.Wait() }
 }
 
-// Pictures of many sizes, asked for different queries by 64 goroutines, have the answers
-// of lone calls to the bit.
+// TestManyCallersHaveTheAnswersOfLoneCalls compares, to the bit, the answers of 64
+// goroutines with the answers of lone calls, for pictures of many sizes and different
+// queries.
 func TestManyCallersHaveTheAnswersOfLoneCalls(t *testing.T) {
 	d := open(t, Options{Proposals: 20, Background: []string{"a wall"}, Crops: []Crop{{}, {Mode: CropPad, Context: 1.5}}, ImageBatch: 7})
 	asked := []*Queries{queries(t, d, "dog"), queries(t, d, "cat", "dog", "a red car"), queries(t, d, "house", "tree")}
@@ -47,7 +48,7 @@ func TestManyCallersHaveTheAnswersOfLoneCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	release := block(t, d) // so that many wait
+	release := block(t, d) // so that many tasks wait
 	var calls sync.WaitGroup
 	for i := range callers {
 		calls.Go(func() {
@@ -57,15 +58,16 @@ func TestManyCallersHaveTheAnswersOfLoneCalls(t *testing.T) {
 			}
 		})
 	}
-	for d.Stats().Queue < callers { // the test's time limit ends it if they don't wait
+	for d.Stats().Queue < callers { // if they don't wait, the test times out
 		runtime.Gosched()
 	}
 	release()
 	calls.Wait()
 }
 
-// A call returns when its context ends, though the engine works for another, and the
-// engine never reads its picture afterwards.
+// TestCallsEndWhileTheEngineWorks checks that a call returns when its context ends, even
+// if the engine works for another call, and that the engine doesn't read its picture
+// then.
 func TestCallsEndWhileTheEngineWorks(t *testing.T) {
 	d := open(t, Options{})
 	q := queries(t, d, "dog")
@@ -97,7 +99,8 @@ func TestCallsEndWhileTheEngineWorks(t *testing.T) {
 			done := make(chan error, 1)
 			go func() { done <- call(ctx) }()
 			cancel(cause)
-			if err := <-done; !errors.Is(err, cause) { // the test's time limit ends it if the call waits
+			// If the call waits, the test times out.
+			if err := <-done; !errors.Is(err, cause) {
 				t.Errorf("%s: got %v, want the context's cause", name, err)
 			}
 		})
@@ -113,7 +116,8 @@ func TestCallsEndWhileTheEngineWorks(t *testing.T) {
 	}
 }
 
-// A caller that leaves in the middle of a batch takes nothing from the others.
+// TestLeavingABatch checks that a caller that leaves in the middle of a batch doesn't
+// disturb the others.
 func TestLeavingABatch(t *testing.T) {
 	d := open(t, Options{Proposals: 20, ImageBatch: 4})
 	q := queries(t, d, "dog")
@@ -122,7 +126,8 @@ func TestLeavingABatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := live(t, d)
-	for n := range 60 { // as many times as the batch asks whether the second caller has left
+	// The batch asks fewer than 60 times whether the second caller has left.
+	for n := range 60 {
 		release := block(t, d)
 		var calls sync.WaitGroup
 		for i := range 3 {
@@ -190,7 +195,8 @@ func TestQueueKeepsOrder(t *testing.T) {
 	}
 }
 
-// The embeddings that a user gets are those that the scores are made of.
+// TestEmbeddingsAreTheScores checks that the public embeddings give the cosines of the
+// detections.
 func TestEmbeddingsAreTheScores(t *testing.T) {
 	d := open(t, Options{Proposals: 20})
 	q := queries(t, d, "dog", "cat")
@@ -220,7 +226,7 @@ func TestEmbeddingsAreTheScores(t *testing.T) {
 		if found.Query == "cat" {
 			place = 1
 		}
-		near := false // proposals may share a box
+		near := false // several proposals may have the same box
 		for k, p := range proposals {
 			if p.Box == found.Box {
 				var cosine float32
@@ -244,7 +250,8 @@ func TestEmbeddingsAreTheScores(t *testing.T) {
 	}
 }
 
-// Pictures with boxes of the caller's and without go through one stream.
+// TestProposalsOfTheCallerInAStream checks pictures with and without the caller's own
+// boxes in one stream.
 func TestProposalsOfTheCallerInAStream(t *testing.T) {
 	d := open(t, Options{Proposals: 20})
 	q := queries(t, d, "dog")
@@ -281,8 +288,8 @@ func TestProposalsOfTheCallerInAStream(t *testing.T) {
 	}
 }
 
-// BenchmarkCallers compares 64 goroutines that each detect in a picture with one stream of
-// the same pictures.
+// BenchmarkCallers compares 64 goroutines, each of which detects in a picture, with one
+// stream of the same pictures.
 func BenchmarkCallers(b *testing.B) {
 	d := open(b, Options{Proposals: 20})
 	q := queries(b, d, "dog", "cat")
@@ -317,8 +324,8 @@ func BenchmarkCallers(b *testing.B) {
 	}
 }
 
-// BenchmarkEndedContext measures how long after its context's end a call returns, while
-// the engine works for other callers.
+// BenchmarkEndedContext measures how long after the end of its context a call returns,
+// while the engine works for other callers.
 func BenchmarkEndedContext(b *testing.B) {
 	d := open(b, Options{Models: builtin.Models(), Proposals: 100})
 	q := queries(b, d, "dog", "cat")
@@ -328,7 +335,7 @@ func BenchmarkEndedContext(b *testing.B) {
 	for i := range 4 {
 		others.Go(func() {
 			for busy.Err() == nil {
-				_, _ = d.Detect(busy, scene(uint64(i), 200, 150), q, Params{}) // until it is stopped
+				_, _ = d.Detect(busy, scene(uint64(i), 200, 150), q, Params{})
 			}
 		})
 	}
@@ -337,7 +344,7 @@ func BenchmarkEndedContext(b *testing.B) {
 		ctx, cancel := context.WithCancel(b.Context())
 		returned := make(chan time.Time, 1)
 		go func() {
-			_, _ = d.Detect(ctx, scene(9, 200, 150), q, Params{}) // its error is the context's
+			_, _ = d.Detect(ctx, scene(9, 200, 150), q, Params{})
 			returned <- time.Now()
 		}()
 		time.Sleep(10 * time.Millisecond)

@@ -13,8 +13,9 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// Regions are a picture's proposals with their embeddings: encode once, query many times.
-// Close frees their memory on the device; the Detector's Close does so too.
+// Regions are the proposals of a picture and their embeddings, computed once and matched
+// with any number of queries. Close frees their memory on the device, and so does the
+// Detector's Close.
 type Regions struct {
 	detector      *Detector
 	width, height int
@@ -25,24 +26,25 @@ type Regions struct {
 	timings       Timings
 }
 
-// maxBoxes bounds the boxes of a picture. NMS compares every two of them, and soft NMS
-// keeps 4 bytes for each pair.
+// maxBoxes is the largest number of boxes of a picture. NMS compares every two of them,
+// and soft NMS keeps 4 bytes for each of their ordered pairs.
 const maxBoxes = 1 << 13
 
-// WithProposals is an image with candidate boxes of the caller's, in place of the proposal
-// network's. Every call that takes an image takes it: another source of proposals, or
-// annotated boxes to see what CLIP makes of them.
+// WithProposals is an image with the caller's own candidate boxes in place of the
+// proposal network's. [Detector.Detect], [Detector.DetectAll] and [Detector.Regions] take
+// it. The boxes may come from another source of proposals, or from annotations, to
+// measure CLIP alone.
 type WithProposals struct {
 	image.Image
-	// Proposals are in pixels of the image and keep their order, which is best first for
-	// suppression. A box that isn't finite, or whose right or lower edge comes before the
-	// other, is ErrOption, and so is an objectness outside [0,1]. More than 8,192 are
-	// ErrLimit.
+	// Proposals are in pixels of the image and keep their order. A box that isn't finite,
+	// or whose right or lower edge comes before the other, is ErrOption. So is an
+	// objectness outside [0,1]. More than 8,192 boxes are ErrLimit.
 	Proposals []Proposal
 }
 
-// Regions finds the candidate boxes of a picture and embeds each. The picture is the
-// caller's and isn't changed.
+// Regions finds the candidate boxes of img and embeds each of them. It doesn't change
+// img. If ctx ends, Regions returns at once, and img isn't read afterwards. The caller
+// closes the Regions.
 func (d *Detector) Regions(ctx context.Context, img image.Image) (_ *Regions, err error) {
 	defer d.callEnds(ctx, "Regions", time.Now(), &err)
 	t, err := d.prepare(ctx, img)
@@ -58,7 +60,7 @@ func (d *Detector) Regions(ctx context.Context, img image.Image) (_ *Regions, er
 	return o.regions, nil
 }
 
-// prepare makes the task of an image.
+// prepare checks an image, and its own proposals if it has them, and makes its task.
 func (d *Detector) prepare(ctx context.Context, img image.Image) (*task, error) {
 	given, own := img.(WithProposals)
 	if own {
@@ -83,8 +85,9 @@ func (d *Detector) prepare(ctx context.Context, img image.Image) (*task, error) 
 	return t, nil
 }
 
-// fromImage is pixels.FromImage for images whose own methods may panic: a nil pointer, or
-// an image with fewer pixels than its size says.
+// fromImage is pixels.FromImage, except that a panic of the image's own methods is a
+// PanicError. They panic on a nil pointer, and on an image with fewer pixels than its
+// size says.
 func fromImage(img image.Image) (rgb *pixels.RGB, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -94,7 +97,8 @@ func fromImage(img image.Image) (rgb *pixels.RGB, err error) {
 	return pixels.FromImage(img)
 }
 
-// regions keeps the embeddings [K,D] and the objectness of a task for its caller.
+// regions returns the Regions of a task, and keeps its embeddings [K,D] and its
+// objectness for them.
 func (d *Detector) regions(s *torch.Scope, t *task, embeddings torch.Tensor) *Regions {
 	r := &Regions{
 		detector: d, width: t.picture.Width, height: t.picture.Height,
@@ -106,8 +110,9 @@ func (d *Detector) regions(s *torch.Scope, t *task, embeddings torch.Tensor) *Re
 	return r
 }
 
-// Proposals returns the K candidate boxes, best first, in pixels of the picture. The slice
-// is the caller's.
+// Proposals returns the candidate boxes, in pixels of the picture. Boxes of the proposal
+// network come best first, and boxes of WithProposals in their order. The caller owns the
+// slice.
 func (r *Regions) Proposals() []Proposal {
 	all := make([]Proposal, len(r.boxes))
 	for i := range all {
@@ -117,7 +122,7 @@ func (r *Regions) Proposals() []Proposal {
 }
 
 // Embeddings returns the unit embedding of each proposal, [K,D], in the order of
-// Proposals. The slices are the caller's. It fails with ErrClosed after Close, unless
+// Proposals. The caller owns the slices. It fails with ErrClosed after Close, unless
 // there is no proposal.
 func (r *Regions) Embeddings(ctx context.Context) ([][]float32, error) {
 	if len(r.boxes) == 0 {
@@ -140,7 +145,7 @@ func (d *Detector) rows(ctx context.Context, kept *torch.Kept, n int) ([][]float
 	return slices.Collect(slices.Chunk(values, width)), nil
 }
 
-// Close frees the embeddings. It may be called twice, and on nil.
+// Close frees the embeddings. It may be called more than once, and on nil.
 func (r *Regions) Close() {
 	if r != nil {
 		r.embeddings.Drop()
@@ -148,8 +153,8 @@ func (r *Regions) Close() {
 	}
 }
 
-// Match finds the queries among the regions. It fails with ErrClosed if they, the queries
-// or the detector were closed, unless there is no region.
+// Match finds the queries among the regions. It fails with ErrClosed if the regions, the
+// queries or the detector are closed, unless there is no region.
 func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (_ *Result, err error) {
 	defer r.detector.callEnds(ctx, "Match", time.Now(), &err)
 	m, err := r.detector.matching(queries, params)

@@ -8,24 +8,26 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// phraseElements bounds the memory of the cosines of boxes and single phrasings.
+// phraseElements bounds the cosines of boxes and single phrasings that are in memory at
+// once.
 const phraseElements = 16 << 20
 
-// ranking is what the scores of a picture are on the host: for each query its candidates,
-// best first. The slices are [Q,M], but runners is [K,perBox].
+// ranking holds the scores of a picture on the host: the candidates of each query, best
+// first. The slices are [Q,M], except runners, which is [K,perBox].
 type ranking struct {
 	m           int       // candidates of each query
 	score       []float32 // by Params.Rank
-	box         []float32 // the candidate's place among the K proposals
+	box         []float32 // the candidates' places among the K proposals
 	cosine      []float32
 	probability []float32
-	phrase      []float32 // the query's phrasing that is nearest to the box; nil: survivors are asked for
-	runners     []float32 // the queries nearest to a box
+	phrase      []float32 // the nearest phrasing of the query; nil if it is not known yet
+	runners     []float32 // the queries with the greatest cosines of each box
 	perBox      int       // 2, or 1 if there is one query
 	timings     Timings
 }
 
-// score scores a task's boxes for its queries. An error is this task's alone.
+// score keeps the embeddings of a task's boxes, and scores the boxes if the task has
+// queries. An error of the scoring is the outcome's, and not the scope's.
 func (d *Detector) score(s *torch.Scope, t *task) outcome {
 	var embeddings torch.Tensor
 	if len(t.boxes) > 0 {
@@ -58,7 +60,7 @@ func (d *Detector) score(s *torch.Scope, t *task) outcome {
 	return o
 }
 
-// finite fails with ErrOutput if a number of embeddings [K,D] is none, or infinite.
+// finite fails with ErrOutput if embeddings [K,D] have a NaN or an infinite value.
 func finite(s *torch.Scope, embeddings torch.Tensor) error {
 	sum := torch.Download[float32](s, s.Reshape(s.Sum(s.Sum(embeddings, 1), 0), 1))
 	if s.Err() == nil && !number(sum[0]) {
@@ -70,9 +72,9 @@ func finite(s *torch.Scope, embeddings torch.Tensor) error {
 // number reports whether v is neither NaN nor infinite.
 func number(v float32) bool { return v-v == 0 }
 
-// rank scores each of K boxes, with embeddings [K,D] and objectness [K,1], for each query.
-// The numbers leave the device in one copy, places as float32 too, which is exact up to
-// 2^24.
+// rank scores each of K boxes, with embeddings [K,D] and objectness [K,1], for each
+// query. All numbers leave the device in one copy. Places are float32 in it too, which is
+// exact up to 2^24.
 //
 // Shape letters: K boxes, Q queries, G background phrasings, D the width of an embedding,
 // M candidates.
@@ -116,8 +118,8 @@ func (d *Detector) rank(s *torch.Scope, boxes, objectness torch.Tensor, m matchi
 	}
 	_, runners := s.TopK(cosine, min(q, 2), 1) // [K,2]
 
-	// The sum is a number only if all cosines are, the background's too. All else is made of
-	// them.
+	// The sum is a number only if all cosines are, the cosines of the background
+	// included. All other numbers are made of the cosines.
 	sum := s.Sum(s.Sum(all, 1), 0)
 	parts := []torch.Tensor{sum, best, index, of(cosine), of(probability), runners}
 	// On a GPU all boxes' nearest phrasings take less time than a second look at survivors.
@@ -154,11 +156,11 @@ func (d *Detector) rank(s *torch.Scope, boxes, objectness torch.Tensor, m matchi
 	return top, nil
 }
 
-// kept is the share that a query's own negative phrasings leave of its probability,
-// exp(c) / (exp(c) + Σ exp(n)), where c is the logarithm of the sum of exp over all
-// classes, whose cosines are given [K,Q+G], and n are the negatives' logits: [K,Q]. So
-// the product with the softmax over the classes is the one over both. It works through
-// the queries in parts, since [K,Q,N] may be large.
+// kept returns the share of each probability that a query's own negative phrasings leave,
+// [K,Q]: exp(c) / (exp(c) + Σ exp(n)). Here n are the logits of the negatives, and c is
+// the logarithm of the sum of exp over all classes, whose cosines [K,Q+G] are given. The
+// share times the softmax over the classes is the softmax over classes and negatives.
+// kept works through the queries in parts, since [K,Q,N] may be large.
 func (q *Queries) kept(s *torch.Scope, boxes, cosines torch.Tensor, logitScale float64) torch.Tensor {
 	negatives, absent := s.Use(q.negatives), s.Use(q.absent) // [Q,N,D], [Q,N]
 	shape := s.Shape(negatives)
@@ -172,19 +174,21 @@ func (q *Queries) kept(s *torch.Scope, boxes, cosines torch.Tensor, logitScale f
 	for low := int64(0); low < shape[0]; low += step {
 		parts = append(parts, s.Within(func() torch.Tensor {
 			high := min(low+step, shape[0])
-			some := s.Permute(s.Reshape(s.Slice(negatives, 0, low, high), -1, d), 1, 0)      // [D,q*N]
-			logits := s.Reshape(s.Scale(s.Matmul(boxes, some), logitScale), -1, high-low, n) // [K,q,N]
-			logits = s.Add(logits, s.Slice(absent, 0, low, high))                            // [K,q,N]
-			softmax := s.Softmax(s.Cat(2, s.Expand(all, -1, high-low, 1), logits), 2)        // [K,q,1+N]
-			return s.Contiguous(s.Reshape(s.Slice(softmax, 2, 0, 1), -1, high-low))          // a copy, which lets go of the rest
+			// some [D,q*N], logits [K,q,N], softmax [K,q,1+N]. The result is a copy, so
+			// that all of these are freed.
+			some := s.Permute(s.Reshape(s.Slice(negatives, 0, low, high), -1, d), 1, 0)
+			logits := s.Reshape(s.Scale(s.Matmul(boxes, some), logitScale), -1, high-low, n)
+			logits = s.Add(logits, s.Slice(absent, 0, low, high))
+			softmax := s.Softmax(s.Cat(2, s.Expand(all, -1, high-low, 1), logits), 2)
+			return s.Contiguous(s.Reshape(s.Slice(softmax, 2, 0, 1), -1, high-low))
 		}))
 	}
 	return s.Cat(1, parts...)
 }
 
-// nearestPhrases returns, for each survivor, which of its query's phrasings has the
-// greatest cosine with its box. It works through the queries in parts, since the cosines
-// of boxes and single phrasings may be many.
+// nearestPhrases returns, for each survivor, the place of its query's phrasing with the
+// greatest cosine. It works through the queries in parts, since boxes and single
+// phrasings may have many cosines.
 func (r *Regions) nearestPhrases(ctx context.Context, kept []survivor, top ranking, queries *Queries) ([]int, error) {
 	nearest := make([]int, len(kept))
 	if len(kept) == 0 || queries.longest() < 2 {
@@ -196,7 +200,8 @@ func (r *Regions) nearestPhrases(ctx context.Context, kept []survivor, top ranki
 		}
 		return nearest, nil
 	}
-	// Boxes and queries that have survivors, and their places in these lists.
+	// boxes and asked are the boxes and queries of the survivors. boxAt and queryAt are
+	// their places in them.
 	var boxes, asked []int64
 	boxAt, queryAt := make(map[int32]int), make(map[int32]int)
 	place := func(places map[int32]int, list *[]int64, n int32) {
@@ -209,10 +214,11 @@ func (r *Regions) nearestPhrases(ctx context.Context, kept []survivor, top ranki
 		place(boxAt, &boxes, c.proposal)
 		place(queryAt, &asked, c.query)
 	}
-	var values []int64 // [K,Q] of these
+	var values []int64 // [K,Q] of these boxes and queries
 	err := r.detector.onEngineBetween(ctx, func(s *torch.Scope) error {
-		embeddings := s.IndexSelect(s.Use(r.embeddings), 0, torch.Upload(s, boxes, int64(len(boxes)))) // [K,D]
-		each := s.IndexSelect(s.Use(queries.each), 0, torch.Upload(s, asked, int64(len(asked))))       // [Q,T,D]
+		// embeddings [K,D], each [Q,T,D]
+		embeddings := s.IndexSelect(s.Use(r.embeddings), 0, torch.Upload(s, boxes, int64(len(boxes))))
+		each := s.IndexSelect(s.Use(queries.each), 0, torch.Upload(s, asked, int64(len(asked))))
 		shape := s.Shape(each)
 		if err := s.Err(); err != nil {
 			return err
@@ -222,9 +228,10 @@ func (r *Regions) nearestPhrases(ctx context.Context, kept []survivor, top ranki
 		var parts []torch.Tensor
 		for low := int64(0); low < q; low += step {
 			parts = append(parts, s.Within(func() torch.Tensor {
-				some := s.Reshape(s.Slice(each, 0, low, low+step), -1, d)                  // [q*T,D]
-				cosine := s.Reshape(s.Matmul(embeddings, s.Permute(some, 1, 0)), k, -1, t) // [K,q,T]
-				return s.ArgMax(cosine, 2)                                                 // [K,q]
+				// some [q*T,D], cosine [K,q,T], result [K,q]
+				some := s.Reshape(s.Slice(each, 0, low, low+step), -1, d)
+				cosine := s.Reshape(s.Matmul(embeddings, s.Permute(some, 1, 0)), k, -1, t)
+				return s.ArgMax(cosine, 2)
 			}))
 		}
 		values = torch.Download[int64](s, s.Cat(1, parts...))
@@ -239,10 +246,11 @@ func (r *Regions) nearestPhrases(ctx context.Context, kept []survivor, top ranki
 	return nearest, nil
 }
 
-// report returns the detection of a survivor, whose nearest phrasing is given.
+// report returns the detection of a survivor. phrase is the place of its nearest
+// phrasing.
 func (r *Regions) report(top ranking, queries *Queries, c survivor, phrase int) Detection {
 	if phrase >= len(queries.phrases[c.query]) {
-		phrase = 0 // a repetition of the first, whose cosine may come out a little greater
+		phrase = 0 // a copy of the first, whose cosine may be a little greater
 	}
 	return Detection{
 		Query: queries.names[c.query], Box: c.box,

@@ -48,7 +48,8 @@ func see(t *testing.T, d *Detector, img image.Image, boxes []box.Box) [][]float6
 	return rows
 }
 
-// scores are cosine and probability by query and box, by their definition in plain Go.
+// scores returns cosine and probability by query and box, by their definition in plain
+// Go.
 func scores(t *testing.T, d *Detector, list []Query, boxes [][]float64) (cosine, probability [][]float64) {
 	t.Helper()
 	shared := make([]float64, len(boxes[0]))
@@ -95,7 +96,8 @@ func scores(t *testing.T, d *Detector, list []Query, boxes [][]float64) (cosine,
 			}
 			sum, total = plus(sum, see(t, d, e.Image, []box.Box{b})[0], w), total+w
 		}
-		classes = append(classes, unit(plus(sum, shared, -words))) // unit of (sum/total - shared words/total)
+		// This is the unit of sum/total - shared words/total.
+		classes = append(classes, unit(plus(sum, shared, -words)))
 	}
 	background = alone(d.options.Background)
 	scale := d.files.Image.Manifest.LogitScale
@@ -193,7 +195,7 @@ func TestScoresEqualTheirDefinition(t *testing.T) {
 	}
 }
 
-// An example's own picture is nearest to that example.
+// TestAnExampleIsNamed checks that the picture of an example is nearest to that example.
 func TestAnExampleIsNamed(t *testing.T) {
 	d := open(t, Options{Proposals: 30})
 	img := scene(9, 200, 160)
@@ -243,8 +245,9 @@ func TestExampleErrors(t *testing.T) {
 	}
 }
 
-// TestManyNegativesTakeLittleMemory has as many as the limits allow: [K,Q,N] takes 300 MB, each time that it is there. The
-// queries differ by their first negative alone, of which there are 7.
+// TestManyNegativesTakeLittleMemory has as many negative phrases as the limits allow. A
+// tensor [K,Q,N] takes 300 MB. The queries differ by their first negative phrase only,
+// and 7 of these differ.
 func TestManyNegativesTakeLittleMemory(t *testing.T) {
 	d := open(t, Options{})
 	list, boxes := make([]Query, 250), make([]box.Box, 300)
@@ -282,7 +285,8 @@ func TestManyNegativesTakeLittleMemory(t *testing.T) {
 	}
 }
 
-// TestQueriesWithoutADirection subtracts the only template from a text that is no more than that.
+// TestQueriesWithoutADirection subtracts the only template from a text that is that
+// template filled with nothing.
 func TestQueriesWithoutADirection(t *testing.T) {
 	const empty = "a photo of ."
 	for _, test := range []struct {
@@ -306,7 +310,8 @@ func TestQueriesWithoutADirection(t *testing.T) {
 	}
 }
 
-// Suppression, written out in plain Go on what Match gives without any.
+// TestSuppressionEqualsItsDefinition compares suppression with its definition in plain
+// Go, applied to the result of Match without suppression.
 func TestSuppressionEqualsItsDefinition(t *testing.T) {
 	d := open(t, Options{})
 	q := queries(t, d, "dog", "cat", "cup")
@@ -327,7 +332,7 @@ func TestSuppressionEqualsItsDefinition(t *testing.T) {
 	if len(all) < 30 {
 		t.Fatalf("only %d candidates", len(all))
 	}
-	// walk keeps, best first, what no kept one drops.
+	// walk keeps, best first, the detections that no kept one drops.
 	walk := func(list []Detection, drops func(kept, d Detection) bool) (kept []Detection) {
 		for _, d := range list {
 			if !slices.ContainsFunc(kept, func(k Detection) bool { return drops(k, d) }) {
@@ -419,7 +424,7 @@ func TestSuppressionEqualsItsDefinition(t *testing.T) {
 	}
 }
 
-// same says whether two detections differ by rounding at most.
+// same reports whether two detections differ at most by rounding.
 func same(a, b Detection) bool {
 	near := func(x, y float32, tolerance float64) bool { return math.Abs(float64(x-y)) <= tolerance }
 	equal := near(a.Score, b.Score, 1e-5) && near(a.Box.X0, b.Box.X0, 1e-3) && near(a.Box.Y0, b.Box.Y0, 1e-3) &&

@@ -33,16 +33,18 @@ var (
 
 const (
 	soakCallers = 16
-	soakEnough  = 1500 // calls, among which every fault has to be
-	soakThreads = 8    // more than after the first round: Go keeps those that once waited in a system call
+	soakEnough  = 1500 // calls, among which each fault must occur
+	// soakThreads more threads than after the first round are allowed: Go keeps those
+	// that once waited in a system call.
+	soakThreads = 8
 )
 
 // TestSoak makes random good and bad calls from many goroutines, on detectors that are
-// closed and opened anew meanwhile. Each good answer has to be that of a lone call, each
-// bad call has to have its own error. After each round all detectors are closed, and then
-// no tensor and no goroutine may be left, nor threads or memory more than after the first,
-// up to soakThreads and -soak-growth. In a short run memory is only reported, since the
-// first round doesn't see all of what libtorch and Go take once.
+// closed and replaced meanwhile. Each good call must have the answer of a lone call, and
+// each bad call its own error. After each round, all detectors are closed. Then no tensor
+// and no goroutine may be left. Compared with the first round, there may be soakThreads
+// more threads and -soak-growth more memory. A short run only reports memory, since
+// libtorch and Go still allocate for the first time after the first round.
 func TestSoak(t *testing.T) {
 	seed := *soakSeed
 	if seed == 0 {
@@ -86,25 +88,25 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// soak is what the callers of TestSoak share.
+// soak is the state that the callers of TestSoak share.
 type soak struct {
 	cache          string // of texts, shared by all detectors
 	images         []image.Image
 	params         []Params
-	want           [][]*Result // of lone calls: [image][params]
+	want           [][]*Result // [image][params]: the answers of lone calls
 	calls, faulted atomic.Int64
 
 	mu     sync.Mutex
 	counts map[string]int
 }
 
-// place holds a detector that may be exchanged for a new one while calls run on it.
+// place holds a detector that may be replaced while calls run on it.
 type place struct{ now atomic.Pointer[tenant] }
 
 type tenant struct {
 	*rig
 	faults []fault
-	gone   atomic.Bool // before it is closed
+	gone   atomic.Bool // set before it is closed
 }
 
 func (s *soak) open(ctx context.Context, random *rand.Rand) (*tenant, error) {
@@ -144,7 +146,7 @@ func (s *soak) askAlone(ctx context.Context) error {
 	return nil
 }
 
-// round runs all callers for a time and gives the first wrong thing that one saw.
+// round runs all callers for a time, and returns the first wrong answer.
 func (s *soak) round(ctx context.Context, length time.Duration, random *rand.Rand) error {
 	places := make([]place, 2)
 	for i := range places {
@@ -182,7 +184,8 @@ func (s *soak) round(ctx context.Context, length time.Duration, random *rand.Ran
 	return nil
 }
 
-// call makes one random call, says which, and what was wrong with its answer.
+// call makes one random call. It returns the call's kind, and what was wrong with its
+// answer.
 func (s *soak) call(ctx context.Context, at *place, random *rand.Rand) (what string, wrong error) {
 	s.calls.Add(1)
 	on := at.now.Load()
@@ -221,12 +224,12 @@ func (s *soak) call(ctx context.Context, at *place, random *rand.Rand) (what str
 			return "good: Stats", fmt.Errorf("%+v, %w", stats, err)
 		}
 		return "good: Stats", nil
-	case n < 73: // at some moment
+	case n < 73: // at a random moment
 		with, cancel := context.WithTimeout(ctx, time.Duration(random.IntN(30_000))*time.Microsecond)
 		defer cancel()
 		got, err := on.Detect(with, img, on.queries, params)
 		return "fault: expires", s.checkUnless(on, context.DeadlineExceeded, i, p, got, err)
-	case n < 79: // at some step
+	case n < 79: // at a random step
 		got, err := on.Detect(endAfter(int64(random.IntN(400))), img, on.queries, params)
 		return "fault: cancelled", s.checkUnless(on, context.Canceled, i, p, got, err)
 	case n < 80:
@@ -252,7 +255,8 @@ func (s *soak) call(ctx context.Context, at *place, random *rand.Rand) (what str
 	}
 }
 
-// allow lets calls fail with ErrClosed whose detector was closed.
+// allow returns nil for an ErrClosed of a detector that was closed, and other errors as
+// they are.
 func (s *soak) allow(on *tenant, err error) error {
 	if on.gone.Load() && errors.Is(err, ErrClosed) {
 		return nil
@@ -260,7 +264,7 @@ func (s *soak) allow(on *tenant, err error) error {
 	return err
 }
 
-// check compares an answer with that of a lone call.
+// check compares an answer with the answer of a lone call.
 func (s *soak) check(on *tenant, i, p int, got *Result, err error) error {
 	if err != nil {
 		return s.allow(on, err)
@@ -279,8 +283,8 @@ func (s *soak) checkUnless(on *tenant, end error, i, p int, got *Result, err err
 	return s.check(on, i, p, got, err)
 }
 
-// entry is a picture of a stream: a good one by its number, or what the stream has in the
-// place of one, with the error that is due.
+// entry is what a stream yields: a good picture by its number, or a bad picture or error,
+// with the error that DetectAll must yield for it.
 type entry struct {
 	good int
 	img  image.Image
@@ -288,8 +292,8 @@ type entry struct {
 	want error
 }
 
-// stream runs a random stream through DetectAll, and maybe leaves it, lets its context end,
-// or lets it panic.
+// stream runs DetectAll on a random stream. The loop may be left, the context may end, or
+// the stream may panic.
 func (s *soak) stream(ctx context.Context, on *tenant, random *rand.Rand) error {
 	broken := errors.New("broken file")
 	bad := []entry{

@@ -13,43 +13,51 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// Stats counts what a Detector has done since it was opened. Queue and LiveTensors are as
-// of now; the other numbers only grow. In JSON durations are milliseconds.
+// Stats counts what a Detector has done since Open. Queue and LiveTensors are the numbers
+// of this moment. The others only grow. In JSON durations are milliseconds.
 type Stats struct {
 	// Calls is the number of calls of Queries, Regions, Match and Detect that have ended,
-	// and of pictures of DetectAll.
+	// and of pictures of DetectAll that have an answer.
 	Calls int64 `json:"calls"`
-	// Failures is the number of Calls that ended with an error, by the first kind that fits:
-	// "ended" (the context was cancelled or expired), "closed" (ErrClosed), "out_of_memory"
-	// (ErrOutOfMemory), "libtorch" (its other errors), "output" (a model's output is
-	// unusable), "panic" (ErrPanic) and "other" (input that can't be used, and a stream's own
-	// errors). All kinds are there. The map is the caller's.
+	// Failures is the number of Calls that ended with an error, by the first kind that
+	// fits:
+	//
+	//   - "ended": the context was cancelled or expired
+	//   - "closed": ErrClosed
+	//   - "out_of_memory": ErrOutOfMemory
+	//   - "libtorch": another error of libtorch
+	//   - "output": the output of a model can't be used
+	//   - "panic": ErrPanic
+	//   - "other": input that can't be used, or an error of the stream
+	//
+	// The map has all kinds. The caller owns it.
 	Failures map[string]int64 `json:"failures"`
 	// Pictures is the number of pictures whose boxes were embedded.
 	Pictures int64 `json:"pictures"`
-	// Crops is the number of crops that the image tower embedded. Boxes that round to the
-	// same pixels of a picture share one.
+	// Crops is the number of crops that the image tower embedded. Boxes of a picture that
+	// round to the same pixels share one crop.
 	Crops int64 `json:"crops"`
 	// Phrases is the number of phrases that the text tower embedded.
 	Phrases int64 `json:"phrases"`
 	// CacheHits is the number of phrases that came from Options.TextCache.
 	CacheHits int64 `json:"cache_hits"`
-	// Halved is how often a batch of crops or phrases was halved for lack of memory.
+	// Halved is the number of times that a batch of crops or phrases was halved for lack
+	// of memory.
 	Halved int64 `json:"halved"`
-	// Queue is the number of calls that wait for the detector now.
+	// Queue is the number of calls and pictures that wait for the detector now.
 	Queue int64 `json:"queue"`
-	// LiveTensors is the number of tensors in the process now, of all detectors.
+	// LiveTensors is the number of tensors in the process now, of all detectors together.
 	LiveTensors int64 `json:"live_tensors"`
 	// Timings are the sums of the stages of all pictures and matches that succeeded.
 	Timings Timings `json:"timings_ms"`
 	// Text is the time that Queries took to tokenise, look up and embed, without the wait
-	// for the detector. On a GPU it means something with Options.Synchronize alone.
+	// for the detector. On a GPU it is exact only with Options.Synchronize.
 	Text time.Duration `json:"-"` // "text_ms"
-	// Wait is the time that calls have waited for the detector in all.
+	// Wait is the total time that calls have waited for the detector.
 	Wait time.Duration `json:"-"` // "wait_ms"
 }
 
-// MarshalJSON adds text_ms and wait_ms.
+// MarshalJSON returns all fields, with Text and Wait as text_ms and wait_ms.
 func (s Stats) MarshalJSON() ([]byte, error) {
 	type plain Stats
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -60,9 +68,8 @@ func (s Stats) MarshalJSON() ([]byte, error) {
 	}{plain(s), ms(s.Text), ms(s.Wait)})
 }
 
-// Stats returns the counters. It may be called from any goroutine at any time, also after
-// Close, waits for nothing, and suits expvar.Func. A call that runs may be in some of the
-// counters and not yet in others.
+// Stats returns the counters. It doesn't wait, may be called at any time and after Close,
+// and suits expvar.Func. A call that is running may be in some of the counters already.
 func (d *Detector) Stats() Stats {
 	c := &d.counts
 	failures := make(map[string]int64, kinds)
@@ -109,7 +116,7 @@ func (c *timingCounts) load() (t Timings) {
 	return t
 }
 
-// kind is the kind of a failure, a place in counts.failures.
+// kind is the kind of a failure and its place in counts.failures.
 type kind int
 
 const (
@@ -145,7 +152,7 @@ func kindOf(ctx context.Context, err error) kind {
 	return kindOther
 }
 
-// callEnds counts a call that ends with err, and logs it.
+// callEnds counts and logs a call that ends with err.
 func (d *Detector) callEnds(ctx context.Context, call string, since time.Time, err *error) {
 	d.counts.calls.Add(1)
 	took := slog.Duration("took", time.Since(since))
@@ -158,7 +165,7 @@ func (d *Detector) callEnds(ctx context.Context, call string, since time.Time, e
 	d.options.Logger.DebugContext(ctx, "call failed", "call", call, took, "kind", kind.String(), "error", *err)
 }
 
-// regionsEnd counts and logs a picture whose regions were embedded.
+// regionsEnd counts and logs a picture whose boxes are embedded.
 func (d *Detector) regionsEnd(ctx context.Context, r *Regions) {
 	d.counts.timings.add(r.timings)
 	d.counts.pictures.Add(1)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestStats counts what a few calls have to leave in each counter.
+// TestStats checks each counter after a few calls.
 func TestStats(t *testing.T) {
 	d := open(t, Options{Models: faulty(), Proposals: 10, Background: []string{"a wall"}, TextCache: t.TempDir()})
 	if s := d.Stats(); s.Calls != 0 || anyFailure(s) || s.Pictures != 0 || s.Crops != 0 || s.Phrases != 0 || s.Timings != (Timings{}) {
@@ -87,7 +87,7 @@ func anyFailure(s Stats) bool {
 	return false
 }
 
-// TestLogs holds that a call and its failure are logged at Debug level, and nothing above.
+// TestLogs checks that calls and their failures are logged, and at Debug level only.
 func TestLogs(t *testing.T) {
 	var log bytes.Buffer
 	d := open(t, Options{Models: faulty(), Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})

@@ -10,27 +10,27 @@ import (
 	"time"
 )
 
-// lookAhead is how many pictures a stream is ahead, besides those that the engine takes
-// together.
+// lookAhead is the number of pictures that a stream reads ahead, in addition to those
+// that the engine takes together.
 const lookAhead = 2
 
-// DetectAll finds the queries in a stream of pictures and yields, in order, one
-// result or error for each. An error that images yields, say of a file that can't be
-// decoded, is yielded in its picture's place, and the next picture follows.
+// DetectAll finds the queries in a stream of pictures. It yields one result or error for
+// each picture, in order. An error that images yields, such as for a file that can't be
+// decoded, is yielded in the place of its picture, and the next picture follows.
 //
-// images runs on a goroutine of its own, so that its decoding, the detection and the
-// caller's work on results overlap. It reads a few pictures ahead: as many as
-// Options.ImageBatch, and three more. If images panics or ends its goroutine, the last yield
-// is an ErrPanic, after the results of the pictures before. If Options.Logger or a
-// picture's own methods panic, that is the picture's error.
+// images runs on a goroutine of its own, so that its decoding, the detection, and the
+// caller's work on results overlap. It runs up to Options.ImageBatch + 3 pictures ahead.
+// If images panics or ends its goroutine, the last yield is an ErrPanic, after the
+// results of the pictures before. If Options.Logger or a picture's own methods panic, the
+// picture's error is an ErrPanic.
 //
-// A *pixels.RGB isn't copied: it must not be changed before its result is yielded. Other
-// images may be changed as soon as yield has returned.
+// A *pixels.RGB isn't copied, so it must not be changed before its result is yielded.
+// Other images may be changed as soon as the yield of images has returned.
 //
-// If ctx ends, the last yield is its error, at once. A caller may stop early. In both
-// cases DetectAll returns when images has returned, so that nothing of the caller's runs
-// unseen: a stream that may block has to watch ctx too. After d.Close each picture that
-// comes gives ErrClosed.
+// If ctx ends, the last yield is its cause, at once. The caller may also leave the loop
+// early. In both cases DetectAll returns after images has returned, so that none of the
+// caller's code runs on. A stream that may block must watch ctx too. After d.Close, the
+// next pictures fail with ErrClosed.
 func (d *Detector) DetectAll(ctx context.Context, images iter.Seq2[image.Image, error], queries *Queries, params Params) iter.Seq2[*Result, error] {
 	m, wrong := d.matching(queries, params)
 	return func(yield func(*Result, error) bool) {
@@ -43,13 +43,13 @@ func (d *Detector) DetectAll(ctx context.Context, images iter.Seq2[image.Image, 
 			}
 			if err == nil {
 				t.matching = &m
-				d.queue.add(t) // here, so that pictures are taken in their order
+				d.queue.add(t) // here, so that pictures are taken in order
 			}
 			pictures.Go(func() { d.answer(ctx, t, err, next) })
 		})
 		defer func() {
 			cancel()
-			for range ahead { // ends when images has ended
+			for range ahead { // until images has ended
 			}
 			pictures.Wait()
 		}()
@@ -78,8 +78,7 @@ type answer struct {
 	err    error
 }
 
-// receive returns what comes next. It reports false if the channel is closed or the
-// context has ended.
+// receive returns the next value. It reports false if the channel is closed or ctx ends.
 func receive[T any](ctx context.Context, in <-chan T) (v T, ok bool) {
 	select {
 	case v, ok = <-in:
@@ -88,8 +87,8 @@ func receive[T any](ctx context.Context, in <-chan T) (v T, ok bool) {
 	return v, ok
 }
 
-// readAhead makes a task of each picture and starts it, and sends a channel for each
-// answer, in the pictures' order. The capacity of ahead bounds how far it reads.
+// readAhead sends a channel for the answer of each picture, in order, and starts its
+// task. The capacity of ahead bounds how far it reads.
 func (d *Detector) readAhead(ctx context.Context, images iter.Seq2[image.Image, error], ahead chan<- chan answer, start func(*task, error, chan<- answer)) {
 	defer close(ahead)
 	send := func() (next chan answer, ok bool) {
@@ -101,7 +100,7 @@ func (d *Detector) readAhead(ctx context.Context, images iter.Seq2[image.Image, 
 			return nil, false
 		}
 	}
-	panicked := &PanicError{Value: "runtime.Goexit"} // stays if images ends the goroutine
+	panicked := &PanicError{Value: "runtime.Goexit"} // if images ends the goroutine
 	defer func() {
 		if p := recover(); p != nil {
 			panicked = &PanicError{Value: p, Stack: debug.Stack()}
@@ -126,8 +125,8 @@ func (d *Detector) readAhead(ctx context.Context, images iter.Seq2[image.Image, 
 	panicked = nil
 }
 
-// answer sends the result of a task, or the error if it failed before it was started. A
-// panic of the logger, or of the methods of the stream's error, is the picture's error.
+// answer sends the result of a task, or failed if that isn't nil. If the logger panics,
+// or a method of the stream's error, the panic is the picture's error.
 func (d *Detector) answer(ctx context.Context, t *task, failed error, next chan<- answer) {
 	a, since := answer{err: failed}, time.Now()
 	panicked := &PanicError{Value: "runtime.Goexit"}

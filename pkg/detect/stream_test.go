@@ -11,7 +11,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 )
 
-// stream yields pictures, and err in the place of each that is nil.
+// stream returns a stream of pictures that yields err in the place of each nil.
 func stream(first image.Image, err error, rest ...image.Image) iter.Seq2[image.Image, error] {
 	return func(yield func(image.Image, error) bool) {
 		for _, img := range append([]image.Image{first}, rest...) {

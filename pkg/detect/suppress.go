@@ -10,15 +10,15 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/suppress"
 )
 
-// candidate is a proposal that reaches a query's threshold. There may be very many.
+// candidate is a proposal that reaches the threshold of a query. There may be millions.
 type candidate struct {
 	query, proposal int32
 	at              int32   // its place in the ranking
-	score           float32 // as ranked, and as soft NMS lowered it
+	score           float32 // as ranked, or as soft NMS has lowered it
 }
 
-// survivor is a candidate that stays, and its box: the proposal's, or the one that votes
-// moved it to.
+// survivor is a candidate that is kept, and its box: the proposal's, or the mean that box
+// voting moved it to.
 type survivor struct {
 	candidate
 	box box.Box
@@ -33,7 +33,7 @@ func (t ranking) lists(thresholds []float32) [][]candidate {
 	return lists
 }
 
-// candidates returns the boxes of query number q that reach its threshold, best first.
+// candidates returns the boxes of query q that reach its threshold, best first.
 func (t ranking) candidates(q int, threshold float32) []candidate {
 	n := 0
 	for _, score := range t.score[q*t.m:][:t.m] {
@@ -50,9 +50,9 @@ func (t ranking) candidates(q int, threshold float32) []candidate {
 	return reached
 }
 
-// chooseAmong returns the candidates that stay, query by query, best first, of a list of
-// each query, best first. It looks at ctx between the queries, and fails with ErrLimit if
-// more stay than params allow.
+// chooseAmong suppresses the candidates of each query, given best first, and returns the
+// survivors, query by query and best first. It asks ctx before each query, and fails with
+// ErrLimit if there are more survivors than params allow.
 func chooseAmong(ctx context.Context, boxes []box.Box, lists [][]candidate, params matching) ([]survivor, error) {
 	groups := lists
 	if params.contained() {
@@ -121,7 +121,7 @@ func proposals(list []candidate) []int {
 	return order
 }
 
-// keptOf returns the candidates of a list whose proposals were kept, in the same order.
+// keptOf returns the candidates of a list whose proposals are kept, in the list's order.
 func keptOf(list []candidate, kept []int) []candidate {
 	survivors := make([]candidate, 0, len(kept))
 	for _, c := range list {
@@ -132,10 +132,10 @@ func keptOf(list []candidate, kept []int) []candidate {
 	return survivors
 }
 
-// lowered does soft NMS, and drops what falls under its query's threshold.
+// lowered is soft NMS. It drops candidates that fall under the threshold of their query.
 func lowered(list []candidate, decay *suppress.Decay, thresholds []float32, limit int) []candidate {
 	scores := make([]float32, len(list))
-	of := make(map[int]candidate, len(list)) // proposals are in a list once
+	of := make(map[int]candidate, len(list)) // a list has each proposal once
 	for i, c := range list {
 		scores[i], of[int(c.proposal)] = c.score, c
 	}
@@ -151,8 +151,8 @@ func lowered(list []candidate, decay *suppress.Decay, thresholds []float32, limi
 	return survivors
 }
 
-// bestOfEach returns the candidate with the greatest score of each of n proposals, best
-// first. Of equal ones it is the earlier query's.
+// bestOfEach returns, for each of n proposals, the candidate with the greatest score,
+// best first. Of equal scores it takes the earlier query's.
 func bestOfEach(lists [][]candidate, n int) []candidate {
 	best := make([]*candidate, n)
 	for _, list := range lists {

@@ -17,14 +17,14 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// textCache keeps the embeddings of phrases in files, so that a later run with the
-// same model encodes none of them again. The zero textCache keeps nothing.
+// textCache keeps the embeddings of phrases in files, so that a later run with the same
+// model doesn't encode them again. The zero textCache keeps nothing.
 //
-// A file holds the phrasings of one query, [T,D] float32 little endian, and the CRC-32 of
-// that. Its path is made of the tokens and of all that changes an embedding's last
-// digits: the text tower's digest, libtorch's version, and the GPU, or the processor and
-// the number of threads. So nothing can be stale. A file that isn't whole counts as
-// missing.
+// A file holds the phrases of one list, [T,D] float32 little endian, and their CRC-32.
+// Its path is a hash of the tokens and of all that changes the last digits of an
+// embedding: the digest of the text tower, the version of libtorch, and the GPU, or the
+// processor and the number of threads. So no file is ever stale. A file that isn't whole
+// counts as missing.
 type textCache struct {
 	dir   string
 	width int
@@ -46,7 +46,8 @@ func newTextCache(dir string, text archive.Manifest, device torch.Device, thread
 	return textCache{filepath.Join(dir, hex.EncodeToString(h.Sum(nil)[:16])), text.EmbeddingWidth, log}
 }
 
-// read gives the embeddings [T,D] of phrases by their tokens, or nil.
+// read returns the embeddings [T,D] of phrases, given as tokens, or nil if they aren't
+// there.
 func (c textCache) read(tokens [][]int64) []float32 {
 	if c.dir == "" {
 		return nil
@@ -63,7 +64,7 @@ func (c textCache) read(tokens [][]int64) []float32 {
 	return values
 }
 
-// readWhole gives the content of a regular file of size bytes, or nil.
+// readWhole returns the content of a regular file of size bytes, or nil.
 func readWhole(path string, size int) []byte {
 	file, err := files.Open(path)
 	if err != nil {
@@ -81,8 +82,8 @@ func readWhole(path string, size int) []byte {
 	return data
 }
 
-// write keeps the embeddings [T,D] of phrases. What goes wrong is logged only: the
-// caller has the embeddings.
+// write keeps the embeddings [T,D] of phrases. It only logs an error, since the caller
+// has the embeddings.
 func (c textCache) write(tokens [][]int64, values []float32) {
 	data := make([]byte, 0, 4*len(values)+4)
 	for _, v := range values {
@@ -94,7 +95,7 @@ func (c textCache) write(tokens [][]int64, values []float32) {
 	}
 }
 
-// replaceFile writes a file of a cache, and makes the directories above it.
+// replaceFile writes a file of a cache, and makes its directories.
 func replaceFile(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -112,7 +113,7 @@ func replaceFile(path string, data []byte) error {
 func (c textCache) path(tokens [][]int64) string {
 	h := sha256.New()
 	for _, row := range tokens {
-		_ = binary.Write(h, binary.LittleEndian, row) // a hash takes everything
+		_ = binary.Write(h, binary.LittleEndian, row) // a hash has no errors
 	}
 	return filepath.Join(c.dir, hex.EncodeToString(h.Sum(nil)[:16])+".f32")
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// TestTextCache opens a detector anew for each step, as a later run does.
+// TestTextCache opens a new detector for each step, as a later run does.
 func TestTextCache(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "here")
 	picture, err := pixels.DecodeFile("../../testdata/images/scene-020.jpg", pixels.Limits{})
@@ -113,7 +113,8 @@ func emptyFile(t *testing.T) string {
 	return path
 }
 
-// What changes the last digits of an embedding changes where it is kept.
+// TestTextCachesOfOtherDigits checks that everything that changes the last digits of an
+// embedding changes its path.
 func TestTextCachesOfOtherDigits(t *testing.T) {
 	text := torchtest.Tiny(t).Text.Manifest
 	other := text

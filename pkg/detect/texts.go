@@ -7,16 +7,16 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// texts are the embeddings of a phrasebook [P,D], as far as the cache has them.
+// texts holds the embeddings of a phrasebook [P,D], as far as the cache has them.
 type texts struct {
 	detector *Detector
 	book     *phrasebook
-	values   []float32  // [P,D], zeros where missing; nil where there is no cache
-	missing  []int64    // rows of the book that the text tower has to embed
+	values   []float32  // [P,D], zeros for missing ones; nil without a cache
+	missing  []int64    // rows of the book that the cache lacks
 	unkept   [][]string // lists of phrases that the cache lacks
 }
 
-// recall looks the lists of phrases, which the book holds, up in the cache.
+// recall looks up lists of phrases of the book in the cache.
 func (d *Detector) recall(book *phrasebook, lists [][]string) *texts {
 	t := &texts{detector: d, book: book}
 	width := d.files.Text.Manifest.EmbeddingWidth
@@ -43,8 +43,8 @@ func (d *Detector) recall(book *phrasebook, lists [][]string) *texts {
 	return t
 }
 
-// embed gives all embeddings [P,D], and encodes the missing ones for that. Where the
-// book is empty it gives the zero Tensor.
+// embed encodes the missing phrases and returns all embeddings [P,D], or the zero Tensor
+// if the book is empty.
 func (t *texts) embed(s *torch.Scope) torch.Tensor {
 	width := int64(t.detector.files.Text.Manifest.EmbeddingWidth)
 	if len(t.book.tokens) == 0 {
@@ -68,9 +68,9 @@ func (t *texts) embed(s *torch.Scope) torch.Tensor {
 	return torch.Upload(s, t.values, int64(len(t.book.tokens)), width)
 }
 
-// encode embeds the missing phrases, in their order. Those with as many columns of tokens
-// are encoded together, so that none is the longer, or another to the last digit, for the
-// others' length.
+// encode embeds the missing phrases, in their order. Only phrases with the same number of
+// columns of tokens are encoded together. So none becomes longer, or differs in the last
+// digits, because of the length of another.
 func (t *texts) encode(s *torch.Scope) torch.Tensor {
 	d, done := t.detector, 0
 	byLength := make(map[int][]int) // places in missing
@@ -99,9 +99,9 @@ func (t *texts) encode(s *torch.Scope) torch.Tensor {
 	return s.IndexSelect(s.Cat(0, parts...), 0, torch.Upload(s, place, int64(len(place))))
 }
 
-// columns is how many of a row's tokens, most of the 77, the text tower is given: a
-// multiple of 8 up to the end of the text, since it doesn't look at what comes after that.
-// torchscript/CONTRACT.md wants 8 at least.
+// columns returns how many of a row's 77 tokens the text tower is given: up to the end of
+// the text, rounded up to a multiple of 8. The tower doesn't use the rest.
+// torchscript/CONTRACT.md requires at least 8.
 func columns(row []int64) int {
 	const step = 8
 	used := len(row)
@@ -111,7 +111,7 @@ func columns(row []int64) int {
 	return min((used+step-1)/step*step, len(row))
 }
 
-// keep gives the cache what it lacked.
+// keep writes to the cache what it lacked.
 func (t *texts) keep() {
 	if t.values == nil {
 		return

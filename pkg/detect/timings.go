@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// Stage is a part of a picture's way that is timed.
+// Stage is a timed part of the work on a picture.
 type Stage int
 
 // The stages, in their order.
 const (
-	StageUpload   Stage = iota // the picture to the device
-	StageRPN                   // the proposals, to the host
+	StageUpload   Stage = iota // copying the picture to the device
+	StageRPN                   // finding the proposals, and copying them to the host
 	StageCrop                  // cutting and resizing the boxes
 	StageEncode                // embedding the crops
-	StageRank                  // cosine, scores, top-k and suppression
-	StageDownload              // the scores to the host
+	StageRank                  // cosines, scores, top-k and suppression
+	StageDownload              // copying the scores to the host
 )
 
 var stageNames = [6]string{"upload", "rpn", "crop", "encode", "rank", "download"}
@@ -25,20 +25,20 @@ var stageNames = [6]string{"upload", "rpn", "crop", "encode", "rank", "download"
 // String returns the stage's name in JSON.
 func (s Stage) String() string { return stageNames[s] }
 
-// Timings are how long each [Stage] of one picture took. Pictures that share a batch share
-// its time, by their crops. A GPU works on after a stage has ended, and a stage that waits
-// for it (StageRPN, StageDownload) has its time too; with Options.Synchronize each stage
-// has its own time alone.
+// Timings are the times that each [Stage] of one picture took. Pictures that are
+// processed together share the time of a stage: equally in StageRPN, and by their crops
+// in StageCrop and StageEncode. A GPU continues working after a stage has ended, so that
+// a stage that waits for it (StageRPN, StageDownload) includes that work. With
+// Options.Synchronize each stage includes only its own.
 type Timings [6]time.Duration
 
-// add adds each stage of other.
 func (t *Timings) add(other Timings) {
 	for stage, took := range other {
 		t[stage] += took
 	}
 }
 
-// MarshalJSON writes an object of the stages' milliseconds by their names.
+// MarshalJSON returns an object with the milliseconds of each stage by its name.
 func (t Timings) MarshalJSON() ([]byte, error) {
 	text := []byte{'{'}
 	for stage, took := range t {
@@ -52,8 +52,8 @@ func (t Timings) MarshalJSON() ([]byte, error) {
 	return text, nil
 }
 
-// UnmarshalJSON reads milliseconds, to the microsecond. A stage that is missing is 0. A
-// stage that is negative or more than a year is an error.
+// UnmarshalJSON reads milliseconds, to the microsecond. A missing stage is 0. A stage
+// below 0 or above 366 days is an error.
 func (t *Timings) UnmarshalJSON(data []byte) error {
 	var stages map[string]json.RawMessage
 	if err := json.Unmarshal(data, &stages); err != nil {

@@ -10,12 +10,13 @@ import (
 	"github.com/clipdet/clipdet/pkg/model"
 )
 
-// Verify reads all of the file with a name in a set, and replays its known answer on a
-// device ("auto", "cpu" or "cuda:N"). It returns the largest difference of a number from
-// the known one, relative to it if it is above 1, and the tolerance. It fails with
-// model.ErrAnswer if the difference is above the tolerance, and with ErrNotHere if the
-// device lacks the type of the weights, so that only the file was checked. If another
-// torch exported the model, errors of loading, running and comparing say so.
+// Verify reads the whole file of a name in a set, and replays its known answer on a
+// device ("auto", "cpu" or "cuda:N"). It returns the tolerance, and the largest
+// difference of a number from the known number, relative to the known number if that is
+// above 1. It fails with model.ErrAnswer if the difference is above the tolerance. It
+// fails with ErrNotHere if the device has no operations for the type of the weights; then
+// it has only checked the file. If another torch exported the model, errors of loading,
+// running and comparing say so.
 func Verify(ctx context.Context, models model.Set, name, device string) (difference, tolerance float64, err error) {
 	on, err := torch.ParseDevice(device)
 	if err != nil {
@@ -53,7 +54,7 @@ func verify(ctx context.Context, file archive.File, on torch.Device) (difference
 	return difference, err
 }
 
-// advise says what to do about a model that doesn't load, run or answer.
+// advise adds to err what to do about a model that doesn't load, run or answer.
 func advise(err error, file archive.File) error {
 	switch {
 	case errors.Is(err, torch.ErrOutOfMemory) || !errors.Is(err, torch.ErrLibtorch) && !errors.Is(err, archive.ErrAnswer):
@@ -95,7 +96,7 @@ func replay(s *torch.Scope, file archive.File) ([]archive.Array, error) {
 	outputs := make([]archive.Array, len(known.Outputs))
 	for i, t := range s.Call(module, "forward", len(outputs), inputs...) {
 		outputs[i].Shape = s.Shape(t)
-		// Counts are int64, everything else that a model gives is float32.
+		// Only counts are int64. All other outputs are float32.
 		if s.DType(t) == torch.Int64 {
 			outputs[i].Data = torch.Download[int64](s, t)
 		} else {

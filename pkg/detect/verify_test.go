@@ -15,7 +15,7 @@ func TestVerify(t *testing.T) {
 		if err != nil || !(difference <= tolerance) {
 			t.Errorf("%s: difference %v of up to %v, %v", name, difference, tolerance, err)
 		}
-		// The same file with another seed has another answer.
+		// With another seed the inputs, and so the answer, are others.
 		file, err := tiny().Archives().File(t.Context(), name)
 		if err != nil {
 			t.Fatal(err)

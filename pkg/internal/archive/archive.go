@@ -12,27 +12,30 @@ import (
 )
 
 const (
-	// manifestLimit bounds what is read of a manifest; real ones have about 2 KB.
+	// manifestLimit is the largest number of bytes of a manifest. Real ones have about 2
+	// KB.
 	manifestLimit = 1 << 20
-	// recordLimit bounds the records of an archive; those of the largest CLIPs have some 2,000.
+	// recordLimit is the largest number of records of an archive. The largest CLIPs have
+	// some 2,000.
 	recordLimit = 1 << 16
-	// unpackedLimit bounds what the compressed records of an archive unpack to: torch compresses the code alone, which
-	// has about 1 MB.
+	// unpackedLimit is the largest number of bytes that the compressed records of an
+	// archive unpack to. torch only compresses the code, which has about 1 MB.
 	unpackedLimit = 64 << 20
 )
 
 var (
-	// ErrNotArchive is wrapped when a file is not a zip that torch.jit.save could have written: another format,
-	// truncated, empty, another zip or a directory.
+	// ErrNotArchive is returned if a file isn't a zip that torch.jit.save could have
+	// written: another format, truncated, empty, another zip or a directory.
 	ErrNotArchive = errors.New("not a TorchScript archive")
-	// ErrNoManifest is wrapped when an archive carries no clipdet manifest: a checkpoint of torch.save, or a module that
-	// another program exported.
+	// ErrNoManifest is returned if an archive has no clipdet manifest: a checkpoint of
+	// torch.save, or a module that another program exported.
 	ErrNoManifest = errors.New("no clipdet manifest in the archive")
 )
 
-// Inspect reads and validates the manifest of the archive at path, and compares its digest. It reads the zip's directory
-// and the manifest only, whatever the size of the weights; see [Check]. Errors start with path and wrap [ErrNotArchive],
-// [ErrNoManifest], [ErrManifest], [ErrDamaged] or what the file system said.
+// Inspect reads and validates the manifest of the archive at path, and compares its
+// digest. It reads only the zip's directory and the manifest, whatever the size of the
+// weights; [Check] reads the rest. Its errors start with path, and wrap [ErrNotArchive],
+// [ErrNoManifest], [ErrManifest], [ErrDamaged] or an error of the file system.
 func Inspect(path string) (Manifest, error) {
 	file, size, err := openRegular(path)
 	if err != nil {
@@ -50,8 +53,8 @@ func Inspect(path string) (Manifest, error) {
 	return m, nil
 }
 
-// openRegular opens a file and gives its size. It refuses a directory, a device, and a pipe, whose opening would wait for
-// its writer.
+// openRegular opens a file and returns its size. It refuses directories, devices and
+// pipes.
 func openRegular(path string) (*os.File, int64, error) {
 	file, err := files.Open(path)
 	if err != nil {
@@ -70,13 +73,13 @@ func openRegular(path string) (*os.File, int64, error) {
 
 const manifestName = "extra/manifest.json"
 
-// directory is that of a zip that looks like torch's.
+// directory is the directory of a zip that looks like torch's.
 type directory struct {
 	records map[string]*zip.File // by their names without the top folder
 }
 
-// openArchive reads the directory of a zip and checks that it looks like torch's: one folder that holds everything, each
-// name once, with a data.pkl in it.
+// openArchive reads the directory of a zip and checks that it looks like torch's: one
+// folder that has everything, each name once, with a data.pkl in it.
 func openArchive(r io.ReaderAt, size int64) (directory, error) {
 	files, err := zip.NewReader(r, size)
 	if err != nil {
@@ -103,7 +106,7 @@ func openArchive(r io.ReaderAt, size int64) (directory, error) {
 		} else {
 			unpacked += min(claimed, unpackedLimit+1)
 		}
-		// Records that share bytes could take for ever to read.
+		// Records that share bytes could take very long to read.
 		if stored > uint64(size) || unpacked > unpackedLimit || f.Method == zip.Store && claimed != f.CompressedSize64 {
 			return directory{}, fmt.Errorf("%w: the records up to %q claim %d bytes, and %d more once unpacked (up to %d are taken), in a file of %d; export the model again",
 				ErrNotArchive, f.Name, stored, unpacked, unpackedLimit, size)
@@ -115,7 +118,7 @@ func openArchive(r io.ReaderAt, size int64) (directory, error) {
 	return d, nil
 }
 
-// manifest reads and validates the manifest, and compares the digest in it with the archive's.
+// manifest reads and validates the manifest, and compares its digest with the archive's.
 func (d directory) manifest() (Manifest, error) {
 	file := d.records[manifestName]
 	switch {

@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// valid returns a manifest of the kind that passes, with a known answer of one generated input.
+// valid returns a valid manifest of the kind, with a known answer of one generated input.
 func valid(kind Kind) Manifest {
 	m := Manifest{
 		Format:       Format,
@@ -70,7 +70,7 @@ type entry struct {
 	data []byte
 }
 
-// pack writes a zip of the entries.
+// pack returns a zip of the entries.
 func pack(t testing.TB, entries ...entry) []byte {
 	t.Helper()
 	var buffer bytes.Buffer
@@ -90,13 +90,14 @@ func pack(t testing.TB, entries ...entry) []byte {
 	return buffer.Bytes()
 }
 
-// archive is a small stand-in for what torch.jit.save writes, with m as its manifest, which gets its digest.
+// archive returns a small stand-in for an archive of torch.jit.save, with m as its
+// manifest.
 func archive(t testing.TB, m Manifest) []byte {
 	t.Helper()
 	return sealed(t, m, entry{"net/data.pkl", []byte("\x80\x02")}, entry{"net/data/0", []byte("weights")})
 }
 
-// sealed packs the entries and m, whose digest it makes of the bytes, as torchscript/CONTRACT.md says.
+// sealed packs the entries and m, with the digest that torchscript/CONTRACT.md defines.
 func sealed(t testing.TB, m Manifest, entries ...entry) []byte {
 	t.Helper()
 	m.Digest = strings.Repeat("0", 64)
@@ -137,7 +138,8 @@ func TestInspectRefuses(t *testing.T) {
 	pkl := entry{"net/data.pkl", []byte("\x80\x02")}
 	manifest := entry{"net/extra/manifest.json", marshal(t, valid(RPN))}
 	flipped := bytes.Clone(good)
-	flipped[bytes.Index(flipped, []byte("a test"))] = 'A' // the checksum in the zip no longer fits
+	// The checksum in the zip is then wrong.
+	flipped[bytes.Index(flipped, []byte("a test"))] = 'A'
 	tests := []struct {
 		name string
 		data []byte
@@ -180,7 +182,7 @@ func TestInspectRefuses(t *testing.T) {
 	}
 }
 
-// repacked packs an archive again with a record of other content, its zip's checksum right.
+// repacked returns an archive with another content of a record, and its checksum right.
 func repacked(t testing.TB, data []byte, name, content string) []byte {
 	t.Helper()
 	old, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
@@ -224,7 +226,8 @@ func TestCheckReadsEveryByte(t *testing.T) {
 	}
 }
 
-// FuzzInspect holds that no archive, however broken, crashes the reader, and that what it accepts is valid.
+// FuzzInspect checks that no archive, however broken, crashes the reader, and that an
+// accepted one is valid.
 func FuzzInspect(f *testing.F) {
 	for _, kind := range Kinds() {
 		data := archive(f, valid(kind))
@@ -233,7 +236,8 @@ func FuzzInspect(f *testing.F) {
 	}
 	f.Add([]byte{})
 	f.Add(pack(f))
-	real, err := filepath.Glob("../../../testdata/models/odd/*.pt") // by torch.jit.save, and small
+	// These are small, and made by torch.jit.save.
+	real, err := filepath.Glob("../../../testdata/models/odd/*.pt")
 	if err != nil || len(real) == 0 {
 		f.Fatalf("no seeds: %v", err)
 	}

@@ -4,6 +4,5 @@ package archive
 
 import "io/fs"
 
-// changed returns nothing: the time of a change is read on Linux alone, where detectors
-// run.
+// changed returns nil. The time of a change is read on Linux only, where detectors run.
 func changed(fs.FileInfo) any { return nil }

@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// untilEnd reads until its context ends.
+// untilEnd reads from r until ctx ends.
 type untilEnd struct {
 	ctx context.Context
 	r   io.Reader

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// Reading ends with the context, at the next block.
+// TestReadingEndsWithItsContext checks that reading ends with the context, at the next
+// block.
 func TestReadingEndsWithItsContext(t *testing.T) {
 	cause := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -33,7 +34,8 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// Whatever hashes or copies an archive is given a context, and gives its cause.
+// TestSetsEndWithTheirContext checks that everything that hashes or copies an archive
+// ends with its context, and returns its cause.
 func TestSetsEndWithTheirContext(t *testing.T) {
 	t.Setenv("CLIPDET_HOME", t.TempDir())
 	tiny := "../../../testdata/models/tiny"

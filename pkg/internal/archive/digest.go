@@ -13,12 +13,13 @@ import (
 	"slices"
 )
 
-// ErrDamaged is wrapped when an archive is not as its export wrote it: a record that was exchanged or edited, an edited
-// manifest, or bytes that changed on the way.
+// ErrDamaged is returned if an archive isn't as it was exported: a record was exchanged
+// or edited, the manifest was edited, or bytes changed in a copy.
 var ErrDamaged = errors.New("archive is not as it was exported")
 
-// digest is the one that torchscript/CONTRACT.md defines: over the name, size and checksum of every record, which the
-// zip's directory holds, and over the manifest, in which zeros stand for the digest itself.
+// digest returns the digest that torchscript/CONTRACT.md defines. It covers the name,
+// size and checksum of every record, which are in the zip's directory, and the manifest
+// with zeros in place of the digest.
 func (d directory) digest(manifest []byte, claimed string) string {
 	names := make([]string, 0, len(d.records))
 	for name := range d.records {
@@ -35,9 +36,10 @@ func (d directory) digest(manifest []byte, claimed string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Check reads all of the archive at path and compares every byte with the checksums that Inspect's digest is made of.
-// It takes as long as reading the file, some 0.3 s a GB from the page cache; libtorch takes longer to load it. Errors start
-// with path and wrap those of [Inspect] or [ErrDamaged].
+// Check reads the whole archive at path and compares every byte with the checksums that
+// its digest covers. It takes as long as reading the file, some 0.3 s a GB from the page
+// cache; libtorch takes longer to load it. Its errors start with path, and wrap
+// [ErrDamaged] or the errors of [Inspect].
 func Check(ctx context.Context, path string) error {
 	file, size, err := openRegular(path)
 	if err != nil {

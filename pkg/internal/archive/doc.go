@@ -1,20 +1,24 @@
-// Package archive finds and checks the TorchScript archives of a detector before anything
-// loads them.
+// Package archive finds and checks the TorchScript archives of a detector before they are
+// loaded.
 //
-// A detector needs three archives: a region proposal network (kind rpn), CLIP's image tower (clip-image) and its text
-// tower (clip-text). Each is a .pt file made by the exports in torchscript/, a zip that carries its own description in
-// <top>/extra/manifest.json; torchscript/CONTRACT.md states the format. This package reads that description with
-// archive/zip alone, so it needs no libtorch, and a broken, edited or foreign file is refused before native code sees it:
-// the manifest's digest covers the zip's directory. [Check] reads the rest too.
+// A detector needs three archives: a region proposal network (kind rpn), and CLIP's image
+// tower (clip-image) and text tower (clip-text). Each is a .pt file made by the exports
+// in torchscript/: a zip with a description of itself in <top>/extra/manifest.json.
+// torchscript/CONTRACT.md defines the format. This package reads the description with
+// archive/zip alone, without libtorch. So it refuses a broken, edited or foreign file
+// before native code reads it: the manifest's digest covers the zip's directory. [Check]
+// reads the rest too.
 //
-// An archive is code: torchscript/CONTRACT.md says what one that isn't yours could do. Its digest tells a whole one from a
-// broken one, and not yours from another's, for whoever edits an archive can make the digest anew. [Locked] takes those
-// alone whose content a lock file names.
+// An archive is code. torchscript/CONTRACT.md says what an archive of a stranger could
+// do. The digest finds a broken archive, but not a stranger's, since whoever edits an
+// archive can also renew its digest. [Locked] takes only archives whose content a lock
+// file names.
 //
-// A [Set] says where the three archives come from: a directory ([Dir]), a directory and a lock file ([Locked]), or files
-// inside the program ([Embedded]).
-// [Set.Resolve] picks one archive of each kind and checks that they fit together. [Inspect] describes a single file.
-// [KnownAnswer] makes an archive's seeded test input and judges what the archive answered.
+// A [Set] says where the three archives come from: a directory ([Dir]), a directory and a
+// lock file ([Locked]), or files inside the program ([Embedded]). [Set.Resolve] picks one
+// archive of each kind and checks that they fit together. [Inspect] describes a single
+// file. [KnownAnswer] makes an archive's seeded test input and judges the archive's
+// answer.
 //
-// Everything here is safe for concurrent use: a Set is a value that is never written after it was made.
+// The package is safe for concurrent use: a Set is a value that never changes.
 package archive

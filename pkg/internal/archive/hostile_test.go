@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// TestBombsAreRefusedUnread has archives that claim, or are, more than they have bytes for.
+// TestBombsAreRefusedUnread has archives whose records claim, or unpack to, more bytes
+// than their files can have.
 func TestBombsAreRefusedUnread(t *testing.T) {
 	deflated := func(n int) []byte {
 		var buffer bytes.Buffer
@@ -60,7 +61,8 @@ func TestBombsAreRefusedUnread(t *testing.T) {
 	}
 }
 
-// TestResolveReadsWhatItPicks changes a weight, which the digest of the zip's directory doesn't show.
+// TestResolveReadsWhatItPicks changes a weight. The digest, which covers the zip's
+// directory, doesn't show it.
 func TestResolveReadsWhatItPicks(t *testing.T) {
 	dir := t.TempDir()
 	for name, data := range trio(t) {
@@ -79,7 +81,7 @@ func TestResolveReadsWhatItPicks(t *testing.T) {
 		}
 		write(t, path, data)
 	}
-	// One that isn't picked isn't read.
+	// An archive that isn't picked isn't read.
 	damaged := archive(t, variant(RPN, BFloat16, ""))
 	damaged[bytes.Index(damaged, []byte("weights"))] ^= 1
 	write(t, filepath.Join(dir, "b.pt"), damaged)
@@ -90,7 +92,7 @@ func TestResolveReadsWhatItPicks(t *testing.T) {
 
 func TestPipesAreRefused(t *testing.T) {
 	dir := t.TempDir()
-	pipe := filepath.Join(dir, "rpn.pt") // nobody writes to it
+	pipe := filepath.Join(dir, "rpn.pt") // it has no writer
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +112,7 @@ func TestPipesAreRefused(t *testing.T) {
 	}
 }
 
-// BenchmarkCheck says what reading an archive of 64 MB costs before each load.
+// BenchmarkCheck measures reading an archive of 64 MB, as before each load.
 func BenchmarkCheck(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "x.pt")
 	const size = 64 << 20

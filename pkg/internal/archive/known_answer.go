@@ -7,12 +7,12 @@ import (
 	"slices"
 )
 
-// ErrAnswer is wrapped when an archive's answer is not its known answer.
+// ErrAnswer is returned if an archive's answer isn't its known answer.
 var ErrAnswer = errors.New("answer differs from the known answer")
 
-// KnownAnswer is a test that an archive carries: inputs that any program can make from a seed, and what the archive
-// answered to them where it was exported. [KnownAnswer.Generate] makes the inputs, [KnownAnswer.Compare] judges the
-// outputs.
+// KnownAnswer is a test that an archive carries: inputs that any program can make from a
+// seed, and the archive's answer to them at its export. [KnownAnswer.Generate] makes the
+// inputs, and [KnownAnswer.Compare] judges the outputs.
 type KnownAnswer struct {
 	Seed      uint64        `json:"seed"`
 	Inputs    []KnownInput  `json:"inputs"`
@@ -20,16 +20,18 @@ type KnownAnswer struct {
 	Tolerance float64       `json:"tolerance"`
 }
 
-// KnownInput describes one argument of the archive's forward.
+// KnownInput describes one argument of the archive's forward. Its values are from a
+// generator, bytes, unit or tokens, or are Literal: int64 of shape [rows, columns], with
+// Values empty.
 type KnownInput struct {
 	Shape   []int64   `json:"shape"`
-	DType   string    `json:"dtype"`             // uint8, float32 or int64
-	Values  string    `json:"values,omitempty"`  // the generator, bytes, unit or tokens; empty where Literal is given
-	Literal [][]int64 `json:"literal,omitempty"` // int64 of shape [rows, columns], taken as they are
+	DType   string    `json:"dtype"` // uint8, float32 or int64
+	Values  string    `json:"values,omitempty"`
+	Literal [][]int64 `json:"literal,omitempty"`
 }
 
-// KnownOutput is what is kept of one output: its shape, the sum of its values and of their magnitudes, and its first
-// values (up to 16).
+// KnownOutput is what is kept of one output: its shape, the sum of its values and of
+// their magnitudes, and its first 16 values or fewer.
 type KnownOutput struct {
 	Shape  []int64   `json:"shape"`
 	Sum    float64   `json:"sum"`
@@ -40,13 +42,14 @@ type KnownOutput struct {
 // Array is a dense array on the host, row-major.
 type Array struct {
 	Shape []int64
-	Data  any // []uint8, []float32 or []int64, as many as Shape's product
+	Data  any // []uint8, []float32 or []int64, as many as Shape says
 }
 
-// elementLimit bounds an input or output of a known answer, so that a broken manifest can't ask for all memory.
+// elementLimit bounds an input or output of a known answer, so that a broken manifest
+// can't use up all memory.
 const elementLimit = 1 << 26
 
-// generators gives the dtype of what each generator makes.
+// generators maps each generator to the dtype of its values.
 var generators = map[string]string{"bytes": "uint8", "unit": "float32", "tokens": "int64"}
 
 const (
@@ -54,12 +57,14 @@ const (
 	endToken   = 49407
 )
 
-// Generate makes the inputs, one Array for each argument of forward. The caller owns them.
+// Generate returns the inputs, one Array for each argument of forward. The caller owns
+// them.
 //
-// Values come from the 64-bit generator x = x*6364136223846793005 + 1442695040888963407 (Knuth's MMIX), started at Seed
-// and stepped once before each value, of which the upper 31 bits u are used: "bytes" are u%256 as uint8, "unit" is
-// u%256/255 as float32, and "tokens" are int64 rows of start, six of u%49000+1, end, zeros. The inputs share one
-// generator, in their order.
+// Values come from the 64-bit generator x = x*6364136223846793005 + 1442695040888963407
+// (Knuth's MMIX). It starts at Seed and takes one step before each value. Of x, the upper
+// 31 bits u are used: "bytes" are u%256 as uint8, "unit" is u%256/255 as float32, and
+// "tokens" are int64 rows of start, six of u%49000+1, end, and zeros. The inputs share
+// one generator, in their order.
 func (k KnownAnswer) Generate() ([]Array, error) {
 	var c checks
 	if c.knownAnswer(k); len(c) > 0 {
@@ -109,10 +114,10 @@ func (k KnownAnswer) Generate() ([]Array, error) {
 	return arrays, nil
 }
 
-// Compare judges outputs, the archive's answer to the inputs of Generate, as []float32 or []int64 arrays. It returns the
-// largest difference found: of a value relative to max(1, |expected value|), and of a sum relative to max(1, abs_sum).
-// A difference above Tolerance, NaN among the values, or another count or shape of outputs is an error that wraps
-// [ErrAnswer].
+// Compare compares outputs, as []float32 or []int64 arrays, with the known answer. It
+// returns the largest difference: for a value relative to max(1, |expected value|), and
+// for a sum relative to max(1, abs_sum). It fails with [ErrAnswer] if the difference is
+// above Tolerance, if a value is NaN, or if the number or a shape of the outputs differs.
 func (k KnownAnswer) Compare(outputs []Array) (float64, error) {
 	if len(outputs) != len(k.Outputs) {
 		return 0, fmt.Errorf("%w: %d outputs, want %d", ErrAnswer, len(outputs), len(k.Outputs))
@@ -145,7 +150,7 @@ func (k KnownAnswer) Compare(outputs []Array) (float64, error) {
 		note("sum", sum, want.Sum, want.AbsSum)
 		note("sum of magnitudes", absSum, want.AbsSum, want.AbsSum)
 		if math.IsNaN(worst) {
-			break // nothing compares as worse
+			break // NaN is the worst
 		}
 	}
 	if !(worst <= k.Tolerance) {
@@ -172,7 +177,7 @@ func widen[T float32 | int64](data []T) []float64 {
 	return wide
 }
 
-// elements returns the product of a shape whose sides are all at least 1.
+// elements returns the product of a shape. Each side must be at least 1.
 func elements(shape []int64) (int, error) {
 	n := int64(1)
 	for _, side := range shape {
@@ -212,8 +217,8 @@ func (c *checks) knownAnswer(k KnownAnswer) {
 	}
 }
 
-// forward compares the shapes of a known answer, which is sound in itself, with those that forward has for the kind.
-// Sides that the contract leaves free are 0.
+// forward compares the shapes of a valid known answer with the shapes that forward has
+// for the kind. Here 0 is a side that the contract leaves free.
 func (c *checks) forward(m Manifest) {
 	var b int64
 	if first := m.KnownAnswer.Inputs[0].Shape; len(first) > 0 {
@@ -244,7 +249,7 @@ func (c *checks) forward(m Manifest) {
 	}
 }
 
-// sameShape compares a shape with one in which 0 stands for any side.
+// sameShape reports whether a shape is want, in which 0 stands for any side.
 func sameShape(shape, want []int64) bool {
 	return slices.EqualFunc(shape, want, func(side, want int64) bool { return want == 0 || side == want })
 }

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// The expected numbers come from the recurrence worked in Python's unbounded integers.
+// TestGenerate compares inputs with numbers that Python's unbounded integers gave for the
+// recurrence.
 func TestGenerate(t *testing.T) {
 	answer := valid(RPN).KnownAnswer
 	answer.Seed = 42
@@ -49,7 +50,7 @@ func TestCompare(t *testing.T) {
 	tests := []struct {
 		name    string
 		outputs []Array
-		says    string // "" where the answer is right
+		says    string // "" if the answer is right
 	}{
 		{"exact", []Array{floats(100, -1.5, 0), count}, ""},
 		{"within, relative to the value", []Array{floats(100.05, -1.5, 0), count}, ""},
@@ -75,7 +76,8 @@ func TestCompare(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrAnswer that says %q", test.name, err, test.says)
 		}
 	}
-	answer.Outputs[1].Values = []float64{2, 0} // more than there are, as no valid manifest has
+	// More values than the output has, as in no valid manifest.
+	answer.Outputs[1].Values = []float64{2, 0}
 	if _, err := answer.Compare([]Array{floats(100, -1.5, 0), count}); !errors.Is(err, ErrAnswer) {
 		t.Errorf("more known values than values: got %v, want ErrAnswer", err)
 	}

@@ -18,21 +18,21 @@ import (
 )
 
 var (
-	// ErrLock is wrapped by every error about a lock file that is there but can't be used.
+	// ErrLock is returned if a lock file can't be used.
 	ErrLock = errors.New("unusable lock file")
-	// ErrNotLocked is wrapped when what lies in a directory isn't what its lock file says: another file or content, a file
-	// too many or too few.
+	// ErrNotLocked is returned if a directory differs from its lock file: in a file, its
+	// content, a file too many or a file too few.
 	ErrNotLocked = errors.New("models are not those of the lock file")
 )
 
-// LockFormat is the version of the lock file that this package reads.
+// LockFormat is the version of lock files that this package reads.
 const LockFormat = 1
 
-// lockLimit bounds what is read of a lock file; real ones have about 1 KB.
+// lockLimit is the largest number of bytes of a lock file. Real ones have about 1 KB.
 const lockLimit = 1 << 20
 
-// Lock names the archives of a directory, and their content. As JSON it is a lock file, from which [Locked] makes a set
-// that takes these archives and no others.
+// Lock names the archives of a directory and their content. As JSON it is a lock file,
+// from which [Locked] makes a set of these archives and no others.
 type Lock struct {
 	Format int          `json:"format"`
 	Files  []LockedFile `json:"files"` // in the order of their names
@@ -46,9 +46,9 @@ type LockedFile struct {
 	SHA256 string `json:"sha256"` // of the whole file, 64 lower-case hex digits
 }
 
-// LockDir reads the archives of a directory, all of every one, and locks them as they are. It takes what [Dir] takes:
-// files without a manifest are left out. Errors are those of [Set.Resolve] and [Check], since models that make no
-// detector are not worth a lock.
+// LockDir reads the archives of a directory, all of every one, and returns their Lock.
+// Like [Dir], it leaves out files without a manifest. It fails with the errors of
+// [Set.Resolve] and [Check], since models that make no detector need no lock.
 func LockDir(ctx context.Context, dir string) (Lock, error) {
 	set := Dir(dir)
 	if _, err := set.Resolve(ctx, Auto); err != nil {
@@ -61,7 +61,7 @@ func LockDir(ctx context.Context, dir string) (Lock, error) {
 	lock := Lock{Format: LockFormat}
 	for _, entry := range entries {
 		if entry.Err != nil {
-			continue // without a manifest, as Resolve has seen
+			continue // without a manifest: Resolve fails on other errors
 		}
 		path := filepath.Join(dir, entry.Name)
 		if err := Check(ctx, path); err != nil {
@@ -86,7 +86,7 @@ func (l Lock) JSON() ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-// ParseLock reads the JSON of a lock file and validates it. Errors wrap [ErrLock].
+// ParseLock reads the JSON of a lock file and validates it. Its errors wrap [ErrLock].
 func ParseLock(data []byte) (Lock, error) {
 	var lock Lock
 	if err := json.Unmarshal(data, &lock); err != nil {
@@ -98,8 +98,8 @@ func ParseLock(data []byte) (Lock, error) {
 	return lock, nil
 }
 
-// Validate reports every entry that is missing, given twice or out of range. A name is that of a *.pt file in the
-// directory itself. Errors wrap [ErrLock].
+// Validate reports every entry that is missing, given twice or out of range. A name must
+// be the name of a *.pt file in the directory itself. Errors wrap [ErrLock].
 func (l Lock) Validate() error {
 	if l.Format != LockFormat {
 		return fmt.Errorf("%w: format is %d and this clipdet reads %d; write it again with 'clipdet models lock'", ErrLock, l.Format, LockFormat)
@@ -130,19 +130,21 @@ func (l Lock) Validate() error {
 	return nil
 }
 
-// plainName says whether a name is that of a *.pt file in a directory, and leads nowhere else.
+// plainName reports whether a name is the name of a *.pt file and of no other directory.
 func plainName(name string) bool {
 	return fs.ValidPath(name) && strings.HasSuffix(name, ".pt") && !strings.ContainsAny(name, `/\`) &&
 		!strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
-// Locked is the set of the archives that the lock file at path names, in the directory dir, or in the lock file's own
-// where dir is "". It takes those alone: a file that differs by a byte, that is missing, or that has a manifest and no
-// place in the lock is refused, with [ErrNotLocked], and so is a link that leads out of the directory. An empty path is
-// [ErrLock], and not a set without a lock.
+// Locked returns the set of the archives that the lock file at path names, in the
+// directory dir, or in the lock file's directory if dir is "". It refuses with
+// [ErrNotLocked] a file that differs by a byte, a missing file, a file that has a
+// manifest but no entry in the lock, and a link that leads out of the directory. An empty
+// path is [ErrLock], and not a set without a lock.
 //
-// [Set.Resolve] and [Set.File] hash the archives that they return, whole. libtorch then opens them once more, by their
-// paths; [File.Unchanged] tells whether they were touched meanwhile.
+// [Set.Resolve] and [Set.File] hash the whole archives that they return. libtorch then
+// opens them again by their paths. [File.Unchanged] reports whether they were changed in
+// between.
 func Locked(path, dir string) Set {
 	if dir == "" {
 		dir = filepath.Dir(path)
@@ -150,7 +152,6 @@ func Locked(path, dir string) Set {
 	return Set{dir: dir, locked: true, lock: path}
 }
 
-// readLock reads the lock file at path.
 func readLock(path string) (Lock, error) {
 	if path == "" {
 		return Lock{}, fmt.Errorf("%w: its path is empty", ErrLock)
@@ -174,8 +175,8 @@ func readLock(path string) (Lock, error) {
 	return lock, nil
 }
 
-// listLocked is List for a locked set. All but the hash is compared here: reading weights takes its time, and only
-// those that are used need it.
+// listLocked is List of a locked set. It compares everything except the hash: reading all
+// weights takes long, and only the archives that are used need it.
 func (s Set) listLocked() ([]Entry, error) {
 	lock, err := readLock(s.lock)
 	if err != nil {
@@ -198,7 +199,7 @@ func (s Set) listLocked() ([]Entry, error) {
 		}
 		entries[i].locked = file
 		switch e := &entries[i]; {
-		case errors.Is(e.Err, ErrNoManifest): // no reason to pass it over, as it is elsewhere
+		case errors.Is(e.Err, ErrNoManifest): // other sets leave it out
 			e.Err = fmt.Errorf("%w: %s", ErrNotLocked, e.Err.Error())
 		case e.Err != nil:
 			e.Err = fmt.Errorf("%w: %w", ErrNotLocked, e.Err)
@@ -217,7 +218,8 @@ func (s Set) listLocked() ([]Entry, error) {
 	return entries, nil
 }
 
-// placeLocked hashes an archive of a locked set. What it returns was read from the one open file that was hashed.
+// placeLocked hashes an archive of a locked set. It returns what it read from the same
+// open file.
 func (s Set) placeLocked(ctx context.Context, entry Entry) (File, error) {
 	refuse := func(err error) (File, error) { return File{}, fmt.Errorf("%v: %s: %w", s, entry.Name, err) }
 	root, err := os.OpenRoot(s.dir)
@@ -250,7 +252,7 @@ func (s Set) placeLocked(ctx context.Context, entry Entry) (File, error) {
 	if err != nil {
 		return refuse(err)
 	}
-	if m.Digest != entry.Manifest.Digest { // the one by which it was picked
+	if m.Digest != entry.Manifest.Digest { // the manifest that it was picked by
 		return refuse(fmt.Errorf("%w: it was exchanged while it was read", ErrNotLocked))
 	}
 	return File{filepath.Join(s.dir, entry.Name), m, seen}, nil
@@ -262,9 +264,10 @@ func sha256Of(ctx context.Context, file io.Reader) (sum string, size int64, err 
 	return hex.EncodeToString(h.Sum(nil)), size, err
 }
 
-// Unchanged fails with [ErrNotLocked] where the file of a locked set was written, exchanged or moved since it was hashed:
-// ask it after libtorch has loaded the file and before anything is made of the model. It compares the file's number,
-// size, and times of writing and of change; the last no program can set. Files of other sets are taken as they are.
+// Unchanged fails with [ErrNotLocked] if the file of a locked set was written, exchanged
+// or moved since it was hashed. Call it after libtorch has loaded the file, and before
+// the model is used. It compares the file's inode number, size, and times of writing and
+// of change; no program can set the last. It returns nil for files of other sets.
 func (f File) Unchanged() error {
 	if f.seen == nil {
 		return nil

@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// locked writes the three archives, and those of more, to a directory with its lock file, made before edit changes them.
+// locked writes the three archives and the archives of more to a directory, and their
+// lock file.
 func locked(t testing.TB, more map[string][]byte) (dir, lock string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -85,7 +86,7 @@ func relative(t *testing.T, path string) string {
 
 func TestLockedRefuses(t *testing.T) {
 	other := valid(RPN)
-	other.Architecture = "A test" // as long, so that the size is the same
+	other.Architecture = "A test" // of the same length, so that the size is the same
 	replace := func(name string, data []byte) func(*testing.T, string) {
 		return func(t *testing.T, dir string) { write(t, filepath.Join(dir, name), data) }
 	}
@@ -112,7 +113,7 @@ func TestLockedRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			data[len(data)-2] = 1 // its length
+			data[len(data)-2] = 1 // the length of the comment
 			write(t, filepath.Join(dir, "rpn.pt"), append(data, '!'))
 		}, nil, "bytes, not"},
 		{"another archive, whole, as long", replace("rpn.pt", archive(t, other)), nil, "its sha256 is"},
@@ -170,7 +171,8 @@ func TestLockedRefuses(t *testing.T) {
 	}
 }
 
-// A link within the directory is how some file systems and clusters put a whole directory in place at once.
+// TestLockedFollowsALinkWithinTheDirectory has a link within the directory. Some file
+// systems and clusters exchange a whole directory at once with one.
 func TestLockedFollowsALinkWithinTheDirectory(t *testing.T) {
 	dir, lock := locked(t, nil)
 	err := errors.Join(os.Mkdir(filepath.Join(dir, "v1"), 0o755), os.Rename(filepath.Join(dir, "rpn.pt"), filepath.Join(dir, "v1", "rpn.pt")),
@@ -226,7 +228,7 @@ func TestLockFilesThatCanNotBeUsed(t *testing.T) {
 	one := func(name, kind, size, sha256 string) string {
 		return `{"format": 1, "files": [{"name": ` + name + `, "kind": "` + kind + `", "size": ` + size + `, "sha256": "` + sha256 + `"}]}`
 	}
-	tests := map[string]string{ // what it says, by the file
+	tests := map[string]string{ // what the error says, by the file
 		"":                                                "JSON",
 		"{":                                               "JSON",
 		"[]":                                              "array",
@@ -266,7 +268,7 @@ func TestLockFilesThatCanNotBeUsed(t *testing.T) {
 			}
 		}
 	}
-	for _, where := range []string{"", dir} { // say of a setting that is missing
+	for _, where := range []string{"", dir} { // as of a missing setting
 		if _, err := Locked("", where).Resolve(t.Context(), Auto); !errors.Is(err, ErrLock) || !strings.Contains(err.Error(), "empty") {
 			t.Errorf("an empty path of a lock file, models in %q: got %v, want ErrLock that says so", where, err)
 		}
@@ -278,7 +280,7 @@ func TestLockFilesThatCanNotBeUsed(t *testing.T) {
 	if _, err := Locked(lock, filepath.Join(dir, "none")).Resolve(t.Context(), Auto); !errors.Is(err, ErrMissing) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no directory: got %v, want ErrMissing and fs.ErrNotExist", err)
 	}
-	pipe := filepath.Join(dir, "pipe.json") // nobody writes to it
+	pipe := filepath.Join(dir, "pipe.json") // it has no writer
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -305,8 +307,8 @@ func TestLockDirRefuses(t *testing.T) {
 	}
 }
 
-// FuzzParseLock holds that no lock file crashes the reader, and that what it accepts leads nowhere but into its directory,
-// and is read again as it was.
+// FuzzParseLock checks that no lock file crashes the reader, and that an accepted one
+// names only files in its directory, and is the same when it is written and read.
 func FuzzParseLock(f *testing.F) {
 	_, lock := locked(f, nil)
 	data, err := os.ReadFile(lock)

@@ -26,8 +26,8 @@ const (
 // Kinds returns the three kinds in the order in which a detector uses them.
 func Kinds() []Kind { return []Kind{RPN, CLIPImage, CLIPText} }
 
-// The types that an archive's weights may have, and Auto, which leaves the choice to
-// [Set.Resolve].
+// The types that an archive's weights may have, and Auto, which lets [Set.Resolve]
+// choose.
 const (
 	Auto     = "auto"
 	Float32  = "float32"
@@ -35,71 +35,79 @@ const (
 	Float16  = "float16"
 )
 
-// dtypes in the order of preference of Auto.
+// dtypes are the types in Auto's order of preference.
 var dtypes = []string{Float32, BFloat16, Float16}
 
-// Format is the version of the manifest that this package reads.
+// Format is the version of manifests that this package reads.
 const Format = 1
 
-// CLIP's tokenizer fixes both; an archive with other numbers can't be fed by package
-// prompt.
+// CLIP's tokenizer has these numbers. An archive with others can't be fed.
 const (
 	contextLength = 77
 	vocabulary    = 49408
 )
 
-// The tokenizers and the scores that this package's users have; the first are the
-// defaults. An encoder family with others gets its name here, its tokens in
-// pkg/internal/tokens and its score in pkg/detect.
+// The tokenizers and the scores that this package's users have, the default first. To add
+// an encoder family with others, add its names here, its tokens to pkg/internal/tokens,
+// and its score to pkg/detect.
 var (
 	tokenizers = []string{"clip-bpe"}
 	scores     = []string{"softmax"}
 )
 
-// ErrManifest is wrapped by every error about a manifest that is there but can't be used.
+// ErrManifest is returned if a manifest can't be used.
 var ErrManifest = errors.New("unusable manifest")
 
-// Manifest is the description that an archive carries of itself. The fields after Created
-// belong to some kinds only and are zero for the others.
+// Manifest is the description that an archive has of itself. The fields after Created
+// belong to some kinds only, and are zero for the others.
 type Manifest struct {
 	Format       int     `json:"format"`
 	Kind         Kind    `json:"kind"`
 	Architecture string  `json:"architecture"`
 	Weights      Weights `json:"weights"`
-	DType        string  `json:"dtype"`         // of the weights; inputs and outputs are as torchscript/CONTRACT.md says
+	DType        string  `json:"dtype"`         // of the weights, not of input or output
 	MemoryFormat string  `json:"memory_format"` // channels_last or contiguous
 	Exporter     string  `json:"exporter"`
-	Created      string  `json:"created"` // ISO 8601 date or time, or empty where the export is to be reproducible
+	Created      string  `json:"created"` // ISO 8601, or "" so that exports are the same
 
-	InputSize int       `json:"input_size,omitempty"` // clip-image: side of the square crop, pixels
-	Mean      []float64 `json:"mean,omitempty"`       // clip-image: per channel, applied inside the archive
-	Std       []float64 `json:"std,omitempty"`        // clip-image: likewise
+	// clip-image: the side of the square crop in pixels, and the mean and standard
+	// deviation of each channel, which the archive applies itself.
+	InputSize int       `json:"input_size,omitempty"`
+	Mean      []float64 `json:"mean,omitempty"`
+	Std       []float64 `json:"std,omitempty"`
 
-	ContextLength int `json:"context_length,omitempty"` // clip-text: tokens in a row
+	ContextLength int `json:"context_length,omitempty"` // clip-text: tokens of a row
 	Vocabulary    int `json:"vocabulary,omitempty"`     // clip-text: number of token ids
 
 	Tokenizer string `json:"tokenizer,omitempty"` // clip-text: "" is "clip-bpe"
-	Score     string `json:"score,omitempty"`     // clip-image and clip-text: "" is "softmax"
+	Score     string `json:"score,omitempty"`     // both towers: "" is "softmax"
 
-	EmbeddingWidth int     `json:"embedding_width,omitempty"` // clip-image and clip-text
-	LogitScale     float64 `json:"logit_scale,omitempty"`     // clip-image and clip-text: the factor on cosine, CLIP's exp(logit_scale)
-	CLIPID         string  `json:"clip_id,omitempty"`         // clip-image and clip-text: equal for the two towers of one CLIP
+	// clip-image and clip-text. LogitScale is the factor of the cosine, CLIP's
+	// exp(logit_scale). CLIPID is the same for the two towers of one CLIP.
+	EmbeddingWidth int     `json:"embedding_width,omitempty"`
+	LogitScale     float64 `json:"logit_scale,omitempty"`
+	CLIPID         string  `json:"clip_id,omitempty"`
 
-	MinSize   int     `json:"min_size,omitempty"`  // rpn: the picture's short side is resized to this, pixels,
-	MaxSize   int     `json:"max_size,omitempty"`  // rpn: unless its long side would pass this
-	Proposals int     `json:"proposals,omitempty"` // rpn: rows of the output
-	NMS       float64 `json:"nms,omitempty"`       // rpn: the IoU above which the weaker of two proposals goes
+	// rpn: the picture's short side is resized to MinSize, unless its long side would be
+	// more than MaxSize, both in pixels. Proposals is the number of rows of the output.
+	// NMS is the IoU above which the weaker of two proposals is dropped.
+	MinSize   int     `json:"min_size,omitempty"`
+	MaxSize   int     `json:"max_size,omitempty"`
+	Proposals int     `json:"proposals,omitempty"`
+	NMS       float64 `json:"nms,omitempty"`
 
-	FLOPs       int64       `json:"flops,omitempty"` // of the forward that makes the known answer; 0 where it wasn't counted
+	// FLOPs is the number of operations of the forward that makes the known answer, or 0
+	// if it wasn't counted. Digest is of the whole archive, 64 lower-case hex digits.
+	FLOPs       int64       `json:"flops,omitempty"`
 	KnownAnswer KnownAnswer `json:"known_answer"`
-	Digest      string      `json:"digest"` // of everything in the archive, 64 lower-case hex digits
+	Digest      string      `json:"digest"`
 }
 
 var torchVersion = regexp.MustCompile(`\btorch (\d+(?:\.\d+)+)`)
 
-// OtherTorch says in words that the archive was exported by another torch than the
-// libtorch of the version running, such as "2.1.2+cu121". It is empty where they are the
-// same or one of them is not known.
+// OtherTorch says that the archive was exported by another torch than the libtorch of the
+// version running, such as "2.1.2+cu121". It returns "" if they are the same or one of
+// them is unknown.
 func (m Manifest) OtherTorch(running string) string {
 	running, _, _ = strings.Cut(running, "+")
 	found := torchVersion.FindStringSubmatch(m.Exporter)
@@ -109,7 +117,7 @@ func (m Manifest) OtherTorch(running string) string {
 	return fmt.Sprintf("exported by torch %s, and libtorch %s runs here", found[1], running)
 }
 
-// Weights names the weights inside an archive and says where they came from.
+// Weights names the weights inside an archive and their source.
 type Weights struct {
 	Name    string `json:"name"`
 	SHA256  string `json:"sha256"` // of the source weights, 64 lower-case hex digits
@@ -117,9 +125,8 @@ type Weights struct {
 	Source  string `json:"source"`
 }
 
-// ParseManifest reads the JSON of a manifest and validates it. Fields that it does not
-// know are ignored; a change that readers must not ignore raises "format". Errors wrap
-// [ErrManifest].
+// ParseManifest reads the JSON of a manifest and validates it. It ignores unknown fields.
+// A change that readers must not ignore raises "format". Its errors wrap [ErrManifest].
 func ParseManifest(data []byte) (Manifest, error) {
 	var m Manifest
 	if err := json.Unmarshal(data, &m); err != nil {
@@ -131,8 +138,8 @@ func ParseManifest(data []byte) (Manifest, error) {
 	return m, nil
 }
 
-// Validate reports every field that is missing or out of range, each by its JSON name.
-// Errors wrap [ErrManifest].
+// Validate reports every field that is missing or out of range, by its JSON name. Its
+// errors wrap [ErrManifest].
 func (m Manifest) Validate() error {
 	if m.Format != Format {
 		return fmt.Errorf("%w: format is %d and this clipdet reads %d; export the model again with the exports of the same clipdet",
@@ -184,7 +191,7 @@ func (m Manifest) Validate() error {
 	return nil
 }
 
-// checks collects what is wrong, so that one message names every field.
+// checks collects problems, so that one message names every field.
 type checks []string
 
 func (c *checks) fail(field, format string, args ...any) {

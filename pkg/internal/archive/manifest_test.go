@@ -10,7 +10,7 @@ import (
 func TestValidateNamesTheField(t *testing.T) {
 	tests := []struct {
 		kind  Kind
-		field string // what the message must name
+		field string // which the message must name
 		edit  func(*Manifest)
 	}{
 		{RPN, "format is 2", func(m *Manifest) { m.Format = 2 }},
@@ -90,8 +90,8 @@ func TestValidateReportsAllFieldsAtOnce(t *testing.T) {
 	}
 }
 
-// FuzzParseManifest holds that parsing never crashes and that what is accepted is valid, writes back the same, and makes
-// its known inputs.
+// FuzzParseManifest checks that parsing never crashes, and that an accepted manifest is
+// valid, is the same when it is written, and makes its known inputs.
 func FuzzParseManifest(f *testing.F) {
 	for _, kind := range Kinds() {
 		f.Add(marshal(f, valid(kind)))

@@ -3,7 +3,7 @@ package archive
 import "testing"
 
 func TestFLOPsPerUnit(t *testing.T) {
-	rpn := Manifest{Kind: RPN, MinSize: 800, MaxSize: 1333, FLOPs: 2 * 800 * 1066} // 480 x 640 becomes 800 x 1066
+	rpn := Manifest{Kind: RPN, MinSize: 800, MaxSize: 1333, FLOPs: 2 * 800 * 1066}
 	rpn.KnownAnswer.Inputs = []KnownInput{{Shape: []int64{1, 3, 480, 640}}, {Shape: []int64{1, 2}, Literal: [][]int64{{480, 640}}}}
 	unknown := rpn
 	unknown.KnownAnswer.Inputs = []KnownInput{{Shape: []int64{1, 3, 480, 640}}, {Shape: []int64{1, 2}}}
@@ -23,6 +23,7 @@ func TestFLOPsPerUnit(t *testing.T) {
 
 func TestResizedArea(t *testing.T) {
 	rpn := Manifest{Kind: RPN, MinSize: 800, MaxSize: 1333}
+	// 480 x 640 becomes 800 x 1066.
 	for _, test := range []struct{ height, width, want int }{{480, 640, 800 * 1066}, {300, 1200, 333 * 1333}} {
 		if got := rpn.ResizedArea(test.height, test.width); got != float64(test.want) {
 			t.Errorf("%d x %d has %v pixels, want %d", test.height, test.width, got, test.want)

@@ -17,15 +17,17 @@ import (
 )
 
 var (
-	// ErrMissing is wrapped when a set lacks a kind, or lacks it in the type of weights that was asked for.
+	// ErrMissing is returned if a set lacks a kind, or lacks it in the wanted type of
+	// weights.
 	ErrMissing = errors.New("models missing")
-	// ErrMismatch is wrapped when archives of a set don't fit together: an image and a text tower of different CLIPs, or
-	// two archives of one kind and type of weights; or when a file is of another kind than it is used for.
+	// ErrMismatch is returned if archives of a set don't fit together: an image and a
+	// text tower of different CLIPs, or two archives of one kind and type of weights. It
+	// is also returned if a file is of another kind than it is used for.
 	ErrMismatch = errors.New("models do not fit together")
 )
 
-// Set says where the archives of a detector come from. Make one with [Dir], [Locked] or [Embedded], or take
-// builtin.Models(); the zero Set is refused by its methods. Making a Set touches no file.
+// Set says where the archives of a detector come from. [Dir], [Locked], [Embedded] and
+// builtin.Models() make one, without touching a file. Methods of the zero Set fail.
 type Set struct {
 	dir    string // of Dir and Locked
 	locked bool   // of Locked
@@ -34,12 +36,14 @@ type Set struct {
 	fsys   fs.FS
 }
 
-// Dir is the set of the *.pt files in the directory at path. Their names don't matter; their manifests do. Files without
-// a clipdet manifest are left alone, so a directory may hold checkpoints too.
+// Dir returns the set of the *.pt files in the directory at path. Their manifests matter,
+// and not their names. Files without a clipdet manifest are ignored, so the directory may
+// also hold checkpoints.
 func Dir(path string) Set { return Set{dir: path} }
 
-// Embedded is the set of the *.pt files at the root of fsys, usually an embed.FS. libtorch loads from files alone, so
-// [Set.Resolve] copies them once to a cache directory that is named after name and the content; see [CacheDir].
+// Embedded returns the set of the *.pt files at the root of fsys, usually an embed.FS.
+// libtorch loads only from files, so [Set.Resolve] copies them once to a cache directory,
+// whose name is made of name and the content; see [CacheDir].
 func Embedded(fsys fs.FS, name string) Set { return Set{fsys: fsys, name: name} }
 
 // String describes the set for messages.
@@ -55,15 +59,15 @@ func (s Set) String() string {
 	return "no models"
 }
 
-// File is one archive, ready to be loaded.
+// File is one archive that can be loaded.
 type File struct {
 	Path     string
 	Manifest Manifest
 
-	seen fs.FileInfo // of a locked set: of the open file that was hashed
+	seen fs.FileInfo // of a locked set: of the file that was hashed
 }
 
-// Want fails with [ErrMismatch] where the file is of none of the kinds.
+// Want fails with [ErrMismatch] if the file is of none of the kinds.
 func (f File) Want(kinds ...Kind) error {
 	if slices.Contains(kinds, f.Manifest.Kind) {
 		return nil
@@ -71,8 +75,9 @@ func (f File) Want(kinds ...Kind) error {
 	return fmt.Errorf("%s: %w: its manifest says kind %q, and %v is wanted here", f.Path, ErrMismatch, f.Manifest.Kind, kinds)
 }
 
-// Explain adds to libtorch's error about the file, in loading or calling it, that another torch exported it than the
-// libtorch of the version running, where that is so. The result wraps err.
+// Explain adds to err, libtorch's error of loading or calling the file, that the file was
+// exported by another torch than the libtorch of the version running. It returns err
+// unchanged if that isn't so. The result wraps err.
 func (f File) Explain(err error, running string) error {
 	if other := f.Manifest.OtherTorch(running); err != nil && other != "" {
 		return fmt.Errorf("%w (%s, which may be why: export the model again with ./setup-libtorch.sh python torchscript/export.py)", err, other)
@@ -85,7 +90,8 @@ type Files struct {
 	RPN, Image, Text File
 }
 
-// Entry is one *.pt file of a set as it was found. Err says why it can't be used; Manifest is zero then.
+// Entry is one *.pt file of a set. Err says why it can't be used; Manifest is then zero,
+// except in a locked set.
 type Entry struct {
 	Name     string // of the file, without its directory
 	Size     int64
@@ -93,11 +99,11 @@ type Entry struct {
 	Err      error
 
 	directory directory
-	locked    LockedFile // of a locked set: what the lock says about it
+	locked    LockedFile // of a locked set: its entry in the lock
 }
 
-// List describes every *.pt file of the set, sorted by name; of a locked set also those that are missing. Only the set
-// itself, or its lock file, being unreadable is an error.
+// List describes every *.pt file of the set, sorted by name, and of a locked set also the
+// missing ones. It fails only if the set itself, or its lock file, can't be read.
 func (s Set) List() ([]Entry, error) {
 	fsys := s.fsys
 	switch {
@@ -133,7 +139,8 @@ func list(fsys fs.FS) ([]Entry, error) {
 func inspectEntry(fsys fs.FS, name string) (entry Entry) {
 	entry.Name = name
 	info, err := fs.Stat(fsys, name)
-	if err == nil && !info.Mode().IsRegular() { // opening a pipe would wait for its writer
+	// Opening a pipe would wait for its writer.
+	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("%w: not a regular file", ErrNotArchive)
 	}
 	if err != nil {
@@ -155,7 +162,8 @@ func inspectEntry(fsys fs.FS, name string) (entry Entry) {
 	return entry
 }
 
-// openEntry opens a file, to be read in place where it can, as those of os and embed can.
+// openEntry opens a file. It is read in place if it is an io.ReaderAt, as files of os and
+// embed are.
 func openEntry(fsys fs.FS, name string) (io.Closer, io.ReaderAt, int64, error) {
 	file, err := fsys.Open(name)
 	if err != nil {
@@ -170,14 +178,16 @@ func openEntry(fsys fs.FS, name string) (io.Closer, io.ReaderAt, int64, error) {
 	return file, bytes.NewReader(data), int64(len(data)), err
 }
 
-// Resolve picks one archive of each kind and returns their paths. dtype is [Float32], [BFloat16] or [Float16], which
-// every kind must then have, or [Auto] (also ""), which takes the first of prefer that is there, else float32, else what
-// there is, for each kind by itself.
+// Resolve picks one archive of each kind and returns their paths. If dtype is [Float32],
+// [BFloat16] or [Float16], every kind must have that type. If it is [Auto] or "", each
+// kind has the first type that it exists in, of prefer and then float32, bfloat16 and
+// float16.
 //
-// Errors wrap [ErrMissing], [ErrMismatch], for a locked set [ErrLock] or [ErrNotLocked], or what [Inspect] returns for a file that is broken: a broken file is never
-// passed over for another. The picked files are read whole, as by [Check], because libtorch compares no checksums and
-// may end the process over a file that changed on its way. An embedded set is also written to the cache where it is not
-// there yet.
+// It fails with [ErrMissing] or [ErrMismatch], for a locked set also with [ErrLock] or
+// [ErrNotLocked], and with the errors of [Inspect] for a broken file, which is never
+// passed over for another. It reads the picked files whole, as [Check] does, because
+// libtorch compares no checksums and may end the process on a file that changed. An
+// embedded set is also copied to the cache if it isn't there yet.
 func (s Set) Resolve(ctx context.Context, dtype string, prefer ...string) (Files, error) {
 	if dtype == "" {
 		dtype = Auto
@@ -222,8 +232,9 @@ func (s Set) Resolve(ctx context.Context, dtype string, prefer ...string) (Files
 	return Files{RPN: files[0], Image: files[1], Text: files[2]}, nil
 }
 
-// File returns the archive of one name, as [Set.List] gives it. Errors are those of Resolve, but an archive of [Dir] isn't
-// read whole: ask [Check] before it is loaded, as detect.Verify does.
+// File returns the archive of a name of [Set.List]. It fails with the errors of Resolve.
+// It doesn't read an archive of [Dir] whole: call [Check] before it is loaded, as
+// detect.Verify does.
 func (s Set) File(ctx context.Context, name string) (File, error) {
 	entries, err := s.List()
 	if err != nil {
@@ -241,7 +252,7 @@ func (s Set) File(ctx context.Context, name string) (File, error) {
 	return File{}, fmt.Errorf("%w: %v: no file %s", ErrMissing, s, name)
 }
 
-// place gives an entry its path and makes sure that an embedded one is there.
+// place returns the File of an entry. It copies an embedded one to the cache.
 func (s Set) place(ctx context.Context, entry Entry, all []Entry) (File, error) {
 	switch {
 	case s.locked:
@@ -256,7 +267,7 @@ func (s Set) place(ctx context.Context, entry Entry, all []Entry) (File, error) 
 	return File{Path: path, Manifest: entry.Manifest}, nil
 }
 
-// pick takes the archive of a kind in the first of the wanted types that it is there in.
+// pick returns the archive of a kind, in the first of the wanted types that it exists in.
 func (s Set) pick(entries []Entry, kind Kind, wanted []string) (Entry, error) {
 	byDType := map[string]Entry{}
 	for _, entry := range entries {
@@ -281,7 +292,7 @@ func (s Set) pick(entries []Entry, kind Kind, wanted []string) (Entry, error) {
 	return Entry{}, fmt.Errorf("%w: %v: no %s; %s", ErrMissing, s, want, describe(entries))
 }
 
-// describe lists what is there, for the message about what is not.
+// describe lists the archives that exist, for the message about a missing one.
 func describe(entries []Entry) string {
 	var there, foreign []string
 	for _, entry := range entries {
@@ -301,7 +312,8 @@ func describe(entries []Entry) string {
 	return said + "; make it with the exports in torchscript/"
 }
 
-// fit checks that the two towers come from one CLIP, whose embeddings alone can be compared.
+// fit checks that the two towers are of one CLIP: embeddings of different CLIPs can't be
+// compared.
 func fit(image, text Entry) error {
 	i, t := image.Manifest, text.Manifest
 	var differs string
@@ -318,8 +330,8 @@ func fit(image, text Entry) error {
 	return fmt.Errorf("%w: %s and %s are of different CLIPs: %s; take both from one export", ErrMismatch, image.Name, text.Name, differs)
 }
 
-// fingerprint names a set's content: the checksums that the archives keep of their own parts stand for the parts, so
-// that the weights need not be read.
+// fingerprint returns a hash of a set's content. It hashes the checksums that the
+// archives have of their records, so that the weights need not be read.
 func fingerprint(entries []Entry) string {
 	h := sha256.New()
 	for _, entry := range entries {

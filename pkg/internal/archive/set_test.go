@@ -10,7 +10,7 @@ import (
 	"testing/fstest"
 )
 
-// variant is valid with another dtype or CLIP.
+// variant returns valid with another dtype or CLIP.
 func variant(kind Kind, dtype, clip string) Manifest {
 	m := valid(kind)
 	m.DType = dtype
@@ -20,7 +20,7 @@ func variant(kind Kind, dtype, clip string) Manifest {
 	return m
 }
 
-// trio is a set of float32 archives under the usual names.
+// trio returns float32 archives under the usual names.
 func trio(t testing.TB) map[string][]byte {
 	return map[string][]byte{
 		"rpn.pt":        archive(t, valid(RPN)),
@@ -36,7 +36,7 @@ func TestResolve(t *testing.T) {
 		dtype  string
 		prefer []string
 		edit   func(files map[string][]byte)
-		want   string // the RPN, image and text file's names
+		want   string // names of the files of the RPN, image and text
 		err    error
 		says   string
 	}{

@@ -14,8 +14,9 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/files"
 )
 
-// CacheDir returns the directory under which embedded sets are kept as files: $CLIPDET_HOME/models, or clipdet/models in
-// os.UserCacheDir. Where that can't be written, a directory of the user's own in os.TempDir takes its place.
+// CacheDir returns the directory that embedded sets are copied to: $CLIPDET_HOME/models,
+// or clipdet/models in os.UserCacheDir. If it can't be written, spill uses a directory of
+// the user's own in os.TempDir.
 func CacheDir() (string, error) {
 	home := os.Getenv("CLIPDET_HOME")
 	if home == "" {
@@ -28,8 +29,9 @@ func CacheDir() (string, error) {
 	return filepath.Join(home, "models"), nil
 }
 
-// spill makes sure that the file name of fsys lies in the folder of a cache and returns its path there. A copy that is
-// there is compared byte by byte, which costs less than hashing it and leaves nothing to trust.
+// spill makes sure that the file name of fsys is in a folder of a cache, and returns its
+// path there. It compares an existing copy byte by byte. That costs less than hashing,
+// and nothing has to be trusted.
 func spill(ctx context.Context, fsys fs.FS, name, folder string) (string, error) {
 	cache, err := CacheDir()
 	if err == nil {
@@ -48,8 +50,8 @@ func spill(ctx context.Context, fsys fs.FS, name, folder string) (string, error)
 	return "", fmt.Errorf("no place to keep %s: %w; set CLIPDET_HOME to a directory that can be written", name, errors.Join(err, tempErr))
 }
 
-// ownTempDir returns this user's directory in the shared os.TempDir. Another user's, who could swap the files later, is
-// refused.
+// ownTempDir returns this user's directory in the shared os.TempDir. It refuses another
+// user's directory, since that user could exchange the files later.
 func ownTempDir() (string, error) {
 	dir := filepath.Join(os.TempDir(), "clipdet-"+strconv.Itoa(os.Getuid()))
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -65,8 +67,8 @@ func ownTempDir() (string, error) {
 	return dir, nil
 }
 
-// ensure leaves the content of name at path. It writes beside it and renames, so that a reader sees all or nothing and
-// two writers at once both leave the same.
+// ensure makes the file at path hold the content of name. It writes another file and
+// renames it, so that a reader sees all or nothing, and two writers leave the same.
 func ensure(ctx context.Context, fsys fs.FS, name, path string) error {
 	if same, err := equal(ctx, fsys, name, path); err != nil || same {
 		return err
@@ -85,7 +87,8 @@ func ensure(ctx context.Context, fsys fs.FS, name, path string) error {
 	})
 }
 
-// equal says whether the file at path holds exactly the content of name. Only failing to read name is an error.
+// equal reports whether the file at path holds exactly the content of name. It fails only
+// if name can't be read.
 func equal(ctx context.Context, fsys fs.FS, name, path string) (bool, error) {
 	source, err := fsys.Open(name)
 	if err != nil {

@@ -60,7 +60,8 @@ func TestSpillWritesOnceAndRepairs(t *testing.T) {
 			t.Errorf("%s: the copy moved", name)
 		}
 	}
-	if err := errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)); err != nil { // whose opening waits for a writer
+	// Opening a pipe waits for a writer.
+	if err := errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	if resolve() != path {
@@ -98,7 +99,8 @@ func TestSpillConcurrently(t *testing.T) {
 }
 
 func TestSpillFallsBackToTemp(t *testing.T) {
-	blocked := write(t, filepath.Join(t.TempDir(), "file"), nil) // no directory can be made below a file, not even by root
+	// Not even root can make a directory below a file.
+	blocked := write(t, filepath.Join(t.TempDir(), "file"), nil)
 	temp := t.TempDir()
 	t.Setenv("CLIPDET_HOME", blocked)
 	t.Setenv("TMPDIR", temp)
@@ -130,7 +132,7 @@ func TestSpillFallsBackToTemp(t *testing.T) {
 	}
 }
 
-// A program pays this at each start for the models that it embeds.
+// BenchmarkWarmSpill20MB measures what a program with embedded models does at each start.
 func BenchmarkWarmSpill20MB(b *testing.B) {
 	weights := make([]byte, 20<<20)
 	if _, err := rand.Read(weights); err != nil {

@@ -1,6 +1,6 @@
 // Package clip embeds crops and phrases with the two towers of CLIP (Radford et al.,
-// arXiv:2103.00020), exported as torchscript/CONTRACT.md describes. Both give unit
-// vectors of one space, so that a dot product is the cosine.
+// arXiv:2103.00020), exported as torchscript/CONTRACT.md describes. Both towers return
+// unit vectors of one space, so a dot product is the cosine.
 package clip
 
 import (
@@ -12,10 +12,11 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// ErrOutput is returned if an archive's output isn't what its manifest says.
+// ErrOutput is returned if the output of an archive isn't what its manifest says.
 var ErrOutput = errors.New("unexpected output of CLIP")
 
-// Encoder is a loaded tower. It belongs to the engine that loaded it.
+// Encoder is a loaded tower. It may be used only on the engine that loaded it, except
+// Encoded and Halved.
 type Encoder struct {
 	module   *torch.Module
 	manifest archive.Manifest
@@ -23,16 +24,16 @@ type Encoder struct {
 	halved   atomic.Int64
 }
 
-// Encoded returns the number of inputs that were embedded in batches since e was loaded.
-// It may be called from any goroutine.
+// Encoded returns the number of inputs that were embedded in batches since Load. It may
+// be called from any goroutine.
 func (e *Encoder) Encoded() int64 { return e.encoded.Load() }
 
-// Halved returns how often batches were halved because the memory didn't suffice. It may
+// Halved returns the number of times that a batch was halved for lack of memory. It may
 // be called from any goroutine.
 func (e *Encoder) Halved() int64 { return e.halved.Load() }
 
-// Load reads a tower of a models directory onto the engine's device. A file of
-// another kind is refused with archive.ErrMismatch.
+// Load reads a tower onto the engine's device. It fails with archive.ErrMismatch if the
+// file is of another kind.
 func Load(s *torch.Scope, file archive.File) (*Encoder, error) {
 	if err := file.Want(archive.CLIPImage, archive.CLIPText); err != nil {
 		return nil, err
@@ -44,8 +45,8 @@ func Load(s *torch.Scope, file archive.File) (*Encoder, error) {
 	return &Encoder{module: module, manifest: file.Manifest}, nil
 }
 
-// Encode embeds a batch, crops float32 [N,3,S,S] in [0,1] or tokens int64 [N,77],
-// as the tower is: unit rows, float32 [N,D].
+// Encode embeds one batch, crops float32 [N,3,S,S] in [0,1] or tokens int64 [N,T], as it
+// is. It returns unit rows, float32 [N,D]. T is 8 to 77.
 func (e *Encoder) Encode(s *torch.Scope, batch torch.Tensor) torch.Tensor {
 	out := s.Forward(e.module, batch)
 	in, got := s.Shape(batch), s.Shape(out)
@@ -59,25 +60,26 @@ func (e *Encoder) Encode(s *torch.Scope, batch torch.Tensor) torch.Tensor {
 	return out
 }
 
-// block is how many inputs a CPU encodes at once. Matrix products of other sizes may add
-// up in another order, so that the last digits of an embedding would depend on what else
-// is encoded with it; in blocks of one size they don't. 16 crops of a ViT-B/32 take as
-// long a crop as 64.
+// block is the number of inputs that a CPU encodes at once. A matrix product of another
+// size may add up in another order, so that the last digits of an embedding would depend
+// on the inputs beside it. In blocks of one size they don't. A crop of ViT-B/32 takes as
+// long in a batch of 16 as in one of 64.
 const block = 16
 
-// Batches encodes inputs batch by batch. It belongs to the engine's thread, for one piece
-// of work.
+// Batches encodes inputs batch by batch. It may be used on the engine's thread only, and
+// for one piece of work.
 //
-// A CPU takes 16 inputs at once, the last ones filled up to that, so that an input's
-// embedding doesn't depend, to the bit, on the others of its batch. A GPU takes a size of
-// the caller's. If the memory doesn't suffice, both halve their batches, down to one input.
+// A CPU encodes 16 inputs at once, and fills the last batch up to that, so that an
+// input's embedding doesn't depend, to the bit, on the others of its batch. A GPU encodes
+// the caller's number. If the memory doesn't suffice, both halve their batches, down to
+// one input.
 type Batches struct {
 	encoder *Encoder
 	size    int
 	fill    bool
 }
 
-// Batches returns the batches of a piece of work, of at most size inputs on a GPU.
+// Batches returns the batches of a piece of work. On a GPU they have at most size inputs.
 func (e *Encoder) Batches(s *torch.Scope, size int) *Batches {
 	if s.Device().LikeGPU() {
 		return &Batches{e, size, false}
@@ -85,9 +87,9 @@ func (e *Encoder) Batches(s *torch.Scope, size int) *Batches {
 	return &Batches{e, block, true}
 }
 
-// Next embeds the first of n inputs that are left, as many as a batch takes, and returns
-// the embeddings [count,D] and the count. inputs(count) makes the first count inputs.
-// After an error the count is 0.
+// Next embeds the first of the n inputs that are left, as many as a batch takes. It
+// returns their embeddings [count,D] and their count, which is 0 after an error.
+// inputs(count) returns the first count inputs.
 func (b *Batches) Next(s *torch.Scope, n int, inputs func(count int) torch.Tensor) (embeddings torch.Tensor, count int) {
 	for s.Err() == nil {
 		count = min(n, b.size)
@@ -111,8 +113,8 @@ func (b *Batches) Next(s *torch.Scope, n int, inputs func(count int) torch.Tenso
 	return torch.Tensor{}, 0
 }
 
-// EncodeAll embeds n inputs in batches, whose memory is freed one after the other:
-// batch(low, high) makes the inputs low to high-1. It returns [n,D].
+// EncodeAll embeds n inputs in batches and returns [n,D]. batch(low, high) returns the
+// inputs low to high-1. The memory of each batch is freed before the next.
 func (e *Encoder) EncodeAll(s *torch.Scope, n, size int, batch func(low, high int) torch.Tensor) torch.Tensor {
 	batches := e.Batches(s, size)
 	return s.Within(func() torch.Tensor {
@@ -126,7 +128,8 @@ func (e *Encoder) EncodeAll(s *torch.Scope, n, size int, batch func(low, high in
 	})
 }
 
-// encodeFilled embeds at most size inputs among as many more as make it that many.
+// encodeFilled embeds at most size inputs. It fills the batch up to size with copies of
+// the first.
 func (e *Encoder) encodeFilled(s *torch.Scope, batch torch.Tensor, size int) torch.Tensor {
 	shape := s.Shape(batch)
 	if s.Err() != nil || shape[0] == int64(size) {

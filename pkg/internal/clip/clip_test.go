@@ -38,7 +38,7 @@ func TestEmbeddingsEqualPythons(t *testing.T) {
 	}
 	files := torchtest.Tiny(t)
 	for kind, file := range map[archive.Kind]archive.File{archive.CLIPImage: files.Image, archive.CLIPText: files.Text} {
-		known := file.Manifest.KnownAnswer // complete, as Generate wants it
+		known := file.Manifest.KnownAnswer // Generate requires a complete one
 		known.Seed, known.Inputs = golden[kind].Seed, golden[kind].Inputs
 		inputs, err := known.Generate()
 		if err != nil {
@@ -99,8 +99,8 @@ func TestAnotherWidthIsRefused(t *testing.T) {
 	}
 }
 
-// TestHalvesABatchThatHasNoMemory lets libtorch really ask for more memory than there is,
-// for every batch of more than some inputs.
+// TestHalvesABatchThatHasNoMemory has libtorch really ask for more memory than there is,
+// if a batch has more than some inputs.
 func TestHalvesABatchThatHasNoMemory(t *testing.T) {
 	const n = 21
 	file := torchtest.Tiny(t).Image

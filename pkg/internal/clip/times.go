@@ -6,7 +6,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// SampleCrops makes n crops [n,3,S,S] of the tower's size, to measure it with.
+// SampleCrops returns n crops [n,3,S,S] of the tower's size for measuring.
 func (e *Encoder) SampleCrops(s *torch.Scope, n int) torch.Tensor {
 	side := int64(e.manifest.InputSize)
 	values := make([]float32, int64(n)*3*side*side)
@@ -16,15 +16,16 @@ func (e *Encoder) SampleCrops(s *torch.Scope, n int) torch.Tensor {
 	return torch.Upload(s, values, int64(n), 3, side, side)
 }
 
-// What TimePerCrop aims at: how long all takes, and one pass.
+// The limits of TimePerCrop: how long all of it takes, and one pass.
 const (
 	timeAll  = 500 * time.Millisecond
 	timePass = 120 * time.Millisecond
 )
 
-// TimePerCrop measures how long two image towers take for a crop on a CPU. It takes a
-// block, as EncodeAll does, or as many crops as take half a second in all. It takes two at
-// least, since one alone waits mostly for the weights, of which some types have less.
+// TimePerCrop returns how long each of two image towers takes for a crop on a CPU. A pass
+// encodes 16 crops at once, as EncodeAll does, or fewer to take timePass only. It encodes
+// at least two, since a single crop waits mostly for the weights, which have fewer bytes
+// in some types.
 func TimePerCrop(s *torch.Scope, a, b *Encoder) (ofA, ofB time.Duration) {
 	pass := func(tower *Encoder, n int) time.Duration {
 		crops := tower.SampleCrops(s, n)
@@ -37,13 +38,13 @@ func TimePerCrop(s *torch.Scope, a, b *Encoder) (ofA, ofB time.Duration) {
 	}
 	start := time.Now()
 	one := pass(a, 1)
-	if one < timePass/4 { // a first pass prepares the tower, which counts if it is small
+	if one < timePass/4 { // a small tower's first pass is mostly preparation
 		pass(b, 1)
 		one = pass(a, 1)
 	}
 	n := min(max(2, int(timePass/max(1, one))), block)
 	ofA, ofB = pass(a, n), pass(b, n)
-	for range 2 { // what disturbs makes it slower, so the best counts
+	for range 2 { // the best counts: disturbances only make it slower
 		if s.Err() != nil || time.Since(start)+time.Duration(n)*(ofA+ofB) > timeAll {
 			break
 		}

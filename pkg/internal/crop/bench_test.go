@@ -11,7 +11,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// ready returns a picture of 640x480, and an engine that the benchmark's end closes.
+// ready returns a picture of 640x480 and an engine, which is closed after the benchmark.
 func ready(b *testing.B) (*pixels.RGB, *torch.Engine) {
 	picture, err := pixels.DecodeFile("../../../testdata/images/scene-020.jpg", pixels.Limits{})
 	if err != nil {
@@ -29,8 +29,8 @@ func ready(b *testing.B) (*pixels.RGB, *torch.Engine) {
 	return picture, e
 }
 
-// BenchmarkCrops cuts boxes of all sizes out of a picture of 640x480 and resizes them to
-// CLIP's 224 pixels.
+// BenchmarkCrops measures cutting boxes of all sizes out of a picture of 640x480 and
+// resizing them to CLIP's 224 pixels.
 func BenchmarkCrops(b *testing.B) {
 	picture, e := ready(b)
 	random := rand.New(rand.NewPCG(1, 1))
@@ -62,7 +62,7 @@ func BenchmarkCrops(b *testing.B) {
 	}
 }
 
-// BenchmarkUpload640x480 takes a picture to the device, plane by plane.
+// BenchmarkUpload640x480 measures copying a picture to the device, plane by plane.
 func BenchmarkUpload640x480(b *testing.B) {
 	picture, e := ready(b)
 	b.SetBytes(640 * 480 * 3)

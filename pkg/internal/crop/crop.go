@@ -1,4 +1,4 @@
-// Package crop makes the square inputs of CLIP's image tower out of boxes of a picture.
+// Package crop cuts boxes of a picture into the square inputs of CLIP's image tower.
 package crop
 
 import (
@@ -10,25 +10,26 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// Mode is how a rectangle of any shape becomes a square. All resize with Pillow's
-// antialiased bicubic. The zero Mode is CLIP.
+// Mode says how a rectangle of any shape becomes a square. Every mode resizes with
+// Pillow's antialiased bicubic. The zero Mode is CLIP.
 type Mode string
 
-// The modes. pkg/detect's CropMode describes them.
+// The modes, which detect.CropMode describes.
 const (
 	CLIP   Mode = "clip"
 	Squash Mode = "squash"
 	Pad    Mode = "pad"
 )
 
-// Rect returns the rectangle of whole pixels that is cut out of a picture of width x
-// height for b. It scales b about its centre by context, rounds it outward (floor of X0
-// and Y0, ceiling of X1 and Y1), and clips it to the picture. The rectangle has at least
-// one pixel: a box outside the picture gives the nearest one.
+// Rect returns the rectangle of whole pixels to cut out for b, in a picture of width x
+// height. It scales b about its centre by context, rounds it outward (floor of X0 and Y0,
+// ceiling of X1 and Y1), and clips it to the picture. The rectangle has at least one
+// pixel: for a box outside the picture it is the nearest pixels.
 func Rect(b box.Box, context float64, width, height int) image.Rectangle {
 	if context != 1 && !b.Empty() {
-		// Halves, since the whole may be beyond float32. The conversions keep processors from
-		// fusing the product with the sum, which could move an edge by a pixel.
+		// It halves the edges first, since their difference may be beyond float32. The
+		// conversions keep processors from fusing the product with the sum, which could
+		// move an edge by a pixel.
 		more := float32(context - 1)
 		dx, dy := float32(more*(b.X1/2-b.X0/2)), float32(more*(b.Y1/2-b.Y0/2))
 		b = box.Box{X0: b.X0 - dx, Y0: b.Y0 - dy, X1: b.X1 + dx, Y1: b.Y1 + dy}
@@ -39,17 +40,17 @@ func Rect(b box.Box, context float64, width, height int) image.Rectangle {
 	return image.Rect(x0, y0, x1, y1)
 }
 
-// span clips [low,high) to [0,length) and leaves at least one pixel.
+// span clips [low,high) to [0,length), and leaves at least one pixel.
 func span(low, high, length int) (int, int) {
 	low = min(max(low, 0), length-1)
 	return low, min(max(high, low+1), length)
 }
 
-// piece plans the resampling of r to a square of side size.
+// piece plans the resampling of r to a square with sides of size.
 func (m Mode) piece(r image.Rectangle, size int) torch.Piece {
 	w, h := r.Dx(), r.Dy()
 	p := torch.Piece{From: r, Width: size, Height: size, To: image.Rect(0, 0, size, size)}
-	switch m { // pkg/detect checks that it is one of these
+	switch m { // pkg/detect has checked it
 	case Squash:
 	case Pad:
 		if w >= h {
@@ -60,8 +61,8 @@ func (m Mode) piece(r image.Rectangle, size int) torch.Piece {
 		x, y := (size-p.Width)/2, (size-p.Height)/2
 		p.To = image.Rect(x, y, x+p.Width, y+p.Height)
 	case CLIP, "":
-		// The long side is cut down to whole pixels and the corner is rounded to even,
-		// as torchvision.transforms.functional's resize and center_crop do.
+		// The length of the long side is rounded down, and the corner is rounded half to
+		// even, as in torchvision.transforms.functional's resize and center_crop.
 		if w <= h {
 			p.Height = size * h / w
 		} else {
@@ -81,8 +82,8 @@ func Upload(s *torch.Scope, picture *pixels.RGB) torch.Tensor {
 	})
 }
 
-// Crops cuts N rectangles out of a picture uint8 [1,3,H,W] and resizes them to size x
-// size: float32 [N,3,size,size] in [0,1]. Pad fills with the colour mean, in [0,1].
+// Crops cuts N rectangles out of a picture uint8 [1,3,H,W] and resizes them to float32
+// [N,3,size,size] in [0,1]. Pad fills with the colour mean, in [0,1].
 func Crops(s *torch.Scope, picture torch.Tensor, rects []image.Rectangle, mode Mode, size int, mean []float64) torch.Tensor {
 	pieces := make([]torch.Piece, len(rects))
 	for i, r := range rects {

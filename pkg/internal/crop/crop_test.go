@@ -63,8 +63,8 @@ func readPNG(t *testing.T, path string) image.Image {
 	return img
 }
 
-// Pillow sums in fixed point and torch in float32, so that a value may round the
-// other way; it is then off by one.
+// TestCropsEqualPillow compares crops with Pillow's. Pillow sums in fixed point and torch
+// in float32, so a value may round the other way, and then differs by one.
 func TestCropsEqualPillow(t *testing.T) {
 	for name, device := range map[string]torch.Device{"loops": torch.CPU, "operations": torch.CPUAsGPU} {
 		t.Run(name, func(t *testing.T) { equalPillow(t, device) })
@@ -110,9 +110,9 @@ func equalPillow(t *testing.T, device torch.Device) {
 	}
 }
 
-// imaging's CatmullRom is Pillow's BICUBIC in Go, so that any number of boxes can be
-// tried here without Python. On noise, where a value of the first direction that rounds
-// the other way counts most in the second, a few differ by 2.
+// TestCropsEqualImaging compares crops with imaging's CatmullRom, which is Pillow's
+// BICUBIC in Go, so that it can try many boxes without Python. In noise, a value that
+// rounds the other way along x may make values differ by 2 after y. A few do.
 func TestCropsEqualImaging(t *testing.T) {
 	const width, height, size, boxes = 157, 121, 32, 200
 	random := rand.New(rand.NewPCG(1, 2))

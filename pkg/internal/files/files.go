@@ -1,4 +1,4 @@
-// Package files opens, reads and writes the library's files: opening never waits, reading
+// Package files opens, reads and writes the library's files. Opening never waits, reading
 // is bounded, and a written file appears under its name when it is complete.
 package files
 
@@ -13,17 +13,17 @@ import (
 	"syscall"
 )
 
-// ErrTooLarge is the error of a file with more bytes than its reader takes.
+// ErrTooLarge is returned if a reader has more bytes than the limit.
 var ErrTooLarge = errors.New("too many bytes")
 
-// Open opens a file for reading. It doesn't wait for the writer of a pipe: without one, the
-// pipe is empty.
+// Open opens a file for reading. It doesn't wait for the writer of a pipe: a pipe without
+// one is empty.
 func Open(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
 
-// ReadAll returns all of r. It reads at most one byte more than the limit, and then fails
-// with [ErrTooLarge].
+// ReadAll returns all of r. It fails with [ErrTooLarge] if r has more bytes than the
+// limit, and reads at most one byte beyond it.
 func ReadAll(r io.Reader, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(data)) > limit {
@@ -33,8 +33,8 @@ func ReadAll(r io.Reader, limit int64) ([]byte, error) {
 }
 
 // Replace makes the file at path hold what write writes, with the permissions perm before
-// the umask. It writes beside and renames: a reader sees all of the file or none, and a
-// link of that name is replaced, not followed.
+// the umask. It writes another file in the directory and renames it, so that a reader
+// sees all of the content or none. A link at path is replaced, and not followed.
 func Replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
 	partial := filepath.Join(filepath.Dir(path), ".partial-"+rand.Text())
 	file, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
@@ -46,7 +46,7 @@ func Replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
 		err = os.Rename(partial, path)
 	}
 	if err != nil {
-		_ = os.Remove(partial) // err says what was wrong with it
+		_ = os.Remove(partial) // err says what is wrong
 	}
 	return err
 }

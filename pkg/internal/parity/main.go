@@ -1,10 +1,12 @@
-// Command parity runs one stage of clipdet on what it is told and writes all of the
-// result, so that the tests in bench/parity can compare each stage with Python's:
+// Command parity runs one stage of clipdet on a request and writes all of the result, so
+// that the tests in bench/parity can compare each stage with Python's:
 //
 //	parity STAGE [DEVICE] <REQUEST.json >ANSWER.npz
 //
-// The answer is what numpy.load reads: arrays named "0", "1" and so on. stages.go says what each stage is asked and what
-// it answers. DEVICE is cpu, the default, or cuda:N. OMP_NUM_THREADS or GOMAXPROCS sets the threads of libtorch.
+// The answer is a file for numpy.load, with arrays named "0", "1" and so on; the stage
+// templates writes JSON instead. The request and the answer of each stage are in
+// stages.go. DEVICE is cpu, the default, or cuda:N. OMP_NUM_THREADS or GOMAXPROCS sets
+// the threads of libtorch.
 package main
 
 import (
@@ -54,7 +56,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	return fmt.Errorf("no stage %q", args[0])
 }
 
-// answer reads the request, does the stage and writes its arrays.
+// answer reads a request, runs the stage and writes its arrays.
 func answer[Request any](ctx context.Context, in io.Reader, out io.Writer, stage func(context.Context, Request, *arrays) error) error {
 	var request Request
 	if err := json.NewDecoder(in).Decode(&request); err != nil {

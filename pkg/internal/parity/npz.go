@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// arrays writes numpy's .npz: a zip of .npy files (numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
+// arrays writes numpy's .npz: a zip of .npy files
+// (numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
 type arrays struct {
 	zip   *zip.Writer
 	count int

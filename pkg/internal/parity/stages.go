@@ -23,11 +23,10 @@ import (
 	"github.com/clipdet/clipdet/pkg/prompt"
 )
 
-// templates writes the default templates as a JSON list. It is asked nothing.
+// templates writes the default templates as a JSON list. It reads no request.
 func templates(out io.Writer) error { return json.NewEncoder(out).Encode(prompt.Templates()) }
 
-// tokenize is asked texts and answers their ids, int64 [N,77], cut where a text is too
-// long.
+// tokenize answers texts with their ids, int64 [N,77]. Ids that don't fit are cut off.
 func tokenize(_ context.Context, texts []string, to *arrays) error {
 	tokenizer, err := tokens.NewTokenizer()
 	if err != nil {
@@ -44,7 +43,7 @@ func tokenize(_ context.Context, texts []string, to *arrays) error {
 	return add(to, all, len(texts), tokens.ContextLength)
 }
 
-// decode is asked paths of pictures and answers the pixels of each, uint8 [H,W,3].
+// decode answers paths of pictures with the pixels of each, uint8 [H,W,3].
 func decode(_ context.Context, paths []string, to *arrays) error {
 	for _, path := range paths {
 		picture, err := pixels.DecodeFile(path, pixels.Limits{})
@@ -64,7 +63,7 @@ type cropsRequest struct {
 	Size    int       // of a crop, pixels
 }
 
-// crops answers the crop of each box, float32 [N,3,Size,Size] in [0,1].
+// crops answers with the crop of each box, float32 [N,3,Size,Size] in [0,1].
 func (on runner) crops(ctx context.Context, r cropsRequest, to *arrays) error {
 	picture, err := pixels.DecodeFile(r.Picture, pixels.Limits{})
 	if err != nil {
@@ -88,7 +87,8 @@ type proposalsRequest struct {
 	Batches [][]string // paths of the pictures of each batch
 }
 
-// proposals answers, for each picture of each batch, the edges and the objectness of its proposals, float32 [K,5].
+// proposals answers, for each picture of each batch, with the edges and the objectness of
+// its proposals, float32 [K,5].
 func (on runner) proposals(ctx context.Context, r proposalsRequest, to *arrays) error {
 	file, err := open(r.Model)
 	if err != nil {
@@ -125,7 +125,8 @@ func (on runner) proposals(ctx context.Context, r proposalsRequest, to *arrays) 
 	})
 }
 
-// padded puts pictures of different sizes below each other, each in the top left of a place as large as the largest.
+// padded puts pictures of several sizes below each other, each in the top left corner of
+// an area as large as the largest.
 func padded(paths []string) (*pixels.RGB, []rpn.Size, error) {
 	var pictures []*pixels.RGB
 	var sizes []rpn.Size
@@ -150,11 +151,13 @@ func padded(paths []string) (*pixels.RGB, []rpn.Size, error) {
 
 type embeddingsRequest struct {
 	Model string // path of a clip-image or clip-text archive
-	Input string // path of its input's bytes: crops float32 [N,3,S,S] in [0,1] or tokens int64 [N,77]
-	Batch int    // how many are encoded at once
+	// the path of the bytes of crops float32 [N,3,S,S] in [0,1], or of tokens int64
+	// [N,77]
+	Input string
+	Batch int // inputs that are encoded at once
 }
 
-// embeddings answers the unit embedding of each crop or text, float32 [N,D].
+// embeddings answers with the unit embedding of each crop or text, float32 [N,D].
 func (on runner) embeddings(ctx context.Context, r embeddingsRequest, to *arrays) error {
 	file, err := open(r.Model)
 	if err != nil {
@@ -196,9 +199,10 @@ type evaluationRequest struct {
 	Limits           []int  // of proposals per image
 }
 
-// evaluation answers the summary of all categories and of each, by id, float64 [1+C,12], the mean curves at IoU 0.50
-// and over all thresholds, float64 [2,101], the recall of the results as proposals, float64 [L,5], and what federated
-// data sets have besides, float64 [4] or [0].
+// evaluation answers with the summary of all categories and of each, by id, float64
+// [1+C,12]; the mean curves at IoU 0.50 and over all thresholds, float64 [2,101]; the
+// recall of the results as proposals, float64 [L,5]; and the numbers of a federated data
+// set, float64 [4], or [0] for another data set.
 func evaluation(_ context.Context, r evaluationRequest, to *arrays) error {
 	dataset, err := eval.ReadDatasetFile(r.Dataset, eval.Limits{})
 	if err != nil {
@@ -245,7 +249,7 @@ func evaluation(_ context.Context, r evaluationRequest, to *arrays) error {
 	return add(to, federated, len(federated))
 }
 
-// upload puts little-endian data on the device as rows of a shape.
+// upload copies little-endian data to the device, as rows of a shape.
 func upload[T int64 | float32](s *torch.Scope, data []byte, row ...int) (torch.Tensor, error) {
 	values := make([]T, len(data)/binary.Size(*new(T)))
 	if err := binary.Read(bytes.NewReader(data), binary.LittleEndian, values); err != nil {

@@ -1,7 +1,7 @@
-// Package rpn finds the candidate boxes of a picture: it runs an exported region
-// proposal network (Ren et al., Faster R-CNN, arXiv:1506.01497), as torchscript/CONTRACT.md
-// describes it. Resizing, anchors, decoding and NMS are inside the archive, so that
-// boxes come back in pixels of the picture that went in.
+// Package rpn finds the candidate boxes of a picture with an exported region proposal
+// network (Ren et al., Faster R-CNN, arXiv:1506.01497), as torchscript/CONTRACT.md
+// describes it. The archive itself resizes, makes anchors, decodes boxes and suppresses
+// them, so the boxes are in pixels of the given picture.
 package rpn
 
 import (
@@ -14,17 +14,18 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// ErrOutput is returned if an archive's output isn't what its manifest says.
+// ErrOutput is returned if the output of an archive isn't what its manifest says.
 var ErrOutput = errors.New("unexpected output of the region proposal network")
 
-// Network is a loaded region proposal network. It belongs to the engine that loaded it.
+// Network is a loaded region proposal network. It may be used only on the engine that
+// loaded it.
 type Network struct {
 	module   *torch.Module
 	manifest archive.Manifest
 }
 
-// Load reads the network onto the engine's device. It fails with archive.ErrMismatch for a
-// file of another kind.
+// Load reads the network onto the engine's device. It fails with archive.ErrMismatch if
+// the file is of another kind.
 func Load(s *torch.Scope, file archive.File) (*Network, error) {
 	if err := file.Want(archive.RPN); err != nil {
 		return nil, err
@@ -39,23 +40,24 @@ func Load(s *torch.Scope, file archive.File) (*Network, error) {
 // Proposals are the candidate boxes of one picture, best first.
 type Proposals struct {
 	Boxes      []box.Box // in pixels of the picture
-	Objectness []float32 // the probability in [0,1] that a box holds an object of any kind
-	// On the device: float32 [K,1], the objectness again.
+	Objectness []float32 // in [0,1]: that a box holds any object
+	// ObjectnessOn is Objectness on the device, float32 [K,1].
 	ObjectnessOn torch.Tensor
 }
 
-// columns of the network's output: four edges and the objectness.
+// columns are the numbers of a proposal: four edges and the objectness.
 const columns = 5
 
 // Size is a picture's height and width in pixels, in the order of the network's input.
 type Size struct{ Height, Width int }
 
 // Propose returns the proposals of each picture of a batch uint8 [B,3,H,W], at most limit
-// of each (0: all of the network's). A picture smaller than the batch lies in its top left
-// corner, and sizes holds the size of each. As in torchvision, its proposals then differ a
-// little from those that it has alone, because the network sees the padding.
+// of each; 0 is all of the network's. sizes are the sizes of the pictures. A picture that
+// is smaller than the batch lies in its top left corner. The network sees the padding, as
+// in torchvision, so such a picture has proposals that differ a little from its proposals
+// alone.
 //
-// The boxes come to the host, since they decide the shapes of the crops.
+// The boxes are copied to the host, since they decide the shapes of the crops.
 func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, limit int) ([]Proposals, error) {
 	b := int64(len(sizes))
 	flat := make([]int64, 0, 2*b)
@@ -101,7 +103,7 @@ func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, l
 }
 
 // within reports whether a proposal lies in its picture, up to a pixel of rounding, and
-// its objectness in [0,1]. NaN doesn't.
+// its objectness in [0,1]. It is false if a number is NaN.
 func within(row []float32, size Size) bool {
 	edges := func(low, high float32, side int) bool { return -1 <= low && low <= high && high <= float32(side)+1 }
 	return edges(row[0], row[2], size.Width) && edges(row[1], row[3], size.Height) && 0 <= row[4] && row[4] <= 1

@@ -29,8 +29,8 @@ func load(t *testing.T, file archive.File) (*torch.Engine, *Network) {
 	return engine, network
 }
 
-// The golden batch holds two pictures, the smaller one padded with noise, and what
-// Python proposed for both at once (testdata/make/tiny.py).
+// TestProposalsEqualPythons compares proposals with Python's (testdata/make/tiny.py), for
+// a batch of two pictures. The smaller is padded with noise.
 func TestProposalsEqualPythons(t *testing.T) {
 	text, err := os.ReadFile("../../../testdata/models/tiny/golden.json")
 	if err != nil {
@@ -41,7 +41,7 @@ func TestProposalsEqualPythons(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := torchtest.Tiny(t).RPN
-	known := file.Manifest.KnownAnswer // complete, as Generate wants it
+	known := file.Manifest.KnownAnswer // Generate requires a complete one
 	known.Seed, known.Inputs = golden.RPN.Seed, golden.RPN.Inputs
 	inputs, err := known.Generate()
 	if err != nil {
@@ -98,7 +98,7 @@ func TestProposalsEqualPythons(t *testing.T) {
 }
 
 func TestAnotherModelsOutputIsRefused(t *testing.T) {
-	// three gives three tensors; a tower takes one argument.
+	// three returns three tensors, and a tower takes one argument.
 	for _, path := range []string{"../../../testdata/models/odd/three.pt", torchtest.Tiny(t).Image.Path} {
 		engine, network := load(t, archive.File{Path: path, Manifest: archive.Manifest{Kind: archive.RPN}})
 		err := engine.Do(t.Context(), func(s *torch.Scope) error {

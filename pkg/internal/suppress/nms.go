@@ -1,22 +1,22 @@
-// Package suppress chooses among boxes that overlap: non-maximum suppression, hard and
-// soft, and box voting.
+// Package suppress chooses among boxes that overlap, by non-maximum suppression, hard or
+// soft, and by box voting.
 package suppress
 
 import "github.com/clipdet/clipdet/pkg/box"
 
-// Overlaps says which of some boxes suppress which others, for suppressing the same
-// boxes in many orders.
+// Overlaps says which boxes suppress which others. It serves the same boxes in many
+// orders.
 type Overlaps struct {
-	rows [][]uint64 // of each box, a bit for each that it suppresses
+	rows [][]uint64 // of each box, a bit for each box that it suppresses
 }
 
-// NewOverlaps compares every two of the boxes: those suppress each other whose IoU is
-// greater than iou. With an iou of 1 or more no pair
-// overlaps, and for iou >= 0 an empty box overlaps none.
+// NewOverlaps compares every two of the boxes. Two boxes suppress each other if their IoU
+// is above iou. With an iou of 1 or more no boxes overlap. With an iou of 0 or more an
+// empty box overlaps none.
 //
-// The overlap is computed in float32 with the operations of torchvision's CPU
-// kernel (torchvision/csrc/ops/cpu/nms_kernel.cpp), not through box.Box.IoU, so
-// that a pair right at the threshold falls to the same side.
+// The overlap is computed in float32 with the operations of torchvision's CPU kernel
+// (torchvision/csrc/ops/cpu/nms_kernel.cpp), and not by box.Box.IoU, so that a pair right
+// at the threshold is judged as there.
 func NewOverlaps(boxes []box.Box, iou float64) *Overlaps {
 	o := noOverlaps(len(boxes))
 	areas := make([]float32, len(boxes))
@@ -32,9 +32,9 @@ func NewOverlaps(boxes []box.Box, iou float64) *Overlaps {
 	return o
 }
 
-// NewContained compares every two of the boxes: one suppresses each other of whose area
-// more than share, in [0,1), lies inside it, so that parts of a thing go where the whole
-// is stronger. An empty box lies in none.
+// NewContained compares every two of the boxes. A box suppresses another if more than
+// share of the other's area, with share in [0,1), lies inside it. So parts of a thing are
+// dropped if the whole is stronger. An empty box lies in none.
 func NewContained(boxes []box.Box, share float64) *Overlaps {
 	o := noOverlaps(len(boxes))
 	for i, b := range boxes {
@@ -57,15 +57,15 @@ func noOverlaps(boxes int) *Overlaps {
 	return o
 }
 
-// set notes that box i suppresses box k.
+// set records that box i suppresses box k.
 func (o *Overlaps) set(i, k int) { o.rows[i][k/64] |= 1 << (k % 64) }
 
-// NMS is greedy non-maximum suppression: it walks the boxes best first, keeps
-// each that no kept box suppresses, and returns the indices of the kept ones, best
+// NMS is greedy non-maximum suppression. It goes through the boxes, best first, and keeps
+// each box that no kept box suppresses. It returns the indices of the kept boxes, best
 // first.
 //
-// order holds the indices of the boxes that take part, best first. limit ends the
-// walk after that many kept boxes; 0 is no limit.
+// order are the indices of the boxes that take part, best first. limit is the largest
+// number of boxes that are kept; 0 is no limit.
 func (o *Overlaps) NMS(order []int, limit int) []int {
 	var kept []int
 	suppressed := make([]uint64, (len(o.rows)+63)/64)
@@ -84,8 +84,8 @@ func (o *Overlaps) NMS(order []int, limit int) []int {
 	return kept
 }
 
-// overlap is the IoU of b and c, whose areas are given, in float32. The
-// conversions keep the compiler from fusing a product with the following sum.
+// overlap returns the IoU of b and c, whose areas are given, in float32. The conversion
+// keeps the compiler from fusing the product with the following sum.
 func overlap(b, c box.Box, areaB, areaC float32) float64 {
 	width := max(0, min(b.X1, c.X1)-max(b.X0, c.X0))
 	height := max(0, min(b.Y1, c.Y1)-max(b.Y0, c.Y0))

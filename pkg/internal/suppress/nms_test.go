@@ -11,8 +11,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/box"
 )
 
-// TestNMSAgainstTorchvision compares with what torchvision.ops.nms kept of the
-// same boxes (testdata/nms_golden.py).
+// TestNMSAgainstTorchvision compares NMS with torchvision.ops.nms on the same boxes
+// (testdata/nms_golden.py).
 func TestNMSAgainstTorchvision(t *testing.T) {
 	data, err := os.ReadFile("testdata/nms.json")
 	if err != nil {

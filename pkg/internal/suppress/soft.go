@@ -6,15 +6,16 @@ import (
 	"github.com/clipdet/clipdet/pkg/box"
 )
 
-// Decay says how much each box lowers the scores of the others in soft non-maximum
-// suppression, for the same boxes in many orders.
+// Decay is how much each box lowers the scores of the others in soft non-maximum
+// suppression. It serves the same boxes in many orders.
 type Decay struct {
 	rows [][]float32 // the factor for each pair of boxes
 }
 
-// NewDecay compares every two of the boxes: a kept box multiplies the score of another
-// by exp(-IoU²/sigma), the Gaussian of Bodla et al., Soft-NMS, 2017, arXiv:1704.04503,
-// equation 3, whose sigma is 0.5. sigma is above 0; the greater it is, the less scores fall.
+// NewDecay compares every two of the boxes. A kept box multiplies the score of another by
+// exp(-IoU²/sigma), the Gaussian of Bodla et al., Soft-NMS, 2017, arXiv:1704.04503,
+// equation 3, whose sigma is 0.5. sigma is above 0. With a greater sigma, scores fall
+// less.
 func NewDecay(boxes []box.Box, sigma float64) *Decay {
 	factors := make([]float32, len(boxes)*len(boxes))
 	d := &Decay{rows: make([][]float32, len(boxes))}
@@ -30,13 +31,13 @@ func NewDecay(boxes []box.Box, sigma float64) *Decay {
 	return d
 }
 
-// NMS keeps the box of the greatest score, lowers the scores of the others by it, and
-// so on. No box goes. It returns their indices and lowered scores, best first; equal
-// scores stay in their order.
+// NMS keeps the box with the greatest score, lowers the scores of the others by it, and
+// repeats this with the rest. It drops no box. It returns the indices and the lowered
+// scores, best first. Equal scores stay in their order.
 //
-// order holds the indices of the boxes that take part, best first, and scores their
-// scores, in the same order and none negative. limit ends the walk after that many boxes; 0
-// is no limit.
+// order are the indices of the boxes that take part, best first. scores are their scores,
+// in the same order and not negative. limit is the largest number of boxes that are
+// returned; 0 is no limit.
 func (d *Decay) NMS(order []int, scores []float32, limit int) (kept []int, lowered []float32) {
 	rest := append([]int(nil), order...)
 	left := append([]float32(nil), scores...)

@@ -9,7 +9,8 @@ import (
 )
 
 func TestSoftNMS(t *testing.T) {
-	// 0 and 1 have an IoU of 0.5, and of 0 with 2; 3 is 0 again, 4 is empty.
+	// The boxes 0 and 1 have an IoU of 0.5, and 0 and 2 of 0. Box 3 is equal to 0, and 4
+	// is empty.
 	boxes := []box.Box{at(0, 0, 10, 10), at(0, 0, 10, 5), at(20, 0, 30, 10), at(0, 0, 10, 10), at(5, 5, 5, 5)}
 	half, whole := math.Exp(-0.25/0.5), math.Exp(-1/0.5)
 	tests := []struct {
@@ -47,7 +48,8 @@ func TestSoftNMS(t *testing.T) {
 }
 
 func TestContained(t *testing.T) {
-	// 1 lies in 0, 2 to 80 % in 0, 3 to 50 %; 4 is as 0, 5 empty.
+	// Box 1 lies in box 0, 80 % of box 2 do, and 50 % of box 3. Box 4 is equal to 0, and
+	// 5 is empty.
 	boxes := []box.Box{at(0, 0, 100, 100), at(10, 10, 20, 20), at(92, 0, 102, 10), at(95, 50, 105, 60), at(0, 0, 100, 100), at(5, 5, 5, 5)}
 	tests := []struct {
 		name  string

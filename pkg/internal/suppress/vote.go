@@ -2,11 +2,11 @@ package suppress
 
 import "github.com/clipdet/clipdet/pkg/box"
 
-// Vote moves b to where the boxes that overlap it with an IoU greater than iou have it
-// on average, each edge weighted by the boxes' scores: box voting, Gidaris and
-// Komodakis, 2015, arXiv:1505.01749, section 4.3, whose iou is 0.5. The boxes are
-// those before suppression, b among them. Scores that aren't positive don't count;
-// where none does, b stays.
+// Vote returns the mean of the boxes that overlap b with an IoU above iou, each edge
+// weighted by the scores of the boxes. boxes are the boxes before suppression, b
+// included. Boxes with scores of 0 or less don't count; if none counts, Vote returns b.
+// This is box voting (Gidaris and Komodakis, 2015, arXiv:1505.01749, section 4.3, whose
+// iou is 0.5).
 func Vote(b box.Box, boxes []box.Box, scores []float32, iou float64) box.Box {
 	var total, x0, y0, x1, y1 float64
 	for i, other := range boxes {

@@ -13,10 +13,11 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// ErrUTF8 is returned for text that is not valid UTF-8.
+// ErrUTF8 is returned if a text is not valid UTF-8.
 var ErrUTF8 = errors.New("text is not valid UTF-8")
 
-// CheckUTF8 fails with ErrUTF8 if a text, which it names, is not valid UTF-8.
+// CheckUTF8 fails with ErrUTF8 if a text is not valid UTF-8. what is the text's name in
+// the error.
 func CheckUTF8(what, text string) error {
 	if !utf8.ValidString(text) {
 		return fmt.Errorf("%w: %s %.40q", ErrUTF8, what, text)
@@ -24,26 +25,27 @@ func CheckUTF8(what, text string) error {
 	return nil
 }
 
-// Clean does to text what CLIP's reference does before it splits it:
+// Clean returns text as CLIP's reference cleans it before splitting:
 //
 //	whitespace_clean(html.unescape(html.unescape(ftfy.fix_text(text)))).lower()
 //
-// with ftfy as of 6.3 but for its repair of mojibake. text is valid UTF-8.
+// It follows ftfy 6.3, except for the repair of mojibake. text is valid UTF-8.
 func Clean(text string) string {
 	var fixed strings.Builder
 	entities := true
 	for line := range strings.SplitAfterSeq(text, "\n") {
-		// ftfy takes a < for a sign that this is real HTML, from there on.
+		// ftfy takes a < for a sign of HTML, and doesn't change entities from its line
+		// on.
 		entities = entities && !strings.Contains(line, "<")
 		fixed.WriteString(fix(line, entities))
 	}
 	return lower(OneSpaced(unescape(unescape(fixed.String()))))
 }
 
-// terminalEscape is a colour or cursor command of a terminal.
+// terminalEscape matches a colour or cursor command of a terminal.
 var terminalEscape = regexp.MustCompile(`\x1b\[[\p{Nd};]*[a-zA-Z]`)
 
-// fix is ftfy.fix_and_explain: it repeats its fixes until none changes line.
+// fix is ftfy.fix_and_explain. It repeats its fixes until none changes line.
 func fix(line string, entities bool) string {
 	for {
 		before := line
@@ -60,14 +62,14 @@ func fix(line string, entities bool) string {
 	}
 }
 
-// windows1252 is what the bytes 0x80 to 0x9f stand for in Windows-1252; those
-// that it leaves open stand for themselves.
+// windows1252 are the characters of the bytes 0x80 to 0x9f in Windows-1252. Bytes that it
+// leaves open stand for themselves.
 var windows1252 = []rune("€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009dž\u0178")
 
-// standardForms replaces single characters by plainer ones: C1 controls by what
-// Windows has in their place, Latin ligatures and digraphs by their letters,
-// half and full width forms by the usual width, curly quotes by straight ones,
-// and line separators by newlines.
+// standardForms replaces single characters by plainer ones: C1 controls by the characters
+// of Windows-1252, Latin ligatures and digraphs by their letters, forms of half and full
+// width by the usual ones, curly quotes by straight ones, and line separators by
+// newlines.
 func standardForms(line string) string {
 	var plain strings.Builder
 	for _, r := range line {
@@ -94,13 +96,13 @@ func standardForms(line string) string {
 	return plain.String()
 }
 
-// isLigature says whether ftfy takes r apart as Unicode's compatibility
-// decomposition does.
+// isLigature reports whether ftfy takes r apart as Unicode's compatibility decomposition
+// does.
 func isLigature(r rune) bool {
 	return r == 'Ĳ' || r == 'ĳ' || r >= 'Ǆ' && r <= 'ǌ' || r >= 'Ǳ' && r <= 'ǳ' || r >= 'ﬀ' && r <= 'ﬆ'
 }
 
-// withoutControl drops the characters that ftfy.fixes.remove_control_chars does.
+// withoutControl drops the characters that ftfy.fixes.remove_control_chars drops.
 func withoutControl(r rune) rune {
 	switch {
 	case r < 0x09, r == 0x0b, r >= 0x0e && r < 0x20, r == 0x7f,
@@ -110,12 +112,13 @@ func withoutControl(r rune) rune {
 	return r
 }
 
-// closedReference is what ftfy takes for a character reference: unlike HTML it
-// asks for the semicolon.
+// closedReference matches the character references that ftfy knows. Unlike in HTML, they
+// must have the semicolon.
 var closedReference = regexp.MustCompile(`&#?[0-9A-Za-z]{1,24};`)
 
-// unescapeClosed is ftfy.fixes.unescape_html. It goes on where a reference gives an
-// ampersand that begins another, as fix would, so that nested ones cost no turn of fix each.
+// unescapeClosed is ftfy.fixes.unescape_html. If a reference becomes an ampersand that
+// begins another reference, it continues with that, as fix would in its next turn. So
+// nested references don't each cost a turn of fix.
 func unescapeClosed(text string) string {
 	var plain strings.Builder
 	for {
@@ -137,20 +140,20 @@ func unescapeClosed(text string) string {
 func unescapedClosed(ref string) string {
 	plain := unescape(ref)
 	if plain == ref && ref == strings.ToUpper(ref) {
-		// &EACUTE; is no entity, but what is left of one in capitals.
+		// &EACUTE; is no entity, but an entity of a text in capitals.
 		plain = strings.ToUpper(strings.ReplaceAll(unescape(strings.ToLower(ref)), "ß", "ss"))
 	}
 	if plain == ";" && ref[1] != '#' || !strings.Contains(plain, ";") {
 		return plain
 	}
-	return ref // only a part of it was an entity, as in &notit;
+	return ref // only a part of it is an entity, as in &notit;
 }
 
-// reference is what Python's html.unescape takes for a character reference.
+// reference matches the character references of Python's html.unescape.
 var reference = regexp.MustCompile(`&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[0-9A-Za-z]+;?)`)
 
-// unescape is Python's html.unescape. Go's knows the same names, but keeps
-// numbers that HTML forbids.
+// unescape is Python's html.unescape. Go's html.UnescapeString knows the same names, but
+// keeps numbers that HTML forbids.
 func unescape(text string) string {
 	if !strings.Contains(text, "&") {
 		return text
@@ -172,7 +175,7 @@ func unescape(text string) string {
 	})
 }
 
-// character is what HTML makes of a numeric reference to code.
+// character returns the text of a numeric reference to code in HTML.
 func character(code rune) string {
 	switch {
 	case code == 0, code > unicode.MaxRune, code >= 0xd800 && code <= 0xdfff:
@@ -186,8 +189,8 @@ func character(code rune) string {
 	return string(code)
 }
 
-// lower is Python's str.lower: besides the mapping of single characters, İ keeps
-// its dot and a Σ that ends a word becomes ς (Unicode's SpecialCasing.txt).
+// lower is Python's str.lower: besides the mapping of single characters, İ keeps its dot
+// and a Σ at the end of a word becomes ς (Unicode's SpecialCasing.txt).
 func lower(text string) string {
 	if !strings.ContainsAny(text, "İΣ") {
 		return strings.ToLower(text)
@@ -206,8 +209,8 @@ func lower(text string) string {
 	return lowered.String()
 }
 
-// lastIsCased says whether text ends in a cased letter, apart from characters
-// that don't count, such as accents.
+// lastIsCased reports whether text ends in a cased letter, apart from characters that
+// don't count, such as accents.
 func lastIsCased(text string) bool {
 	r, _ := utf8.DecodeLastRuneInString(strings.TrimRightFunc(text, caseIgnorable))
 	return cased(r)
@@ -218,12 +221,12 @@ func firstIsCased(text string) bool {
 	return cased(r)
 }
 
-// cased is Unicode's derived property Cased.
+// cased reports whether r has Unicode's derived property Cased.
 func cased(r rune) bool {
 	return unicode.In(r, unicode.Lu, unicode.Ll, unicode.Lt, unicode.Other_Lowercase, unicode.Other_Uppercase)
 }
 
-// caseIgnorable is Unicode's derived property Case_Ignorable.
+// caseIgnorable reports whether r has Unicode's derived property Case_Ignorable.
 func caseIgnorable(r rune) bool {
 	return unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf, unicode.Lm, unicode.Sk) ||
 		strings.ContainsRune("'.:·\u0387\u055f\u05f4‘’․‧\ufe13\ufe52\ufe55＇．：", r)

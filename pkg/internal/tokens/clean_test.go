@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestClean shows each rule once; that they equal the reference's is for
-// TestEncodeAgainstReference.
+// TestClean shows each rule once. TestEncodeAgainstReference compares them with the
+// reference.
 func TestClean(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"case", "Traffic LIGHT", "traffic light"},

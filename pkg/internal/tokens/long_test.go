@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// TestLongTextsEnd has texts whose cleaning takes a turn for each few bytes, so that a
-// megabyte would take hours.
+// TestLongTextsEnd has texts that need a turn of cleaning for every few bytes. A megabyte
+// of them would take hours.
 func TestLongTextsEnd(t *testing.T) {
 	tokenizer := newTokenizer(t)
 	for _, size := range []int{4000, 1 << 20} {
@@ -20,16 +20,16 @@ func TestLongTextsEnd(t *testing.T) {
 	}
 }
 
-// TestNestedReferencesTakeOneTurn has what once took a turn of fix, through all of the
-// text, for each of its levels.
+// TestNestedReferencesTakeOneTurn has nested references. Each level once took a turn of
+// fix through the whole text.
 func TestNestedReferencesTakeOneTurn(t *testing.T) {
 	if got := unescapeClosed("a &" + strings.Repeat("amp;", 999) + "lt; &amp;AMP; b"); got != "a < & b" {
 		t.Errorf("got %q, want all levels in one turn", got)
 	}
 }
 
-// FuzzClean holds that cleaning ends and returns words of valid UTF-8 in lower case, with
-// one space in between.
+// FuzzClean checks that cleaning ends, and returns words of valid UTF-8 in lower case
+// with one space in between.
 func FuzzClean(f *testing.F) {
 	for _, g := range readGolden(f, "../../../testdata/tokens/golden.jsonl") {
 		f.Add(g.Text)

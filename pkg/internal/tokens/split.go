@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// words are the pieces of a cleaned text that are encoded one by one: what the
-// reference's regular expression finds, ignoring case,
+// words returns the pieces of a cleaned text that are encoded one by one. They are the
+// matches of the reference's regular expression, ignoring case:
 //
 //	<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+
 func words(text string) iter.Seq[string] {
@@ -23,12 +23,12 @@ func words(text string) iter.Seq[string] {
 	}
 }
 
-// nextWord drops what precedes the first word.
+// nextWord returns text from its first word on.
 func nextWord(text string) string {
 	return strings.TrimLeftFunc(text, func(r rune) bool { return kindOf(r) == space })
 }
 
-// wordLength is the number of bytes of the word that text starts with.
+// wordLength returns the number of bytes of the word that text starts with.
 func wordLength(text string) int {
 	for _, fixed := range [...]string{startMark, endMark, "'s", "'t", "'re", "'ve", "'m", "'ll", "'d"} {
 		if length := prefixLength(text, fixed); length > 0 {
@@ -44,9 +44,9 @@ func wordLength(text string) int {
 	return len(text) - len(rest)
 }
 
-// prefixLength is how many bytes of text match prefix, 0 if it doesn't start
-// with it. In lower-cased text the only letter left with another case is the
-// long s.
+// prefixLength returns the number of bytes of text that match prefix, or 0 if text
+// doesn't start with it. In lower-cased text only the long s still differs by case from a
+// letter of the prefixes.
 func prefixLength(text, prefix string) int {
 	rest := text
 	for _, want := range prefix {
@@ -74,7 +74,9 @@ func kindOf(r rune) kind {
 		return letter
 	case unicode.IsNumber(r):
 		return number
-	case unicode.IsSpace(r), r == '\u0345': // which equals the letter ι but for case, so that no alternative matches it
+	// U+0345 equals the letter ι except for case, so no alternative of the reference's
+	// expression matches it.
+	case unicode.IsSpace(r), r == '\u0345':
 		return space
 	}
 	return symbol

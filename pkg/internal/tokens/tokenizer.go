@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// ContextLength is the number of ids that CLIP's text tower reads: the
-	// start, at most 75 for the text, the end, and zeros.
+	// ContextLength is the number of ids that CLIP's text tower reads: the start, at most
+	// 75 for the text, the end, and zeros.
 	ContextLength = 77
 	// Vocabulary is the number of ids.
 	Vocabulary = endOfText + 1
@@ -29,29 +29,29 @@ const (
 	startMark = "<|startoftext|>"
 	endMark   = "<|endoftext|>"
 
-	// MaxBytes is the length of text that is read. It bounds the work on one text. The
-	// context takes at most 75 tokens of 32 bytes, the longest there are.
+	// MaxBytes is the number of bytes of a text that are read. It bounds the work on one
+	// text. The context takes at most 75 tokens, and the longest have 32 bytes.
 	MaxBytes = 4096
 )
 
-// ErrTooLong is what a text of more than ContextLength ids fails with, start
-// and end included.
+// ErrTooLong is returned for a text of more than ContextLength ids, including start and
+// end, or of more than MaxBytes bytes.
 var ErrTooLong = errors.New("text is too long for CLIP")
 
-// merges is CLIP's vocabulary; VOCABULARY.md tells its origin and form.
+// merges is CLIP's vocabulary. VOCABULARY.md describes its origin and form.
 //
 //go:embed merges.gz
 var merges []byte
 
-// Tokenizer is CLIP's byte pair encoding: a word is a sequence of bytes, of
-// which the last is marked, and the best ranked pair of neighbours is joined
-// until none is left that the vocabulary has. It is safe for concurrent use.
+// Tokenizer is CLIP's byte pair encoding. A word is a sequence of bytes, the last of
+// which is marked. The best ranked pair of neighbours is joined, until the vocabulary has
+// none of the pairs that are left. It is safe for concurrent use.
 type Tokenizer struct {
 	pairs bpe.Merges
 }
 
-// NewTokenizer reads the embedded vocabulary into about 4 MB of memory. It fails
-// only if the program's copy of it is damaged.
+// NewTokenizer reads the embedded vocabulary, which then takes about 4 MB. It fails only
+// if the program's copy of it is damaged.
 func NewTokenizer() (*Tokenizer, error) {
 	unzipped, err := gzip.NewReader(bytes.NewReader(merges))
 	if err != nil {
@@ -76,11 +76,11 @@ func NewTokenizer() (*Tokenizer, error) {
 	return &Tokenizer{pairs}, nil
 }
 
-// Encode gives the ContextLength ids of text: 49406 for the start, those of its
-// words, 49407 for the end, then zeros. A text without words, "" say, has the
-// start and the end alone. A text that does not fit is ErrTooLong, one that is
-// not valid UTF-8 is ErrUTF8. As in the reference, <|startoftext|> and
-// <|endoftext|> within text are the ids of the start and the end.
+// Encode returns the ContextLength ids of text: 49406 for the start, the ids of its
+// words, 49407 for the end, and zeros. A text without words, such as "", has only the
+// start and the end. Encode fails with ErrTooLong if text doesn't fit, and with ErrUTF8
+// if it is not valid UTF-8. As in the reference, <|startoftext|> and <|endoftext|> within
+// text are the ids of the start and the end.
 func (t *Tokenizer) Encode(text string) ([]int64, error) {
 	ids, unread, err := t.encode(text)
 	if err != nil {
@@ -96,8 +96,8 @@ func (t *Tokenizer) Encode(text string) ([]int64, error) {
 	return padded(ids), nil
 }
 
-// EncodeTruncated is Encode for text of any length: the ids that don't fit are
-// left out, and the end comes last. It fails with ErrUTF8 only.
+// EncodeTruncated is Encode for text of any length. It leaves out the ids that don't fit,
+// and the end comes last. It fails only with ErrUTF8.
 func (t *Tokenizer) EncodeTruncated(text string) ([]int64, error) {
 	ids, _, err := t.encode(text)
 	if err != nil {
@@ -114,7 +114,7 @@ func padded(ids []int64) []int64 {
 	return append(ids, make([]int64, ContextLength-len(ids))...)
 }
 
-// firstBytes is text, or as many whole characters of it as fit into limit bytes.
+// firstBytes returns text, or as many of its first characters as fit into limit bytes.
 func firstBytes(text string, limit int) string {
 	if len(text) <= limit {
 		return text
@@ -125,8 +125,8 @@ func firstBytes(text string, limit int) string {
 	return text[:limit]
 }
 
-// encode gives the start, all ids of text's first MaxBytes bytes, and the end.
-// unread is the number of bytes that are left.
+// encode returns the start, all ids of text's first MaxBytes bytes, and the end. unread
+// is the number of bytes after those.
 func (t *Tokenizer) encode(text string) (ids []int64, unread int, err error) {
 	if err := CheckUTF8("text", text); err != nil {
 		return nil, 0, err
@@ -142,7 +142,7 @@ func (t *Tokenizer) encode(text string) (ids []int64, unread int, err error) {
 	return append(ids, endOfText), len(text) - len(start), nil
 }
 
-// appendWord appends the ids of one word, which has at least one byte.
+// appendWord appends the ids of a word of at least one byte.
 func (t *Tokenizer) appendWord(ids []int64, word string) ([]int64, error) {
 	switch word {
 	case startMark:
@@ -155,7 +155,7 @@ func (t *Tokenizer) appendWord(ids []int64, word string) ([]int64, error) {
 		tokens.Symbols[i] = bpe.Symbol{C: byteToken(word[i]), Len: 1}
 	}
 	tokens.Symbols[len(word)-1].C += byteTokens
-	// Word.MergeAll leaves open which of two equal pairs goes first, hence this.
+	// Word.MergeAll doesn't say which of two equal pairs it joins first.
 	for pair, joined, found := t.best(tokens.Symbols); found; pair, joined, found = t.best(tokens.Symbols) {
 		if _, err := tokens.Merge(pair.C1, pair.C2, joined); err != nil {
 			return nil, fmt.Errorf("joining the tokens of %.40q: %w", word, err)
@@ -167,7 +167,7 @@ func (t *Tokenizer) appendWord(ids []int64, word string) ([]int64, error) {
 	return ids, nil
 }
 
-// best is the best ranked pair of neighbours and the token that it joins to.
+// best returns the best ranked pair of neighbours, and the token that it is joined to.
 func (t *Tokenizer) best(tokens bpe.Symbols) (pair bpe.Pair, joined int, found bool) {
 	rank := mergeTokens
 	for i := 1; i < len(tokens); i++ {
@@ -179,8 +179,8 @@ func (t *Tokenizer) best(tokens bpe.Symbols) (pair bpe.Pair, joined int, found b
 	return pair, joined, found
 }
 
-// byteToken is the id of a byte that does not end its word. The order comes from
-// the reference's bytes_to_unicode: first the bytes that Latin-1 prints.
+// byteToken returns the id of a byte that doesn't end its word. The order is the order of
+// the reference's bytes_to_unicode: the bytes that Latin-1 prints come first.
 func byteToken(b byte) int {
 	switch {
 	case b >= '!' && b <= '~':

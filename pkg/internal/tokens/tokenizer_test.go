@@ -14,8 +14,8 @@ import (
 	"unicode/utf8"
 )
 
-// golden is a line of what testdata/make/tokens_golden.py writes. IDs are not cut
-// at ContextLength.
+// golden is a line that testdata/make/tokens_golden.py writes. IDs may be more than
+// ContextLength.
 type golden struct {
 	Class string
 	Text  string
@@ -51,7 +51,7 @@ func newTokenizer(t testing.TB) *Tokenizer {
 	return tokenizer
 }
 
-// cut is ids as the reference truncates and pads them.
+// cut returns ids as the reference truncates and pads them.
 func cut(ids []int64) []int64 {
 	if len(ids) > ContextLength {
 		ids = append(slices.Clone(ids[:ContextLength-1]), 49407)
@@ -59,7 +59,7 @@ func cut(ids []int64) []int64 {
 	return append(slices.Clone(ids), make([]int64, ContextLength-len(ids))...)
 }
 
-// agrees says whether Encode and EncodeTruncated treat a text as the reference.
+// agrees reports whether Encode and EncodeTruncated treat a text as the reference does.
 func agrees(t *testing.T, tokenizer *Tokenizer, g golden) bool {
 	t.Helper()
 	truncated, err := tokenizer.EncodeTruncated(g.Text)
@@ -74,9 +74,8 @@ func agrees(t *testing.T, tokenizer *Tokenizer, g golden) bool {
 	return err == nil && slices.Equal(whole, truncated) && slices.Equal(truncated, cut(g.IDs))
 }
 
-// TestEncodeAgainstReference holds the ids to be those of OpenAI's
-// SimpleTokenizer: all of them in each class, but for the three that the
-// package documentation names.
+// TestEncodeAgainstReference compares ids with OpenAI's SimpleTokenizer. All must agree
+// in each class, except in the three that the package documentation names.
 func TestEncodeAgainstReference(t *testing.T) {
 	differ := []string{"mojibake", "newer letters", "stacked marks"}
 	tokenizer := newTokenizer(t)

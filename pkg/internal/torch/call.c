@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TAG_TENSOR = 1, TAG_TUPLE = 5 }; // ati_tag in libtch/torch_api.cpp
+enum { TAG_TENSOR = 1, TAG_TUPLE = 5 }; // ati_tag of libtch/torch_api.cpp
 
 static char *said(const char *otherwise) {
   char *error = get_and_reset_last_err();
@@ -18,7 +18,7 @@ static void free_values(ivalue *values, int n) {
   free(values);
 }
 
-// unpack writes the tensors of a method's result to out.
+// unpack writes the tensors of a method's result to out, and returns NULL or the error.
 static char *unpack(ivalue result, tensor *out, int n) {
   int tag = ati_tag(result);
   if (tag == TAG_TENSOR && n == 1) {
@@ -27,7 +27,7 @@ static char *unpack(ivalue result, tensor *out, int n) {
   }
   int length = tag == TAG_TUPLE ? ati_tuple_length(result) : tag == TAG_TENSOR ? 1 : -1;
   if (length != n || n < 0) {
-    free(get_and_reset_last_err()); // ati_tag of a type that it doesn't know
+    free(get_and_reset_last_err()); // ati_tag's error for a type that it doesn't know
     char text[80];
     if (length < 0) {
       snprintf(text, sizeof text, "the result is not made of tensors, and %d are expected", n);

@@ -7,7 +7,7 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// number is what crosses between Go and libtorch.
+// number is a type of values that are copied between Go and libtorch.
 type number interface{ uint8 | int64 | float32 }
 
 func dtypeOf[T number]() DType {
@@ -20,8 +20,8 @@ func dtypeOf[T number]() DType {
 	return Float32
 }
 
-// Upload copies values, in row-major order, to a tensor of the shape on the
-// engine's device. The slice stays the caller's.
+// Upload copies values, in row-major order, to a tensor of the shape on the engine's
+// device. It doesn't keep the slice.
 func Upload[T number](s *Scope, values []T, shape ...int64) Tensor {
 	host := Host(s, values, shape...)
 	s.engine.work.uploads.Add(1)
@@ -31,8 +31,8 @@ func Upload[T number](s *Scope, values []T, shape ...int64) Tensor {
 	return s.op("to", func(out *libtch.Ctensor) { libtch.AtgTo(out, host.c, s.Device().code()) })
 }
 
-// Host is Upload to the CPU, whatever the engine's device: for arguments that a module
-// reads on the host, so that nothing waits for the device.
+// Host is Upload to the CPU, on any engine. It is for arguments that a module reads on
+// the host, so that nothing waits for the device.
 func Host[T number](s *Scope, values []T, shape ...int64) Tensor {
 	if s.Err() != nil {
 		return Tensor{}
@@ -52,8 +52,8 @@ func Host[T number](s *Scope, values []T, shape ...int64) Tensor {
 	return host
 }
 
-// Download copies t's elements to a new slice, in row-major order. On a GPU it
-// waits for the work that makes t. It gives nil after an error.
+// Download copies t's elements to a new slice, in row-major order. On a GPU it waits for
+// the work that computes t. It returns nil after an error.
 func Download[T number](s *Scope, t Tensor) []T {
 	if s.Err() != nil {
 		return nil
@@ -76,7 +76,7 @@ func Download[T number](s *Scope, t Tensor) []T {
 	return values
 }
 
-// hostSlice views the memory of a contiguous tensor of the CPU.
+// hostSlice returns the memory of a contiguous tensor of the CPU.
 func hostSlice[T number](t Tensor, n int) []T {
 	if n == 0 {
 		return nil

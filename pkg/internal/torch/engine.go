@@ -14,27 +14,27 @@ import (
 // live counts the tensors that exist in the process.
 var live atomic.Int64
 
-// Live is the number of tensors of all engines that are not yet freed.
+// Live returns the number of tensors of all engines that are not yet freed.
 func Live() int64 { return live.Load() }
 
-// Engine runs work on one device, one piece at a time, on a thread of its own. It
-// is safe for concurrent use. Close frees it; an engine that is never closed keeps
-// its thread and its models for the life of the process.
+// Engine runs work on one device, one piece at a time, on a thread of its own. It is safe
+// for concurrent use. An engine that is never closed keeps its thread and its models
+// until the process ends.
 type Engine struct {
 	device  Device
 	threads int // of one operation
 	work    work
 	jobs    chan job
 	short   chan job
-	closing chan struct{} // closed by Close: no new work
+	closing chan struct{} // closed by Close: no new work is accepted
 	stopped chan struct{} // closed when the thread has freed everything
 	once    sync.Once
 
 	mu      sync.Mutex
 	dropped []*Kept       // not yet freed
-	drops   chan struct{} // holds one token if dropped may have some
+	drops   chan struct{} // holds a token if dropped may have some
 
-	// The rest belongs to the engine's thread.
+	// Only the engine's thread uses these.
 	kept    map[*Kept]struct{}
 	modules []libtch.Cmodule
 }
@@ -45,13 +45,12 @@ type job struct {
 	done chan error
 }
 
-// Start makes an engine for a device. threads is the number of CPU threads that
-// one operation may use; 0 is [DefaultThreads]. The number is this engine's alone,
-// whatever others are started with. More threads than free processors are much slower
-// than one, since they wait for each other by spinning.
+// Start returns an engine for a device. threads is the number of CPU threads of one
+// operation of this engine; 0 is [DefaultThreads]. More threads than free processors are
+// much slower than one, since they wait for each other by spinning.
 //
-// It switches off, for the process, the profiling executor of TorchScript: with it
-// the first calls of every module, and of every new shape, take twice as long.
+// Start switches off TorchScript's profiling executor for the process. With it, the first
+// calls of every module, and of every new shape, take twice as long.
 func Start(device Device, threads int) (*Engine, error) {
 	if threads < 0 {
 		return nil, fmt.Errorf("torch: %d threads: the number must be positive, or 0 for the default", threads)
@@ -73,25 +72,26 @@ func Start(device Device, threads int) (*Engine, error) {
 	return e, nil
 }
 
-// Device is the device that the engine was started for.
+// Device returns the engine's device.
 func (e *Engine) Device() Device { return e.device }
 
-// Do runs work on the engine's thread and returns its error, or else the scope's. It
-// waits for its turn. If ctx ends before, Do returns the cause at once; work that has
-// started sees the end at its next operation. After Close it fails with ErrClosed. A panic
-// of work is returned as a PanicError. work must not call Do or DoShort of the engine.
+// Do runs work on the engine's thread, after waiting for its turn, and returns its error,
+// or else the scope's. If ctx ends before work starts, Do returns the cause at once. If
+// ctx ends later, work fails at its next operation. After Close, Do fails with ErrClosed.
+// A panic of work is returned as a PanicError. work must not call Do or DoShort of the
+// engine.
 func (e *Engine) Do(ctx context.Context, work func(*Scope) error) error {
 	return e.submit(ctx, e.jobs, work)
 }
 
-// DoShort is Do for work of a few operations that shouldn't wait for long work: it runs
-// before what waits in Do, and within running work whenever that calls [Scope.Pause].
+// DoShort is Do for a few operations that shouldn't wait for long work. They run before
+// work that waits in Do, and within running work when that calls [Scope.Pause].
 func (e *Engine) DoShort(ctx context.Context, work func(*Scope) error) error {
 	return e.submit(ctx, e.short, work)
 }
 
 func (e *Engine) submit(ctx context.Context, to chan<- job, work func(*Scope) error) error {
-	select { // a closed engine or an ended context wins over a free engine
+	select { // closing and an ended context come before a free engine
 	case <-e.closing:
 		return ErrClosed
 	case <-ctx.Done():
@@ -109,8 +109,8 @@ func (e *Engine) submit(ctx context.Context, to chan<- job, work func(*Scope) er
 	}
 }
 
-// Close lets the running work end, refuses what waits, and frees the modules and
-// all that was kept. It may be called more than once and from any goroutine.
+// Close waits for the running work, fails waiting work with ErrClosed, and frees the
+// modules and all kept tensors. It may be called more than once and from any goroutine.
 func (e *Engine) Close() error {
 	e.once.Do(func() { close(e.closing) })
 	<-e.stopped
@@ -118,8 +118,8 @@ func (e *Engine) Close() error {
 }
 
 func (e *Engine) run() {
-	// The thread is never unlocked: it ends with the goroutine, and libtorch's
-	// thread-local state with it.
+	// The thread is never unlocked, so it ends with the goroutine, and libtorch's state
+	// of the thread with it.
 	runtime.LockOSThread()
 	ended := false
 	defer func() {
@@ -164,7 +164,6 @@ func (e *Engine) runShort() {
 	}
 }
 
-// freeDropped frees the tensors that were dropped.
 func (e *Engine) freeDropped() {
 	e.mu.Lock()
 	dropped := e.dropped
@@ -175,12 +174,13 @@ func (e *Engine) freeDropped() {
 	}
 }
 
-// runJob runs one job, frees the tensors that it made, and tells its caller, however the
-// work ends.
+// runJob runs one job, frees its tensors, and reports to its caller, however the work
+// ends.
 func (e *Engine) runJob(j job) {
 	e.freeDropped()
 	s := &Scope{engine: e, ctx: j.ctx}
-	var err error = &PanicError{Value: "runtime.Goexit"} // stays if the work ends its goroutine
+	// It stays if the work ends its goroutine.
+	var err error = &PanicError{Value: "runtime.Goexit"}
 	defer func() {
 		if p := recover(); p != nil {
 			err = &PanicError{Value: p, Stack: debug.Stack()}

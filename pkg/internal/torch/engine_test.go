@@ -167,7 +167,7 @@ func TestCancelledContext(t *testing.T) {
 		t.Errorf("cancelled before: got %v, want the cause", err)
 	}
 
-	// A caller that waits for the engine is let go.
+	// The call of a caller that waits for the engine returns.
 	started, release := make(chan struct{}), make(chan struct{})
 	var busy sync.WaitGroup
 	busy.Go(func() {

@@ -14,32 +14,32 @@ import (
 
 // Errors of this package, for errors.Is.
 var (
-	// ErrClosed says that the engine, or what was kept on it, has been closed.
+	// ErrClosed is returned if the engine, or what was kept on it, is closed.
 	ErrClosed = errors.New("engine is closed")
-	// ErrDevice says that a device was misnamed or isn't there.
+	// ErrDevice is returned if a device is misnamed or not available.
 	ErrDevice = errors.New("device not available")
-	// ErrLibtorch is every failure that libtorch itself reports.
+	// ErrLibtorch is returned if libtorch itself reports an error.
 	ErrLibtorch = errors.New("libtorch")
-	// ErrOutOfMemory is an ErrLibtorch for memory, of the host or of the device.
+	// ErrOutOfMemory is an ErrLibtorch for lack of memory, of the host or the device.
 	ErrOutOfMemory = fmt.Errorf("%w: out of memory", ErrLibtorch)
-	// ErrPanic is every PanicError.
+	// ErrPanic is returned if the caller's code panicked. It is always a PanicError.
 	ErrPanic = errors.New("panic")
 )
 
-// PanicError is a panic of a caller's code that ran on another goroutine than the
-// caller's, where no recover of the caller's could meet it. It is an ErrPanic.
+// PanicError is a panic of the caller's code on a goroutine of the engine, where the
+// caller can't recover it. It is an ErrPanic.
 type PanicError struct {
-	Value any    // of the panic; "runtime.Goexit" where the code ended its goroutine
-	Stack []byte // as of runtime/debug.Stack
+	Value any    // of the panic; "runtime.Goexit" if its goroutine ended
+	Stack []byte // of runtime/debug.Stack
 }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("%v: %v", ErrPanic, e.Value) }
 
-// Unwrap gives ErrPanic.
+// Unwrap returns ErrPanic.
 func (e *PanicError) Unwrap() error { return ErrPanic }
 
-// takeError fetches and clears libtorch's last error. It must run on the engine's
-// thread, where the failed call ran: libtorch keeps the text per thread.
+// takeError returns and clears libtorch's last error, or returns nil. It must run on the
+// engine's thread, where the failed call ran, since libtorch keeps the text per thread.
 func takeError(op string) error {
 	text := unsafe.Pointer(libtch.GetAndResetLastErr())
 	if text == nil {
@@ -59,8 +59,8 @@ func libtorchError(op, text string) error {
 	return fmt.Errorf("%w: %s: %s", kind, op, firstLine(text))
 }
 
-// firstLine takes what libtorch says to people out of what it says to itself: the
-// text without the C++ backtrace and, for a failed script, without its traceback.
+// firstLine returns the message of libtorch's error, without the C++ backtrace and, for a
+// failed script, without the script's traceback.
 func firstLine(text string) string {
 	// A failed script ends with the exception: "RuntimeError: what was wrong".
 	if strings.Contains(text, "Traceback of TorchScript") {

@@ -13,15 +13,16 @@ import (
 	"testing"
 )
 
-// TestEveryFailureIsItsCallers holds that what goes wrong is the error of the call that
-// caused it, while 32 other goroutines go on with right answers.
+// TestEveryFailureIsItsCallers checks that a failure is the error of the call that caused
+// it, and that 32 other goroutines get right answers meanwhile.
 func TestEveryFailureIsItsCallers(t *testing.T) {
 	e := start(t)
 	adder, throws := load(t, e, odd("adder")), load(t, e, odd("throws"))
 	foreign := keep(t, start(t), 1)
 	dropped := keep(t, e, 1)
 	dropped.Drop()
-	if err := e.Do(t.Context(), func(*Scope) error { return nil }); err != nil { // and it is freed
+	// This work frees what was dropped.
+	if err := e.Do(t.Context(), func(*Scope) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	corrupt := filepath.Join(t.TempDir(), "corrupt.pt")
@@ -125,12 +126,13 @@ func keep(t *testing.T, e *Engine, value float32) (kept *Kept) {
 	return kept
 }
 
-// Short work runs within long work that pauses, and before what waits behind it.
+// TestShortWorkDoesntWaitForLong checks that short work runs within long work that
+// pauses, and before the work that waits behind it.
 func TestShortWorkDoesntWaitForLong(t *testing.T) {
 	e := start(t)
 	kept := keep(t, e, 1)
 	started, asked := make(chan struct{}), make(chan struct{})
-	var order []string // of the engine's thread
+	var order []string // used on the engine's thread only
 	var callers sync.WaitGroup
 	callers.Go(func() {
 		if err := e.Do(t.Context(), func(s *Scope) error {
@@ -138,7 +140,8 @@ func TestShortWorkDoesntWaitForLong(t *testing.T) {
 			close(started)
 			<-asked
 			before := Live()
-			for len(order) == 0 { // the test's time limit ends it if nothing runs in between
+			// If nothing runs in between, the test times out.
+			for len(order) == 0 {
 				s.Pause()
 			}
 			if n := Live() - before; n != -1 {
@@ -163,7 +166,8 @@ func TestShortWorkDoesntWaitForLong(t *testing.T) {
 	close(asked)
 	if err := e.DoShort(t.Context(), func(s *Scope) error {
 		order = append(order, "short")
-		s.Matmul(Upload(s, []float32{1}, 1), Upload(s, []float32{1, 2}, 2)) // its error is its own
+		// This is the error of the short work only.
+		s.Matmul(Upload(s, []float32{1}, 1), Upload(s, []float32{1, 2}, 2))
 		return nil
 	}); !errors.Is(err, ErrLibtorch) {
 		t.Errorf("got %v, want ErrLibtorch", err)
@@ -174,7 +178,7 @@ func TestShortWorkDoesntWaitForLong(t *testing.T) {
 	}
 }
 
-// Drop returns while the engine works.
+// TestDropDoesntWait checks that Drop returns while the engine works.
 func TestDropDoesntWait(t *testing.T) {
 	e := start(t)
 	kept := keep(t, e, 1)
@@ -186,7 +190,7 @@ func TestDropDoesntWait(t *testing.T) {
 		}
 	})
 	<-started
-	kept.Drop() // the test's time limit ends it if it waits
+	kept.Drop() // if it waits, the test times out
 	close(release)
 	callers.Wait()
 	if err := e.Do(t.Context(), func(s *Scope) error { s.Use(kept); return nil }); !errors.Is(err, ErrClosed) {
@@ -212,7 +216,7 @@ func TestFree(t *testing.T) {
 		if root := Download[float32](s, s.Sqrt(b)); root[0] != 3 {
 			t.Errorf("the root of 9 is %v", root)
 		}
-		s.Free(a) // nothing
+		s.Free(a) // does nothing
 		return nil
 	}); err != nil {
 		t.Fatal(err)

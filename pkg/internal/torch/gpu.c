@@ -2,7 +2,8 @@
 
 #include <dlfcn.h>
 
-// The declarations follow cuda.h: a CUresult of 0 is success, a CUdevice is an int, a CUcontext a pointer.
+// The declarations follow cuda.h: a CUresult of 0 is success, a CUdevice is an int, and a
+// CUcontext is a pointer.
 const char *gpu_look(int number, char *name, int size, size_t *total, size_t *free_now) {
   void *driver = dlopen("libcuda.so.1", RTLD_NOW);
   if (!driver) return "libcuda.so.1 can't be opened";
@@ -14,7 +15,7 @@ const char *gpu_look(int number, char *name, int size, size_t *total, size_t *fr
   int (*push)(void *) = dlsym(driver, "cuCtxPushCurrent_v2");
   int (*pop)(void **) = dlsym(driver, "cuCtxPopCurrent_v2");
   int (*memory)(size_t *, size_t *) = dlsym(driver, "cuMemGetInfo_v2");
-  // The driver stays open: libtorch uses it as well.
+  // The driver stays open, since libtorch uses it as well.
   if (!init || !get || !get_name || !retain || !release || !push || !pop || !memory) return "the driver lacks a function";
   int device;
   if (init(0) || get(&device, number) || get_name(name, size, device)) return "the driver doesn't know it";

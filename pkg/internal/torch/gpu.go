@@ -6,15 +6,16 @@ import "C"
 
 import "fmt"
 
-// GPU describes a GPU as its driver does.
+// GPU describes a GPU as its driver does. InUse is the memory that all programs use now,
+// including memory that libtorch has taken before, since it gives none back.
 type GPU struct {
 	Name   string
 	Memory int64 // bytes
-	InUse  int64 // bytes, by all programs, when it was asked; libtorch gives nothing back that it once took
+	InUse  int64 // bytes
 }
 
-// GPU asks the driver about d. It fails with ErrDevice where d is no GPU or the driver
-// doesn't answer.
+// GPU returns the driver's description of d. It fails with ErrDevice if d is no GPU or
+// the driver doesn't answer.
 func (d Device) GPU() (GPU, error) {
 	if !d.IsCUDA() {
 		return GPU{}, fmt.Errorf("%w: %v is no GPU", ErrDevice, d)
@@ -27,8 +28,8 @@ func (d Device) GPU() (GPU, error) {
 	return GPU{Name: C.GoString(&name[0]), Memory: int64(total), InUse: int64(total - free)}, nil
 }
 
-// Capability is the compute capability of the GPU d, such as 9 and 0. Errors are those of
-// [Device.GPU].
+// Capability returns the compute capability of the GPU d, such as 9 and 0. It fails with
+// the errors of [Device.GPU].
 func (d Device) Capability() (major, minor int, err error) {
 	if !d.IsCUDA() {
 		return 0, 0, fmt.Errorf("%w: %v is no GPU", ErrDevice, d)

@@ -18,7 +18,8 @@ func TestGPU(t *testing.T) {
 		}
 	}
 	for i := range CUDADevices() {
-		if major, _, err := CUDA(i).Capability(); err != nil || major < 3 { // libtorch runs on nothing older
+		// libtorch runs on no GPU before 3.0.
+		if major, _, err := CUDA(i).Capability(); err != nil || major < 3 {
 			t.Errorf("cuda:%d has the compute capability %d (%v)", i, major, err)
 		}
 		if gpu, err := CUDA(i).GPU(); err != nil || gpu.Name == "" || gpu.InUse <= 0 || gpu.InUse > gpu.Memory {

@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// Library gives the file from which this process has a library, such as
-// "libtorch_cpu.so": what the system's linker mapped is what really runs.
+// Library returns the path of a library, such as "libtorch_cpu.so", that the system's
+// linker has mapped into this process. That is the library that runs.
 func Library(name string) (string, error) {
 	file, err := os.Open("/proc/self/maps")
 	if err != nil {
@@ -28,15 +28,15 @@ func Library(name string) (string, error) {
 	return "", cmp.Or(lines.Err(), fmt.Errorf("no %s among the mapped files", name))
 }
 
-// The releases of libtorch that clipdet works with. setup-libtorch.sh takes the same.
+// The releases of libtorch that clipdet supports, as setup-libtorch.sh does.
 const (
 	OldestVersion = "2.1"
 	NewestVersion = "2.11"
-	// SetupVersion is what setup-libtorch.sh gets where it isn't told another.
+	// SetupVersion is the release that setup-libtorch.sh installs by default.
 	SetupVersion = "2.11.0"
 )
 
-// Supported reports whether clipdet works with a version of libtorch, such as
+// Supported reports whether clipdet supports a version of libtorch, such as
 // "2.1.2+cu121".
 func Supported(version string) bool {
 	major, minor, ok := release(version)
@@ -45,16 +45,16 @@ func Supported(version string) bool {
 	return ok && major == 2 && oldest <= minor && minor <= newest
 }
 
-// release reads the first two numbers of a version.
+// release returns the first two numbers of a version.
 func release(version string) (major, minor int, ok bool) {
-	n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor) // n says how many there are
+	n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor) // n is the number of numbers
 	return major, minor, n == 2
 }
 
-// DriverNeeded is the oldest NVIDIA driver for Linux that runs the CUDA which a version of
-// libtorch was built for, by the table "CUDA Toolkit and Minimum Required Driver Version
-// for CUDA Minor Version Compatibility" in NVIDIA's release notes of CUDA 11.8, 12.9 and
-// 13.0. A version that doesn't name its CUDA has that of PyPI's wheels.
+// DriverNeeded returns the oldest NVIDIA driver for Linux that runs the CUDA of a version
+// of libtorch, by the table "CUDA Toolkit and Minimum Required Driver Version for CUDA
+// Minor Version Compatibility" in NVIDIA's release notes of CUDA 11.8, 12.9 and 13.0. A
+// version that doesn't name its CUDA has the CUDA of PyPI's wheels.
 func DriverNeeded(version string) string {
 	_, local, _ := strings.Cut(version, "+")
 	_, minor, _ := release(version)
@@ -69,9 +69,10 @@ func DriverNeeded(version string) string {
 
 var versionNumber = regexp.MustCompile(`\d+\.\d+\.\d+[+\w]*`)
 
-// Version is that of the libtorch that runs, such as "2.1.2" or "2.1.2+cu121", and ""
-// where it can't be seen. libtch has no function for it, so it is read from beside the
-// library: build-version in libtorch's own packages, version.py in torch's wheels.
+// Version returns the version of the libtorch that runs, such as "2.1.2" or
+// "2.1.2+cu121", or "" if it is unknown. libtch has no function for it, so Version reads
+// a file near the library: build-version in libtorch's own packages, version.py in
+// torch's wheels.
 var Version = sync.OnceValue(func() string {
 	library, err := Library("libtorch_cpu.so")
 	if err != nil {

@@ -1,5 +1,5 @@
-// What pkg/torch calls of gotch's compiled libtch, declared anew so that no header
-// of libtorch is needed. The declarations follow gotch v0.9.1, libtch/torch_api.h.
+// The functions of gotch's compiled libtch that pkg/internal/torch calls, declared again
+// so that no header of libtorch is needed. They follow gotch v0.9.1, libtch/torch_api.h.
 #include <stddef.h>
 #include <stdint.h>
 

@@ -25,5 +25,5 @@ func start(t testing.TB) *Engine {
 	return e
 }
 
-// odd is a small TorchScript archive of testdata/models/odd.
+// odd returns the path of a small TorchScript archive in testdata/models/odd.
 func odd(name string) string { return "../../../testdata/models/odd/" + name + ".pt" }

@@ -13,18 +13,19 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// Module is a TorchScript module on the engine's device. The engine owns it and
-// frees it when it is closed.
+// Module is a TorchScript module on the engine's device. The engine owns it, and frees it
+// in Close.
 type Module struct {
 	engine *Engine
 	path   string
 	m      unsafe.Pointer
 }
 
-// settingThreads is held while a thread takes its number of threads.
+// settingThreads is held while a thread sets its number of threads.
 var settingThreads sync.Mutex
 
-// prepareThread sets what libtorch keeps per thread, on the engine's thread.
+// prepareThread sets libtorch's state of the engine's thread, and the process's profiling
+// mode.
 func prepareThread(threads int) {
 	C.at_grad_set_enabled(0)
 	C.atm_set_profiling_mode(0)
@@ -33,9 +34,9 @@ func prepareThread(threads int) {
 }
 
 // setThreads sets the number of threads of the engine's operations. libtorch keeps it per
-// thread, but also as the process's default, and a thread takes the default once, at its
-// first parallel work or when the number is read. So it is read at once, before another
-// engine sets another default.
+// thread and as the process's default. A thread takes the default once, at its first
+// parallel work or when the number is read. So setThreads reads it at once, before
+// another engine sets another default.
 func setThreads(threads int) {
 	settingThreads.Lock()
 	defer settingThreads.Unlock()
@@ -48,7 +49,7 @@ func (s *Scope) Load(path string) (*Module, error) {
 	if s.Err() != nil {
 		return nil, s.err
 	}
-	// libtorch's own word for a missing file doesn't name it.
+	// libtorch's error doesn't name a missing file.
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("torch: load: %w", err)
 	}
@@ -62,8 +63,8 @@ func (s *Scope) Load(path string) (*Module, error) {
 	return &Module{engine: s.engine, path: path, m: unsafe.Pointer(m)}, nil
 }
 
-// Call calls a method of the module with tensors, and gives its results: one
-// tensor, or the tensors of a tuple. There must be exactly results of them.
+// Call calls a method of the module with tensors. It returns the results: one tensor, or
+// the tensors of a tuple. It fails if there are not exactly results of them.
 func (s *Scope) Call(m *Module, method string, results int, inputs ...Tensor) []Tensor {
 	out := make([]Tensor, results)
 	if s.Err() != nil {
@@ -94,7 +95,7 @@ func (s *Scope) Call(m *Module, method string, results int, inputs ...Tensor) []
 	return out
 }
 
-// Forward calls the method forward, which gives one tensor.
+// Forward calls the method forward, which returns one tensor.
 func (s *Scope) Forward(m *Module, inputs ...Tensor) Tensor {
 	return s.Call(m, "forward", 1, inputs...)[0]
 }

@@ -116,7 +116,8 @@ func TestLoadErrors(t *testing.T) {
 	}
 }
 
-// The growth of 300 calls after 100 would be 20 MB if a call lost one of its results.
+// TestCallsDontGrowTheProcess makes 300 calls after 100. If each lost one of its results,
+// the process would grow by 20 MB.
 func TestCallsDontGrowTheProcess(t *testing.T) {
 	e := start(t)
 	three := load(t, e, odd("three"))
@@ -139,7 +140,7 @@ func TestCallsDontGrowTheProcess(t *testing.T) {
 	}
 }
 
-// resident is the process's memory in bytes.
+// resident returns the resident memory of the process in bytes.
 func resident(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/statm")

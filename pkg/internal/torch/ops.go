@@ -9,7 +9,7 @@ import (
 // DType is libtorch's number of an element type (c10/core/ScalarType.h).
 type DType int32
 
-// The dtypes that cross this package's border.
+// The dtypes of values that are copied between Go and libtorch.
 const (
 	Uint8   DType = 0
 	Int64   DType = 4
@@ -31,7 +31,7 @@ func (d DType) String() string {
 	return fmt.Sprintf("dtype %d", int32(d))
 }
 
-// Shape is t's shape, nil after an error.
+// Shape returns t's shape, or nil after an error.
 func (s *Scope) Shape(t Tensor) []int64 {
 	if s.Err() != nil {
 		return nil
@@ -39,7 +39,7 @@ func (s *Scope) Shape(t Tensor) []int64 {
 	return shapeOf(t)
 }
 
-// DType is t's dtype; it means nothing after an error.
+// DType returns t's dtype. After an error it means nothing.
 func (s *Scope) DType(t Tensor) DType {
 	if s.Err() != nil {
 		return Float32
@@ -47,22 +47,22 @@ func (s *Scope) DType(t Tensor) DType {
 	return DType(libtch.AtScalarType(t.c))
 }
 
-// Permute orders t's dimensions anew, without a copy.
+// Permute reorders t's dimensions, without a copy.
 func (s *Scope) Permute(t Tensor, dims ...int64) Tensor {
 	return s.op("permute", func(out *libtch.Ctensor) { libtch.AtgPermute(out, t.c, dims, len(dims)) })
 }
 
-// Contiguous lays t out in row-major order.
+// Contiguous returns t in row-major order.
 func (s *Scope) Contiguous(t Tensor) Tensor {
 	return s.op("contiguous", func(out *libtch.Ctensor) { libtch.AtgContiguous(out, t.c) })
 }
 
-// Reshape gives t the shape; one -1 is worked out.
+// Reshape returns t with another shape. One -1 is computed.
 func (s *Scope) Reshape(t Tensor, shape ...int64) Tensor {
 	return s.op("reshape", func(out *libtch.Ctensor) { libtch.AtgReshape(out, t.c, shape, len(shape)) })
 }
 
-// Slice is t[start:end] along dim, without a copy; end is clipped to the length.
+// Slice returns t[start:end] along dim, without a copy. end is clipped to the length.
 func (s *Scope) Slice(t Tensor, dim, start, end int64) Tensor {
 	return s.op("slice", func(out *libtch.Ctensor) { libtch.AtgSlice(out, t.c, dim, start, 0, end, 0, 1) })
 }
@@ -72,12 +72,12 @@ func (s *Scope) Cat(dim int64, tensors ...Tensor) Tensor {
 	return s.op("cat", func(out *libtch.Ctensor) { libtch.AtgCat(out, handles(tensors), len(tensors), dim) })
 }
 
-// Gather picks t[i][index[i][j]] along dim 1, and likewise along other dims.
+// Gather returns t[i][index[i][j]] along dim 1, and likewise along other dims.
 func (s *Scope) Gather(t Tensor, dim int64, index Tensor) Tensor {
 	return s.op("gather", func(out *libtch.Ctensor) { libtch.AtgGather(out, t.c, dim, index.c, 0) })
 }
 
-// IndexSelect picks rows of t along dim by index, int64 [N].
+// IndexSelect returns the rows of t along dim that index, int64 [N], names.
 func (s *Scope) IndexSelect(t Tensor, dim int64, index Tensor) Tensor {
 	return s.op("index_select", func(out *libtch.Ctensor) { libtch.AtgIndexSelect(out, t.c, dim, index.c) })
 }
@@ -92,61 +92,62 @@ func (s *Scope) To(t Tensor, dtype DType) Tensor {
 	return s.op("to", func(out *libtch.Ctensor) { libtch.AtgToDtype(out, t.c, int32(dtype), 0, 0) })
 }
 
-// Matmul is the matrix product of a and b.
+// Matmul returns the matrix product of a and b.
 func (s *Scope) Matmul(a, b Tensor) Tensor {
 	return s.op("matmul", func(out *libtch.Ctensor) { libtch.AtgMatmul(out, a.c, b.c) })
 }
 
-// Add is the sum of a and b, element by element, broadcast.
+// Add returns the sum of a and b, element by element, broadcast.
 func (s *Scope) Add(a, b Tensor) Tensor {
 	return s.op("add", func(out *libtch.Ctensor) { libtch.AtgAdd(out, a.c, b.c) })
 }
 
-// Sub is a less b, element by element, broadcast.
+// Sub returns a minus b, element by element, broadcast.
 func (s *Scope) Sub(a, b Tensor) Tensor {
 	return s.op("sub", func(out *libtch.Ctensor) { libtch.AtgSub(out, a.c, b.c) })
 }
 
-// Mul is the product of a and b, element by element, broadcast.
+// Mul returns the product of a and b, element by element, broadcast.
 func (s *Scope) Mul(a, b Tensor) Tensor {
 	return s.op("mul", func(out *libtch.Ctensor) { libtch.AtgMul(out, a.c, b.c) })
 }
 
-// Div is a over b, element by element, broadcast.
+// Div returns a over b, element by element, broadcast.
 func (s *Scope) Div(a, b Tensor) Tensor {
 	return s.op("div", func(out *libtch.Ctensor) { libtch.AtgDiv(out, a.c, b.c) })
 }
 
-// Scale is t times factor.
+// Scale returns t times factor.
 func (s *Scope) Scale(t Tensor, factor float64) Tensor {
 	scalar := libtch.AtsFloat(factor)
 	defer libtch.AtsFree(scalar)
 	return s.op("mul", func(out *libtch.Ctensor) { libtch.AtgMulScalar(out, t.c, scalar) })
 }
 
-// DivBy is t over divisor. It isn't Scale by 1/divisor: that rounds otherwise.
+// DivBy returns t over divisor. Scale by 1/divisor would round differently.
 func (s *Scope) DivBy(t Tensor, divisor float64) Tensor {
 	scalar := libtch.AtsFloat(divisor)
 	defer libtch.AtsFree(scalar)
 	return s.op("div", func(out *libtch.Ctensor) { libtch.AtgDivScalar(out, t.c, scalar) })
 }
 
-// Sqrt is the square root of each element.
+// Sqrt returns the square root of each element.
 func (s *Scope) Sqrt(t Tensor) Tensor {
 	return s.op("sqrt", func(out *libtch.Ctensor) { libtch.AtgSqrt(out, t.c) })
 }
 
-// Softmax is exp(t) over its sum along dim.
+// Softmax returns exp(t) over its sum along dim.
 func (s *Scope) Softmax(t Tensor, dim int64) Tensor {
 	return s.op("softmax", func(out *libtch.Ctensor) { libtch.AtgSoftmax(out, t.c, dim, int32(Float32)) })
 }
 
-// LogSumExp is the logarithm of the sum of exp(t) along dim, which goes. No exp overflows.
+// LogSumExp returns the logarithm of the sum of exp(t) along dim, and removes dim. No exp
+// overflows.
 func (s *Scope) LogSumExp(t Tensor, dim int64) Tensor {
 	return s.op("logsumexp", func(out *libtch.Ctensor) { libtch.AtgLogsumexp(out, t.c, []int64{dim}, 1, 0) })
 }
 
-// Sum adds t up along dim, which goes.
+// Sum returns the sum of t along dim, and removes dim.
 func (s *Scope) Sum(t Tensor, dim int64) Tensor {
 	return s.op("sum", func(out *libtch.Ctensor) {
 		libtch.AtgSumDimIntlist(out, t.c, []int64{dim}, 1, 0, int32(Float32))
@@ -163,15 +164,15 @@ func (s *Scope) Unit(t Tensor) Tensor {
 	return s.Div(t, norm)
 }
 
-// ArgMax is the int64 index of the largest element along dim, which goes.
+// ArgMax returns the int64 index of the largest element along dim, and removes dim.
 func (s *Scope) ArgMax(t Tensor, dim int64) Tensor {
 	out := make([]libtch.Ctensor, 2)
 	s.ops("max", out, func(p *libtch.Ctensor) { libtch.AtgMaxDim(p, t.c, dim, 0) })
 	return Tensor{out[1]}
 }
 
-// TopK gives the k largest elements along dim, largest first, and their int64
-// indices. Which of equal elements comes first is libtorch's choice.
+// TopK returns the k largest elements along dim, largest first, and their int64 indices.
+// libtorch doesn't define the order of equal elements.
 func (s *Scope) TopK(t Tensor, k, dim int64) (values, indices Tensor) {
 	out := make([]libtch.Ctensor, 2)
 	s.ops("topk", out, func(p *libtch.Ctensor) { libtch.AtgTopk(p, t.c, k, dim, 1, 1) })

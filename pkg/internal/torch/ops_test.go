@@ -114,8 +114,9 @@ func TestCopiesCheckTheirShapeAndDType(t *testing.T) {
 	}
 }
 
-// A GPU resamples in libtorch's operations and the CPU in loops of our own. Both sum in
-// float32, in another order, so that a value now and then rounds the other way.
+// TestBothWaysToResampleAgree compares libtorch's operations, which a GPU uses, with our
+// own loops, which the CPU uses. Both sum in float32, in another order, so a value may
+// round the other way.
 func TestBothWaysToResampleAgree(t *testing.T) {
 	const width, height, size = 67, 153, 16
 	random := rand.New(rand.NewPCG(3, 4))

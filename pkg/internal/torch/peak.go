@@ -6,16 +6,16 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// The dtypes that weights may have beside Float32.
+// Further dtypes that weights may have.
 const (
 	Float16  DType = 5
 	BFloat16 DType = 15
 )
 
-// MatmulRate measures how many floating-point operations a second the device does in
-// products of two matrices [n,n] of random numbers of the dtype, two operations for a
-// multiply-add. It goes on for about as long as it is told, three products at least,
-// and gives the best, since whatever disturbs makes it slower. It is 0 after an error.
+// MatmulRate returns the floating-point operations a second of products of two matrices
+// [n,n] of random numbers of the dtype. A multiply-add is two operations. It measures for
+// about as long as long says, but at least three products, and returns the best rate,
+// since disturbances only make it slower. It returns 0 after an error.
 func (s *Scope) MatmulRate(dtype DType, n int64, long time.Duration) float64 {
 	random := func() Tensor {
 		return s.op("rand", func(out *libtch.Ctensor) {
@@ -33,7 +33,7 @@ func (s *Scope) MatmulRate(dtype DType, n int64, long time.Duration) float64 {
 		s.Synchronize()
 		return time.Since(start)
 	}
-	best := product() // the first one also sets libtorch up
+	best := product() // the first also initialises libtorch
 	for start, i := time.Now(), 0; (i < 3 || time.Since(start) < long) && s.Err() == nil; i++ {
 		best = min(best, product())
 	}

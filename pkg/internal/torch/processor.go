@@ -11,29 +11,30 @@ import (
 // Processor describes a processor as /proc/cpuinfo does.
 type Processor struct {
 	Name     string // such as "Intel(R) Xeon(R) Processor @ 2.80GHz", or "unknown"
-	Kind     string // all that tells its kind from others: name, family, stepping, instructions
-	BFloat16 bool   // it has instructions that multiply bfloat16
-	AMX      bool   // some of those multiply matrices
+	Kind     string // what tells kinds apart: name, family, instructions
+	BFloat16 bool   // has instructions that multiply bfloat16
+	AMX      bool   // has AMX instructions, which multiply matrices
 }
 
-// HostProcessor is the processor of this machine.
+// HostProcessor returns the processor of this machine.
 var HostProcessor = sync.OnceValue(func() Processor {
-	text, _ := os.ReadFile("/proc/cpuinfo") // what can't be read is unknown
+	text, _ := os.ReadFile("/proc/cpuinfo") // without it everything is unknown
 	return parseProcessor(string(text))
 })
 
-// The lines of /proc/cpuinfo that tell kinds of processors apart, on x86 and on arm64.
+// processorKind are the lines of /proc/cpuinfo that tell kinds of processors apart, on
+// x86 and on arm64.
 var processorKind = []string{
 	"vendor_id", "cpu family", "model", "model name", "stepping", "flags",
 	"CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features",
 }
 
-// parseProcessor reads /proc/cpuinfo. A machine with cores of several kinds is named after
-// them all, and has the instructions that each of them has.
+// parseProcessor reads /proc/cpuinfo. A machine with cores of several kinds has the names
+// of all, and the instructions that all have.
 func parseProcessor(cpuinfo string) Processor {
 	var kind, names, parts []string
 	bfloat16, amx := true, true
-	instructions := 0 // lines of them
+	instructions := 0 // the number of lines of them
 	add := func(list *[]string, value string) {
 		if !slices.Contains(*list, value) {
 			*list = append(*list, value)
@@ -61,7 +62,7 @@ func parseProcessor(cpuinfo string) Processor {
 		}
 	}
 	if len(names) == 0 {
-		names = parts // an arm64 processor has numbers alone
+		names = parts // an arm64 processor only has numbers
 	}
 	return Processor{
 		Name:     cmp.Or(strings.Join(names, ", "), "unknown"),

@@ -9,7 +9,7 @@ func TestParseProcessor(t *testing.T) {
 	const arm = "processor\t: %\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd bf16\nCPU implementer\t: 0x41\nCPU part\t: 0xd40\n\n"
 	tests := []struct {
 		name, cpuinfo string
-		want          Processor // but for Kind
+		want          Processor // without Kind
 	}{
 		{"x86 without", "model name\t: A @ 2GHz\nflags\t\t: fpu avx512f avx512_vnni\n", Processor{Name: "A @ 2GHz"}},
 		{"AVX-512", "model name\t: A\nflags\t\t: avx512f avx512_bf16\n", Processor{Name: "A", BFloat16: true}},

@@ -15,9 +15,9 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// Piece says how one rectangle of a picture becomes one picture of a batch: From is
-// resized to Width x Height, and of that the part of To's size at Left, Top goes to
-// To in the output. All numbers are pixels; no rectangle may be empty.
+// Piece says how one rectangle of a picture becomes one picture of a batch. From is
+// resized to Width x Height. A part of that, of To's size with the corner at Left, Top,
+// becomes To in the output. All numbers are pixels. No rectangle may be empty.
 type Piece struct {
 	From          image.Rectangle
 	Width, Height int
@@ -25,14 +25,14 @@ type Piece struct {
 	To            image.Rectangle
 }
 
-// Resample makes a batch [N,C,size,size], float32 in 0..255, from a picture
-// [1,C,H,W] of uint8: a row for each piece, and fill [C] where no piece goes.
+// Resample returns a batch [N,C,size,size], float32 in 0..255, of a picture [1,C,H,W] of
+// uint8: a picture for each piece, and the colour fill [C] around it.
 //
-// Pixels are resampled as Pillow's BICUBIC does: antialiased, Catmull-Rom's kernel
-// with a = -0.5, along x, then y, rounded to whole values after each. The loop over
-// the pieces runs in C, so that its cost in Go doesn't grow with them: on a GPU in
-// libtorch's operations, and on the CPU, where those take four times as long, in loops
-// of our own.
+// It resamples as Pillow's BICUBIC does: antialiased, with Catmull-Rom's kernel (a =
+// -0.5), along x and then y, and rounded to whole values after each. The loop over the
+// pieces is in C, so that its cost in Go doesn't grow with them. On a GPU it is libtorch's
+// operations on all pieces together. On the CPU these take many times as long as loops of
+// our own.
 func (s *Scope) Resample(picture Tensor, pieces []Piece, size int, fill []float32) Tensor {
 	return s.resample(picture, pieces, size, fill, s.Device().LikeGPU())
 }
@@ -77,8 +77,8 @@ func (s *Scope) resample(picture Tensor, pieces []Piece, size int, fill []float3
 	return out
 }
 
-// resampleHost resamples tensors of the CPU. The pieces are shared out between the
-// caller and other threads, which don't call libtorch.
+// resampleHost resamples tensors of the CPU. The caller and other threads share the
+// pieces. The other threads don't call libtorch.
 func resampleHost(picture Tensor, pieces []C.piece, out Tensor, threads int) error {
 	in, batch := shapeOf(picture), shapeOf(out)
 	from, to := (*C.uint8_t)(libtch.AtDataPtr(picture.c)), (*C.float)(libtch.AtDataPtr(out.c))
@@ -100,7 +100,7 @@ func resampleHost(picture Tensor, pieces []C.piece, out Tensor, threads int) err
 	return nil
 }
 
-// filled is [n,C,size,size] with one value a channel, laid out for writing.
+// filled returns [n,C,size,size] with one value for each channel, to write into.
 func (s *Scope) filled(n int64, fill []float32, size int64) Tensor {
 	values := s.Expand(Upload(s, fill, 1, int64(len(fill)), 1, 1), n, int64(len(fill)), size, size)
 	return s.op("clone", func(out *libtch.Ctensor) { libtch.AtgContiguous(out, values.c) })

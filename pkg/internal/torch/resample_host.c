@@ -4,26 +4,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Where the processor can fuse a product with a sum, as on aarch64, gcc would, and round
-// otherwise than elsewhere. It doesn't know the standard's pragma.
+// If the processor can fuse a product with a sum, as on aarch64, gcc does so, and rounds
+// otherwise than elsewhere. gcc doesn't know the standard's pragma.
 #ifdef __clang__
 #pragma STDC FP_CONTRACT OFF
 #else
 #pragma GCC optimize("fp-contract=off")
 #endif
 
-// ROWS of a picture are resampled along x at once, one in each lane of a vector. Four
-// fit a register of every processor, and longer ones gain little.
+// ROWS rows of a picture are resampled along x at once, one in each lane of a vector.
+// Four fit a register of every processor, and more would gain little.
 enum { ROWS = 4 };
-// BAND rows at a time are resampled along x, so that a picture of ten million rows takes no memory for each.
+// BAND rows at a time are resampled along x, so that a picture of ten million rows
+// doesn't need memory for each.
 enum { BAND = 64 };
 typedef float lanes __attribute__((vector_size(ROWS * sizeof(float))));
 
-// taps says which source samples make each sample of a resized line, and how much of each.
+// taps says which source samples make each sample of a resized line, with which weights.
 typedef struct {
   int64_t first, count;  // of all source samples that are needed
-  int64_t most;          // source samples of one sample
-  int64_t *from, *length; // of each sample's source samples
+  int64_t most;          // the largest number of source samples of a sample
+  int64_t *from, *length; // the source samples of each sample
   float *weight;         // [samples, most]
 } taps;
 
@@ -33,7 +34,7 @@ static void free_taps(taps *t) {
   free(t->weight);
 }
 
-// cubic is Catmull-Rom's kernel, a = -0.5.
+// cubic is Catmull-Rom's kernel with a = -0.5.
 static double cubic(double x) {
   x = fabs(x);
   if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
@@ -41,8 +42,9 @@ static double cubic(double x) {
   return 0;
 }
 
-// plan_taps plans the samples from start on, of a line of in samples that is resized to
-// out, as precompute_coeffs in Pillow's Resample.c.
+// plan_taps plans the samples from start on of a line of in samples that is resized to
+// out, as precompute_coeffs in Pillow's Resample.c does. It returns 1 if there is no
+// memory.
 static int plan_taps(taps *t, int64_t in, int64_t out, int64_t start, int64_t samples) {
   double scale = (double)in / (double)out, wide = scale > 1 ? scale : 1, support = 2 * wide;
   t->most = (int64_t)ceil(support) * 2 + 1;
@@ -68,14 +70,14 @@ static int plan_taps(taps *t, int64_t in, int64_t out, int64_t start, int64_t sa
 }
 
 // to_byte rounds to the nearest whole value, halves to even, and clamps to 0..255, as
-// Pillow does after each direction. Adding 1.5 * 2^23 leaves no room for a fraction.
+// Pillow does after each direction. Adding 1.5 * 2^23 leaves no bits for a fraction.
 static inline float to_byte(float v) {
   v = (v + 12582912.0f) - 12582912.0f;
   return v < 0 ? 0 : v > 255 ? 255 : v;
 }
 
 // along_x resizes rows of bytes, stride apart, to values [rows, samples]. columns has
-// room for the needed samples of ROWS rows.
+// memory for the needed samples of ROWS rows.
 static void along_x(const uint8_t *from, int64_t stride, int64_t rows, const taps *t, int64_t samples, lanes *columns, float *to) {
   from += t->first;
   for (int64_t row = 0; row < rows; row += ROWS) {
@@ -95,8 +97,9 @@ static void along_x(const uint8_t *from, int64_t stride, int64_t rows, const tap
   }
 }
 
-// along_y adds source rows first to first + n - 1, values [n, width], to the samples [samples, width], whose rows are
-// stride apart. A sample starts with its first source row and is rounded after its last.
+// along_y adds the source rows first to first + n - 1, values [n, width], to the samples
+// [samples, width], whose rows are stride apart. It clears a sample before its first
+// source row, and rounds it after its last.
 static void along_y(const float *rows, int64_t first, int64_t n, int64_t width, const taps *t, int64_t samples, float *restrict to, int64_t stride) {
   for (int64_t y = 0; y < samples; y++, to += stride) {
     int64_t from = t->from[y], end = from + t->length[y];
@@ -123,7 +126,8 @@ static int resample_one(const uint8_t *image, int64_t channels, int64_t height, 
     rows = malloc((size_t)(BAND * p->to_w) * sizeof *rows);
     failed = !columns || !rows;
   }
-  if (!failed) memset(columns, 0, (size_t)x.count * sizeof *columns); // lanes of rows that there aren't
+  // Lanes without a row must have values too.
+  if (!failed) memset(columns, 0, (size_t)x.count * sizeof *columns);
   for (int64_t c = 0; c < channels && !failed; c++) {
     const uint8_t *from = image + (c * height + p->y0 + y.first) * width + p->x0;
     float *to = out + (c * size + p->to_y) * size + p->to_x;

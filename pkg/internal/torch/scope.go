@@ -9,12 +9,12 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// Tensor is a handle that is valid in the Scope that made it, until that scope's
-// work returns. The zero Tensor is what operations give after an error.
+// Tensor is a handle that is valid in the Scope that made it, until the scope's work
+// returns. Operations return the zero Tensor after an error.
 type Tensor struct{ c libtch.Ctensor }
 
-// Scope is the room that one piece of work has on the engine's thread. It must not
-// leave that work, nor be used by another goroutine.
+// Scope owns the tensors of one piece of work on the engine's thread. It must not be used
+// after that work, nor by another goroutine.
 type Scope struct {
 	engine *Engine
 	ctx    context.Context
@@ -22,7 +22,7 @@ type Scope struct {
 	err    error
 }
 
-// Err is the scope's first error, or the cause of its context's end.
+// Err returns the scope's first error, or the cause of its context's end.
 func (s *Scope) Err() error {
 	if s.err == nil && s.ctx.Err() != nil {
 		s.err = context.Cause(s.ctx)
@@ -30,17 +30,17 @@ func (s *Scope) Err() error {
 	return s.err
 }
 
-// Until makes ctx the context whose end is the scope's error.
+// Until makes ctx the scope's context: its end becomes the scope's error.
 func (s *Scope) Until(ctx context.Context) { s.ctx = ctx }
 
-// Fail records err as the scope's error if it is the first.
+// Fail makes err the scope's error, unless the scope already has one.
 func (s *Scope) Fail(err error) {
 	if s.err == nil {
 		s.err = err
 	}
 }
 
-// Device is the engine's device.
+// Device returns the engine's device.
 func (s *Scope) Device() Device { return s.engine.device }
 
 // op runs one libtorch call with one result.
@@ -50,7 +50,7 @@ func (s *Scope) op(name string, call func(out *libtch.Ctensor)) Tensor {
 	return Tensor{out[0]}
 }
 
-// ops runs one libtorch call that writes len(out) results.
+// ops runs one libtorch call with len(out) results.
 func (s *Scope) ops(name string, out []libtch.Ctensor, call func(out *libtch.Ctensor)) {
 	if s.Err() != nil {
 		return
@@ -82,24 +82,25 @@ func (s *Scope) freeFrom(mark int) {
 	s.owned = s.owned[:mark]
 }
 
-// Pause lets short work of others run, and frees what was dropped. Long work calls it
+// Pause runs the short work that waits, and frees what was dropped. Long work calls it
 // between its operations.
 func (s *Scope) Pause() {
 	s.engine.freeDropped()
 	s.engine.runShort()
 }
 
-// Free frees a tensor of the scope before the scope's end. Nothing may use it afterwards.
+// Free frees a tensor of the scope before the scope's end. The tensor must not be used
+// afterwards.
 func (s *Scope) Free(t Tensor) {
 	if at := slices.Index(s.owned, t.c); at >= 0 && t.c != nil {
 		libtch.AtFree(t.c)
 		live.Add(-1)
-		s.owned[at] = nil // stays, since Within counts
+		s.owned[at] = nil // keeps its place, since Within counts
 	}
 }
 
-// Within runs work and frees at once every tensor that it made, but for the one
-// that it returns, which the scope goes on owning. It bounds the memory of a loop.
+// Within runs work, and then frees every tensor that it made, except the one that it
+// returns, which stays the scope's. It bounds the memory of a loop.
 func (s *Scope) Within(work func() Tensor) Tensor {
 	mark := len(s.owned)
 	result := work()
@@ -113,9 +114,9 @@ func (s *Scope) Within(work func() Tensor) Tensor {
 	return result
 }
 
-// Try is Within for work that may fail and be done in another way: it frees everything
-// after an error too, which it gives instead of leaving it with the scope. The end of the
-// scope's context stays an error of the scope.
+// Try is Within for work that may fail and then be done in another way. It returns an
+// error of work instead of leaving it with the scope, and then frees all of work's
+// tensors. The end of the scope's context stays an error of the scope.
 func (s *Scope) Try(work func() Tensor) (Tensor, error) {
 	if s.Err() != nil {
 		return Tensor{}, s.err
@@ -131,15 +132,15 @@ func (s *Scope) Try(work func() Tensor) (Tensor, error) {
 	return result, err
 }
 
-// Kept is a tensor that outlives its scope. The engine owns it: it is freed by
-// Drop or, at the latest, by the engine's Close.
+// Kept is a tensor that outlives its scope. The engine owns it. It is freed by Drop, or
+// at the latest by the engine's Close.
 type Kept struct {
 	engine *Engine
-	c      libtch.Ctensor // of the engine's thread
+	c      libtch.Ctensor // used on the engine's thread only
 	gone   atomic.Bool
 }
 
-// Keep takes t out of the scope's ownership. It gives nil after an error.
+// Keep moves t from the scope to the engine. It returns nil after an error.
 func (s *Scope) Keep(t Tensor) *Kept {
 	if s.Err() != nil {
 		return nil
@@ -155,8 +156,8 @@ func (s *Scope) Keep(t Tensor) *Kept {
 	return k
 }
 
-// Use gives the kept tensor for the scope's work. It fails with ErrClosed when it
-// was dropped, and with an error when it belongs to another engine.
+// Use returns the kept tensor for the scope's work. It fails with ErrClosed if the tensor
+// was dropped, and with another error if it belongs to another engine.
 func (s *Scope) Use(k *Kept) Tensor {
 	switch {
 	case s.Err() != nil:
@@ -170,8 +171,8 @@ func (s *Scope) Use(k *Kept) Tensor {
 	return Tensor{}
 }
 
-// Drop has the engine free the kept tensor, soon: it doesn't wait. It may be called more
-// than once, on nil, from any goroutine, and after the engine's Close.
+// Drop makes the engine free the kept tensor soon, and doesn't wait for it. It may be
+// called more than once, on nil, from any goroutine, and after the engine's Close.
 func (k *Kept) Drop() {
 	if k == nil || k.gone.Swap(true) {
 		return
@@ -187,11 +188,11 @@ func (k *Kept) Drop() {
 	e.mu.Unlock()
 	select {
 	case e.drops <- struct{}{}:
-	default: // it has its token
+	default: // the token is there
 	}
 }
 
-// free runs on the engine's thread.
+// free frees the tensor. It runs on the engine's thread.
 func (k *Kept) free() {
 	if k.c == nil {
 		return

@@ -2,9 +2,9 @@ package torch
 
 import "github.com/sugarme/gotch/libtch"
 
-// Synchronize waits until the engine's device has done all that it was given. Work on
-// a GPU goes on behind the operations that ask for it, so that a clock says something
-// only between two of these. On the CPU there is nothing to wait for.
+// Synchronize waits until the engine's device has finished all work. A GPU works on after
+// an operation has returned, so the time between two calls of Synchronize is the time of
+// the work. On the CPU it does nothing.
 func (s *Scope) Synchronize() {
 	if s.Err() != nil || !s.Device().IsCUDA() {
 		return

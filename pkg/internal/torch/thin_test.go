@@ -9,7 +9,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 )
 
-// TestResampleOfAThinPicture has one of 2 million rows, a few KB as a file, which once took room for each of them.
+// TestResampleOfAThinPicture has a picture of 2 million rows, which has a few KB as a
+// file. Resample once allocated memory for each row.
 func TestResampleOfAThinPicture(t *testing.T) {
 	const height, size = 2_000_000, 64
 	e := torchtest.Start(t)
@@ -31,7 +32,8 @@ func TestResampleOfAThinPicture(t *testing.T) {
 		t.Errorf("it took %d KB, want far less than 500,000", grown)
 	}
 	for i, v := range values {
-		if want := float64(i/size)*4 + 1.5; math.Abs(float64(v)-want) > 2 { // rows of 4 levels each
+		// Each row of the output covers 4 levels.
+		if want := float64(i/size)*4 + 1.5; math.Abs(float64(v)-want) > 2 {
 			t.Fatalf("row %d has the value %v, want about %v", i/size, v, want)
 		}
 	}

@@ -8,12 +8,12 @@ import (
 )
 
 // MaxThreads is far more threads than help. libgomp ends the process if the system has no
-// thread left for it.
+// thread left.
 const MaxThreads = 1024
 
-// DefaultThreads is how many CPU threads an operation uses where no number is given: that
-// of OMP_NUM_THREADS, at most MaxThreads, or else GOMAXPROCS, which Go sets to the
-// processors that this process may use, a container's limit included.
+// DefaultThreads returns the number of CPU threads of an operation if none is given:
+// OMP_NUM_THREADS, but at most MaxThreads, or else GOMAXPROCS. Go sets GOMAXPROCS to the
+// processors that the process may use, within a container's limit.
 func DefaultThreads() int {
 	if n := ompThreads(os.Getenv("OMP_NUM_THREADS")); n > 0 {
 		return min(n, MaxThreads)
@@ -21,8 +21,8 @@ func DefaultThreads() int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// ompThreads reads the value of OMP_NUM_THREADS, a list with a number for each level of
-// nested work, of which the first counts here. It is 0 for what libgomp doesn't take either.
+// ompThreads returns the first number of OMP_NUM_THREADS, which is a list with a number
+// for each level of nested work. It returns 0 if libgomp doesn't accept the value either.
 func ompThreads(value string) int {
 	first := 0
 	for i, word := range strings.Split(value, ",") {

@@ -32,14 +32,15 @@ func TestEnginesLeaveNoThreadBehind(t *testing.T) {
 	for range 20 {
 		cycle()
 	}
-	// The runtime and OpenMP may hold a few; an engine that leaked would add 20.
+	// Go's runtime and OpenMP may hold a few. An engine that leaked its thread would add
+	// 20.
 	torchtest.Within(t, "OS threads", threads+6, func() int { return torchtest.Threads(t) })
 	torchtest.NoMoreGoroutines(t, goroutines)
 }
 
-// TestEnginesKeepTheirThreads counts the threads that work for each of several engines:
-// a thread that OpenMP makes has the name of the thread that asks for it. All engines are
-// started before one works.
+// TestEnginesKeepTheirThreads counts the threads that work for each of several engines,
+// which are all started before one works. A thread that OpenMP makes has the name of the
+// thread that asks for it.
 func TestEnginesKeepTheirThreads(t *testing.T) {
 	numbers := []int{2, 3, 1, 4}
 	engines, names := make([]*torch.Engine, len(numbers)), make([]string, len(numbers))
@@ -52,7 +53,7 @@ func TestEnginesKeepTheirThreads(t *testing.T) {
 		engines[i] = engine
 		if err := engine.Do(t.Context(), func(*torch.Scope) error {
 			self, err := os.Readlink("/proc/thread-self")
-			names[i] = "omp " + filepath.Base(self) // its number, which no other thread has
+			names[i] = "omp " + filepath.Base(self) // the thread's number is unique
 			return errors.Join(err, os.WriteFile("/proc/thread-self/comm", []byte(names[i]), 0))
 		}); err != nil {
 			t.Fatal(err)
@@ -84,7 +85,7 @@ func TestEnginesKeepTheirThreads(t *testing.T) {
 	}
 }
 
-// named is how many threads of this process have a name.
+// named returns the number of threads of this process with a name.
 func named(t *testing.T, name string) (n int) {
 	t.Helper()
 	files, err := filepath.Glob("/proc/self/task/*/comm")
@@ -93,7 +94,8 @@ func named(t *testing.T, name string) (n int) {
 	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
-		if err == nil && strings.TrimSpace(string(text)) == name { // one that has ended meanwhile counts for nothing
+		// A thread that has ended meanwhile doesn't count.
+		if err == nil && strings.TrimSpace(string(text)) == name {
 			n++
 		}
 	}

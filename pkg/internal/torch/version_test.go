@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// The places that setup-libtorch.sh lists for another version of libtorch name the same one.
+// TestVersionsAgree checks that all places that name a version of libtorch name the same
+// one. setup-libtorch.sh lists these places.
 func TestVersionsAgree(t *testing.T) {
 	for _, place := range []struct{ file, pattern, want string }{
 		{"../../../setup-libtorch.sh", `(?m)^version=(\S+)$`, SetupVersion},

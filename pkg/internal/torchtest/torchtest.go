@@ -1,4 +1,4 @@
-// Package torchtest has what tests of packages on top of pkg/internal/torch share.
+// Package torchtest has helpers for tests of the packages on top of pkg/internal/torch.
 package torchtest
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// Main runs a package's tests and fails them when tensors are still alive at the end:
+// Main runs a package's tests, and fails if tensors are still alive after them:
 //
 //	func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }
 func Main(m *testing.M) int {
@@ -27,8 +27,8 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// Start gives an engine on the CPU that ends with the test. It has one thread, since
-// go test runs packages side by side.
+// Start returns an engine on the CPU, which is closed after the test. It has one thread,
+// since go test runs packages side by side.
 func Start(t testing.TB) *torch.Engine {
 	t.Helper()
 	engine, err := torch.Start(torch.CPU, 1)
@@ -39,7 +39,7 @@ func Start(t testing.TB) *torch.Engine {
 	return engine
 }
 
-// Tiny are the archives of testdata/models/tiny: real ones with random weights, whose
+// Tiny returns the archives of testdata/models/tiny. They have random weights; their
 // answers mean nothing and are always the same.
 func Tiny(t testing.TB) archive.Files {
 	t.Helper()
@@ -57,7 +57,7 @@ func Testdata(t testing.TB, names ...string) string {
 	return filepath.Join(append([]string{filepath.Dir(here), "..", "..", "..", "testdata"}, names...)...)
 }
 
-// Resident is the process's memory in bytes.
+// Resident returns the resident memory of the process in bytes.
 func Resident(t testing.TB) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/statm")
@@ -71,17 +71,17 @@ func Resident(t testing.TB) int {
 	return pages * os.Getpagesize()
 }
 
-// Threads is how many threads of the operating system the process has.
+// Threads returns the number of threads of the operating system that the process has.
 func Threads(t testing.TB) int {
 	t.Helper()
 	return status(t, "Threads:")
 }
 
-// Within waits until count gives no more than most, and fails the test where that doesn't come about: goroutines and
-// threads go a moment after what they did is done.
+// Within waits until count returns at most most, and fails the test if it doesn't.
+// Goroutines and threads end a moment after their work is done.
 func Within(t testing.TB, what string, most int, count func() int) {
 	t.Helper()
-	const patience = 30 * time.Second // of a busy machine
+	const patience = 30 * time.Second // for a busy machine
 	n := count()
 	for deadline := time.Now().Add(patience); n > most && time.Now().Before(deadline); n = count() {
 		time.Sleep(time.Millisecond)
@@ -91,16 +91,19 @@ func Within(t testing.TB, what string, most int, count func() int) {
 	}
 }
 
-// NoMoreGoroutines waits until there are no more goroutines than before, and fails the test where some stay.
+// NoMoreGoroutines waits until there are no more goroutines than before, and fails the
+// test if some remain.
 func NoMoreGoroutines(t testing.TB, before int) {
 	t.Helper()
 	Within(t, "goroutines", before, runtime.NumGoroutine)
 }
 
-// PeakGrowth is how much more memory than before the process has resident at the most while do runs, in KB.
+// PeakGrowth returns by how many KB the resident memory of the process grows at most
+// while do runs.
 func PeakGrowth(t testing.TB, do func()) int {
 	t.Helper()
-	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil { // the peak is that from now on
+	// This resets VmHWM, the peak of the resident memory.
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
 		t.Fatal(err)
 	}
 	before := status(t, "VmHWM:")
@@ -108,7 +111,7 @@ func PeakGrowth(t testing.TB, do func()) int {
 	return status(t, "VmHWM:") - before
 }
 
-// status is a number of the process's /proc/self/status.
+// status returns a number of /proc/self/status.
 func status(t testing.TB, name string) (n int) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/status")
