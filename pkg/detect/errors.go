@@ -16,6 +16,9 @@ var (
 	ErrDevice = torch.ErrDevice
 	// ErrOutOfMemory is returned if the memory of the host or the device doesn't suffice.
 	ErrOutOfMemory = torch.ErrOutOfMemory
+	// ErrLost is returned if the GPU fails every call from now on, as after an illegal
+	// memory access: the process has to be started again.
+	ErrLost = torch.ErrLost
 	// ErrPanic is returned if code of the caller panicked while this package ran it: the
 	// methods of an image, the stream of DetectAll, Options.Progress, or Options.Logger
 	// in Open and DetectAll. The error is always a PanicError, which has the stack.
