@@ -12,13 +12,12 @@ import (
 var (
 	// ErrClosed is returned if the detector, or an argument of the call, is closed.
 	ErrClosed = torch.ErrClosed
-	// ErrDevice is returned if a device is misnamed or not available.
+	// ErrDevice is returned if a device is misnamed or not available, or if a GPU fails
+	// every call from now on, as after an illegal memory access, so that the process has
+	// to be started again.
 	ErrDevice = torch.ErrDevice
 	// ErrOutOfMemory is returned if the memory of the host or the device doesn't suffice.
 	ErrOutOfMemory = torch.ErrOutOfMemory
-	// ErrLost is returned if the GPU fails every call from now on, as after an illegal
-	// memory access: the process has to be started again.
-	ErrLost = torch.ErrLost
 	// ErrPanic is returned if code of the caller panicked while this package ran it: the
 	// methods of an image, the stream of DetectAll, Options.Progress, or Options.Logger
 	// in Open and DetectAll. The error is always a PanicError, which has the stack.

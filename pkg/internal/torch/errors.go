@@ -22,8 +22,8 @@ var (
 	ErrLibtorch = errors.New("libtorch")
 	// ErrOutOfMemory is an ErrLibtorch for lack of memory, of the host or the device.
 	ErrOutOfMemory = fmt.Errorf("%w: out of memory", ErrLibtorch)
-	// ErrLost is an ErrLibtorch for a device that fails every call from then on.
-	ErrLost = fmt.Errorf("%w: the device is lost to this process; start it again", ErrLibtorch)
+	// ErrLost is an ErrDevice: the device fails every call from then on.
+	ErrLost = fmt.Errorf("%w: it is lost to this process, so start the process again", ErrDevice)
 	// ErrPanic is returned if the caller's code panicked. It is always a PanicError.
 	ErrPanic = errors.New("panic")
 )

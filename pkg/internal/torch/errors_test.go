@@ -39,7 +39,7 @@ func TestHostOutOfMemory(t *testing.T) {
 
 func TestALostDeviceHasItsOwnError(t *testing.T) {
 	const text = "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be asynchronously reported at some other API call"
-	if err := libtorchError("matmul", text); !errors.Is(err, ErrLost) || !errors.Is(err, ErrLibtorch) || errors.Is(err, ErrOutOfMemory) {
+	if err := libtorchError("matmul", text); !errors.Is(err, ErrLost) || !errors.Is(err, ErrDevice) || errors.Is(err, ErrOutOfMemory) {
 		t.Errorf("got %v, want ErrLost", err)
 	}
 	if err := libtorchError("matmul", "CUDA error: invalid argument"); errors.Is(err, ErrLost) {

@@ -97,11 +97,8 @@ func (b *bench) measureRounds(ctx context.Context) error {
 		proposals += found.proposals
 	}
 	now, pictures := detector.Stats(), float64(b.flags.rounds*len(b.inputs))
-	r.Device = deviceWork{
-		Operations: float64(now.Operations-before.Operations) / pictures,
-		Uploads:    float64(now.Uploads-before.Uploads) / pictures,
-		Downloads:  float64(now.Downloads-before.Downloads) / pictures,
-	}
+	of := func(name string) float64 { return float64(now.Device[name]-before.Device[name]) / pictures }
+	r.Device = deviceWork{of("operations"), of("uploads"), of("downloads")}
 	end := hostMemory()
 	r.Memory.Host = hostUse{Peak: end.peak, Growth: end.now - warm.now}
 	if b.device != "cpu" {
