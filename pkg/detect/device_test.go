@@ -8,8 +8,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// A GPU is given little to wait for: counted on the CPU, which does its work in the way of
-// a GPU.
+// A GPU is given little to wait for: counted on the CPU, which does its work in the way
+// of a GPU.
 func TestAPictureInAStreamTakesFewCopies(t *testing.T) {
 	device, options, err := Options{Models: tiny(), Threads: 1, Proposals: 20, Batch: 1000, ImageBatch: 1}.complete()
 	if err != nil || device != torch.CPU {

@@ -16,9 +16,10 @@ type pendingCrop struct {
 	rect image.Rectangle
 }
 
-// pendingCrops returns the rectangles of all boxes and views of the tasks, task by task and view
-// by view. Boxes that round to the same pixels, as those of small things do, share one; on
-// a GPU they don't, since their embedding costs less than the upload of who shares it.
+// pendingCrops returns the rectangles of all boxes and views of the tasks, task by task
+// and view by view. Boxes that round to the same pixels share one, as boxes of small
+// things do. On a GPU they don't, because one more embedding costs less than to upload
+// which boxes share it.
 func (d *Detector) pendingCrops(batch []*task) []pendingCrop {
 	each := d.engine.Device().LikeGPU()
 	var all []pendingCrop

@@ -122,10 +122,12 @@ func (d *Detector) rank(s *torch.Scope, boxes, objectness torch.Tensor, m matchi
 	// included. All other numbers are made of the cosines.
 	sum := s.Sum(s.Sum(all, 1), 0)
 	parts := []torch.Tensor{sum, best, index, of(cosine), of(probability), runners}
-	// On a GPU all boxes' nearest phrasings take less time than a second look at survivors.
-	phrases := d.engine.Device().LikeGPU() && queries.longest() > 1 && k*q*int64(queries.longest()) <= phraseElements
+	// On a GPU the nearest phrasings of all boxes take less time than a second copy, of
+	// the survivors' alone.
+	longest := int64(queries.longest())
+	phrases := d.engine.Device().LikeGPU() && longest > 1 && k*q*longest <= phraseElements
 	if phrases {
-		each := s.Reshape(s.Use(queries.each), q*int64(queries.longest()), -1)           // [Q*T,D]
+		each := s.Reshape(s.Use(queries.each), q*longest, -1)                            // [Q*T,D]
 		near := s.ArgMax(s.Reshape(s.Matmul(boxes, s.Permute(each, 1, 0)), k, q, -1), 2) // [K,Q]
 		parts = append(parts, of(near))
 	}

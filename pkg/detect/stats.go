@@ -50,7 +50,8 @@ type Stats struct {
 	LiveTensors int64 `json:"live_tensors"`
 	// Device is what the device was given: "operations" of libtorch, where a call of a
 	// model is one, "uploads" to it and "downloads" from it, each of which waits for it.
-	// On a CPU the copies are those that a GPU would have needed. The map is the caller's.
+	// On a CPU the copies are those that a GPU would have needed. The map is the
+	// caller's.
 	Device map[string]int64 `json:"device"`
 	// Timings are the sums of the stages of all pictures and matches that succeeded.
 	Timings Timings `json:"timings_ms"`

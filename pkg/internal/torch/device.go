@@ -18,8 +18,8 @@ type Device struct {
 // CPU is the host. It is the zero Device.
 var CPU = Device{}
 
-// CPUAsGPU is the CPU, which works in the way of a GPU: for tests of that way, and of what
-// it uploads and downloads.
+// CPUAsGPU is the CPU, which works in the way of a GPU: for tests of that way, and of
+// what it uploads and downloads.
 var CPUAsGPU = Device{asGPU: true}
 
 // CUDA returns GPU number n, from 0.

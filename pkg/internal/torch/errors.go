@@ -51,8 +51,9 @@ func takeError(op string) error {
 	return libtorchError(op, C.GoString((*C.char)(text)))
 }
 
-// signs are parts of libtorch's texts, as its own, cuBLAS's, cuDNN's and the driver's calls
-// word them (c10/cuda/CUDAException.cpp, at::cuda's CUDAContextLight and Exceptions).
+// signs are parts of libtorch's texts, as its own, cuBLAS's, cuDNN's and the driver's
+// calls word them (c10/cuda/CUDAException.cpp, at::cuda's CUDAContextLight and
+// Exceptions).
 var signs = []struct {
 	kind error
 	text string

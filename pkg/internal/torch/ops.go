@@ -119,16 +119,12 @@ func (s *Scope) Div(a, b Tensor) Tensor {
 
 // Scale returns t times factor.
 func (s *Scope) Scale(t Tensor, factor float64) Tensor {
-	scalar := libtch.AtsFloat(factor)
-	defer libtch.AtsFree(scalar)
-	return s.op("mul", func(out *libtch.Ctensor) { libtch.AtgMulScalar(out, t.c, scalar) })
+	return s.withScalar("mul", t, factor, libtch.AtgMulScalar)
 }
 
 // DivBy returns t over divisor. Scale by 1/divisor would round differently.
 func (s *Scope) DivBy(t Tensor, divisor float64) Tensor {
-	scalar := libtch.AtsFloat(divisor)
-	defer libtch.AtsFree(scalar)
-	return s.op("div", func(out *libtch.Ctensor) { libtch.AtgDivScalar(out, t.c, scalar) })
+	return s.withScalar("div", t, divisor, libtch.AtgDivScalar)
 }
 
 // Sqrt returns the square root of each element.
