@@ -24,6 +24,9 @@ of the crops; rank: scores, top-k and NMS; download: scores to the host; draw: t
 pictures, to files; other: what no stage has. text is CLIP of the phrases, encoded
 anew in each round, though detect does it once for all pictures.
 
+Of the device each picture takes operations, uploads and downloads; a download waits
+for the device. On a CPU the copies are those that a GPU would need.
+
 Operations: what the models' manifests say that a forward costs in convolutions,
 matrix products and attention, two for a multiply-add, by the time that it takes.
 Padding, of pictures or phrases, is no work. The peak is the best product of two

@@ -52,7 +52,7 @@ func (b *phrasebook) plan(queries []Query, phrases [][]string) plan {
 
 // classes makes the tensors of Queries from all embeddings [P+E,D]. empty are the rows of
 // the templates filled with nothing, or none if nothing is subtracted.
-func (p plan) classes(s *torch.Scope, all torch.Tensor, background, empty []int64) (each, classes, negatives *torch.Kept) {
+func (p plan) classes(s *torch.Scope, all torch.Tensor, background, empty []int64) (each, classes, negatives, absent *torch.Kept) {
 	q, t, n := int64(p.queries), int64(p.longest), int64(len(p.negatives)/p.queries)
 	pick := func(rows []int64) torch.Tensor { return s.IndexSelect(all, 0, torch.Upload(s, rows, int64(len(rows)))) }
 	shared := torch.Tensor{} // [D]
@@ -79,6 +79,7 @@ func (p plan) classes(s *torch.Scope, all torch.Tensor, background, empty []int6
 	}
 	if n > 0 {
 		negatives = s.Keep(s.Reshape(alone(p.negatives), q, n, -1))
+		absent = s.Keep(torch.Upload(s, p.absent, q, n))
 	}
-	return s.Keep(own), s.Keep(means), negatives
+	return s.Keep(own), s.Keep(means), negatives, absent
 }

@@ -41,6 +41,11 @@ func Open(ctx context.Context, options Options) (*Detector, error) {
 	if err != nil {
 		return nil, err
 	}
+	return openOn(ctx, options, device)
+}
+
+// openOn opens a detector on a device, with options that are complete.
+func openOn(ctx context.Context, options Options, device torch.Device) (*Detector, error) {
 	files, choice, err := hostChooser().resolve(ctx, options, device)
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)

@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
 // TestCutsTakeEachRectangleOnce checks that boxes of a picture that round to the same
 // pixels are cut out once for each view.
 func TestCutsTakeEachRectangleOnce(t *testing.T) {
-	d := &Detector{options: Options{Crops: []Crop{{CropCLIP, 1}, {CropPad, 2}}}}
+	d := &Detector{engine: torchtest.Start(t), options: Options{Crops: []Crop{{CropCLIP, 1}, {CropPad, 2}}}}
 	a, b := box.Box{X0: 4, Y0: 4, X1: 8, Y1: 8}, box.Box{X0: 2, Y0: 2, X1: 4, Y1: 4}
 	picture := &pixels.RGB{Width: 20, Height: 20}
 	first, second := newTask(t.Context(), picture), newTask(t.Context(), picture)

@@ -12,7 +12,9 @@ import (
 var (
 	// ErrClosed is returned if the detector, or an argument of the call, is closed.
 	ErrClosed = torch.ErrClosed
-	// ErrDevice is returned if a device is misnamed or not available.
+	// ErrDevice is returned if a device is misnamed or not available, or if a GPU fails
+	// every call from now on, as after an illegal memory access, so that the process has
+	// to be started again.
 	ErrDevice = torch.ErrDevice
 	// ErrOutOfMemory is returned if the memory of the host or the device doesn't suffice.
 	ErrOutOfMemory = torch.ErrOutOfMemory

@@ -28,7 +28,7 @@ func (d *Detector) propose(s *torch.Scope, batch []*task) error {
 			continue
 		}
 		size := image.Pt(t.picture.Width, t.picture.Height)
-		if groups[size] = append(groups[size], t); !s.Device().IsCUDA() {
+		if groups[size] = append(groups[size], t); !s.Device().LikeGPU() {
 			if err := d.proposeTogether(s, groups[size]); err != nil {
 				return err
 			}

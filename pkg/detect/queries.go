@@ -25,7 +25,7 @@ type Queries struct {
 	each      *torch.Kept    // [Q,T,D]: unit; short rows repeat their first
 	classes   *torch.Kept    // [Q+G,D]: unit means, then the background
 	negatives *torch.Kept    // [Q,N,D]: unit; nil if there are none
-	absent    []float32      // [Q,N]: 0, or -Inf in place of a missing one
+	absent    *torch.Kept    // [Q,N]: 0, or -Inf in place of a missing one
 }
 
 // Queries embeds queries. The phrasings of each query are embedded to unit length and
@@ -61,12 +61,11 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, e
 	known := d.recall(book, text.lists)
 	q.encoded = len(known.missing)
 	plan := book.plan(queries, q.phrases)
-	q.absent = plan.absent
 	took := time.Since(since) // without the wait for the engine
 	err = d.onEngine(ctx, func(s *torch.Scope) error {
 		since := time.Now()
 		all := d.embedExamples(s, known.embed(s), examples)
-		q.each, q.classes, q.negatives = plan.classes(s, all, book.rows(d.options.Background), book.rows(text.empty))
+		q.each, q.classes, q.negatives, q.absent = plan.classes(s, all, book.rows(d.options.Background), book.rows(text.empty))
 		d.addTime(s, since, &took)
 		return q.check(s, all)
 	})
@@ -100,9 +99,11 @@ func (q *Queries) check(s *torch.Scope, all torch.Tensor) error {
 		what = fmt.Sprintf("%q", q.names[i])
 	}
 	if q.negatives != nil {
-		negatives := s.Use(q.negatives)
-		if i := none(s.Reshape(negatives, int64(len(q.absent)), -1)); i >= 0 {
-			what = fmt.Sprintf("a negative phrase of %q", q.names[i*len(q.names)/len(q.absent)])
+		negatives := s.Use(q.negatives) // [Q,N,D]
+		if shape := s.Shape(negatives); s.Err() == nil {
+			if i := none(s.Reshape(negatives, shape[0]*shape[1], -1)); i >= 0 {
+				what = fmt.Sprintf("a negative phrase of %q", q.names[i/int(shape[1])])
+			}
 		}
 	}
 	if what != "" && s.Err() == nil {
@@ -135,4 +136,5 @@ func (q *Queries) Close() {
 	q.each.Drop()
 	q.classes.Drop()
 	q.negatives.Drop()
+	q.absent.Drop()
 }

@@ -169,8 +169,8 @@ func (q *queue) length() int {
 	return len(q.tasks)
 }
 
-// serve takes what waits through the engine, until the queue is closed. It takes the tasks
-// when the engine is free, so that a batch is as large as can be.
+// serve takes what waits through the engine, until the queue is closed. It takes the
+// tasks when the engine is free, so that a batch is as large as can be.
 func (d *Detector) serve() {
 	defer close(d.served)
 	for d.queue.wait() {

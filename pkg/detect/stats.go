@@ -48,6 +48,11 @@ type Stats struct {
 	Queue int64 `json:"queue"`
 	// LiveTensors is the number of tensors in the process now, of all detectors together.
 	LiveTensors int64 `json:"live_tensors"`
+	// Device is what the device was given: "operations" of libtorch, where a call of a
+	// model is one, "uploads" to it and "downloads" from it, each of which waits for it.
+	// On a CPU the copies are those that a GPU would have needed. The map is the
+	// caller's.
+	Device map[string]int64 `json:"device"`
 	// Timings are the sums of the stages of all pictures and matches that succeeded.
 	Timings Timings `json:"timings_ms"`
 	// Text is the time that Queries took to tokenise, look up and embed, without the wait
@@ -76,7 +81,9 @@ func (d *Detector) Stats() Stats {
 	for k := range kinds {
 		failures[k.String()] = c.failures[k].Load()
 	}
+	work := d.engine.Work()
 	return Stats{
+		Device:      map[string]int64{"operations": work.Operations, "uploads": work.Uploads, "downloads": work.Downloads},
 		Calls:       c.calls.Load(),
 		Failures:    failures,
 		Pictures:    c.pictures.Load(),

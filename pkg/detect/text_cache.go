@@ -100,11 +100,7 @@ func replaceFile(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	err := files.Replace(path, 0o644, func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	})
-	if err != nil {
+	if err := files.Write(path, 0o644, data); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil

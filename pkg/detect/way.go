@@ -23,8 +23,8 @@ import (
 // process takes pictures through the steps 1 to 4, and delivers each as soon as it is
 // done. Its error is of all pictures that it didn't deliver.
 func (d *Detector) process(s *torch.Scope, batch []*task) error {
-	// 1. Propose (StageUpload, StageRPN): uint8 [1,3,H,W] on the device -> boxes [K,4] and
-	// objectness [K] on the host, objectness [K,1] on the device.
+	// 1. Propose (StageUpload, StageRPN): uint8 [1,3,H,W] on the device -> boxes [K,4]
+	// and objectness [K] on the host, objectness [K,1] on the device.
 	if err := d.propose(s, batch); err != nil {
 		return err
 	}
@@ -34,8 +34,8 @@ func (d *Detector) process(s *torch.Scope, batch []*task) error {
 			d.finish(s, t, alone)
 		}
 	}
-	// 2. Crop (StageCrop): boxes [K,4] -> rectangles, each of a picture's once. Their pixels
-	// are cut when their batch comes: float32 [N,3,S,S].
+	// 2. Crop (StageCrop): boxes [K,4] -> rectangles, each of a picture's once. Their
+	// pixels are cut when their batch comes: float32 [N,3,S,S].
 	waiting := d.pendingCrops(batch)
 	for batches := d.image.Batches(s, d.options.Batch); len(waiting) > 0; s.Pause() {
 		// 3. Embed (StageEncode): float32 [N,3,S,S] -> unit [N,D].
@@ -75,13 +75,14 @@ func (r *Regions) conclude(ctx context.Context, top ranking, m matching) (*Resul
 	if len(r.boxes) == 0 {
 		return result, nil
 	}
-	// 5. Suppress (StageRank): candidates [Q,M] above the thresholds -> survivors, by NMS and top-k.
+	// 5. Suppress (StageRank): candidates [Q,M] above the thresholds -> survivors, by NMS
+	// and top-k.
 	kept, err := chooseAmong(ctx, r.boxes, top.lists(m.thresholds), m)
 	if err != nil {
 		return nil, fmt.Errorf("detect: match: %w", err)
 	}
 	// 6. Report (StageRank): survivors -> detections with every part of their scores.
-	phrases, err := r.nearestPhrases(ctx, kept, m.queries)
+	phrases, err := r.nearestPhrases(ctx, kept, top, m.queries)
 	if err != nil {
 		return nil, fmt.Errorf("detect: match: %w", err)
 	}

@@ -50,9 +50,9 @@ type Weights struct {
 }
 
 // Inspect returns the manifest of the archive at path. It reads only the zip's directory
-// and the manifest, whatever the size of the weights, and compares the digest. It fails
-// with ErrNotArchive, ErrNoManifest, ErrManifest, ErrDamaged or an error of the file
-// system. The errors name path.
+// and the manifest, regardless of the size of the weights, and compares the digest. It
+// fails with ErrNotArchive, ErrNoManifest, ErrManifest, ErrDamaged or an error of the
+// file system. The errors name path.
 func Inspect(path string) (Manifest, error) {
 	m, err := archive.Inspect(path)
 	if err != nil {

@@ -29,7 +29,6 @@ func (j jsonlWriter) Close() error { return nil }
 // Line is one line of JSON Lines.
 type Line struct {
 	Record Record
-	Number int   // from 1
 	End    int64 // bytes from the start of the input to the end of the line
 }
 
@@ -44,11 +43,12 @@ func ReadJSONL(r io.Reader, limits Limits) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		g := &guard{r: r, limits: limits.orDefault()}
 		buffered := bufio.NewReader(g)
-		for line := (Line{Number: 1}); ; line.Number++ {
+		var line Line
+		for number := 1; ; number++ {
 			g.start = line.End
 			data, end := buffered.ReadBytes('\n')
 			if end != nil && !errors.Is(end, io.EOF) {
-				yield(Line{}, fmt.Errorf("line %d: %w", line.Number, g.fail(end)))
+				yield(Line{}, fmt.Errorf("line %d: %w", number, g.fail(end)))
 				return
 			}
 			if len(data) == 0 {
@@ -60,7 +60,7 @@ func ReadJSONL(r io.Reader, limits Limits) iter.Seq2[Line, error] {
 			case end != nil && errors.Is(err, ErrFormat):
 				return
 			case err != nil:
-				yield(Line{}, fmt.Errorf("line %d: %w", line.Number, err))
+				yield(Line{}, fmt.Errorf("line %d: %w", number, err))
 				return
 			}
 			line.End += int64(len(data))

@@ -3,7 +3,6 @@ package results
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -55,7 +54,7 @@ func NewYOLOWriter(dir string, classes []string) (Writer, error) {
 	if err := sameClasses(dir, list.String()); err != nil {
 		return nil, err
 	}
-	return y, writeFile(filepath.Join(dir, classesFile), list.String())
+	return y, files.Write(filepath.Join(dir, classesFile), 0o666, []byte(list.String()))
 }
 
 // sameClasses fails if there are labels of another list of classes.
@@ -110,14 +109,7 @@ func (y *yoloWriter) Write(r Record) error {
 		fmt.Fprintf(&labels, "%d %.9f %.9f %.9f %.9f %s\n", class, (x0+x1)/2/width, (y0+y1)/2/height, (x1-x0)/width, (y1-y0)/height,
 			strconv.FormatFloat(float64(d.Score), 'g', -1, 32))
 	}
-	return writeFile(filepath.Join(y.dir, labelsFolder, name+".txt"), labels.String())
+	return files.Write(filepath.Join(y.dir, labelsFolder, name+".txt"), 0o666, []byte(labels.String()))
 }
 
 func (y *yoloWriter) Close() error { return nil }
-
-func writeFile(path, data string) error {
-	return files.Replace(path, 0o666, func(w io.Writer) error {
-		_, err := io.WriteString(w, data)
-		return err
-	})
-}

@@ -33,7 +33,7 @@ var (
 )
 
 // Inspect reads and validates the manifest of the archive at path, and compares its
-// digest. It reads only the zip's directory and the manifest, whatever the size of the
+// digest. It reads only the zip's directory and the manifest, regardless of the size of the
 // weights; [Check] reads the rest. Its errors start with path, and wrap [ErrNotArchive],
 // [ErrNoManifest], [ErrManifest], [ErrDamaged] or an error of the file system.
 func Inspect(path string) (Manifest, error) {

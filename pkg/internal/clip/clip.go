@@ -22,6 +22,7 @@ type Encoder struct {
 	manifest archive.Manifest
 	encoded  atomic.Int64
 	halved   atomic.Int64
+	fits     int // the size of the last batch that was halved, 0 if none was; for the engine's thread
 }
 
 // Encoded returns the number of inputs that were embedded in batches since Load. It may
@@ -72,7 +73,7 @@ const block = 16
 // A CPU encodes 16 inputs at once, and fills the last batch up to that, so that an
 // input's embedding doesn't depend, to the bit, on the others of its batch. A GPU encodes
 // the caller's number. If the memory doesn't suffice, both halve their batches, down to
-// one input.
+// one input; on a GPU later batches have no more inputs than that.
 type Batches struct {
 	encoder *Encoder
 	size    int
@@ -81,7 +82,10 @@ type Batches struct {
 
 // Batches returns the batches of a piece of work. On a GPU they have at most size inputs.
 func (e *Encoder) Batches(s *torch.Scope, size int) *Batches {
-	if s.Device().IsCUDA() {
+	if s.Device().LikeGPU() {
+		if e.fits > 0 {
+			size = min(size, e.fits)
+		}
 		return &Batches{e, size, false}
 	}
 	return &Batches{e, block, true}
@@ -106,6 +110,7 @@ func (b *Batches) Next(s *torch.Scope, n int, inputs func(count int) torch.Tenso
 		case errors.Is(err, torch.ErrOutOfMemory) && b.size > 1:
 			b.encoder.halved.Add(1)
 			b.size /= 2
+			b.encoder.fits = b.size
 		default:
 			s.Fail(err)
 		}

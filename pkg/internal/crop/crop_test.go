@@ -66,8 +66,18 @@ func readPNG(t *testing.T, path string) image.Image {
 // TestCropsEqualPillow compares crops with Pillow's. Pillow sums in fixed point and torch
 // in float32, so a value may round the other way, and then differs by one.
 func TestCropsEqualPillow(t *testing.T) {
+	for name, device := range map[string]torch.Device{"loops": torch.CPU, "operations": torch.CPUAsGPU} {
+		t.Run(name, func(t *testing.T) { equalPillow(t, device) })
+	}
+}
+
+func equalPillow(t *testing.T, device torch.Device) {
 	picture, sheet, size, pad, cases := goldenCrops(t)
-	engine := torchtest.Start(t)
+	engine, err := torch.Start(device, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
 	total, count := 0.0, 0
 	for i, c := range cases {
 		var values []float32

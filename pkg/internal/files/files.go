@@ -50,3 +50,11 @@ func Replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
 	}
 	return err
 }
+
+// Write is Replace with the data that the file is to hold.
+func Write(path string, perm fs.FileMode, data []byte) error {
+	return Replace(path, perm, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}

@@ -69,14 +69,15 @@ func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, l
 		return nil, fmt.Errorf("%w %s: proposals are %s and counts %s, not float32 and int64; export it again",
 			ErrOutput, n.manifest.Architecture, boxes, counts)
 	}
-	rows := torch.Download[float32](s, out[0])
-	counts := torch.Download[int64](s, out[1])
-	shape := s.Shape(out[0])
+	shape, ofCounts := s.Shape(out[0]), s.Shape(out[1])
+	// Both in one copy, the counts as float32 too, which is exact.
+	joined := torch.Download[float32](s, s.Cat(0, s.Reshape(out[0], -1), s.Reshape(s.To(out[1], torch.Float32), -1)))
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	if len(shape) != 3 || shape[0] != b || shape[2] != columns || int64(len(counts)) != b ||
-		slices.Min(counts) < 0 || slices.Max(counts) > shape[1] {
+	rows, counts := joined[:len(joined)-int(b)], joined[len(joined)-int(b):]
+	if len(shape) != 3 || shape[0] != b || shape[2] != columns || len(ofCounts) != 1 || ofCounts[0] != b ||
+		slices.Min(counts) < 0 || slices.Max(counts) > float32(shape[1]) {
 		return nil, fmt.Errorf("%w %s: proposals %v with counts %v, not [%d,K,%d] with counts of at most K; export it again",
 			ErrOutput, n.manifest.Architecture, shape, counts, b, columns)
 	}

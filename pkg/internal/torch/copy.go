@@ -24,6 +24,7 @@ func dtypeOf[T number]() DType {
 // device. It doesn't keep the slice.
 func Upload[T number](s *Scope, values []T, shape ...int64) Tensor {
 	host := Host(s, values, shape...)
+	s.engine.work.uploads.Add(1)
 	if s.Err() != nil || !s.Device().IsCUDA() {
 		return host
 	}
@@ -61,6 +62,7 @@ func Download[T number](s *Scope, t Tensor) []T {
 		s.Fail(fmt.Errorf("torch: download: the tensor is %s, not %s", got, want))
 		return nil
 	}
+	s.engine.work.downloads.Add(1)
 	if s.Device().IsCUDA() {
 		device := t
 		t = s.op("to", func(out *libtch.Ctensor) { libtch.AtgTo(out, device.c, CPU.code()) })

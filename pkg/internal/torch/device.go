@@ -10,16 +10,27 @@ import (
 
 // Device is the place of tensors: [CPU], which is the zero Device, or CUDA(n). The
 // process has no current device.
-type Device struct{ cuda int } // n+1 for GPU n
+type Device struct {
+	cuda  int  // n+1 for GPU n
+	asGPU bool // whether the CPU works in the way of a GPU
+}
 
 // CPU is the host. It is the zero Device.
 var CPU = Device{}
+
+// CPUAsGPU is the CPU, which works in the way of a GPU: for tests of that way, and of
+// what it uploads and downloads.
+var CPUAsGPU = Device{asGPU: true}
 
 // CUDA returns GPU number n, from 0.
 func CUDA(n int) Device { return Device{cuda: n + 1} }
 
 // IsCUDA reports whether d is a GPU.
 func (d Device) IsCUDA() bool { return d.cuda > 0 }
+
+// LikeGPU reports whether work on d is done in the way of a GPU: as much together as the
+// memory holds, in few operations, and without a wait in between.
+func (d Device) LikeGPU() bool { return d.IsCUDA() || d.asGPU }
 
 // String returns "cpu" or "cuda:n", which ParseDevice reads.
 func (d Device) String() string {

@@ -23,6 +23,7 @@ func Live() int64 { return live.Load() }
 type Engine struct {
 	device  Device
 	threads int // of one operation
+	work    work
 	jobs    chan job
 	short   chan job
 	closing chan struct{} // closed by Close: no new work is accepted

@@ -22,6 +22,8 @@ var (
 	ErrLibtorch = errors.New("libtorch")
 	// ErrOutOfMemory is an ErrLibtorch for lack of memory, of the host or the device.
 	ErrOutOfMemory = fmt.Errorf("%w: out of memory", ErrLibtorch)
+	// ErrLost is an ErrDevice: the device fails every call from then on.
+	ErrLost = fmt.Errorf("%w: it is lost to this process, so start the process again", ErrDevice)
 	// ErrPanic is returned if the caller's code panicked. It is always a PanicError.
 	ErrPanic = errors.New("panic")
 )
@@ -49,11 +51,33 @@ func takeError(op string) error {
 	return libtorchError(op, C.GoString((*C.char)(text)))
 }
 
+// signs are parts of libtorch's texts, as its own, cuBLAS's, cuDNN's and the driver's
+// calls word them (c10/cuda/CUDAException.cpp, at::cuda's CUDAContextLight and
+// Exceptions).
+var signs = []struct {
+	kind error
+	text string
+}{
+	{ErrOutOfMemory, "out of memory"},
+	{ErrOutOfMemory, "can't allocate memory"},
+	{ErrOutOfMemory, "not enough memory"},
+	{ErrOutOfMemory, "CUBLAS_STATUS_ALLOC_FAILED"},
+	{ErrOutOfMemory, "CUDNN_STATUS_ALLOC_FAILED"},
+	{ErrLost, "CUDA error: an illegal memory access"},
+	{ErrLost, "CUDA error: device-side assert"},
+	{ErrLost, "CUDA error: misaligned address"},
+	{ErrLost, "CUDA error: the launch timed out"},
+	{ErrLost, "CUDA error: unspecified launch failure"},
+	{ErrLost, "CUDA error: uncorrectable ECC error"},
+	{ErrLost, "CUDA error: hardware stack error"},
+	{ErrLost, "CUDA error: an illegal instruction"},
+}
+
 func libtorchError(op, text string) error {
 	kind := ErrLibtorch
-	for _, sign := range []string{"out of memory", "can't allocate memory", "not enough memory"} {
-		if strings.Contains(text, sign) {
-			kind = ErrOutOfMemory
+	for _, sign := range signs {
+		if strings.Contains(text, sign.text) {
+			kind = sign.kind
 		}
 	}
 	return fmt.Errorf("%w: %s: %s", kind, op, firstLine(text))

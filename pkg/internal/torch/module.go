@@ -81,6 +81,7 @@ func (s *Scope) Call(m *Module, method string, results int, inputs ...Tensor) []
 		in[i] = C.tensor(t.c)
 	}
 	raw := make([]C.tensor, results+1)
+	s.engine.work.operations.Add(1)
 	text := C.call_method(C.module(m.m), name, &in[0], C.int(len(inputs)), &raw[0], C.int(results))
 	if text != nil {
 		defer C.free(unsafe.Pointer(text))

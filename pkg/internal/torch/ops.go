@@ -14,6 +14,7 @@ const (
 	Uint8   DType = 0
 	Int64   DType = 4
 	Float32 DType = 6
+	Float64 DType = 7
 )
 
 func (d DType) String() string {
@@ -24,6 +25,8 @@ func (d DType) String() string {
 		return "int64"
 	case Float32:
 		return "float32"
+	case Float64:
+		return "float64"
 	}
 	return fmt.Sprintf("dtype %d", int32(d))
 }
@@ -116,16 +119,12 @@ func (s *Scope) Div(a, b Tensor) Tensor {
 
 // Scale returns t times factor.
 func (s *Scope) Scale(t Tensor, factor float64) Tensor {
-	scalar := libtch.AtsFloat(factor)
-	defer libtch.AtsFree(scalar)
-	return s.op("mul", func(out *libtch.Ctensor) { libtch.AtgMulScalar(out, t.c, scalar) })
+	return s.withScalar("mul", t, factor, libtch.AtgMulScalar)
 }
 
 // DivBy returns t over divisor. Scale by 1/divisor would round differently.
 func (s *Scope) DivBy(t Tensor, divisor float64) Tensor {
-	scalar := libtch.AtsFloat(divisor)
-	defer libtch.AtsFree(scalar)
-	return s.op("div", func(out *libtch.Ctensor) { libtch.AtgDivScalar(out, t.c, scalar) })
+	return s.withScalar("div", t, divisor, libtch.AtgDivScalar)
 }
 
 // Sqrt returns the square root of each element.

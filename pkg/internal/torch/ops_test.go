@@ -146,8 +146,8 @@ func TestBothWaysToResampleAgree(t *testing.T) {
 		var host, ops []float32
 		if err := e.Do(t.Context(), func(s *Scope) error {
 			picture := Upload(s, pixels, 1, 3, height, width)
-			host = Download[float32](s, s.resample(picture, pieces, size, []float32{1, 2, 3}, resampleHost))
-			ops = Download[float32](s, s.resample(picture, pieces, size, []float32{1, 2, 3}, resampleOps))
+			host = Download[float32](s, s.resample(picture, pieces, size, []float32{1, 2, 3}, false))
+			ops = Download[float32](s, s.resample(picture, pieces, size, []float32{1, 2, 3}, true))
 			return nil
 		}); err != nil {
 			t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 	"image"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/sugarme/gotch/libtch"
 )
@@ -31,19 +30,14 @@ type Piece struct {
 //
 // It resamples as Pillow's BICUBIC does: antialiased, with Catmull-Rom's kernel (a =
 // -0.5), along x and then y, and rounded to whole values after each. The loop over the
-// pieces is in C, so that its cost in Go doesn't grow with them. On a GPU it uses
-// libtorch's operations. On the CPU these take four times as long as loops of our own.
+// pieces is in C, so that its cost in Go doesn't grow with them. On a GPU it is
+// libtorch's operations on all pieces together. On the CPU these take many times as long
+// as loops of our own.
 func (s *Scope) Resample(picture Tensor, pieces []Piece, size int, fill []float32) Tensor {
-	if s.Device().IsCUDA() {
-		return s.resample(picture, pieces, size, fill, resampleOps)
-	}
-	return s.resample(picture, pieces, size, fill, resampleHost)
+	return s.resample(picture, pieces, size, fill, s.Device().LikeGPU())
 }
 
-// resampler writes a piece of the picture to each row of out.
-type resampler func(picture Tensor, pieces []C.piece, out Tensor, threads int) error
-
-func (s *Scope) resample(picture Tensor, pieces []Piece, size int, fill []float32, resample resampler) Tensor {
+func (s *Scope) resample(picture Tensor, pieces []Piece, size int, fill []float32, inOps bool) Tensor {
 	if s.Err() != nil {
 		return Tensor{}
 	}
@@ -54,7 +48,6 @@ func (s *Scope) resample(picture Tensor, pieces []Piece, size int, fill []float3
 		return Tensor{}
 	}
 	bounds := image.Rect(0, 0, int(shape[3]), int(shape[2]))
-	raw := make([]C.piece, len(pieces))
 	for i, p := range pieces {
 		kept := image.Rect(p.Left, p.Top, p.Left+p.To.Dx(), p.Top+p.To.Dy())
 		if p.From.Empty() || p.To.Empty() || !p.From.In(bounds) || !p.To.In(image.Rect(0, 0, size, size)) ||
@@ -62,44 +55,40 @@ func (s *Scope) resample(picture Tensor, pieces []Piece, size int, fill []float3
 			s.Fail(fmt.Errorf("torch: resample: piece %d, %+v, doesn't fit a picture of %v and an output of %d", i, p, bounds.Max, size))
 			return Tensor{}
 		}
-		raw[i] = C.piece{
-			x0: C.int64_t(p.From.Min.X), y0: C.int64_t(p.From.Min.Y), x1: C.int64_t(p.From.Max.X), y1: C.int64_t(p.From.Max.Y),
-			width: C.int64_t(p.Width), height: C.int64_t(p.Height), left: C.int64_t(p.Left), top: C.int64_t(p.Top),
-			to_x: C.int64_t(p.To.Min.X), to_y: C.int64_t(p.To.Min.Y), to_w: C.int64_t(p.To.Dx()), to_h: C.int64_t(p.To.Dy()),
-		}
+	}
+	if inOps {
+		return s.Within(func() Tensor { return s.resampleOps(picture, pieces, int64(size), fill) })
 	}
 	picture = s.Contiguous(picture)
 	out := s.filled(int64(len(pieces)), fill, int64(size))
 	if s.Err() != nil {
 		return Tensor{}
 	}
-	if err := resample(picture, raw, out, s.engine.threads); err != nil {
+	if err := resampleHost(picture, pieces, out, s.engine.threads); err != nil {
 		s.Fail(err)
 		return Tensor{}
 	}
 	return out
 }
 
-// resampleOps resamples on any device, with libtorch's operations.
-func resampleOps(picture Tensor, pieces []C.piece, out Tensor, _ int) error {
-	text := C.resample(C.tensor(picture.c), &pieces[0], C.int64_t(len(pieces)), C.tensor(out.c))
-	if text == nil {
-		return nil
-	}
-	defer C.free(unsafe.Pointer(text))
-	return libtorchError("resample", C.GoString(text))
-}
-
 // resampleHost resamples tensors of the CPU. The caller and other threads share the
 // pieces. The other threads don't call libtorch.
-func resampleHost(picture Tensor, pieces []C.piece, out Tensor, threads int) error {
+func resampleHost(picture Tensor, pieces []Piece, out Tensor, threads int) error {
+	raw := make([]C.piece, len(pieces))
+	for i, p := range pieces {
+		raw[i] = C.piece{
+			x0: C.int64_t(p.From.Min.X), y0: C.int64_t(p.From.Min.Y), x1: C.int64_t(p.From.Max.X), y1: C.int64_t(p.From.Max.Y),
+			width: C.int64_t(p.Width), height: C.int64_t(p.Height), left: C.int64_t(p.Left), top: C.int64_t(p.Top),
+			to_x: C.int64_t(p.To.Min.X), to_y: C.int64_t(p.To.Min.Y), to_w: C.int64_t(p.To.Dx()), to_h: C.int64_t(p.To.Dy()),
+		}
+	}
 	in, batch := shapeOf(picture), shapeOf(out)
 	from, to := (*C.uint8_t)(libtch.AtDataPtr(picture.c)), (*C.float)(libtch.AtDataPtr(out.c))
 	threads = min(threads, len(pieces))
 	var failed atomic.Int32
 	part := func(first int) {
 		failed.Add(int32(C.resample_host(from, C.int64_t(in[1]), C.int64_t(in[2]), C.int64_t(in[3]),
-			&pieces[0], C.int64_t(len(pieces)), C.int64_t(first), C.int64_t(threads), to, C.int64_t(batch[3]))))
+			&raw[0], C.int64_t(len(raw)), C.int64_t(first), C.int64_t(threads), to, C.int64_t(batch[3]))))
 	}
 	var others sync.WaitGroup
 	for first := 1; first < threads; first++ {

@@ -1,4 +1,12 @@
-#include "resample.h"
+#include <stdint.h>
+
+// piece is one resampled piece of a picture. All numbers are pixels.
+typedef struct {
+  int64_t x0, y0, x1, y1;       // the source rectangle
+  int64_t width, height;        // the size that it is resized to
+  int64_t left, top;            // the corner of the part of that which is kept
+  int64_t to_x, to_y, to_w, to_h; // the part's place and size in the output
+} piece;
 
 // resample_host resamples in the host's memory, for every step-th piece from the first
 // on, so that several threads can share the pieces. image is [channels,height,width] in

@@ -55,6 +55,7 @@ func (s *Scope) ops(name string, out []libtch.Ctensor, call func(out *libtch.Cte
 	if s.Err() != nil {
 		return
 	}
+	s.engine.work.operations.Add(1)
 	call(&out[0])
 	s.own(out...)
 	if err := takeError(name); err != nil {

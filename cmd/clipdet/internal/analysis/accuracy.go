@@ -29,8 +29,8 @@ type ClassAccuracy struct {
 	Top5  float64 `json:"top5"`
 }
 
-// topClasses is the number of classes that count for Top5.
-const topClasses = 5
+// TopClasses is the number of classes that count for Top5.
+const TopClasses = 5
 
 // BoxAccuracy returns the accuracy of N boxes. best has, for each box, the classes with
 // the highest scores, best first: five or more, or all classes. truth has the index of
@@ -47,8 +47,8 @@ func BoxAccuracy(best [][]int, classes int, truth []int) (*Accuracy, error) {
 		if err := checkClass(n, right, classes); err != nil {
 			return nil, err
 		}
-		if len(best[n]) < min(classes, topClasses) {
-			return nil, fmt.Errorf("%w: of box %d %d classes are known, want %d", eval.ErrNumber, n, len(best[n]), min(classes, topClasses))
+		if len(best[n]) < min(classes, TopClasses) {
+			return nil, fmt.Errorf("%w: of box %d %d classes are known, want %d", eval.ErrNumber, n, len(best[n]), min(classes, TopClasses))
 		}
 		for _, c := range best[n] {
 			if err := checkClass(n, c, classes); err != nil {
@@ -61,7 +61,7 @@ func BoxAccuracy(best [][]int, classes int, truth []int) (*Accuracy, error) {
 			top1++
 			hits1[right]++
 		}
-		if slices.Contains(best[n][:min(len(best[n]), topClasses)], right) {
+		if slices.Contains(best[n][:min(len(best[n]), TopClasses)], right) {
 			top5++
 			hits5[right]++
 		}

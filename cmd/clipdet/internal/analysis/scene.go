@@ -153,7 +153,7 @@ func (s *scene) fault(r int) fault {
 }
 
 // claim records that detection r would match annotation i if it were corrected. Only the
-// best claim on an annotation can be fixed, whatever its kind.
+// best claim on an annotation can be fixed, regardless of its kind.
 func (s *scene) claim(r, i int) {
 	if s.used[i] < 0 && s.best[i] < 0 {
 		s.best[i] = r // results are in descending order

@@ -61,7 +61,7 @@ func (b *bench) measure(ctx context.Context) error {
 // measureRounds detects in all pictures several times, with all parts overlapped.
 func (b *bench) measureRounds(ctx context.Context) error {
 	r := &b.report
-	before := gpuInUse(b.device)
+	inUse := gpuInUse(b.device)
 	start := time.Now()
 	detector, err := detect.Open(ctx, b.plan.Options)
 	if err != nil {
@@ -81,6 +81,7 @@ func (b *bench) measureRounds(ctx context.Context) error {
 	}
 	r.Workload.Queries = len(queries.Names())
 	warm := hostMemory()
+	before := detector.Stats()
 	var images, crops, modules, cropping []float64
 	proposals := 0
 	for i := range b.flags.rounds {
@@ -95,10 +96,13 @@ func (b *bench) measureRounds(ctx context.Context) error {
 		modules, cropping = append(modules, found.modules.Seconds()/took), append(cropping, found.crop.Seconds()/took)
 		proposals += found.proposals
 	}
+	now, pictures := detector.Stats(), float64(b.flags.rounds*len(b.inputs))
+	of := func(name string) float64 { return float64(now.Device[name]-before.Device[name]) / pictures }
+	r.Device = deviceWork{of("operations"), of("uploads"), of("downloads")}
 	end := hostMemory()
 	r.Memory.Host = hostUse{Peak: end.peak, Growth: end.now - warm.now}
 	if b.device != "cpu" {
-		r.Memory.Device = &deviceUse{Peak: gpuInUse(b.device) - before}
+		r.Memory.Device = &deviceUse{Peak: gpuInUse(b.device) - inUse}
 	}
 	r.Throughput.Images, r.Throughput.Crops = spreadOf(images), spreadOf(crops)
 	r.Rounds.Modules, r.Rounds.Crop = spreadOf(modules), spreadOf(cropping)

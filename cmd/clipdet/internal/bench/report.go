@@ -33,6 +33,8 @@ type Report struct {
 	LoadMS      float64           `json:"load_ms"` // models onto the device
 	Throughput  throughput        `json:"throughput"`
 	Rounds      shares            `json:"rounds"`
+	// Device is what a picture of the rounds took of the device.
+	Device deviceWork `json:"device_work"`
 	// Stages are of pictures one at a time, in order. Their means add up to Alone.
 	Stages []stage `json:"stages"`
 	// Alone is from file to drawn pictures, one picture at a time.
@@ -162,6 +164,13 @@ type deviceUse struct {
 }
 
 // modelFiles are the files of a detector.
+// deviceWork is in numbers a picture. A download waits for the device.
+type deviceWork struct {
+	Operations float64 `json:"operations"`
+	Uploads    float64 `json:"uploads"`
+	Downloads  float64 `json:"downloads"`
+}
+
 type modelFiles struct{ RPN, Image, Text model.File }
 
 func (f modelFiles) all() []model.File { return []model.File{f.RPN, f.Image, f.Text} }
@@ -350,6 +359,7 @@ func (r *Report) table() string {
 		line("%-12s %10s %10s %10s %10s", "alone", digits(r.Alone.Median), digits(r.Alone.P90), digits(r.Alone.P99), digits(r.Alone.Mean))
 	}
 	line("%-12s %10s   %s", "in rounds", digits(1000/r.Throughput.Images.Median), fmt.Sprintf("reading, detection and drawing overlapped; %.0f%% in the models, %.0f%% cropping", 100*r.Rounds.Modules.Median, 100*r.Rounds.Crop.Median))
+	line("%-12s %10s   of libtorch, where a call of a model is one; %s uploads, %s downloads", "operations", digits(r.Device.Operations), digits(r.Device.Uploads), digits(r.Device.Downloads))
 	if len(r.Stages) > 0 {
 		r.tableOperations(line)
 	}

@@ -185,7 +185,7 @@ func (n *Numbers) given(t *truth) (*givenNumbers, error) {
 			if err != nil {
 				return nil, err
 			}
-			if b := d.Box; len(at[b]) < topClasses {
+			if b := d.Box; len(at[b]) < analysis.TopClasses {
 				at[b] = append(at[b], class[category])
 			}
 		}

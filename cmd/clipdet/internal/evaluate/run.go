@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/analysis"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
@@ -128,13 +129,9 @@ func (e *run) record(ctx context.Context, of eval.Image, picture image.Image, re
 	return record, nil
 }
 
-// topClasses is the number of detections that are kept for each box of the ground truth,
-// whatever their scores.
-const topClasses = 5
-
 // given detects the queries in boxes that each hold an object. It returns the best
-// detections of all boxes that count, and the best topClasses of each box. There is no
-// suppression and no threshold.
+// detections of all boxes that count, and the best analysis.TopClasses of each box. There
+// is no suppression and no threshold.
 func (e *run) given(ctx context.Context, picture image.Image, boxes []box.Box) ([]detect.Detection, error) {
 	if len(boxes) == 0 {
 		return nil, nil
@@ -150,7 +147,7 @@ func (e *run) given(ctx context.Context, picture image.Image, boxes []box.Box) (
 	kept := map[box.Box]int{}
 	var best []detect.Detection
 	for i, d := range all.Detections {
-		if kept[d.Box]++; i < e.flags.kept || kept[d.Box] <= topClasses {
+		if kept[d.Box]++; i < e.flags.kept || kept[d.Box] <= analysis.TopClasses {
 			best = append(best, d)
 		}
 	}

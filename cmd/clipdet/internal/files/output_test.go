@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestWriteFileThatFails(t *testing.T) {
+func TestWriteThatFails(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.json")
 	if err := os.WriteFile(path, []byte("before"), 0o644); err != nil {
 		t.Fatal(err)

@@ -17,8 +17,8 @@ type Budget struct {
 }
 
 // NewBudget returns a Budget of the given size in MiB. At least together+1 pictures fit
-// at once, whatever their size, so that large pictures don't reduce the number that the
-// detector takes together.
+// at once, regardless of their size, so that large pictures don't reduce the number that
+// the detector takes together.
 func NewBudget(mebibytes, together int) *Budget {
 	size := int64(mebibytes) << 20
 	return &Budget{semaphore.NewWeighted(size), max(1, size/int64(together+1))}

@@ -5,7 +5,7 @@
 // A page is a folder with index.html, which contains its style, script and data, and
 // images/, which contains the gallery's pictures. The page loads nothing from a network,
 // and its Content-Security-Policy forbids it. It runs no script other than its own,
-// whatever names the data contain. The tables can be read without a script.
+// regardless of the names in the data. The tables can be read without a script.
 //
 // # Units
 //

@@ -43,8 +43,8 @@ const (
 	// DefaultMemory is enough for hundreds of ordinary photos, and for several of the
 	// largest that are accepted. The unit is MiB.
 	DefaultMemory = 2048
-	// maxPictureFlag is the largest value of these flags. It is beyond any useful value and
-	// far below an overflow.
+	// maxPictureFlag is the largest value of these flags. It is beyond any useful value
+	// and far below an overflow.
 	maxPictureFlag = 1 << 20
 )
 

@@ -1,0 +1,109 @@
+package crop
+
+import (
+	"image"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/clipdet/clipdet/pkg/internal/torch"
+	"github.com/clipdet/clipdet/pkg/internal/torchtest"
+	"github.com/clipdet/clipdet/pkg/pixels"
+)
+
+// noise is a picture of random pixels, the hardest for resampling.
+func noise(width, height int) *pixels.RGB {
+	random := rand.New(rand.NewPCG(uint64(width), uint64(height)))
+	picture := &pixels.RGB{Pix: make([]uint8, 3*width*height), Width: width, Height: height}
+	for i := range picture.Pix {
+		picture.Pix[i] = uint8(random.IntN(256))
+	}
+	return picture
+}
+
+// rectangles are of any size and shape within a picture.
+func rectangles(random *rand.Rand, n, width, height int) (rects []image.Rectangle) {
+	for range n {
+		x, y := random.IntN(width), random.IntN(height)
+		rects = append(rects, image.Rect(x, y, x+1+random.IntN(width-x), y+1+random.IntN(height-y)))
+	}
+	return rects
+}
+
+// cropped cuts rects in the way of the device, and returns what that took of it.
+func cropped(t *testing.T, on torch.Device, picture *pixels.RGB, rects []image.Rectangle, mode Mode, size int) ([]float32, torch.Work) {
+	t.Helper()
+	engine, err := torch.Start(on, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
+	var values []float32
+	var work torch.Work
+	if err := engine.Do(t.Context(), func(s *torch.Scope) error {
+		uploaded := Upload(s, picture)
+		before := engine.Work()
+		crops := Crops(s, uploaded, rects, mode, size, []float64{0.5, 0.25, 0.125})
+		work = engine.Work().Sub(before)
+		values = torch.Download[float32](s, crops)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return values, work
+}
+
+// The way of a GPU is the loops' way in other sums, which now and then round otherwise.
+func TestCropsInOpsEqualTheLoops(t *testing.T) {
+	const width, height, size = 157, 121, 32
+	random := rand.New(rand.NewPCG(5, 6))
+	picture := noise(width, height)
+	for _, mode := range []Mode{CLIP, Squash, Pad} {
+		rects := rectangles(random, 700, width, height)
+		loops, _ := cropped(t, torch.CPU, picture, rects, mode, size)
+		ops, _ := cropped(t, torch.CPUAsGPU, picture, rects, mode, size)
+		off, total := 0, 0.0
+		for i := range ops {
+			difference := math.Abs(float64(ops[i]-loops[i])) * 255
+			if difference > 2.001 {
+				t.Fatalf("%s: value %d of %v is %v, and %v by the loops", mode, i%(3*size*size), rects[i/(3*size*size)], ops[i], loops[i])
+			}
+			if total += difference; difference > 1.001 {
+				off++
+			}
+		}
+		if mean := total / float64(len(ops)); mean > 0.005 || off > len(ops)/100_000 {
+			t.Errorf("%s: the mean difference is %.5f of 255 and %d of %d values are off by 2, want at most 0.005 and 1 in 100,000", mode, mean, off, len(ops))
+		}
+	}
+}
+
+// The number of operations doesn't grow with the boxes, and no operation waits.
+func TestCropsInOpsTakeFew(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	picture := noise(640, 480)
+	_, few := cropped(t, torch.CPUAsGPU, picture, rectangles(random, 30, 640, 480), Pad, 224)
+	_, many := cropped(t, torch.CPUAsGPU, picture, rectangles(random, 300, 640, 480), Pad, 224) // the mode of most
+	t.Logf("%+v for 30 boxes, %+v for 300", few, many)
+	if many.Operations > 250 || many.Downloads > 0 || many.Uploads > 2 {
+		t.Errorf("300 boxes took %+v, want at most 250 operations, no download, and one upload beside the colour", many)
+	}
+}
+
+// A thin box of a tall picture takes no memory for itself.
+func TestThinCropsInOpsTakeNoMemory(t *testing.T) {
+	picture := noise(64, 20_000)
+	random := rand.New(rand.NewPCG(9, 10))
+	rects := rectangles(random, 20, 64, 20_000)
+	thin := append(slices.Clone(rects), image.Rect(3, 0, 4, 20_000))
+	grown := func(rects []image.Rectangle) int {
+		return torchtest.PeakGrowth(t, func() { cropped(t, torch.CPUAsGPU, picture, rects, Squash, 64) })
+	}
+	grown(rects) // libtorch's own memory
+	without, with := grown(rects), grown(thin)
+	t.Logf("%d KB without, %d KB with a box of 1x20,000", without, with)
+	if with > without+64<<10 {
+		t.Errorf("the peak is %d KB with a box of 1x20,000, and %d KB without", with, without)
+	}
+}
