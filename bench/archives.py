@@ -29,7 +29,8 @@ class Archives:
         self.network = torch.jit.load(folder / "rpn.pt", device).eval()
         self.image = torch.jit.load(folder / name, device, _extra_files=extra).eval()
         self.text = torch.jit.load(folder / "clip-text.pt", device).eval()
-        self.size = json.loads(extra["manifest.json"])["input_size"]
+        manifest = json.loads(extra["manifest.json"])
+        self.size, self.squash = manifest["input_size"], manifest.get("resize_mode") == "squash"
 
     @torch.inference_mode()
     def embed_query(self, phrasings: list[str]) -> Tensor:
@@ -64,6 +65,9 @@ class Archives:
 
     def _embed_box(self, picture: Image.Image, box: Box) -> Tensor:
         crop = picture.crop(rectangle(box, *picture.size))
+        if self.squash:
+            crop = crop.resize((self.size, self.size), Image.Resampling.BICUBIC)
+            return self.encode(torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None] / 255)[0]
         scale = self.size / min(crop.size)
         width, height = (self.size if side == min(crop.size) else int(side * scale) for side in crop.size)
         crop = crop.resize((width, height), Image.Resampling.BICUBIC)
@@ -73,7 +77,8 @@ class Archives:
 
     def _crop(self, pixels: Tensor, box: Box) -> Tensor:
         left, top, right, bottom = rectangle(box, pixels.shape[2], pixels.shape[1])
-        crop = resize(pixels[:, top:bottom, left:right], [self.size], InterpolationMode.BICUBIC, antialias=True)
+        size = [self.size, self.size] if self.squash else [self.size]
+        crop = resize(pixels[:, top:bottom, left:right], size, InterpolationMode.BICUBIC, antialias=True)
         return center_crop(crop, [self.size, self.size])
 
 

@@ -148,7 +148,9 @@ def from_seed(setting: Setting) -> reference.Models:
         torch.manual_seed(SEED)
         model = towers.Model(setting.clip).build()
     size, look = model.visual.image_size, model.visual.preprocess_cfg
-    preprocess = reference.open_clip.image_transform(size, False, look["mean"], look["std"])
+    preprocess = reference.open_clip.image_transform(
+        size, False, look["mean"], look["std"], resize_mode=look["resize_mode"]
+    )
     return reference.Models(detector, model, preprocess)
 
 

@@ -68,6 +68,7 @@ class Tuned:
         look = models.clip.visual.preprocess_cfg
         self.mean, self.std = (torch.tensor(look[key], device=self.device)[:, None, None] for key in ("mean", "std"))
         self.size = open_clip.model.to_2tuple(models.clip.visual.image_size)[0]
+        self.resized = [self.size] * (2 if look["resize_mode"] == "squash" else 1)
         self.visual: nn.Module = self.clip.visual.to(memory_format=torch.channels_last)
         if dtype == torch.bfloat16:
             self.visual = self.visual.to(dtype)
@@ -103,7 +104,7 @@ class Tuned:
         crops = []
         for box in boxes.tolist():
             left, top, right, bottom = reference.rectangle(box, width, height)
-            crop = resize(pixels[:, top:bottom, left:right], [self.size], InterpolationMode.BICUBIC, antialias=True)
+            crop = resize(pixels[:, top:bottom, left:right], self.resized, InterpolationMode.BICUBIC, antialias=True)
             crops.append(center_crop(crop, [self.size, self.size]))
         return self.encode(torch.stack(crops) / 255)
 

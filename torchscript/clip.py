@@ -108,6 +108,7 @@ class Pair:
     mean: list[float]
     std: list[float]
     logit_scale: float  # the factor on cosine, 100 in OpenAI's models; not its logarithm
+    resize_mode: str = "shortest"  # how pictures became squares in training: this, "longest" or "squash"
 
 
 def export(
@@ -146,7 +147,7 @@ def export(
         return path
 
     crops, tokens = Input((1, 3, pair.size, pair.size), "float32"), Input((1, CONTEXT), "int64")
-    look = {"input_size": pair.size, "mean": pair.mean, "std": pair.std}
+    look = {"input_size": pair.size, "mean": pair.mean, "std": pair.std, "resize_mode": pair.resize_mode}
     words = {"tokenizer": "clip-bpe", "context_length": CONTEXT, "vocabulary": VOCABULARY}
     encoder = ImageEncoder(image, pair.size, pair.mean, pair.std, dtype, channels_last)
     twin = ImageEncoder(image, pair.size, pair.mean, pair.std, "float32", channels_last)

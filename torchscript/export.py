@@ -170,14 +170,14 @@ def export_builtin(chosen: argparse.Namespace) -> list[Path]:
     if chosen.rpn:
         network, notes = smallrpn.load(chosen.rpn)
         fold_norms(network.backbone, torch.zeros(1, 3, 64, 64))
-        paths += write_rpn(chosen, network, "clipdet-small-rpn", own_weights(chosen.rpn, notes), halved=True)
+        paths += write_rpn(chosen, network, "clipdet-small-rpn", own_weights(chosen.rpn, notes), shrunk=True)
     if chosen.clip and chosen.photos:
         scales = photoclip.Scales(photoclip.PHOTO_SCALE, photoclip.DRAWING_SCALE)
         image, text = photoclip.load(chosen.clip, chosen.photos, chosen.gate, chosen.words, scales)
-        stored.halve(image)
-        stored.halve(text)
+        stored.shrink(image)
+        stored.shrink(text)
         mean, std = list(trunk.MEAN), list(trunk.STD)
-        pair = clip.Pair(image, text, "clipdet-small-clip", photoclip.SIZE, mean, std, scales.both)
+        pair = clip.Pair(image, text, "clipdet-small-clip", photoclip.SIZE, mean, std, scales.both, "squash")
         paths += write_clip(chosen, pair, own_weights(chosen.photos, {}))
     elif chosen.clip:
         model, notes = smallclip.load(chosen.clip)
@@ -200,10 +200,10 @@ def own_weights(path: Path, notes: dict) -> Weights:
 
 
 def write_rpn(
-    chosen: argparse.Namespace, detector: nn.Module, architecture: str, weights: Weights, halved: bool = False
+    chosen: argparse.Namespace, detector: nn.Module, architecture: str, weights: Weights, shrunk: bool = False
 ) -> list[Path]:
     last = chosen.memory_format == "channels_last"
-    return [rpn.export(chosen.out, detector, architecture, weights, dtype, last, halved) for dtype in chosen.dtype]
+    return [rpn.export(chosen.out, detector, architecture, weights, dtype, last, shrunk) for dtype in chosen.dtype]
 
 
 def write_clip(chosen: argparse.Namespace, pair: clip.Pair, weights: Weights) -> list[Path]:

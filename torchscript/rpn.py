@@ -304,22 +304,22 @@ def export(
     weights: Weights,
     dtype: str = "float32",
     channels_last: bool = True,
-    halved: bool = False,
+    shrunk: bool = False,
 ) -> Path:
     """Writes rpn.pt (rpn.bfloat16.pt and so on) into out and returns its path.
 
     detector has torchvision's transform, backbone and rpn. It is put in evaluation mode
-    and its gradients are turned off. If halved, float32 weights are stored in half
+    and its gradients are turned off. If shrunk, float32 weights are stored in half
     precision (stored.py).
     """
     detector.eval().requires_grad_(False)
-    halved = halved and dtype == "float32"
-    if halved:
+    shrunk = shrunk and dtype == "float32"
+    if shrunk:
         detector = copy.deepcopy(detector)
     network = Proposals(detector, dtype, channels_last)
     reference = Proposals(detector, "float32", channels_last)
-    if halved:
-        stored.halve(network.backbone)  # of the reference too
+    if shrunk:
+        stored.shrink(network.backbone)  # of the reference too
     described = archive.manifest(
         "rpn",
         architecture,

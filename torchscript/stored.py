@@ -1,7 +1,8 @@
-"""Weights that an archive holds in half precision, and that are float32 when it runs.
+"""Weights that an archive holds in fewer bits than it computes with.
 
-A scripted module with __setstate__ runs it when it is loaded. So the archive is half as
-large, and costs a conversion when it is loaded and nothing when it runs.
+Convolutions and linear layers lie there in half precision and are float32 when they run:
+a scripted module with __setstate__ runs it when it is loaded. A table of tokens has 8
+bits, and the rows that are read become float32.
 """
 
 import torch
@@ -86,18 +87,36 @@ class Linear(nn.Module):
         self.training = state[2]
 
 
+class Table(nn.Module):
+    """An embedding in 8 bits, with a scale for each row. No number is off by more than a
+    254th of the greatest of its row."""
+
+    def __init__(self, table: nn.Embedding) -> None:
+        super().__init__()
+        weight = table.weight.detach().float()
+        scale = weight.abs().amax(1, keepdim=True) / 127
+        self.register_buffer("rows", (weight / scale.clamp(min=1e-12)).round().to(torch.int8))
+        self.register_buffer("scale", scale)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.rows[tokens] * self.scale[tokens]
+
+
 def rounded(weight: Tensor) -> Tensor:
     """Returns float32 weights as half precision has them, in their memory format."""
     return weight.to(torch.float16).to(torch.float32)
 
 
-def halve(root: nn.Module) -> None:
+def shrink(root: nn.Module) -> None:
     """Replaces, in place, each convolution and linear layer of 4,096 weights or more by one
-    that is stored in half precision. Fewer weights aren't worth the code."""
+    that is stored in half precision, and each table by one of 8 bits. Fewer weights aren't
+    worth the code."""
     for name, child in list(root.named_children()):
         if isinstance(child, nn.Conv2d) and child.weight.numel() >= 4096:
             setattr(root, name, Conv2d(child).train(child.training))
         elif isinstance(child, nn.Linear) and child.weight.numel() >= 4096:
             setattr(root, name, Linear(child).train(child.training))
+        elif isinstance(child, nn.Embedding):
+            setattr(root, name, Table(child).train(child.training))
         else:
-            halve(child)
+            shrink(child)

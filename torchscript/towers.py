@@ -69,6 +69,7 @@ def pair(name: str, model: nn.Module) -> Pair:
         mean=list(described["mean"]),
         std=list(described["std"]),
         logit_scale=model.logit_scale.exp().item(),
+        resize_mode=described["resize_mode"],
     )
 
 
@@ -102,8 +103,6 @@ class Model:
     def advice(self) -> list[str]:
         """Returns what to mind when detecting with these weights."""
         look, lines = self.look(), []
-        if look.get("resize_mode", "shortest") == "squash":
-            lines.append(f"{self.tag} was trained on squashed pictures: detect with --crop squash")
         if look.get("interpolation", "bicubic") != "bicubic":
             lines.append(f"{self.tag} was trained on {look['interpolation']} pictures; clipdet resizes bicubic")
         return lines
@@ -115,7 +114,7 @@ class Model:
         if open_clip.get_model_config(own) is None:
             known = ", ".join([*OPENAI, *(n for n in open_clip.list_models() if n.startswith(("ViT-", "RN")))])
             raise ValueError(f"unknown model {self.name!r}; there are, among others: {known}")
-        look = {key: value for key, value in self.look().items() if key in ("mean", "std")}
+        look = {key: value for key, value in self.look().items() if key in ("mean", "std", "resize_mode")}
         options = {"force_quick_gelu": quick_gelu or self.openai, "force_preprocess_cfg": look}
         logging.getLogger().addFilter(tells_news)
         try:

@@ -61,7 +61,7 @@ class Convolution(nn.Module):
         if self.before >= 0:
             x = functional.pad(x, [self.before, self.before + 1, self.before, self.before + 1])
         x = self.conv(x)
-        return functional.relu6(x) if self.active else x
+        return functional.relu6(x, inplace=True) if self.active else x
 
 
 class Block(nn.Module):

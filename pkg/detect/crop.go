@@ -6,6 +6,7 @@ import (
 	"image"
 
 	"github.com/clipdet/clipdet/pkg/box"
+	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/crop"
 )
 
@@ -14,9 +15,12 @@ type CropMode string
 
 // The modes. Each resizes with Pillow's antialiased bicubic.
 const (
+	// CropAuto is the mode that the image tower was trained with, as its manifest says,
+	// and the default.
+	CropAuto CropMode = "auto"
 	// CropCLIP resizes the short side to the input size and keeps the square in the
-	// middle. It cuts off the ends of long boxes. It is the default, and CLIP's own
-	// preprocessing (openai/CLIP, clip.py, _transform).
+	// middle. It cuts off the ends of long boxes. It is OpenAI's own preprocessing
+	// (openai/CLIP, clip.py, _transform).
 	CropCLIP CropMode = "clip"
 	// CropSquash resizes both sides to the input size, which changes the shape.
 	CropSquash CropMode = "squash"
@@ -25,9 +29,9 @@ const (
 	CropPad CropMode = "pad"
 )
 
-// Crop says what CLIP sees of each box. The zero Crop is CropCLIP of the box alone.
+// Crop says what CLIP sees of each box. The zero Crop is CropAuto of the box alone.
 type Crop struct {
-	Mode CropMode // "" is CropCLIP
+	Mode CropMode // "" is CropAuto
 	// Context scales the box about its centre before it is cut out. 1.5 shows half as
 	// much again in each direction; 0 is 1, the box itself; 100 is the largest.
 	Context float64
@@ -38,16 +42,29 @@ const maxContext = 100
 
 // complete returns c with its defaults. It fails with ErrOption.
 func (c Crop) complete() (Crop, error) {
-	c.Mode, c.Context = cmp.Or(c.Mode, CropCLIP), cmp.Or(c.Context, 1)
+	c.Mode, c.Context = cmp.Or(c.Mode, CropAuto), cmp.Or(c.Context, 1)
 	switch c.Mode {
-	case CropCLIP, CropSquash, CropPad:
+	case CropAuto, CropCLIP, CropSquash, CropPad:
 	default:
-		return c, fmt.Errorf("%w: the crop mode is %q; write clip, squash or pad", ErrOption, c.Mode)
+		return c, fmt.Errorf("%w: the crop mode is %q; write auto, clip, squash or pad", ErrOption, c.Mode)
 	}
 	if !(c.Context > 0 && c.Context <= maxContext) {
 		return c, fmt.Errorf("%w: the crop context is %v; it must be above 0 and at most %d", ErrOption, c.Context, maxContext)
 	}
 	return c, nil
+}
+
+// trained are the modes of what manifests call resize_mode, in open_clip's words.
+var trained = map[string]CropMode{
+	archive.Shortest: CropCLIP, archive.Squash: CropSquash, archive.Longest: CropPad,
+}
+
+// mode returns how the boxes of c are cut for an image tower. c is complete.
+func (c Crop) mode(tower archive.Manifest) crop.Mode {
+	if c.Mode == CropAuto {
+		return crop.Mode(trained[cmp.Or(tower.ResizeMode, archive.Shortest)])
+	}
+	return crop.Mode(c.Mode)
 }
 
 // rects returns the rectangle to cut out for each box of a picture. c is complete.

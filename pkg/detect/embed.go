@@ -72,7 +72,7 @@ func (d *Detector) crops(s *torch.Scope, pending []pendingCrop) torch.Tensor {
 		for len(pending) > 0 && pending[0].task == first.task && pending[0].view == first.view {
 			rects, pending = append(rects, pending[0].rect), pending[1:]
 		}
-		mode := crop.Mode(d.options.Crops[first.view].Mode)
+		mode := d.options.Crops[first.view].mode(manifest)
 		parts = append(parts, crop.Crops(s, first.task.uploaded, rects, mode, manifest.InputSize, manifest.Mean))
 	}
 	return s.Cat(0, parts...)

@@ -47,8 +47,8 @@ type Options struct {
 	// ErrLimit.
 	Proposals int
 	// Crops are the views of each box that CLIP sees. The embeddings of several views are
-	// averaged, and the mean is scaled to unit length. Empty is one zero Crop: CLIP's own
-	// preprocessing of the box alone.
+	// averaged, and the mean is scaled to unit length. Empty is one zero Crop: the box
+	// alone, cut as the image tower was trained.
 	Crops []Crop
 	// Templates are filled with the name of each query that has neither phrases nor
 	// examples; nil is prompt.Templates().

@@ -24,20 +24,20 @@ def test_an_archive_is_half_as_large_and_computes_the_same(tmp_path: Path, layou
         exact = plain(x)
     before = tmp_path / "before.pt"
     torch.jit.script(plain).save(before)
-    stored.halve(plain)
+    stored.shrink(plain)
     assert [type(m).__module__ for m in (plain[0], plain[1], plain[3][0])] == [
         "torch.nn.modules.conv",
         "stored",
         "stored",
     ]
     with torch.inference_mode():
-        halved = plain(x)
-    assert 0 < float((halved - exact).abs().max()) < 2e-3 * float(exact.abs().max())
+        shrunk = plain(x)
+    assert 0 < float((shrunk - exact).abs().max()) < 2e-3 * float(exact.abs().max())
     path = tmp_path / "after.pt"
     torch.jit.script(plain).save(path)
     weights = sum(m.weight.numel() for m in (plain[1], plain[3][0]))
     assert before.stat().st_size - path.stat().st_size > 1.5 * weights
     loaded = torch.jit.load(path)
     with torch.inference_mode():
-        assert torch.equal(loaded(x), halved), "the archive computes what the module computes"
+        assert torch.equal(loaded(x), shrunk), "the archive computes what the module computes"
     assert not loaded.training

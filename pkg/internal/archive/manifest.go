@@ -55,6 +55,14 @@ var (
 	scores     = []string{"softmax"}
 )
 
+// The values of ResizeMode: the shorter side to the input size and the middle cut out,
+// the longer side and the rest filled, or both sides.
+const (
+	Shortest = "shortest"
+	Longest  = "longest"
+	Squash   = "squash"
+)
+
 // ErrManifest is returned if a manifest can't be used.
 var ErrManifest = errors.New("unusable manifest")
 
@@ -75,6 +83,9 @@ type Manifest struct {
 	InputSize int       `json:"input_size,omitempty"`
 	Mean      []float64 `json:"mean,omitempty"`
 	Std       []float64 `json:"std,omitempty"`
+	// clip-image: how the tower's pictures became squares when it was trained, in
+	// open_clip's words: Shortest, which "" stands for, Longest or Squash.
+	ResizeMode string `json:"resize_mode,omitempty"`
 
 	ContextLength int `json:"context_length,omitempty"` // clip-text: tokens of a row
 	Vocabulary    int `json:"vocabulary,omitempty"`     // clip-text: number of token ids
@@ -173,6 +184,7 @@ func (m Manifest) Validate() error {
 		if c.three("std", m.Std) && slices.Min(m.Std) <= 0 {
 			c.fail("std", "want positive numbers, got %v", m.Std)
 		}
+		c.oneOf("resize_mode", cmp.Or(m.ResizeMode, Shortest), []string{Shortest, Longest, Squash})
 		c.tower(m)
 	case CLIPText:
 		c.oneOf("tokenizer", cmp.Or(m.Tokenizer, tokenizers[0]), tokenizers)

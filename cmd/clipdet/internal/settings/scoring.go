@@ -68,8 +68,8 @@ func (f *ScoringFlags) Add(cmd *cobra.Command) {
 	_ = cmd.MarkFlagDirname("text-cache") // fails only for an unknown flag
 	f.Limits.add(flags)
 	flags.IntVar(&f.proposals, "proposals", detect.DefaultProposals, "at most `N` candidate boxes of a picture")
-	f.crop = AddChoice(cmd, "crop", "how a box becomes CLIP's square, by its centre, its whole in another shape, or its whole with a margin",
-		string(detect.CropCLIP), string(detect.CropSquash), string(detect.CropPad))
+	f.crop = AddChoice(cmd, "crop", "how a box becomes CLIP's square, as the CLIP was trained, by its centre, its whole in another shape, or its whole with a margin",
+		string(detect.CropAuto), string(detect.CropCLIP), string(detect.CropSquash), string(detect.CropPad))
 	flags.Float64SliceVar(&f.contexts, "crop-context", []float64{1}, "scale each box by `FACTOR,...` about its centre before cutting it out; the views of several are averaged")
 	flags.Lookup("crop-context").DefValue = "1" // the help would show [1.000000]
 	var ranks []string
