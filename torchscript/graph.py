@@ -5,7 +5,8 @@ It reads every method and function, used or not, and inlines none, so that a fin
 the function that it is in. From forward on it follows two things through each graph:
 which tensors lie on the host (reading those costs nothing), and which are masks (indexing
 with one makes the host wait for its count). A value of which nothing is known counts as
-on the device.
+on the device. What runs only if a tensor's is_cuda is false finds every tensor on the
+host.
 """
 
 from __future__ import annotations
@@ -69,6 +70,11 @@ def join(*values: Value) -> Value:
     return Value(all(v.host for v in values), any(v.mask for v in values), parts)
 
 
+def as_host(value: Value) -> Value:
+    """Returns what is known of a value if all its tensors are on the host."""
+    return Value(True, value.mask, tuple(map(as_host, value.parts)))
+
+
 def problems(unit: torch._C.CompilationUnit, module: torch.jit.ScriptModule, on_host: Sequence[bool] = ()) -> list[str]:
     """Returns what in a loaded module's code breaks the contract, each with its function.
     unit is what the module was loaded into. on_host says which arguments of forward are
@@ -96,12 +102,13 @@ class Reader:
         self.read: set[str] = set()  # functions, by their qualified name
         self.answers: dict[tuple, Value] = {}
         self.waits: dict[str, set[str]] = {}  # of a function that may wait: the nodes that do
+        self.on_cpu = False  # what is being read runs only where nothing is on a GPU
         self.masks = mask_attributes(module)
 
     def call(self, function: torch._C.ScriptFunction, arguments: Sequence[Value]) -> Value:
         """Reads a function, given what is known of its arguments. Returns what is known
         of its result."""
-        key = (function.qualified_name, *arguments)
+        key = (function.qualified_name, self.on_cpu, *arguments)
         if key not in self.answers:
             self.read.add(function.qualified_name)
             graph = function.graph
@@ -125,6 +132,15 @@ class Reader:
             for output, result in zip(node.outputs(), results, strict=True):
                 known[output.debugName()] = result
 
+    def block_on_cpu(self, block: torch._C.Block, known: dict[str, Value], where: str) -> None:
+        """Reads a block that runs only if nothing is on a GPU."""
+        before, self.on_cpu = self.on_cpu, True
+        here = {name: as_host(value) for name, value in known.items()}
+        self.block(block, here, where)
+        self.on_cpu = before
+        for name, value in here.items():
+            known[name] = join(known[name], value) if name in known else value
+
     def node(self, node: torch._C.Node, inputs: list[Value], known: dict[str, Value], where: str) -> list[Value]:
         """Returns what is known of a node's outputs."""
         kind, outputs = node.kind(), list(node.outputs())
@@ -136,8 +152,12 @@ class Reader:
         if kind == "prim::CallMethod":
             return [self.follow(f"{node.inputsAt(0).type().annotation_str}.{node.s('name')}", inputs, where)]
         if kind == "prim::If":
-            for branch in node.blocks():
-                self.block(branch, known, where)
+            then, otherwise = node.blocks()
+            self.block(then, known, where)
+            if node.inputsAt(0).node().kind() == "prim::is_cuda":
+                self.block_on_cpu(otherwise, known, where)
+            else:
+                self.block(otherwise, known, where)
             ends = ([known[v.debugName()] for v in branch.outputs()] for branch in node.blocks())
             return [join(*values) for values in zip(*ends, strict=True)]
         if kind == "prim::Loop":
@@ -147,7 +167,7 @@ class Reader:
         if kind == "prim::TupleUnpack":
             return list(inputs[0].parts) or [inputs[0]] * len(outputs)
         if kind == "prim::GetAttr":
-            tensors = holds_tensors(outputs[0]) or is_device(outputs[0])
+            tensors = (holds_tensors(outputs[0]) or is_device(outputs[0])) and not self.on_cpu
             mask = (plain(node.inputsAt(0).type().str()), node.s("name")) in self.masks
             return [Value(not tensors, mask)]
         if kind in CHANGE_LISTS:

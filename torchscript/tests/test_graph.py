@@ -143,6 +143,34 @@ def test_what_needs_no_wait_is_fine(body: str) -> None:
     assert found(forward(body)) == []
 
 
+# Waits for what is not on a GPU cost nothing.
+ON_CPU = """
+def forward(self, x: Tensor) -> Tensor:
+    if x.is_cuda:
+        return {}
+    rows = self.rows(x * self.scale)
+    return x[rows] if bool((rows > 1).any()) else x
+def rows(self, x: Tensor) -> Tensor:
+    return x.nonzero()[:, 0]
+"""
+
+
+def test_what_runs_off_gpus_alone_may_wait() -> None:
+    assert found(ON_CPU.format("x * self.scale"), scale=torch.ones(1)) == []
+    assert found(ON_CPU.format("self.rows(x)"), scale=torch.ones(1)) == [
+        "a wait for the device: aten::nonzero in cases.Module.rows"
+    ], "the same function, called on a GPU"
+    assert found(ON_CPU.replace("x.is_cuda", "x.dim() > 2").format("x"), scale=torch.ones(1)) == [
+        "a wait for the device: aten::Bool in cases.Module.forward",
+        "a wait for the device: aten::nonzero in cases.Module.rows",
+    ]
+
+
+def test_what_comes_after_is_read_as_on_a_gpu() -> None:
+    source = "def forward(self, x: Tensor) -> Tensor:\n    y = x if x.is_cuda else -x\n    return y * int(y.sum())\n"
+    assert found(source) == ["a wait for the device: aten::Int in cases.Module.forward"]
+
+
 def test_reading_an_argument_on_the_host_is_fine() -> None:
     source = """
 def forward(self, x: Tensor, sizes: Tensor) -> Tensor:
