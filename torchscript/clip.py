@@ -117,11 +117,10 @@ def export(
     weights: Weights,
     dtype: str = "float32",
     channels_last: bool = True,
-    text_too: bool = True,
     may_wait: bool = False,
 ) -> list[Path]:
     """Writes clip-image.pt and clip-text.pt (clip-image.bfloat16.pt and so on) into out
-    and returns their paths. Without text_too it writes the image tower alone.
+    and returns their paths.
 
     It puts both towers in evaluation mode and turns their gradients off. may_wait is
     archive.save's.
@@ -151,8 +150,8 @@ def export(
     words = {"tokenizer": "clip-bpe", "context_length": CONTEXT, "vocabulary": VOCABULARY}
     encoder = ImageEncoder(image, pair.size, pair.mean, pair.std, dtype, channels_last)
     twin = ImageEncoder(image, pair.size, pair.mean, pair.std, "float32", channels_last)
-    paths = [write("clip-image", encoder, twin, crops, channels_last, **look)]
-    if text_too:
-        text_encoder, text_twin = TextEncoder(text, dtype), TextEncoder(text, "float32")
-        paths.append(write("clip-text", text_encoder, text_twin, tokens, False, **words))
-    return paths
+    text_encoder, text_twin = TextEncoder(text, dtype), TextEncoder(text, "float32")
+    return [
+        write("clip-image", encoder, twin, crops, channels_last, **look),
+        write("clip-text", text_encoder, text_twin, tokens, False, **words),
+    ]

@@ -5,7 +5,7 @@ export.py all  --out models    downloads CLIP ViT-B/32 and Faster R-CNN's RPN
 export.py clip --name ViT-L/14 --dtype float32 bfloat16 --out models
 export.py clip --name ViT-B-32 --pretrained laion2b_s34b_b79k --out models
 export.py rpn  --name fasterrcnn_resnet50_fpn_v2 --checkpoint FILE --out models
-export.py builtin --rpn FILE --clip FILE --out DIR
+export.py builtin --rpn FILE --clip FILE --photos FILE --gate FILE --words FILE --out DIR
 """
 
 import argparse
@@ -23,17 +23,16 @@ import detectors
 import photoclip
 import published
 import rpn
-import smallclip
 import smallrpn
 import stored
 import towers
 import trunk
 from archive import DTYPES, ContractError, Weights
-from fold import fold_norms
 from published import Published
 
 CLIP_NAMES = "OpenAI's (RN50, ViT-B/32, ViT-L/14@336px, ...) or open_clip's (ViT-B-32, ...)"
 RPN_NAMES = "fasterrcnn_resnet50_fpn, its _v2, fasterrcnn_mobilenet_v3_large_fpn or its _320_fpn"
+PARTS = ("clip", "photos", "gate", "words")  # of the built-in CLIP
 PRETRAINED = "open_clip's tag of the weights, such as laion2b_s34b_b79k; names of OpenAI mean openai"
 
 
@@ -83,18 +82,20 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     one.add_argument("--rpn-checkpoint", type=Path, metavar="FILE", help="take the RPN's from here")
     one.add_argument("--random", type=int, metavar="SEED", help="random weights where no FILE is given, for trials")
 
-    text = "the models that torchscript/training makes"
-    builtin = commands.add_parser("builtin", parents=[output], help=text, description=f"Exports {text}.")
-    builtin.add_argument("--rpn", type=Path, metavar="FILE", help="a checkpoint of smallrpn.py")
-    builtin.add_argument(
-        "--clip", type=Path, metavar="FILE", help="checkpoint of smallclip.py, or a folder of archives made of one"
-    )
-    for name in ("photos", "gate", "words"):
-        text = f"checkpoint of train_{name}.py: with all three, and --clip, one CLIP for photos and drawings"
-        builtin.add_argument(f"--{name}", type=Path, metavar="FILE", help=text)
+    text = "the models that torchscript/training makes, in float32"
+    builtin = commands.add_parser("builtin", help=text, description=f"Exports {text}.")
+    builtin.add_argument("--out", type=Path, required=True, metavar="DIR", help="the models directory to write into")
+    builtin.add_argument("--rpn", type=Path, metavar="FILE", help="checkpoint of train_rpn.py")
+    for part in PARTS:
+        text = f"checkpoint of train_{part}.py; the four make one CLIP"
+        builtin.add_argument(f"--{part}", type=Path, metavar="FILE", help=text)
     chosen = parser.parse_args(arguments)
-    if chosen.command == "builtin" and not (chosen.rpn or chosen.clip):
-        builtin.error("nothing to export: give --rpn FILE, --clip FILE or both")
+    if chosen.command == "builtin":
+        given = [part for part in PARTS if getattr(chosen, part)]
+        if given and len(given) < len(PARTS):
+            builtin.error("--clip, --photos, --gate and --words go together: give all four or none")
+        if not (given or chosen.rpn):
+            builtin.error("nothing to export: give --rpn, or the four parts of the CLIP, or all five")
     return chosen
 
 
@@ -160,50 +161,36 @@ def export(chosen: argparse.Namespace) -> list[Path]:
 
 
 def export_builtin(chosen: argparse.Namespace) -> list[Path]:
-    """Exports the checkpoints of this project's own training.
-
-    Batch norms are folded in float32 too. If no other type is named, the image tower,
-    which takes most of the time, is also written in bfloat16, for CPUs that are twice as
-    fast in it.
-    """
+    """Exports the checkpoints of this project's own training. The weights are stored in
+    half precision and 8 bits (stored.py)."""
     paths = []
     if chosen.rpn:
-        network, notes = smallrpn.load(chosen.rpn)
-        fold_norms(network.backbone, torch.zeros(1, 3, 64, 64))
-        paths += write_rpn(chosen, network, "clipdet-small-rpn", own_weights(chosen.rpn, notes), shrunk=True)
-    if chosen.clip and chosen.photos:
+        network, _ = smallrpn.load(chosen.rpn)
+        weights = own_weights("rpn", archive.file_digest(chosen.rpn))
+        paths.append(rpn.export(chosen.out, network, "clipdet-small-rpn", weights, shrunk=True))
+    if chosen.clip:
         scales = photoclip.Scales(photoclip.PHOTO_SCALE, photoclip.DRAWING_SCALE)
         image, text = photoclip.load(chosen.clip, chosen.photos, chosen.gate, chosen.words, scales)
+        weights = own_weights(", ".join(PARTS), archive.digest(nn.ModuleList([image, text]).state_dict()))
+        image.to(memory_format=torch.channels_last)  # before, since the stored weights keep the layout they have
         stored.shrink(image)
         stored.shrink(text)
         mean, std = list(trunk.MEAN), list(trunk.STD)
         pair = clip.Pair(image, text, "clipdet-small-clip", photoclip.SIZE, mean, std, scales.both, "squash")
-        paths += write_clip(chosen, pair, own_weights(chosen.photos, {}))
-    elif chosen.clip:
-        model, notes = smallclip.load(chosen.clip)
-        fold_norms(model.image, torch.zeros(1, 3, model.config.size, model.config.size))
-        mean, std = list(smallclip.MEAN), list(smallclip.STD)
-        pair = clip.Pair(model.image, model.text, "clipdet-small-clip", model.config.size, mean, std, model.scale())
-        weights = own_weights(chosen.clip, notes)
-        paths += write_clip(chosen, pair, weights)
-        if chosen.dtype == ["float32"]:
-            last = chosen.memory_format == "channels_last"
-            paths += clip.export(chosen.out, pair, weights, "bfloat16", last, text_too=False)
+        paths += clip.export(chosen.out, pair, weights)
     return paths
 
 
-def own_weights(path: Path, notes: dict) -> Weights:
-    """Describes weights that were trained here. Their licence is Apache-2.0, like the
-    project's, unless their notes name another."""
-    source = notes.get("source", "trained by the scripts in torchscript/")
-    return Weights(path.stem, archive.file_digest(path), notes.get("licence", "Apache-2.0"), source)
+def own_weights(name: str, digest: str) -> Weights:
+    """Describes weights that were trained here. Their licence is the project's, and that
+    of the trunk's weights."""
+    source = "trained by the scripts in torchscript/, on EfficientNet-Lite0 with ImageNet weights"
+    return Weights(name, digest, "Apache-2.0", source)
 
 
-def write_rpn(
-    chosen: argparse.Namespace, detector: nn.Module, architecture: str, weights: Weights, shrunk: bool = False
-) -> list[Path]:
+def write_rpn(chosen: argparse.Namespace, detector: nn.Module, architecture: str, weights: Weights) -> list[Path]:
     last = chosen.memory_format == "channels_last"
-    return [rpn.export(chosen.out, detector, architecture, weights, dtype, last, shrunk) for dtype in chosen.dtype]
+    return [rpn.export(chosen.out, detector, architecture, weights, dtype, last) for dtype in chosen.dtype]
 
 
 def write_clip(chosen: argparse.Namespace, pair: clip.Pair, weights: Weights) -> list[Path]:

@@ -2,8 +2,9 @@
 
 At evaluation a norm is a fixed scale and shift per channel. In bfloat16 its own
 arithmetic would lose digits and cost a pass over the activations; folded in float32
-before the cast it costs neither. In float32 only the built-in models are folded
-(export.py). Other float32 exports are not, so that they equal the reference to the digit.
+before the cast it costs neither. In float32 only the built-in drawing tower is folded
+(photoclip.py). Other float32 exports are not, so that they equal the reference to the
+digit.
 """
 
 from __future__ import annotations

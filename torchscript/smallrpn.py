@@ -32,7 +32,9 @@ class Config:
     channels: int = 96
     anchors: tuple[tuple[int, ...], ...] = ((16, 28), (44, 68), (100, 148), (208, 292))
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
-    proposals: int = 300
+    # Each costs the encoding of a crop. Of the objects of photos of 24 pixels or more,
+    # 160 cover 0.75 at IoU 0.5, and 300 cover 0.82.
+    proposals: int = 160
     nms: float = 0.7
 
 
@@ -122,8 +124,9 @@ def save(path: Path, model: SmallRPN, notes: dict) -> None:
 
 
 def load(path: Path) -> tuple[SmallRPN, dict]:
-    """Returns the model of a checkpoint, in evaluation mode, and its notes."""
+    """Returns the model of a checkpoint, in evaluation mode, and its notes. How many it
+    proposes is not learned, so it is as Config has it today."""
     saved = checkpoint.load(path)
-    model = SmallRPN(Config(**saved["config"]))
+    model = SmallRPN(Config(**{**saved["config"], "proposals": Config.proposals}))
     model.load_state_dict(saved["state"])
     return model.eval(), saved["notes"]

@@ -10,7 +10,6 @@ import torch
 
 import archive
 import export
-import smallclip
 import smallrpn
 
 HERE = Path(export.__file__).parent
@@ -30,23 +29,16 @@ def test_rpn_from_a_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert (described["min_size"], described["max_size"], described["proposals"]) == (320, 640, 150)
 
 
-def test_own_models_have_the_image_tower_in_bfloat16_too(tmp_path: Path) -> None:
-    config = smallclip.Config(channels=(8, 8, 16, 16), text_width=32, embedding=16)
-    model, network = smallclip.SmallCLIP(config).eval(), smallrpn.SmallRPN().eval()
-    smallclip.save(tmp_path / "clip.ckpt", model, {})
+def test_own_proposals_are_stored_in_half_precision(tmp_path: Path) -> None:
+    # training/tests/test_train.py exports the whole.
+    network = smallrpn.SmallRPN().eval()
     smallrpn.save(tmp_path / "rpn.ckpt", network, {})
-    checkpoints = ["--rpn", str(tmp_path / "rpn.ckpt"), "--clip", str(tmp_path / "clip.ckpt")]
-    assert export.main(["builtin", *checkpoints, "--out", str(tmp_path)]) == 0
-    written = {path.name: archive.read_manifest(path) for path in tmp_path.glob("*.pt")}
-    assert set(written) == {"rpn.pt", "clip-image.pt", "clip-image.bfloat16.pt", "clip-text.pt"}
-    assert len({m["clip_id"] for m in written.values() if "clip_id" in m}) == 1, "the towers don't fit together"
-    assert not any("batch_norm" in archive.code((tmp_path / name).read_bytes()) for name in written)
-    crops = torch.rand(3, 3, 64, 64)
-    normalised = (crops - torch.tensor(smallclip.MEAN)[:, None, None]) / torch.tensor(smallclip.STD)[:, None, None]
-    with torch.inference_mode():
-        want = torch.nn.functional.normalize(model.image(normalised), dim=1)
-        for name, near in [("clip-image.pt", 1e-5), ("clip-image.bfloat16.pt", 2e-2)]:
-            assert torch.allclose(torch.jit.load(str(tmp_path / name))(crops), want, atol=near), name
+    assert export.main(["builtin", "--rpn", str(tmp_path / "rpn.ckpt"), "--out", str(tmp_path)]) == 0
+    assert [path.name for path in tmp_path.glob("*.pt")] == ["rpn.pt"]
+    described = archive.read_manifest(tmp_path / "rpn.pt")
+    assert (described["dtype"], described["proposals"]) == ("float32", smallrpn.Config.proposals)
+    weights = sum(p.numel() for p in network.parameters())
+    assert (tmp_path / "rpn.pt").stat().st_size < 2.5 * weights
 
 
 def test_nothing_is_printed_but_the_summary(tmp_path: Path) -> None:
@@ -83,6 +75,7 @@ def test_problems_are_one_line_and_exit_1(tmp_path: Path, capsys: pytest.Capture
         (["rpn", "--name", MOBILENET, "--random", "1", "--checkpoint", "f", "--out", "out"], "not allowed with"),
         (["clip", "--name", "ViT-B-32", "--random", "1", "--out", "out", "--dtype", "int8"], "invalid choice"),
         (["builtin", "--out", "out"], "nothing to export"),
+        (["builtin", "--rpn", "r", "--clip", "c", "--words", "w", "--out", "out"], "give all four or none"),
     ],
 )
 def test_wrong_usage_exits_2(arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
