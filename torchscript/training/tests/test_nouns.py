@@ -1,0 +1,60 @@
+"""The nouns of the model card are known to no class."""
+
+import re
+from pathlib import Path
+
+import pytest
+import timm
+
+import card
+import packages
+import pictograms
+
+HERE = Path(card.__file__).parent
+NOUNS = [line for line in (HERE / "nouns.txt").read_text().splitlines() if not line.startswith("#")]
+
+
+def forms(noun: str) -> set[str]:
+    """The singular and plurals of a noun, and more."""
+    return {noun, noun + "s", noun + "es", noun.removesuffix("s")}
+
+
+def known(phrases: list[str]) -> list[str]:
+    """The nouns that are a phrase, or, if they are one word, a word of a phrase."""
+    whole = {phrase.lower() for phrase in phrases}
+    words = {word for phrase in whole for word in re.findall("[a-z]+", phrase)}
+    return [n for n in NOUNS if forms(n) & whole or (" " not in n and forms(n) & words)]
+
+
+def test_there_are_fifty() -> None:
+    assert len(set(NOUNS)) == len(NOUNS) == 50
+
+
+def test_no_noun_is_a_class_of_imagenet() -> None:
+    listed = (Path(timm.__file__).parent / "data/_info/imagenet_synset_to_lemma.txt").read_text().splitlines()
+    of = {line.partition("\t")[0]: line.partition("\t")[2].split(", ") for line in listed}
+    classes = (Path(timm.__file__).parent / "data/_info/imagenet_synsets.txt").read_text().split()
+    assert len(classes) == 1000
+    words = [word for synset in classes for word in of[synset]]
+    assert "tabby" in words
+    assert known(words) == []
+
+
+def test_no_noun_is_said_of_a_pictogram() -> None:
+    folder = packages.cache_home() / "pictograms"
+    if not any(folder.glob("concepts-*.json")):
+        pytest.skip("the pictograms are not in the cache, and come from package registries")
+    assert known([phrase for c in pictograms._concepts(folder) for phrase in (c.name, *c.keywords)]) == []
+
+
+def test_a_table_of_what_was_found(tmp_path: Path) -> None:
+    path = tmp_path / "nouns.tsv"
+    assert card.nouns(path) == []
+    path.write_text("noun\tfound\tverdict\nfence\ta fence, cut off\tright\nhedge\tnothing\twrong\n")
+    assert card.nouns(path) == [("fence", "a fence, cut off", "right"), ("hedge", "nothing", "wrong")]
+    path.write_text("noun\tfound\tverdict\nfence\ta fence\tperhaps\n")
+    with pytest.raises(ValueError, match="neither right nor wrong: fence"):
+        card.nouns(path)
+    path.write_text("noun\tfound\nfence\ta fence\n")
+    with pytest.raises(ValueError, match="want a table with tabs"):
+        card.nouns(path)
