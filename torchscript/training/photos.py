@@ -6,6 +6,7 @@ A folder of photos has images/ and instances.json in COCO's form, with polygons.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,10 +24,12 @@ LEAST_OBJECT = 40  # pixels of an object's longer side, to be cut out
 
 class Photos:
     """The photos of a folder: images, the boxes [n,4] of each, and objects with an alpha
-    channel."""
+    channel. digest is of what is annotated."""
 
     def __init__(self, folder: Path) -> None:
-        truth = json.loads((folder / "instances.json").read_text())
+        text = (folder / "instances.json").read_bytes()
+        self.digest = hashlib.sha256(text).hexdigest()
+        truth = json.loads(text)
         at = {image["id"]: k for k, image in enumerate(truth["images"])}
         self.images = [Image.open(folder / "images" / i["file_name"]).convert("RGB") for i in truth["images"]]
         boxes: list[list[Box]] = [[] for _ in self.images]

@@ -1,7 +1,13 @@
-"""Makes the built-in models again, from the pictograms to the model card. Interrupted, the same command goes on.
+"""Makes the built-in models again, from pictograms and photos to the model card.
+Interrupted, the same command goes on.
 
 ./setup-libtorch.sh python torchscript/training/train.py --out pkg/model/builtin \\
-    [--work DIR] [--leave-out fxemoji] [--photos DIR]
+    --photos-train DIR [--photos DIR] [--work DIR] [--leave-out fxemoji]
+
+A folder of photos has images/ and instances.json in COCO's form. Those to learn from have
+polygons, and LICENCES.tsv, which goes into the card. Each part of the training writes a
+checkpoint into --work and is left out if that is there: remove it to train the part
+again.
 """
 
 from __future__ import annotations
@@ -9,17 +15,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import card
+import checkpoint
 import export
 import judge
 import packages
 import phrases
 import pictograms
 import scenes
-import smallclip
-import smallrpn
 import train_clip
 import train_gate
 import train_photos
@@ -29,8 +36,33 @@ import train_words
 JUDGED = 80  # concepts that the judged scenes are made of, all asked for in every scene
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of the training: its checkpoint, what writes that, and the arguments after
+    the path."""
+
+    path: Path
+    train: Callable[..., object]
+    arguments: tuple
+
+
+def parts(chosen: argparse.Namespace) -> dict[str, Part]:
+    """Returns the parts of the training, by the names of their checkpoints, each after
+    those that it needs."""
+    seed, left, photos = chosen.seed, chosen.leave_out, chosen.photos_train
+    clip = chosen.work / "clip.ckpt"
+    ways: dict[str, tuple[Callable[..., object], tuple]] = {
+        "clip": (train_clip.train, (chosen.clip_steps, chosen.text_steps, 256, seed, left)),
+        "rpn": (train_rpn.train, (chosen.rpn_steps, 12, seed, left, photos)),
+        "words": (train_words.train, (photos, chosen.word_steps, seed)),
+        "photos": (train_photos.train, (photos, seed)),
+        "gate": (train_gate.train, (photos, clip, seed, left, chosen.photos)),
+    }
+    return {name: Part(chosen.work / f"{name}.ckpt", *way) for name, way in ways.items()}
+
+
 def new_scenes(folder: Path, styles: tuple[str, ...], concepts: list[int], count: int) -> Path:
-    """Scenes that no training has seen, in the folder, with ground truth."""
+    """Makes scenes that no training has seen, in the folder, with ground truth."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = pictograms.load(styles)
     made = []
@@ -43,8 +75,8 @@ def new_scenes(folder: Path, styles: tuple[str, ...], concepts: list[int], count
     return folder
 
 
-def measure(models: Path, work: Path, leave_out: str, count: int) -> dict[str, dict[str, float]]:
-    """Every figure of the model card but those of the training itself."""
+def measure_drawings(models: Path, work: Path, leave_out: str, count: int) -> card.Figures:
+    """Returns the model card's figures of drawings, on count new scenes of each kind."""
     background = [line for lines in phrases.background().values() for line in lines]
     sets = {f"in the styles {', '.join(pictograms.STYLES)}": pictograms.STYLES}
     if leave_out:
@@ -65,54 +97,53 @@ def measure(models: Path, work: Path, leave_out: str, count: int) -> dict[str, d
     return figures
 
 
-def photo_towers(work: Path, photos: Path, clip: Path, arguments: argparse.Namespace) -> list[str]:
-    """Makes what the CLIP of drawings lacks for photos, and returns it as options of the export."""
-    words, tower, gate = work / "words.ckpt", work / "photos.ckpt", work / "gate.ckpt"
-    if not words.exists():
-        train_words.train(words, arguments.word_steps, arguments.seed)
-    if not tower.exists():
-        train_photos.train(tower, photos, arguments.seed)
-    if not gate.exists():
-        train_gate.train(gate, photos, clip, arguments.seed, arguments.leave_out, arguments.photos)
-    return ["--words", str(words), "--photos", str(tower), "--gate", str(gate)]
+def measure_photos(models: Path, photos: Path) -> card.Figures:
+    """Returns the model card's figures of photos."""
+    background = [line for lines in phrases.background().values() for line in lines]
+    return {
+        f"names of annotated boxes of {judge.LEAST} pixels or more": judge.named(models, photos),
+        "every name asked, without a threshold": judge.judge(models, photos, background),
+        "some names asked, with the command's threshold": judge.asked(models, photos, background),
+        "proposals": judge.recall(models, photos),
+    }
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="make the built-in models again")
     parser.add_argument("--out", type=Path, required=True, help="models directory: three .pt files and MODELCARD.md")
-    parser.add_argument("--work", type=Path, help="checkpoints and scenes (default: trained, in clipdet's cache)")
-    parser.add_argument("--clip-steps", type=int, default=6500)
+    parser.add_argument("--work", type=Path, help="checkpoints and scenes (default: a folder in clipdet's cache)")
+    parser.add_argument("--photos-train", type=Path, required=True, help="photos to learn from, with LICENCES.tsv")
+    parser.add_argument("--photos", type=Path, help="other photos, to measure on")
+    parser.add_argument("--clip-steps", type=int, default=7000)
     parser.add_argument("--text-steps", type=int, default=3000)
-    parser.add_argument("--rpn-steps", type=int, default=700)
+    parser.add_argument("--rpn-steps", type=int, default=1200)
+    parser.add_argument("--word-steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scenes", type=int, default=100, help="new scenes to judge on, in each set")
-    parser.add_argument("--photos", type=Path, help="photos with instances.json, to measure proposals on")
-    parser.add_argument("--photos-train", type=Path, help="photos with instances.json, to learn from")
-    parser.add_argument("--word-steps", type=int, default=2500)
     parser.add_argument("--leave-out", default="fxemoji", choices=("", *pictograms.FAMILIES), help="not to train on")
-    arguments = parser.parse_args()
-    work = arguments.work or packages.cache_home() / f"trained-without-{arguments.leave_out or 'nothing'}"
-    clip, rpn = work / "clip.ckpt", work / "rpn.ckpt"
-    if not clip.exists():
-        train_clip.train(clip, arguments.clip_steps, arguments.text_steps, 256, arguments.seed, arguments.leave_out)
-    if not rpn.exists():
-        train_rpn.train(rpn, arguments.rpn_steps, 16, arguments.seed, arguments.leave_out, 1200)
-    options = ["builtin", "--rpn", str(rpn), "--clip", str(clip), "--out", str(arguments.out)]
-    if arguments.photos_train:
-        options += photo_towers(work, arguments.photos_train, clip, arguments)
+    chosen = parser.parse_args(arguments)
+    chosen.work = chosen.work or packages.cache_home() / f"trained-without-{chosen.leave_out or 'nothing'}"
+    card.licences(chosen.photos_train)  # fails before hours of training and not after them
+    made = parts(chosen)
+    for part in made.values():
+        if part.path.exists():
+            print(f"{part.path} is there", file=sys.stderr)
+        else:
+            part.train(part.path, *part.arguments)
+    options = ["builtin", "--out", str(chosen.out)]
+    for name, part in made.items():
+        options += [f"--{name}", str(part.path)]
     failed = export.main(options)
     if failed:
         return failed
-    figures = measure(arguments.out, work, arguments.leave_out, arguments.scenes)
-    if arguments.photos:
-        found = judge.recall(arguments.out, arguments.photos)
-        count = len(json.loads((arguments.photos / "instances.json").read_text())["images"])
-        figures["proposals on photos (COCO val2017)"] = {"photos": count} | found
-    _, clip_notes = smallclip.load(clip)
-    _, rpn_notes = smallrpn.load(rpn)
-    (arguments.out / "MODELCARD.md").write_text(card.text(arguments.out, clip_notes, rpn_notes, figures))
+    figures = {"drawings": measure_drawings(chosen.out, chosen.work, chosen.leave_out, chosen.scenes)}
+    if chosen.photos:
+        figures["photos"] = measure_photos(chosen.out, chosen.photos)
+    notes = {name: checkpoint.load(part.path)["notes"] for name, part in made.items()}
+    tried = card.nouns(Path(__file__).parent / "nouns.tsv")
+    (chosen.out / "MODELCARD.md").write_text(card.text(chosen.out, notes, figures, chosen.photos_train, tried))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

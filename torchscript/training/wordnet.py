@@ -10,7 +10,7 @@ import timm
 
 import packages
 
-PERSON = "18"  # WordNet's lexicographer file of persons (lexnames(5WN))
+ANIMAL, PERSON = "05", "18"  # WordNet's lexicographer files of animals and persons (lexnames(5WN))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Photos to train on: their boxes go where their pixels go."""
 
-import json
 from pathlib import Path
 
 import drawn
@@ -10,25 +9,12 @@ from PIL import Image
 
 import photos
 
-RED, SIZE = (255, 0, 0), (96, 64)
+SIZE = (96, 64)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two grey photos with a red rectangle each; one more object is a crowd."""
-    (tmp_path / "images").mkdir()
-    images, annotations = [], []
-    for k, (x0, y0, x1, y1) in enumerate([(40, 30, 110, 90), (20, 50, 80, 100)]):
-        image = Image.new("RGB", (160, 120), (128, 128, 128))
-        image.paste(RED, (x0, y0, x1, y1))
-        image.save(tmp_path / "images" / f"{k}.png")
-        images.append({"id": 7 + k, "file_name": f"{k}.png", "width": 160, "height": 120})
-        polygon = [[x0, y0, x1, y0, x1, y1, x0, y1]]
-        one = {"image_id": 7 + k, "category_id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "segmentation": polygon}
-        annotations += [{**one, "iscrowd": 0}, {**one, "iscrowd": 1, "segmentation": {"counts": []}}]
-    truth = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "box"}]}
-    (tmp_path / "instances.json").write_text(json.dumps(truth))
-    return tmp_path
+    return drawn.photos(tmp_path)
 
 
 def red_box(picture: Image.Image) -> tuple[int, int, int, int]:
