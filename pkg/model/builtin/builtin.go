@@ -1,7 +1,7 @@
 // Package builtin embeds small models in the program, so that detection works without a
-// download. Importing it adds some 28 MB to the binary. A program with other models uses
-// model.Dir instead. The build tag nobuiltin leaves the models out. The image tower is
-// there in float32 and in bfloat16, for processors that are faster in it.
+// download. Importing it adds some 36 MB to the binary. A program with other models uses
+// model.Dir instead. The build tag nobuiltin leaves the models out. They are there in
+// float32 alone.
 //
 // torchscript/ has the scripts that trained and exported the models. Their manifests name
 // licence and origin.
