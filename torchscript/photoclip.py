@@ -26,7 +26,7 @@ FEATURES = 1280
 CLASSES = 1000
 MEANING = 384
 WIDTH = MEANING + 2
-GATED = 64  # channels of what the gate sees
+GATED = 128  # channels of what the gate sees
 PHOTO_SCALE, DRAWING_SCALE = 10.0, 27.7  # of the halves alone; best of 10, 20, 40 by AP50
 PERSON_SHARE = 0.7  # length of a sure person's direction, where a sure thing's is 1
 TOGETHER = 8  # crops that the photo tower takes at once on a CPU
@@ -80,7 +80,7 @@ class ImageTower(nn.Module):
         super().__init__()
         self.photo, self.small, self.margin, self.width, self.together = photo, small, MARGIN, WIDTH, TOGETHER
         layers = list(drawing.layers)
-        self.first, self.rest = nn.Sequential(*layers[:6]), nn.Sequential(*layers[6:])
+        self.first, self.second, self.rest = (nn.Sequential(*part) for part in (layers[:6], layers[6:8], layers[8:]))
         self.project = drawing.project
         self.drawn_width = drawing.project.out_features
         self.gate = nn.Linear(3 * GATED, 1)
@@ -94,19 +94,23 @@ class ImageTower(nn.Module):
         less = functional.interpolate(crops, size=[self.small, self.small], mode="bilinear", antialias=True)
         return less * self.scale + self.shift
 
-    def seen(self, x: Tensor) -> Tensor:
-        """What the gate reads of the drawing tower's first layers."""
-        mean = x.mean((2, 3))
-        return torch.cat([mean, x.amax((2, 3)), (x - mean[:, :, None, None]).abs().mean((2, 3))], 1)
+    def begin(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """The drawing tower's maps of crops before its rest [N,64,16,16], and what the gate
+        reads of these and of earlier ones [N,384]."""
+        first = self.first(self.drawn(crops))
+        second = self.second(first)
+        both = torch.cat([first, second], 1)
+        mean = both.mean((2, 3))
+        return second, torch.cat([mean, both.amax((2, 3)), (both - mean[:, :, None, None]).abs().mean((2, 3))], 1)
 
     def drawing(self, x: Tensor) -> Tensor:
-        """The drawing half [N,D] of what the drawing tower's first layers see."""
+        """The drawing half [N,D] of the maps of begin."""
         x = self.rest(x)
         return functional.normalize(self.project(torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)), dim=1)
 
     def forward(self, crops: Tensor) -> Tensor:
-        x = self.first(self.drawn(crops))
-        gate = torch.sigmoid(self.gate(self.seen(x)))
+        x, seen = self.begin(crops)
+        gate = torch.sigmoid(self.gate(seen))
         gate = ((gate - self.margin) / (1 - 2 * self.margin)).clamp(0, 1)
         if crops.is_cuda:  # where choosing would be a wait for the device, and both cost little
             return torch.cat([gate.sqrt() * self.photo(crops), (1 - gate).sqrt() * self.drawing(x)], 1)

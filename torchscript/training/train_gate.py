@@ -1,10 +1,9 @@
 """Learns to tell crops of photos from crops of drawings, of what the drawing tower's
 first layers see.
 
-    python train_gate.py --out gate.ckpt --photos ../../../shared/photos-train --clip clip.ckpt
+    python train_gate.py --out gate.ckpt --photos DIR --rpn rpn.ckpt --clip clip.ckpt
 
---clip is a checkpoint of train_clip.py, or a folder with the archives that were exported
-of one.
+--rpn and --clip are checkpoints of train_rpn.py and train_clip.py.
 """
 
 from __future__ import annotations
@@ -25,9 +24,11 @@ import photoclip
 import pictograms
 import progress
 import scenes
+import smallrpn
 import train_photos
 
 SCENES, OF_SCENE = 260, 14
+PHOTOS = 0.5  # added to the logit: a photo taken for a drawing loses more than the other way round
 
 
 def worse(rng: np.random.Generator, image: Image.Image) -> Image.Image:
@@ -58,13 +59,12 @@ def drawn(styles: tuple[str, ...], seed: int, count: int = SCENES) -> Iterator[n
             yield train_photos.cut(image, box)
 
 
-def photographed(folder: Path, seed: int) -> Iterator[np.ndarray]:
-    """Crops of photos: of objects and of places anywhere, and of worse copies of them."""
+def photographed(folder: Path, network: smallrpn.SmallRPN, seed: int) -> Iterator[np.ndarray]:
+    """Worse copies of what train_photos.py sees of photos."""
     rng = np.random.default_rng([seed, 6])
-    for crop in train_photos.crops(folder, seed):
-        if crop.kind == train_photos.NOTHING or rng.random() < 0.6:
-            image = worse(rng, Image.fromarray(np.ascontiguousarray(crop.pixels)))
-            yield train_photos.cut(image, np.array([0, 0, *image.size], np.float32))
+    for crop in train_photos.crops(folder, network):
+        image = worse(rng, Image.fromarray(np.ascontiguousarray(crop.pixels)))
+        yield train_photos.cut(image, np.array([0, 0, *image.size], np.float32))
 
 
 def anywhere(rng: np.random.Generator, size: tuple[int, int], count: int) -> Iterator[np.ndarray]:
@@ -77,16 +77,16 @@ def anywhere(rng: np.random.Generator, size: tuple[int, int], count: int) -> Ite
 
 @torch.no_grad()
 def seen(tower: photoclip.ImageTower, crops: list[np.ndarray]) -> Tensor:
-    """What the gate reads of crops [N,192]."""
+    """What the gate reads of crops [N,384]."""
     rows = []
     for start in range(0, len(crops), 64):
         pixels = torch.from_numpy(np.stack(crops[start : start + 64]))
-        rows.append(tower.seen(tower.first(tower.drawn(train_photos.normalise(pixels)))))
+        rows.append(tower.begin(train_photos.normalise(pixels))[1])
     return torch.cat(rows)
 
 
 def learn(x: Tensor, photo: Tensor, ridge: float = 3e-4) -> tuple[Tensor, Tensor]:
-    """Weights [1,192] and bias [1] of a logistic regression; both kinds weigh the same."""
+    """Weights [1,384] and bias [1] of a logistic regression; both kinds weigh the same."""
     mean, spread = x.mean(0), x.std(0) + 1e-3
     z = (x - mean) / spread
     weight, bias = torch.zeros(x.shape[1], requires_grad=True), torch.zeros((), requires_grad=True)
@@ -105,20 +105,24 @@ def learn(x: Tensor, photo: Tensor, ridge: float = 3e-4) -> tuple[Tensor, Tensor
     return plain[None], (bias.detach() - plain @ mean)[None]
 
 
-def train(out: Path, photos: Path, source: Path, seed: int, leave_out: str, judged: Path | None) -> dict[str, float]:
+def train(
+    out: Path, photos: Path, rpn: Path, clip: Path, seed: int, leave_out: str, judged: Path | None
+) -> dict[str, float]:
     """Learns, writes out, and returns the share of crops of each kind that it is right
     about."""
-    tower = photoclip.ImageTower(photoclip.PhotoTower(), photoclip.drawings(source).image).eval()
+    tower = photoclip.ImageTower(photoclip.PhotoTower(), photoclip.drawings(clip).image).eval()
+    network, _ = smallrpn.load(rpn)
     styles = tuple(s for s in pictograms.STYLES if s not in pictograms.FAMILIES.get(leave_out, ()))
     lines = tuple(s for s in pictograms.styles_without(leave_out) if s not in styles)
     drawings = [*drawn(styles, seed), *drawn(lines, seed + 1, SCENES // 2)]
     kinds: dict[str, Callable[[], Iterator[np.ndarray]]] = {"new scenes": lambda: drawn(styles, 2 * 10**6, 60)}
     if leave_out:
         kinds[f"scenes of {leave_out}, left out"] = lambda: drawn(pictograms.FAMILIES[leave_out], 2 * 10**6, 60)
-    shown = [seen(tower, drawings), seen(tower, list(photographed(photos, seed)))]
+    shown = [seen(tower, drawings), seen(tower, list(photographed(photos, network, seed)))]
     x = torch.cat(shown)
     photo = torch.cat([torch.full((len(part),), float(i)) for i, part in enumerate(shown)])
     weight, bias = learn(x, photo)
+    bias = bias + PHOTOS
     tower.gate.weight.data, tower.gate.bias.data = weight, bias
     figures = {}
 
@@ -129,7 +133,7 @@ def train(out: Path, photos: Path, source: Path, seed: int, leave_out: str, judg
     for name, make in kinds.items():
         figures[f"crops of {name}"] = right(seen(tower, list(make())), False)
     if judged:
-        figures["crops of new photos"] = right(seen(tower, list(photographed(judged, seed + 1))), True)
+        figures["crops of new photos"] = right(seen(tower, list(photographed(judged, network, seed + 1))), True)
     progress.write(out, {"weight": weight, "bias": bias, "notes": {"figures": figures, "seed": seed}})
     return figures
 
@@ -138,14 +142,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="learn to tell photos from drawings")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     parser.add_argument("--photos", type=Path, required=True, help="photos with instances.json, to learn from")
-    parser.add_argument("--clip", type=Path, required=True, help="checkpoint of train_clip.py, or a folder of archives")
+    parser.add_argument("--rpn", type=Path, required=True, help="checkpoint of train_rpn.py, for its proposals")
+    parser.add_argument("--clip", type=Path, required=True, help="checkpoint of train_clip.py")
     parser.add_argument("--judged", type=Path, help="photos with instances.json, to measure on")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--leave-out", default="fxemoji", choices=("", *pictograms.FAMILIES), help="not to train on")
     arguments = parser.parse_args()
-    figures = train(
-        arguments.out, arguments.photos, arguments.clip, arguments.seed, arguments.leave_out, arguments.judged
-    )
+    given = arguments
+    figures = train(given.out, given.photos, given.rpn, given.clip, given.seed, given.leave_out, given.judged)
     for name, value in figures.items():
         print(f"{name}: {value:.3f}")
     return 0

@@ -1,7 +1,7 @@
 """Makes the photo half of the image tower: ImageNet's classes told by their meanings, and
 a person and nothing learned.
 
-    python train_photos.py --out photos.ckpt --photos DIR
+    python train_photos.py --out photos.ckpt --photos DIR --rpn rpn.ckpt
 
 Nothing of the trunk is trained. Persons, and what is no object, are told from things by a
 ridge regression on the trunk's features of a few annotated photos.
@@ -25,24 +25,24 @@ import checkpoint
 import meanings
 import photoclip
 import progress
+import smallrpn
 import train_rpn
 import trunk
 import wordnet
 
 LEAST = 12  # pixels of an object's shorter side
-JITTERED, EMPTY = 6, 60  # crops of an object, and crops of no object of a photo
-RIDGE = 1e-3
-PERSON_BIAS = 1.0  # persons are as often as all things together in photos of people, not as rare as one thing
+SAME, OTHER = 0.55, 0.4  # IoU from which on a proposal shows an object, and below which it shows none
+RIDGE = 3e-4
+PERSON_BIAS = 0.5  # persons are as often as all things together in photos of people, not as rare as one thing
 THING, PERSON, NOTHING = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of a photo and what it shows; weight says how much is learned of it."""
+    """A part of a photo and what it shows."""
 
     pixels: np.ndarray
     kind: int
-    weight: float
     photo: int
 
 
@@ -61,33 +61,30 @@ def overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     return both / ((box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(1) - both)
 
 
-def crops(folder: Path, seed: int) -> Iterator[Crop]:
-    """Objects as proposals see them, more or less well, and as many places without."""
+def crops(folder: Path, network: smallrpn.SmallRPN) -> Iterator[Crop]:
+    """The annotated objects of photos, as they are and mirrored, and what the proposals of a
+    network show: an object, or none where they show a part of one or many."""
     truth = json.loads((folder / "instances.json").read_text())
     person = next(c["id"] for c in truth["categories"] if c["name"] == "person")
     for photo, entry in enumerate(truth["images"]):
         image = Image.open(folder / "images" / entry["file_name"]).convert("RGB")
-        rng = np.random.default_rng([seed, entry["id"]])
         found = [a for a in truth["annotations"] if a["image_id"] == entry["id"]]
         boxes = np.array([a["bbox"] for a in found], np.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        edge = np.array([image.width, image.height] * 2, np.float32)
-        for box, annotation in zip(boxes, found, strict=True):
-            if annotation["iscrowd"] or min(annotation["bbox"][2:]) < LEAST:
-                continue
-            kind = PERSON if annotation["category_id"] == person else THING
-            yield Crop(cut(image, box), kind, 1.0, photo)
-            yield Crop(cut(image, box, mirrored=True), kind, 1.0, photo)
-            moved = box + np.tile(box[2:] - box[:2], 2) * rng.uniform(-0.2, 0.2, (10 * JITTERED, 4)).astype(np.float32)
-            for one in [m for m in moved if overlaps(m, box[None])[0] >= 0.55][:JITTERED]:
-                yield Crop(cut(image, one.clip(0, edge), mirrored=rng.random() < 0.5), kind, 1.0, photo)
-        sides = np.exp(rng.uniform(np.log(24), np.log(0.8 * min(image.size)), (20 * EMPTY, 1)))
-        sides = sides * np.exp(rng.uniform(-0.5, 0.5, (len(sides), 2)))
-        corners = rng.random(sides.shape) * (edge[:2] - sides)
-        places = [np.array([*c, *(c + s)], np.float32) for c, s in zip(corners, sides, strict=True) if (c >= 0).all()]
-        free = [p for p in places if not len(boxes) or overlaps(p, boxes).max() < 0.3]
-        for place in free[:EMPTY]:
-            yield Crop(cut(image, place), NOTHING, 0.6, photo)
+        kinds = [PERSON if a["category_id"] == person else THING for a in found]
+        told = [not a["iscrowd"] and min(a["bbox"][2:]) >= LEAST for a in found]
+        for box, kind, whole in zip(boxes, kinds, told, strict=True):
+            if whole:
+                yield Crop(cut(image, box), kind, photo)
+                yield Crop(cut(image, box, mirrored=True), kind, photo)
+        pixels = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)
+        for box in network.propose(pixels / 255)[0].numpy():
+            alike = overlaps(box, boxes)
+            best = int(alike.argmax()) if len(alike) else -1
+            if best < 0 or alike[best] < OTHER:
+                yield Crop(cut(image, box), NOTHING, photo)
+            elif alike[best] >= SAME and told[best]:
+                yield Crop(cut(image, box), kinds[best], photo)
 
 
 def normalise(pixels: Tensor) -> Tensor:
@@ -107,7 +104,7 @@ def features(tower: photoclip.PhotoTower, shown: list[Crop]) -> Tensor:
     return torch.cat(rows)
 
 
-def learn(found: Tensor, known: Tensor, kinds: Tensor, weights: Tensor, ridge: float = RIDGE) -> tuple[Tensor, Tensor]:
+def learn(found: Tensor, known: Tensor, kinds: Tensor, ridge: float = RIDGE) -> tuple[Tensor, Tensor]:
     """Logits of a person and of nothing beside ImageNet's: weights [2,1280] on the
     features' roots, and biases [2].
 
@@ -117,12 +114,10 @@ def learn(found: Tensor, known: Tensor, kinds: Tensor, weights: Tensor, ridge: f
     roots = found.sqrt()
     mean, spread = roots.mean(0), (roots.std(0) + 0.05) * found.shape[1] ** 0.5
     x = (roots - mean) / spread
-    share = weights.clone()
-    for kind in (THING, PERSON, NOTHING):
-        share[kinds == kind] /= 3 * share[kinds == kind].sum().clamp(min=1e-6)
+    share = 1 / (3 * kinds.bincount(minlength=3).clamp(min=1))[kinds]
     matrix = torch.zeros(2, found.shape[1], requires_grad=True)
     bias = torch.full((2,), float(known.mean()), requires_grad=True)
-    solver = torch.optim.LBFGS([matrix, bias], max_iter=80, line_search_fn="strong_wolfe")
+    solver = torch.optim.LBFGS([matrix, bias], max_iter=120, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         solver.zero_grad()
@@ -151,23 +146,24 @@ def imagenet(tower: photoclip.PhotoTower) -> None:
     tower.meanings.weight.data = meanings.classes(sayings, shared, net).T[:, :, None, None].contiguous()
 
 
-def train(out: Path, photos: Path, seed: int) -> dict[str, float]:
-    """Learns from the photos and writes out; returns how well persons are told in photos
-    that were left out."""
+def train(out: Path, photos: Path, rpn: Path) -> dict[str, float]:
+    """Learns from the photos, and the proposals of a checkpoint of train_rpn.py, and
+    writes out; returns how well persons are told in photos that were left out."""
     tower = photoclip.PhotoTower().eval()
     imagenet(tower)
-    shown = list(crops(photos, seed))
+    network, _ = smallrpn.load(rpn)
+    shown = list(crops(photos, network))
     found = features(tower, shown)
     known = (found @ tower.classes.weight[:, :, 0, 0].T + tower.classes.bias).logsumexp(1).detach()
-    kinds, weights = torch.tensor([c.kind for c in shown]), torch.tensor([c.weight for c in shown])
+    kinds = torch.tensor([c.kind for c in shown])
     fold = torch.tensor([c.photo for c in shown]) % 5
     guessed = torch.zeros(len(shown), dtype=torch.int64)
     for k in range(5):
         rest, own = fold != k, fold == k
-        matrix, bias = learn(found[rest], known[rest], kinds[rest], weights[rest])
+        matrix, bias = learn(found[rest], known[rest], kinds[rest])
         bias[0] += PERSON_BIAS
         guessed[own] = torch.cat([known[own, None], found[own].sqrt() @ matrix.T + bias], 1).argmax(1)
-    matrix, bias = learn(found, known, kinds, weights)
+    matrix, bias = learn(found, known, kinds)
     bias[0] += PERSON_BIAS
     tower.further.weight.data, tower.further.bias.data = matrix[:, :, None, None], bias
     names = ("things", "persons", "places without")
@@ -176,7 +172,7 @@ def train(out: Path, photos: Path, seed: int) -> dict[str, float]:
         for i, name in enumerate(names)
         for j, other in enumerate(names)
     }
-    progress.write(out, {"state": tower.state_dict(), "notes": {"figures": figures, "seed": seed}})
+    progress.write(out, {"state": tower.state_dict(), "notes": {"figures": figures}})
     return figures
 
 
@@ -184,9 +180,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="make the photo half of the image tower")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     parser.add_argument("--photos", type=Path, required=True, help="photos with instances.json, to learn from")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rpn", type=Path, required=True, help="checkpoint of train_rpn.py, for its proposals")
     arguments = parser.parse_args()
-    for name, value in train(arguments.out, arguments.photos, arguments.seed).items():
+    for name, value in train(arguments.out, arguments.photos, arguments.rpn).items():
         print(f"{name}: {value:.3f}")
     return 0
 

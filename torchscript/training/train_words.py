@@ -1,16 +1,18 @@
 """Trains the text tower of photos: CLIP's tokens in, meanings (meanings.py) out.
 
-    python train_words.py --out words.ckpt [--steps 2500]
+    python train_words.py --out words.ckpt --photos DIR [--steps 3000]
 
-It learns WordNet's concrete nouns, alone and in templates, in the plural and with an
-adjective; the pictograms' names and keywords; what is said of the background; and whole
-sentences, WordNet's explanations. A template changes nothing of what a name means.
+It learns WordNet's concrete nouns, common ones most, alone and in templates, in the
+plural and with an adjective; the pictograms' names and keywords, and those of what the
+photos show; what is said of the background; and whole sentences, WordNet's explanations.
+A template changes nothing of what a name means.
 Interrupted, the same command goes on where the last checkpoint was.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,10 +45,11 @@ class Lesson:
     meant: Tensor
     names: bool
     share: float  # of a batch
+    often: np.ndarray | None = None  # how often each text is drawn, adding up to 1; None is alike
 
 
-def lessons(seed: int) -> tuple[list[Lesson], Tensor]:
-    """All that is learned, and the meanings [M,386] of the names among which the right
+def lessons(photos: Path, seed: int) -> tuple[list[Lesson], Tensor]:
+    """All that is learned, names first, and the meanings [M,386] of the names among which the right
     one must stay first."""
     net, sayings, nouns = wordnet.WordNet(), meanings.Sayings(), words.nouns()
     known = sayings.names(nouns)
@@ -61,21 +64,24 @@ def lessons(seed: int) -> tuple[list[Lesson], Tensor]:
     kinds = wordnet.adjectives()
     drawn_pairs = zip(rng.integers(len(kinds), size=PAIRS), rng.integers(len(nouns), size=PAIRS), strict=True)
     pairs = [f"{kinds[i]} {nouns[k]}" for i, k in drawn_pairs]
-    of = shared.of
+    of, counts = shared.of, net.counts()
+    often = np.sqrt([1.0 + counts.get(noun, 0) for noun in nouns])
+    shown = [c["name"] for c in json.loads((photos / "instances.json").read_text())["categories"]]
     taught = [
-        Lesson(nouns, of(known), True, 0.48),
+        Lesson(nouns, of(known), True, 0.44, often / often.sum()),
         Lesson(listed, of(sayings.names(listed)), True, 0.15),
         Lesson(drawn, of(sayings.names(drawn)), True, 0.12),
         Lesson(pairs, of(sayings(pairs)), True, 0.1),
+        Lesson(shown, of(sayings.names(shown)), True, 0.04),
         Lesson(told, of(sayings(told)), False, 0.1),
         Lesson(background, shared.nothing(sayings(background)), False, 0.05),
     ]
-    return taught, torch.cat([taught[1].meant, taught[2].meant])
+    return taught, torch.cat([taught[1].meant, taught[2].meant, taught[4].meant])
 
 
 def said(lesson: Lesson, count: int, rng: np.random.Generator) -> tuple[list[str], Tensor]:
     """Texts of a lesson, names as one may say them, and what they mean."""
-    rows = rng.integers(len(lesson.texts), size=count)
+    rows = rng.choice(len(lesson.texts), count, p=lesson.often)
     texts = []
     for row in rows:
         text = lesson.texts[row]
@@ -124,11 +130,11 @@ def agreement(tower: smallclip.TextTower, tokens: Tokens, lesson: Lesson, bank: 
     return [float((mine * meant).sum(1).mean()), float(same.float().mean())]
 
 
-def train(out: Path, steps: int, seed: int, peak: float = 2e-3) -> dict[str, float]:
+def train(out: Path, photos: Path, steps: int, seed: int, peak: float = 2e-3) -> dict[str, float]:
     """Trains to the end, from the checkpoint beside out if there is one, and writes out;
     returns the figures."""
     torch.manual_seed(seed)
-    taught, bank = lessons(seed)
+    taught, bank = lessons(photos, seed)
     tokens, tower = Tokens(), smallclip.TextTower(CONFIG)
     begin(tower, taught, tokens)
     settings = {"steps": steps, "seed": seed, "peak": peak, "config": asdict(CONFIG)}
@@ -153,21 +159,25 @@ def train(out: Path, steps: int, seed: int, peak: float = 2e-3) -> dict[str, flo
     with torch.no_grad():
         tower.tokens.weight[unused] = 0
     figures = {}
-    kinds = ("nouns", "ImageNet's names", "pictograms' names and keywords", "adjective and noun", "sentences")
+    kinds = ("nouns", "ImageNet's names", "pictograms' names and keywords", "adjective and noun", "names of photos")
     for kind, lesson in zip(kinds, taught, strict=False):
         cosine, same = agreement(tower, tokens, lesson, bank)
         figures |= {f"cosine of {kind}": cosine, f"nearest name the same, {kind}": same}
-    progress.write(out, {"config": asdict(CONFIG), "state": tower.state_dict(), "notes": {"figures": figures}})
+    notes = {"settings": settings, "figures": figures}
+    progress.write(out, {"config": asdict(CONFIG), "state": tower.state_dict(), "notes": notes})
     return figures
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="train the text tower of photos")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument(
+        "--photos", type=Path, required=True, help="photos with instances.json, whose names are learned"
+    )
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    for name, value in train(arguments.out, arguments.steps, arguments.seed).items():
+    for name, value in train(arguments.out, arguments.photos, arguments.steps, arguments.seed).items():
         print(f"{name}: {value:.3f}")
     return 0
 

@@ -28,6 +28,7 @@ class WordNet:
 
     def __init__(self, folder: Path | None = None) -> None:
         root = packages.fetch("words", folder or packages.cache_home() / "pictograms") / "usr/share/wordnet"
+        self._root = root
         self.synsets: dict[str, Synset] = {}
         for fields, gloss in _lines(root / "data.noun"):
             # offset, lexicographer file, kind, count of words in hexadecimal, then word and sense number in turn
@@ -37,6 +38,18 @@ class WordNet:
         self.senses = {
             fields[0].replace("_", " "): tuple(fields[-int(fields[2]) :]) for fields, _ in _lines(root / "index.noun")
         }
+
+    def counts(self) -> dict[str, int]:
+        """How often each noun stands in the texts whose words WordNet's authors gave
+        meanings; those that never do are left out."""
+        found: dict[str, int] = {}
+        for line in (self._root / "cntlist.rev").read_text().splitlines():
+            key, _, count = line.split(" ")
+            word, _, sense = key.partition("%")
+            if sense.startswith("1:"):  # a noun
+                name = word.replace("_", " ")
+                found[name] = found.get(name, 0) + int(count)
+        return found
 
     def is_person(self, word: str) -> bool:
         """Whether the word's most frequent meaning is a person."""
