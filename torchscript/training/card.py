@@ -48,7 +48,8 @@ makes models of them.
   the RPN, among others, on scenes of {rpn_styles}. Backgrounds are drawn by
   `torchscript/training/scenes.py`: plain, gradients, textures, shapes.
 - Photos: {photos} of COCO's train2017 with the polygons of {objects} objects, listed below. Of these were learned: the
-  RPN, also from collages of the objects; what tells a person and nothing from ImageNet's classes; and the gate.
+  RPN, also from collages of the objects; and then, from its proposals too, what tells a person and nothing from
+  ImageNet's classes, and the gate.
 - ImageNet: the weights of EfficientNet-Lite0, from a package, and the names of the 1,000 classes. They were trained on
   ImageNet's photos by their publisher; none of those was used here.
 - Words: what words mean was taught by the embeddings that all-MiniLM-L6-v2 gives names, keywords, the names of COCO's
@@ -187,10 +188,11 @@ def text(
 
 def _persons(figures: dict[str, float]) -> str:
     """What is known of persons, from the notes of train_photos.py."""
-    taken, found = figures["things taken for persons"], figures["persons taken for persons"]
+    shares = [f"{figures[f'{kind} taken for persons']:.0%}" for kind in ("persons", "things", "places without")]
     return (
-        "few photos taught what a person is. In photos that were left out in turn (five folds), "
-        f"{found:.0%} of the persons were taken for persons, and so were {taken:.0%} of the things."
+        f"few photos taught what a person is. In photos that were left out in turn (five folds), {shares[0]} of the "
+        f"crops\n  of persons were taken for persons, and so were {shares[1]} of the crops of things and {shares[2]} "
+        "of the crops of no whole\n  object."
     )
 
 
@@ -202,7 +204,7 @@ def _small(figures: dict[str, float]) -> str:
         return "not measured."
     return (
         f"a proposal covers, at IoU 0.5, {shares[1]:.0%} of those whose shorter side has fewer than {judge.LEAST} "
-        f"pixels, and {shares[0]:.0%} of the others in the same photos."
+        f"pixels,\n  and {shares[0]:.0%} of the others in the same photos."
     )
 
 
@@ -222,7 +224,7 @@ def _training(notes: dict[str, dict]) -> str:
     kinds = {
         "clip": "Drawing half, crops among all names",
         "words": "Text tower of the photo half",
-        "photos": "Persons and nothing, photos left out in turn",
+        "photos": "Persons and nothing, crops of photos left out in turn",
         "gate": "Gate, share that it is right about",
         "rpn": "RPN, new scenes, AR among so many proposals",
     }
