@@ -30,17 +30,19 @@ GATED = 128  # channels of what the gate sees
 PHOTO_SCALE, DRAWING_SCALE = 10.0, 27.7  # of the halves alone; best of 10, 20, 40 by AP50
 PERSON_SHARE = 0.7  # length of a sure person's direction, where a sure thing's is 1
 TOGETHER = 8  # crops that the photo tower takes at once on a CPU
-MARGIN = 0.3  # below this the gate is sure of a drawing, above one minus this of a photo
+SHARPNESS = 0.7  # of the classes that a crop may be of; below 1 a crop between classes means more of each
+MARGIN = 0.2  # below this the gate is sure of a drawing, above one minus this of a photo
 
 
 class PhotoTower(nn.Module):
     """Normalised crops [N,3,S,S] to what they mean [N,386], unit."""
 
     person_share: Final[float]
+    sharpness: Final[float]
 
     def __init__(self) -> None:
         super().__init__()
-        self.person_share = PERSON_SHARE
+        self.person_share, self.sharpness = PERSON_SHARE, SHARPNESS
         self.trunk = trunk.Trunk(even=False)
         self.head = nn.Conv2d(trunk.Trunk.WIDTHS[2], FEATURES, 1)
         self.classes = nn.Conv2d(FEATURES, CLASSES, 1)
@@ -56,7 +58,7 @@ class PhotoTower(nn.Module):
         known = self.classes(found)
         further = self.further(found.sqrt())[:, :, 0, 0]
         share = torch.cat([known[:, :, 0, 0].logsumexp(1, keepdim=True), further], 1).softmax(1)
-        meant = functional.normalize(self.meanings(known.softmax(1))[:, :, 0, 0], dim=1)
+        meant = functional.normalize(self.meanings((self.sharpness * known).softmax(1))[:, :, 0, 0], dim=1)
         person, nothing = share[:, 1:2], share[:, 2:]
         return functional.normalize(torch.cat([(1 - person) * meant, self.person_share * person, nothing], 1), dim=1)
 
