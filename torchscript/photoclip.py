@@ -31,7 +31,7 @@ PHOTO_SCALE, DRAWING_SCALE = 10.0, 27.7  # of the halves alone; best of 10, 20, 
 PERSON_SHARE = 0.7  # length of a sure person's direction, where a sure thing's is 1
 TOGETHER = 8  # crops that the photo tower takes at once on a CPU
 SHARPNESS = 0.7  # of the classes that a crop may be of; below 1 a crop between classes means more of each
-MARGIN = 0.2  # below this the gate is sure of a drawing, above one minus this of a photo
+MARGIN = 0.3  # below this the gate is sure of a drawing, above one minus this of a photo
 
 
 class PhotoTower(nn.Module):

@@ -246,7 +246,7 @@ func TestCompletion(t *testing.T) {
 		{"detect --format ", "json jsonl coco csv yolo"},
 		{"detect --device ", "auto cpu cuda:0"},
 		{"detect --rank ", "fused mean probability cosine"},
-		{"detect --crop ", "clip squash pad"},
+		{"detect --crop ", "auto clip squash pad"},
 		{"detect --dtype ", "auto float32 bfloat16 float16 unmeasured"},
 		{"models i", "inspect"},
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
-	"github.com/clipdet/clipdet/pkg/model/builtin"
 )
 
 // Processors of three kinds. libtorch computes bfloat16 on any, so the tests run on all.
@@ -24,6 +23,23 @@ var (
 	avxCPU   = torch.Processor{Name: "with AVX-512", Kind: "avx512_bf16", BFloat16: true}
 	amxCPU   = torch.Processor{Name: "with AMX", Kind: "amx_bf16", BFloat16: true, AMX: true}
 )
+
+// twoTypes returns a folder of the test's own with the tiny models, the image tower in
+// float32 and in bfloat16.
+func twoTypes(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, path := range []string{"tiny/rpn.pt", "tiny/clip-image.pt", "tiny/clip-text.pt", "half/clip-image.bfloat16.pt"} {
+		data, err := os.ReadFile(filepath.Join("../../testdata/models", path))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, filepath.Base(path)), data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
 
 func resolved(t *testing.T, c *chooser, options Options) (archive.Files, DTypeChoice) {
 	t.Helper()
@@ -44,6 +60,7 @@ func resolved(t *testing.T, c *chooser, options Options) (archive.Files, DTypeCh
 
 func TestChoicesWithoutMeasuring(t *testing.T) {
 	t.Setenv("CLIPDET_HOME", t.TempDir())
+	both := model.Dir(twoTypes(t))
 	for _, test := range []struct {
 		name   string
 		host   torch.Processor
@@ -52,13 +69,13 @@ func TestChoicesWithoutMeasuring(t *testing.T) {
 		want   string // of the image tower
 		why    string
 	}{
-		{"no instructions", plainCPU, builtin.Models(), "", model.Float32, "no instructions for bfloat16 (plain)"},
-		{"no instructions, unmeasured", plainCPU, builtin.Models(), Unmeasured, model.Float32, "no instructions for bfloat16"},
-		{"AMX, unmeasured", amxCPU, builtin.Models(), Unmeasured, model.BFloat16, "AMX for bfloat16 (with AMX)"},
-		{"AVX-512 alone, unmeasured", avxCPU, builtin.Models(), Unmeasured, model.Float32, "no AMX"},
+		{"no instructions", plainCPU, both, "", model.Float32, "no instructions for bfloat16 (plain)"},
+		{"no instructions, unmeasured", plainCPU, both, Unmeasured, model.Float32, "no instructions for bfloat16"},
+		{"AMX, unmeasured", amxCPU, both, Unmeasured, model.BFloat16, "AMX for bfloat16 (with AMX)"},
+		{"AVX-512 alone, unmeasured", avxCPU, both, Unmeasured, model.Float32, "no AMX"},
 		{"AMX and one type", amxCPU, tiny(), model.Auto, model.Float32, "the image tower is not there in bfloat16"},
 		{"AVX-512 alone and one type", avxCPU, tiny(), model.Auto, model.Float32, "no AMX"},
-		{"asked for", amxCPU, builtin.Models(), model.Float32, model.Float32, "asked for"},
+		{"asked for", amxCPU, both, model.Float32, model.Float32, "asked for"},
 	} {
 		files, choice := resolved(t, newChooser(test.host), Options{Models: test.models, DType: test.dtype})
 		if choice.Type != test.want || files.Image.Manifest.DType != test.want || !strings.Contains(choice.Why, test.why) {
@@ -96,7 +113,7 @@ func timesFile(t *testing.T, home string) string {
 func TestAutoMeasuresAndKeepsTheTimes(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("CLIPDET_HOME", home)
-	options := Options{Models: builtin.Models()}
+	options := Options{Models: model.Dir(twoTypes(t))}
 	c := newChooser(avxCPU)
 	files, first := resolved(t, c, options)
 	path := timesFile(t, home)
@@ -143,7 +160,7 @@ func TestAutoMeasuresAndKeepsTheTimes(t *testing.T) {
 func TestBrokenTimesAreMeasuredAgain(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("CLIPDET_HOME", home)
-	options := Options{Models: builtin.Models()}
+	options := Options{Models: model.Dir(twoTypes(t))}
 	resolved(t, newChooser(avxCPU), options)
 	path := timesFile(t, home)
 	for what, put := range map[string]func() error{
@@ -174,7 +191,7 @@ func TestTimesThatCanNotBeKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("CLIPDET_HOME", file)
-	options := Options{Models: builtin.Models()}
+	options := Options{Models: model.Dir(twoTypes(t))}
 	c := newChooser(avxCPU)
 	_, first := resolved(t, c, options)
 	if first.Float32 <= 0 || !strings.Contains(first.Why, "kept for this process alone: ") {
@@ -188,11 +205,11 @@ func TestTimesThatCanNotBeKept(t *testing.T) {
 func TestManyMeasureAtOnce(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("CLIPDET_HOME", home)
-	choosers := []*chooser{newChooser(avxCPU), newChooser(avxCPU)} // as two processes
+	both, choosers := model.Dir(twoTypes(t)), []*chooser{newChooser(avxCPU), newChooser(avxCPU)} // as two processes
 	choices := make([]DTypeChoice, 6)
 	var group sync.WaitGroup
 	for i := range choices {
-		group.Go(func() { _, choices[i] = resolved(t, choosers[i%2], Options{Models: builtin.Models()}) })
+		group.Go(func() { _, choices[i] = resolved(t, choosers[i%2], Options{Models: both}) })
 	}
 	group.Wait()
 	for i, choice := range choices {
@@ -207,10 +224,7 @@ func TestManyMeasureAtOnce(t *testing.T) {
 
 func TestMeasuringFails(t *testing.T) {
 	t.Setenv("CLIPDET_HOME", t.TempDir())
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("../model/builtin")); err != nil {
-		t.Fatal(err)
-	}
+	dir := twoTypes(t)
 	device, options, err := Options{Models: model.Dir(dir), Device: "cpu", Threads: 1}.complete()
 	if err != nil {
 		t.Fatal(err)

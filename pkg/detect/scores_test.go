@@ -32,7 +32,7 @@ func see(t *testing.T, d *Detector, img image.Image, boxes []box.Box) [][]float6
 		rects := view.rects(boxes, picture.Width, picture.Height)
 		if err := d.engine.Do(t.Context(), func(s *torch.Scope) error {
 			manifest := d.files.Image.Manifest
-			crops := crop.Crops(s, crop.Upload(s, picture), rects, crop.Mode(view.Mode), manifest.InputSize, manifest.Mean)
+			crops := crop.Crops(s, crop.Upload(s, picture), rects, view.mode(manifest), manifest.InputSize, manifest.Mean)
 			for i, row := range matrix(torch.Download[float32](s, d.image.Encode(s, crops)), len(boxes)) {
 				views[i] = append(views[i], row)
 			}

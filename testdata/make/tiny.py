@@ -1,7 +1,7 @@
 """Makes testdata/models: small models with random weights for the Go packages' tests.
 
-They are small enough to commit. tiny/ is a whole detector that keeps CONTRACT.md. faulty/
-is the same, but fails in libtorch for certain pictures, crops and texts. odd/ has modules
+They are small enough to commit. tiny/ is a whole detector that keeps CONTRACT.md. half/ has
+its CLIP in bfloat16. faulty/ is the same as tiny/, but fails in libtorch for certain pictures, crops and texts. odd/ has modules
 that a loader must cope with. They detect nothing: the tests check that shapes, numbers
 and errors come through. Run it again only when the contract changes, since golden values
 in tests depend on the bytes:
@@ -223,15 +223,17 @@ def golden(folder: Path) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path, help="the folder to write tiny/, faulty/ and odd/ into")
+    parser.add_argument("out", type=Path, help="the folder to write tiny/, half/, faulty/ and odd/ into")
     out: Path = parser.parse_args().out
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         network, image, text = detector(), ImageTower(), TextTower()
-    tiny, faulty, odd = out / "tiny", out / "faulty", out / "odd"
+    tiny, half, faulty, odd = (out / name for name in ("tiny", "half", "faulty", "odd"))
     rpn.export(tiny, network, "tiny-rpn", weights(network))
     pair = clip.Pair(image, text, "tiny-clip", SIZE, [0.5, 0.4, 0.3], [0.3, 0.25, 0.2], 20.0)
-    clip.export(tiny, pair, weights(nn.ModuleList([image, text])))
+    of_pair = weights(nn.ModuleList([image, text]))
+    clip.export(tiny, pair, of_pair)
+    clip.export(half, pair, of_pair, "bfloat16")
     (tiny / "golden.json").write_text(json.dumps(golden(tiny)) + "\n")
     faulty.mkdir(parents=True, exist_ok=True)
     for kind, module in FAULTY.items():
@@ -242,7 +244,7 @@ def main() -> None:
     odd.mkdir(parents=True, exist_ok=True)
     for name, module in {"adder": Adder(), "three": Three(), "throws": Throws(), "nomanifest": NoManifest()}.items():
         (odd / f"{name}.pt").write_bytes(archive.serialise(torch.jit.script(module.eval())))
-    for path in sorted([*tiny.iterdir(), *faulty.iterdir(), *odd.iterdir()]):
+    for path in sorted([*tiny.iterdir(), *half.iterdir(), *faulty.iterdir(), *odd.iterdir()]):
         print(f"{path.stat().st_size:8d}  {path}")
 
 
