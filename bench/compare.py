@@ -196,8 +196,7 @@ def builtin(device: str) -> Contest:
     """Returns the contest of the built-in models. They are given as a folder, since the
     program may be built without them."""
     plain = archives.Archives(BUILTIN, device=device)
-    fast = tuned.fastest([plain, archives.Archives(BUILTIN, "bfloat16", device)])
-    return Contest(plain.embed_query, plain.notebook, fast.tuned, fast.dtype, ["--models", str(BUILTIN)])
+    return Contest(plain.embed_query, plain.notebook, plain.tuned, plain.dtype, ["--models", str(BUILTIN)])
 
 
 def timed(detect: Callable[[Path], object], pictures: list[Path]) -> float:

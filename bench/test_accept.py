@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SCENE = "scene-020.jpg"
+SCENE = "scene-006.jpg"
 
 
 def accept(expected: Path, *flags: str) -> subprocess.CompletedProcess:

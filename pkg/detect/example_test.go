@@ -24,15 +24,15 @@ func Example() {
 	defer detector.Close()
 
 	queries, err := detector.Queries(ctx,
-		detect.Query{Name: "penguin"},
-		detect.Query{Name: "shades", Phrases: []string{"sunglasses", "a pair of sunglasses"}},
+		detect.Query{Name: "helmet"},
+		detect.Query{Name: "mission patch", Phrases: []string{"an icon", "a logo"}},
 	)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer queries.Close()
 
-	picture, err := pixels.DecodeFile("../../testdata/images/scene-006.jpg", pixels.Limits{})
+	picture, err := pixels.DecodeFile("../../testdata/photos/astronaut.jpg", pixels.Limits{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -45,8 +45,8 @@ func Example() {
 		fmt.Printf("%s, about %d pixels wide\n", d.Query, (r.Dx()+25)/50*50)
 	}
 	// Unordered output:
-	// penguin, about 100 pixels wide
-	// shades, about 100 pixels wide
+	// helmet, about 200 pixels wide
+	// mission patch, about 50 pixels wide
 }
 
 func ExampleDetector_Stats() {
@@ -155,8 +155,8 @@ func ExampleRegions_Match() {
 		fmt.Println(result.Detections[0].Query, result.Detections[0].Box.Outward())
 	}
 	// Output:
-	// owl (6,332)-(113,454)
-	// bird of the night (6,332)-(113,454)
+	// owl (12,331)-(112,426)
+	// bird of the night (12,331)-(112,426)
 }
 
 // The caller may have boxes of its own.

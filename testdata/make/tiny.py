@@ -1,10 +1,10 @@
 """Makes testdata/models: small models with random weights for the Go packages' tests.
 
-They are small enough to commit. tiny/ is a whole detector that keeps CONTRACT.md. half/ has
-its CLIP in bfloat16. faulty/ is the same as tiny/, but fails in libtorch for certain pictures, crops and texts. odd/ has modules
-that a loader must cope with. They detect nothing: the tests check that shapes, numbers
-and errors come through. Run it again only when the contract changes, since golden values
-in tests depend on the bytes:
+They are small enough to commit. tiny/ is a whole detector that keeps CONTRACT.md. half/
+has its CLIP in bfloat16. faulty/ is the same as tiny/, but fails in libtorch for certain
+pictures, crops and texts. odd/ has modules that a loader must cope with. They detect
+nothing: the tests check that shapes, numbers and errors come through. Run it again only
+when the contract changes, since golden values in tests depend on the bytes:
 
     ./setup-libtorch.sh python testdata/make/tiny.py testdata/models
 """

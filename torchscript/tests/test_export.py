@@ -91,12 +91,13 @@ def test_exports_are_the_same_in_every_process(tmp_path: Path) -> None:
         command = [sys.executable, str(REPOSITORY / "testdata" / "make" / "tiny.py"), str(tmp_path / seed)]
         subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     one, two = ({p.relative_to(tmp_path / s): p.read_bytes() for p in (tmp_path / s).rglob("*.*")} for s in ("1", "2"))
-    assert len(one) == 11
+    assert len(one) == 13
     assert [str(name) for name in one if one[name] != two[name]] == []
 
 
 REPOSITORY = HERE.parent
-COMMITTED = sorted([*REPOSITORY.glob("pkg/model/builtin/*.pt"), *REPOSITORY.glob("testdata/models/tiny/*.pt")])
+FOLDERS = ("pkg/model/builtin", "testdata/models/tiny", "testdata/models/half")
+COMMITTED = [path for folder in FOLDERS for path in sorted((REPOSITORY / folder).glob("*.pt"))]
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: str(path.relative_to(REPOSITORY)))
@@ -114,4 +115,4 @@ def test_committed_models_keep_the_contract(path: Path) -> None:
 
 
 def test_all_committed_models_are_looked_at() -> None:
-    assert len(COMMITTED) == 7
+    assert len(COMMITTED) == 8

@@ -44,9 +44,7 @@ def worse(rng: np.random.Generator, image: Image.Image) -> Image.Image:
     return image
 
 
-def drawn(
-    styles: tuple[str, ...], network: smallrpn.SmallRPN, seed: int, count: int = SCENES
-) -> Iterator[np.ndarray]:
+def drawn(styles: tuple[str, ...], network: smallrpn.SmallRPN, seed: int, count: int = SCENES) -> Iterator[np.ndarray]:
     """Crops of scenes: what a network proposes."""
     pictures = pictograms.load(styles)
     for i in range(count):
