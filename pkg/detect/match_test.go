@@ -1,9 +1,12 @@
 package detect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
+	"math/rand/v2"
+	"slices"
 	"sort"
 	"testing"
 
@@ -162,12 +165,51 @@ func TestSuppressionLooksAtItsContext(t *testing.T) {
 		test.params.MaxDetections = 1000
 		want := len(lists) * test.parts
 		for n := range want {
-			if _, err := chooseAmong(endAfter(int64(n)), boxes, lists, matching{Params: test.params, thresholds: thresholds}); !errors.Is(err, context.Canceled) {
+			if _, _, err := chooseAmong(endAfter(int64(n)), boxes, lists, matching{Params: test.params, thresholds: thresholds}); !errors.Is(err, context.Canceled) {
 				t.Errorf("%s, ended after %d of %d steps: got %v, want Canceled", test.name, n, want, err)
 			}
 		}
-		if _, err := chooseAmong(endAfter(int64(want)), boxes, lists, matching{Params: test.params, thresholds: thresholds}); err != nil {
+		if _, _, err := chooseAmong(endAfter(int64(want)), boxes, lists, matching{Params: test.params, thresholds: thresholds}); err != nil {
 			t.Errorf("%s, with %d steps: %v", test.name, want, err)
+		}
+	}
+}
+
+// TestBestOfAllQueries checks that Params.Best leaves those that are the first of all
+// without it, with many equal scores, and that each query's count stays.
+func TestBestOfAllQueries(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	boxes := make([]box.Box, 40)
+	for i := range boxes {
+		x, y := 100*rng.Float32(), 100*rng.Float32()
+		boxes[i] = box.Box{X0: x, Y0: y, X1: x + 30, Y1: y + 30}
+	}
+	lists := make([][]candidate, 50)
+	for q := range lists {
+		for i := range boxes {
+			lists[q] = append(lists[q], candidate{query: int32(q), proposal: int32(i), score: float32(rng.IntN(20)) / 20})
+		}
+		slices.SortStableFunc(lists[q], func(a, b candidate) int { return cmp.Compare(b.score, a.score) })
+	}
+	byScore := func(a, b survivor) int { return cmp.Compare(b.score, a.score) }
+	for _, params := range []Params{{NMS: 1}, {NMS: 0.3}, {NMS: 1, SoftNMS: 0.5}, {NMS: 0.3, Agnostic: true}, {NMS: 0.3, BoxVoting: 0.5}, {NMS: 0.3, TopK: 3}} {
+		params.MaxDetections = 10_000
+		m := matching{Params: params, thresholds: make([]float32, len(lists))}
+		all, counts, err := chooseAmong(t.Context(), boxes, lists, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.SortStableFunc(all, byScore)
+		for _, most := range []int{1, 7, 100, len(all), len(all) + 1} {
+			m.Best = most
+			got, same, err := chooseAmong(t.Context(), boxes, lists, m)
+			slices.SortStableFunc(got, byScore)
+			if want := all[:min(most, len(all))]; err != nil || !slices.Equal(got, want) {
+				t.Errorf("%+v: %d survivors, %v; want the first %d of all", m.Params, len(got), err, len(want))
+			}
+			if !slices.Equal(same, counts) {
+				t.Errorf("%+v: the queries' counts changed", m.Params)
+			}
 		}
 	}
 }

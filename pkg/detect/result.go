@@ -41,7 +41,7 @@ type Result struct {
 // Presence says whether a query is in a picture.
 type Presence struct {
 	Query     string  `json:"query"`
-	Present   bool    `json:"present"`   // whether it has a Detection
+	Present   bool    `json:"present"`   // whether it has a Detection, or would without Params.Best
 	Score     float32 `json:"score"`     // its best, before thresholds and suppression
 	Threshold float32 `json:"threshold"` // of the query
 }

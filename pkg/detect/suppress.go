@@ -50,17 +50,18 @@ func (t ranking) candidates(q int, threshold float32) []candidate {
 	return reached
 }
 
-// chooseAmong suppresses the candidates of each query, given best first, and returns the
-// survivors, query by query and best first. It asks ctx before each query, and fails with
-// ErrLimit if there are more survivors than params allow.
-func chooseAmong(ctx context.Context, boxes []box.Box, lists [][]candidate, params matching) ([]survivor, error) {
+// chooseAmong suppresses the candidates of each query, given best first. It returns the
+// survivors, those of a query best first, and how many each query has; params.Best counts
+// only for the survivors. It asks ctx before each query, and fails with ErrLimit if there
+// are more survivors than params allow.
+func chooseAmong(ctx context.Context, boxes []box.Box, lists [][]candidate, params matching) ([]survivor, []int, error) {
 	groups := lists
 	if params.contained() {
 		contained := suppress.NewContained(boxes, params.Contained)
 		groups = make([][]candidate, len(lists))
 		for q, list := range lists {
 			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
+				return nil, nil, context.Cause(ctx)
 			}
 			groups[q] = keptOf(list, contained.NMS(proposals(list), 0))
 		}
@@ -85,32 +86,61 @@ func chooseAmong(ctx context.Context, boxes []box.Box, lists [][]candidate, para
 		keep = func(list []candidate) []candidate { return keptOf(list, overlaps.NMS(proposals(list), limit)) }
 	}
 
-	var kept []survivor
+	kept := best{most: params.Best}
 	counts := make([]int, len(lists))
 	for _, list := range groups {
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return nil, nil, context.Cause(ctx)
 		}
 		for _, c := range keep(list) {
 			if counts[c.query]++; params.TopK > 0 && counts[c.query] > params.TopK {
 				continue
 			}
-			kept = append(kept, survivor{c, boxes[c.proposal]})
+			kept.add(survivor{c, boxes[c.proposal]})
 		}
-		if len(kept) > params.MaxDetections {
-			return nil, fmt.Errorf("%w: %d detections or more, and %d are taken; raise the threshold, lower top-k, or raise the limit",
-				ErrLimit, len(kept), params.MaxDetections)
+		if len(kept.survivors) > params.MaxDetections {
+			return nil, nil, fmt.Errorf("%w: %d detections or more, and %d are taken; raise the threshold, lower top-k, or raise the limit",
+				ErrLimit, len(kept.survivors), params.MaxDetections)
 		}
 	}
+	kept.cut()
 	if params.BoxVoting > 0 {
 		for q, list := range lists {
 			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
+				return nil, nil, context.Cause(ctx)
 			}
-			vote(kept, int32(q), list, boxes, params.BoxVoting)
+			vote(kept.survivors, int32(q), list, boxes, params.BoxVoting)
 		}
 	}
-	return kept, nil
+	return kept.survivors, counts, nil
+}
+
+// best collects survivors, and of more than most those with the greatest scores, of equal
+// ones the earlier. most is 0 for all.
+type best struct {
+	most      int
+	survivors []survivor
+	full      bool    // so many are there that a lower score than least doesn't count
+	least     float32 // score of the last one at the latest cut
+}
+
+func (b *best) add(s survivor) {
+	if b.full && s.score <= b.least {
+		return
+	}
+	if b.survivors = append(b.survivors, s); b.most > 0 && len(b.survivors) >= 2*b.most+100 {
+		b.cut()
+	}
+}
+
+// cut sorts the survivors, best first, and drops those that are too many.
+func (b *best) cut() {
+	if b.most == 0 || len(b.survivors) <= b.most {
+		return
+	}
+	slices.SortStableFunc(b.survivors, func(a, c survivor) int { return cmp.Compare(c.score, a.score) })
+	b.survivors = b.survivors[:b.most]
+	b.full, b.least = true, b.survivors[b.most-1].score
 }
 
 func proposals(list []candidate) []int {

@@ -77,7 +77,7 @@ func (r *Regions) conclude(ctx context.Context, top ranking, m matching) (*Resul
 	}
 	// 5. Suppress (StageRank): candidates [Q,M] above the thresholds -> survivors, by NMS
 	// and top-k.
-	kept, err := chooseAmong(ctx, r.boxes, top.lists(m.thresholds), m)
+	kept, counts, err := chooseAmong(ctx, r.boxes, top.lists(m.thresholds), m)
 	if err != nil {
 		return nil, fmt.Errorf("detect: match: %w", err)
 	}
@@ -87,10 +87,9 @@ func (r *Regions) conclude(ctx context.Context, top ranking, m matching) (*Resul
 		return nil, fmt.Errorf("detect: match: %w", err)
 	}
 	for q := range m.queries.names {
-		result.Presence[q].Score = top.score[q*top.m]
+		result.Presence[q].Score, result.Presence[q].Present = top.score[q*top.m], counts[q] > 0
 	}
 	for i, c := range kept {
-		result.Presence[c.query].Present = true
 		result.Detections = append(result.Detections, r.report(top, m.queries, c, phrases[i]))
 	}
 	slices.SortStableFunc(result.Detections, func(a, b Detection) int { return cmp.Compare(b.Score, a.Score) })

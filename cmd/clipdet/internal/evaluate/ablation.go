@@ -245,7 +245,7 @@ func (a *ablation) match(ctx context.Context, regions *detect.Regions, image eva
 		for _, s := range meanStages([]results.Record{{Timings: found[i].Timings}}) {
 			v.took += time.Duration(s.MS * float64(time.Millisecond))
 		}
-		for _, d := range found[i].Detections[:min(len(found[i].Detections), a.flags.kept)] {
+		for _, d := range found[i].Detections {
 			v.detections = append(v.detections, eval.Result{
 				ImageID: image.ID, CategoryID: a.truth.category[d.Query], BBox: eval.FromBox(d.Box), Score: float64(d.Score),
 			})

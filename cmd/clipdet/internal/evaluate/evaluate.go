@@ -81,8 +81,6 @@ func (f *Flags) evalPlan(cmd *cobra.Command, t *truth) (settings.Plan, error) {
 	if p.Params.TopK == 0 || p.Params.TopK > f.kept {
 		p.Params.TopK = f.kept // no more can be among the best of all
 	}
-	// The picture has no limit of its own: TopK bounds each query, and only the best
-	// f.kept of all are kept.
-	p.Params.MaxDetections = math.MaxInt
+	p.Params.Best, p.Params.MaxDetections = f.kept, math.MaxInt
 	return p, nil
 }

@@ -121,7 +121,6 @@ func (e *run) record(ctx context.Context, of eval.Image, picture image.Image, re
 		return results.Of(of.FileName, of.ID, nil, err), err
 	}
 	record := results.Of(of.FileName, of.ID, result, nil)
-	record.Detections = record.Detections[:min(len(record.Detections), e.flags.kept)]
 	record.Given, record.Presence = given, nil
 	for _, p := range result.Proposals {
 		record.Boxes = append(record.Boxes, [5]float32{p.Box.X0, p.Box.Y0, p.Box.X1, p.Box.Y1, p.Objectness})
