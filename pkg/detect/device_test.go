@@ -4,6 +4,7 @@ import (
 	"image"
 	"math"
 	"testing"
+	"time"
 
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
@@ -55,6 +56,55 @@ func TestAPictureInAStreamTakesFewCopies(t *testing.T) {
 	t.Logf("%d pictures: %+v", n, took)
 	if n != pictures || took.Uploads > 2*pictures || took.Downloads > 2*pictures {
 		t.Errorf("%d pictures took %+v, want at most 2 uploads and 2 downloads each", n, took)
+	}
+}
+
+// TestTheNextPictureIsIssuedBeforeTheLastIsRead stops the engine where it delivers the
+// first of two pictures. By then a GPU has the crops of the second.
+func TestTheNextPictureIsIssuedBeforeTheLastIsRead(t *testing.T) {
+	device, options, err := Options{Models: tiny(), Threads: 1, Proposals: 20, Batch: 20, ImageBatch: 2}.complete()
+	if err != nil || device != torch.CPU {
+		t.Fatal(device, err)
+	}
+	d, err := openOn(t.Context(), options, torch.CPUAsGPU)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	m, err := d.matching(queriesLike(t, d), Params{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tasks := make([]*task, 2)
+	for i := range tasks {
+		if tasks[i], err = d.prepare(t.Context(), scene(uint64(i), 90, 70)); err != nil {
+			t.Fatal(err)
+		}
+		tasks[i].matching, tasks[i].outcome = &m, make(chan outcome) // the engine waits for whoever receives
+	}
+	before := d.engine.Work()
+	done := make(chan error, 1)
+	go func() {
+		done <- d.engine.Do(t.Context(), func(s *torch.Scope) error { return d.process(s, tasks) })
+	}()
+	var after [2]torch.Work
+	for i, each := range tasks {
+		for last := before; ; { // until the engine rests
+			time.Sleep(100 * time.Millisecond)
+			if after[i] = d.engine.Work(); after[i] == last && after[i] != before {
+				break
+			}
+			last = after[i]
+		}
+		(<-each.outcome).regions.Close()
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	first, second := after[0].Sub(before), after[1].Sub(after[0])
+	t.Logf("up to the first: %+v; up to the second: %+v", first, second)
+	if second.Operations > first.Operations/4 || second.Uploads > 0 {
+		t.Errorf("up to the first picture %+v, and up to the second %+v: want nothing but its scores", first, second)
 	}
 }
 

@@ -167,7 +167,10 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (_
 			return nil, fmt.Errorf("detect: match: %w", err)
 		}
 		err = r.detector.onEngineBetween(ctx, func(s *torch.Scope) error {
-			top, err = r.detector.rank(s, s.Use(r.embeddings), s.Use(r.objectnessOn), m)
+			made, err := r.detector.rank(s, s.Use(r.embeddings), s.Use(r.objectnessOn), m)
+			if err == nil {
+				top, err = r.detector.read(s, made)
+			}
 			return err
 		})
 		if err != nil {

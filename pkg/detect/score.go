@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -26,64 +27,113 @@ type ranking struct {
 	timings     Timings
 }
 
+// unread are the numbers of a picture's boxes while they are on the device, where they may
+// be in the making.
+type unread struct {
+	// numbers are all in one tensor. The first is the sum of the cosines, or of the
+	// embeddings, which is a number only if all of them are.
+	numbers torch.Tensor
+	ranking ranking // that the others become; without them
+	queries int     // 0 if there is no other
+	boxes   int
+	phrases bool // whether the nearest phrasings are among them
+}
+
+// scored is a task whose boxes are scored.
+type scored struct {
+	unread
+	task    *task
+	regions *Regions
+	err     error // of the scoring
+}
+
 // score keeps the embeddings of a task's boxes, and scores the boxes if the task has
-// queries. An error of the scoring is the outcome's, and not the scope's.
-func (d *Detector) score(s *torch.Scope, t *task) outcome {
+// queries. It waits for nothing. An error of the scoring is the outcome's, and not the
+// scope's.
+func (d *Detector) score(s *torch.Scope, t *task) scored {
 	var embeddings torch.Tensor
 	if len(t.boxes) > 0 {
 		embeddings = t.embeddings(s)
 	}
-	o := outcome{regions: d.regions(s, t, embeddings)}
-	if err := s.Err(); err != nil {
-		o.regions.Close()
-		return outcome{err: err}
-	}
-	if len(t.boxes) == 0 {
-		return o
+	made := scored{task: t, regions: d.regions(s, t, embeddings)}
+	if made.err = s.Err(); made.err != nil || len(t.boxes) == 0 {
+		return made
 	}
 	var wrong error
-	_, err := s.Try(func() torch.Tensor {
+	numbers, err := s.Try(func() torch.Tensor {
 		if t.matching == nil {
-			wrong = finite(s, embeddings)
-		} else if wrong = t.matching.limit(len(t.boxes)); wrong == nil {
-			o.top, wrong = d.rank(s, embeddings, t.objectnessOn, *t.matching)
+			return s.Reshape(s.Sum(s.Sum(embeddings, 1), 0), 1)
 		}
-		return torch.Tensor{}
+		if wrong = t.matching.limit(len(t.boxes)); wrong == nil {
+			made.unread, wrong = d.rank(s, embeddings, t.objectnessOn, *t.matching)
+		}
+		return made.numbers
 	})
-	if wrong == nil {
-		wrong = err
+	made.numbers, made.err = numbers, cmp.Or(wrong, err)
+	return made
+}
+
+// outcome waits for the numbers of a task, and returns its outcome.
+func (d *Detector) outcome(s *torch.Scope, made scored) outcome {
+	o := outcome{regions: made.regions}
+	if made.err == nil && len(made.task.boxes) > 0 {
+		_, err := s.Try(func() torch.Tensor {
+			o.top, made.err = d.read(s, made.unread)
+			return torch.Tensor{}
+		})
+		s.Free(made.numbers)
+		made.err = cmp.Or(made.err, err)
 	}
-	if wrong != nil {
-		o.regions.Close()
-		return outcome{err: wrong}
+	if made.err != nil {
+		made.regions.Close()
+		return outcome{err: made.err}
 	}
 	return o
 }
 
-// finite fails with ErrOutput if embeddings [K,D] have a NaN or an infinite value.
-func finite(s *torch.Scope, embeddings torch.Tensor) error {
-	sum := torch.Download[float32](s, s.Reshape(s.Sum(s.Sum(embeddings, 1), 0), 1))
-	if s.Err() == nil && !number(sum[0]) {
-		return fmt.Errorf("%w: an embedding is not of numbers; try models of dtype float32", ErrOutput)
+// read copies the numbers to the host. It fails with ErrOutput if one of the embeddings or
+// cosines has a NaN or an infinite value.
+func (d *Detector) read(s *torch.Scope, made unread) (ranking, error) {
+	top, since := made.ranking, time.Now()
+	values := torch.Download[float32](s, made.numbers)
+	d.addTime(s, since, &top.timings[StageDownload])
+	if err := s.Err(); err != nil {
+		return ranking{}, err
 	}
-	return nil
+	next := func(n int) (part []float32) {
+		part, values = values[:n], values[n:]
+		return part
+	}
+	if !number(next(1)[0]) {
+		return ranking{}, fmt.Errorf("%w: an embedding or a cosine is not a number, or infinite; try models of dtype float32", ErrOutput)
+	}
+	if made.queries == 0 {
+		return top, nil
+	}
+	candidates := made.queries * top.m
+	top.score, top.box = next(candidates), next(candidates)
+	top.cosine, top.probability = next(candidates), next(candidates)
+	top.runners = next(made.boxes * top.perBox)
+	if made.phrases {
+		top.phrase = next(candidates)
+	}
+	return top, nil
 }
 
 // number reports whether v is neither NaN nor infinite.
 func number(v float32) bool { return v-v == 0 }
 
 // rank scores each of K boxes, with embeddings [K,D] and objectness [K,1], for each
-// query. All numbers leave the device in one copy. Places are float32 in it too, which is
-// exact up to 2^24.
+// query. Places are float32 among the numbers too, which is exact up to 2^24.
 //
 // Shape letters: K boxes, Q queries, G background phrasings, D the width of an embedding,
 // M candidates.
-func (d *Detector) rank(s *torch.Scope, boxes, objectness torch.Tensor, m matching) (top ranking, err error) {
+func (d *Detector) rank(s *torch.Scope, boxes, objectness torch.Tensor, m matching) (made unread, err error) {
 	since := time.Now()
 	queries, shape := m.queries, s.Shape(boxes)
 	classes := s.Use(queries.classes) // [Q+G,D]
 	if err := s.Err(); err != nil {
-		return ranking{}, err
+		return unread{}, err
 	}
 	k, q := shape[0], int64(len(queries.names))
 	logitScale := d.files.Image.Manifest.LogitScale
@@ -105,7 +155,7 @@ func (d *Detector) rank(s *torch.Scope, boxes, objectness torch.Tensor, m matchi
 	case RankMean:
 		score = s.Scale(s.Add(probability, objectness), 0.5)
 	default:
-		return ranking{}, fmt.Errorf("detect: %w: no rank %q", ErrOption, m.Rank)
+		return unread{}, fmt.Errorf("detect: %w: no rank %q", ErrOption, m.Rank)
 	}
 
 	candidates := k // suppression chooses among all boxes
@@ -134,28 +184,10 @@ func (d *Detector) rank(s *torch.Scope, boxes, objectness torch.Tensor, m matchi
 	for i, part := range parts {
 		parts[i] = s.Reshape(s.To(part, torch.Float32), -1)
 	}
-	joined := s.Cat(0, parts...)
-	since = d.addTime(s, since, &top.timings[StageRank])
-	values := torch.Download[float32](s, joined)
-	d.addTime(s, since, &top.timings[StageDownload])
-	if err := s.Err(); err != nil {
-		return ranking{}, err
-	}
-	next := func(n int64) (part []float32) {
-		part, values = values[:n], values[n:]
-		return part
-	}
-	if !number(next(1)[0]) {
-		return ranking{}, fmt.Errorf("%w: a cosine is not a number, or infinite; try models of dtype float32", ErrOutput)
-	}
-	top.m, top.perBox = int(candidates), int(min(q, 2))
-	top.score, top.box = next(q*candidates), next(q*candidates)
-	top.cosine, top.probability = next(q*candidates), next(q*candidates)
-	top.runners = next(k * min(q, 2))
-	if phrases {
-		top.phrase = next(q * candidates)
-	}
-	return top, nil
+	made = unread{numbers: s.Cat(0, parts...), queries: int(q), boxes: int(k), phrases: phrases}
+	made.ranking.m, made.ranking.perBox = int(candidates), int(min(q, 2))
+	d.addTime(s, since, &made.ranking.timings[StageRank])
+	return made, s.Err()
 }
 
 // kept returns the share of each probability that a query's own negative phrasings leave,

@@ -29,9 +29,10 @@ func (d *Detector) process(s *torch.Scope, batch []*task) error {
 		return err
 	}
 	alone := len(batch) == 1
+	var last []scored // pictures whose numbers are still on the device
 	for _, t := range batch {
 		if len(t.boxes) == 0 && !t.canceled() {
-			d.finish(s, t, alone)
+			last = append(last, d.score(s, t))
 		}
 	}
 	// 2. Crop (StageCrop): boxes [K,4] -> rectangles, each of a picture's once. Their
@@ -41,28 +42,42 @@ func (d *Detector) process(s *torch.Scope, batch []*task) error {
 		// 3. Embed (StageEncode): float32 [N,3,S,S] -> unit [N,D].
 		embeddings, n := d.cropAndEmbed(s, batches, waiting)
 		if err := s.Err(); err != nil {
+			for _, made := range last {
+				made.regions.Close()
+			}
 			return err
 		}
+		// A GPU is now busy with these crops while the numbers of the pictures before
+		// are read.
+		d.finish(s, last, alone)
+		last = nil
 		for _, t := range assign(s, embeddings, waiting[:n]) {
-			d.finish(s, t, alone)
+			// 4. Score (StageRank, StageDownload): the mean of each box's views, unit
+			// [K,D], times the queries and the background (queries.go) [D,Q+G] -> cosine,
+			// probability and score [K,Q] -> the best candidates of each query [Q,M].
+			last = append(last, d.score(s, t))
+		}
+		if !s.Device().LikeGPU() {
+			d.finish(s, last, alone)
+			last = nil
 		}
 		waiting = slices.DeleteFunc(waiting[n:], func(c pendingCrop) bool { return c.task.canceled() })
 	}
+	d.finish(s, last, alone)
 	return nil
 }
 
-// finish takes a picture through step 4 and delivers it. What fails in a batch may be
+// finish reads the numbers of pictures, and delivers them. What fails in a batch may be
 // another picture's fault: finish then delivers nothing, and serve tries each alone.
-func (d *Detector) finish(s *torch.Scope, t *task, alone bool) {
-	// 4. Score (StageRank, StageDownload): the mean of each box's views, unit [K,D], times
-	// the queries and the background (queries.go) [D,Q+G] -> cosine, probability and score
-	// [K,Q] -> the best candidates of each query [Q,M], on the host.
-	o := d.score(s, t)
-	if !alone && (s.Err() != nil || errors.Is(o.err, ErrOutput)) {
-		o.regions.Close()
-		return
+func (d *Detector) finish(s *torch.Scope, last []scored, alone bool) {
+	for _, made := range last {
+		o := d.outcome(s, made)
+		if !alone && (s.Err() != nil || errors.Is(o.err, ErrOutput)) {
+			o.regions.Close()
+			continue
+		}
+		made.task.deliver(o)
 	}
-	t.deliver(o)
 }
 
 // conclude takes the candidates of a picture through the steps 5 and 6.
