@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	limitSpinning()
+	startAgain()
 	ends := []os.Signal{syscall.SIGTERM}
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
 		if !signal.Ignored(s) { // nohup, or a shell's background job
