@@ -33,7 +33,7 @@ import wordnet
 LEAST = 12  # pixels of an object's shorter side
 SAME, OTHER = 0.55, 0.4  # IoU from which on a proposal shows an object, and below which it shows none
 RIDGE = 3e-4
-PERSON_BIAS = 0.5  # persons are as often as all things together in photos of people, not as rare as one thing
+PERSON_BIAS = 0.75  # persons are as often as all things together in photos of people, not as rare as one thing
 THING, PERSON, NOTHING = 0, 1, 2
 
 
