@@ -93,19 +93,27 @@ func TestDetectKeepsItsPromises(t *testing.T) {
 
 // TestEveryWayGivesTheSame checks that a result is the same, to the bit, for every call,
 // batch, number of callers, and set of phrases embedded before. It runs the tiny models,
-// and the built-in models on a picture that they are made for.
+// and the built-in models on a drawing and a photo.
 func TestEveryWayGivesTheSame(t *testing.T) {
 	t.Run("tiny", func(t *testing.T) {
 		everyWayGivesTheSame(t, Options{}, []int{1, 7, 64, 1000}, 16, scene(3, 160, 120), scene(4, 160, 120), scene(5, 90, 120), scene(6, 160, 120))
 	})
-	t.Run("built-in", func(t *testing.T) {
-		picture, err := pixels.DecodeFile("../../testdata/scenes/scene-003.jpg", pixels.Limits{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		options := Options{Models: builtin.Models(), Proposals: 20, Templates: []string{"a photo of a {}."}}
-		everyWayGivesTheSame(t, options, []int{7}, 3, picture, scene(4, 160, 120))
-	})
+	for name, paths := range map[string][2]string{
+		"built-in, a drawing": {"scenes/scene-003.jpg", "photos/coffee.jpg"},
+		"built-in, a photo":   {"photos/coffee.jpg", "scenes/scene-003.jpg"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var pictures [2]image.Image
+			for i, path := range paths {
+				var err error
+				if pictures[i], err = pixels.DecodeFile("../../testdata/"+path, pixels.Limits{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			options := Options{Models: builtin.Models(), Proposals: 20, Templates: []string{"a photo of a {}."}}
+			everyWayGivesTheSame(t, options, []int{7}, 3, pictures[0], pictures[1])
+		})
+	}
 }
 
 func everyWayGivesTheSame(t *testing.T, base Options, batches []int, callers int, img image.Image, others ...image.Image) {
