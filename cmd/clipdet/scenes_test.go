@@ -66,7 +66,7 @@ func annotations(t *testing.T, folder string) (objects []annotated, names []stri
 }
 
 // TestFindsWhatTheSampleScenesContain asks for everything in each scene by the names of
-// the annotations. All but one of the 43 is found, and one may be missed besides.
+// the annotations. One of the 43 may be missed: a camera has an IoU of 0.49.
 func TestFindsWhatTheSampleScenesContain(t *testing.T) {
 	objects, _ := annotations(t, scenes)
 	in := map[string][]annotated{}
@@ -100,7 +100,7 @@ func TestFindsWhatTheSampleScenesContain(t *testing.T) {
 			}
 		}
 	}
-	if len(missed) > 2 {
+	if len(missed) > 1 {
 		t.Error(strings.Join(missed, "\n"))
 	}
 }

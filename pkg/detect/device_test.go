@@ -12,15 +12,7 @@ import (
 // A GPU is given little to wait for: counted on the CPU, which does its work in the way
 // of a GPU.
 func TestAPictureInAStreamTakesFewCopies(t *testing.T) {
-	device, options, err := Options{Models: tiny(), Threads: 1, Proposals: 20, Batch: 1000, ImageBatch: 1}.complete()
-	if err != nil || device != torch.CPU {
-		t.Fatal(device, err)
-	}
-	d, err := openOn(t.Context(), options, torch.CPUAsGPU)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
+	d := openAsGPU(t, Options{Proposals: 20, Batch: 1000, ImageBatch: 1})
 	queries := queriesLike(t, d)
 	const pictures = 6
 	before := d.engine.Work()
@@ -62,15 +54,7 @@ func TestAPictureInAStreamTakesFewCopies(t *testing.T) {
 // TestTheNextPictureIsIssuedBeforeTheLastIsRead stops the engine where it delivers the
 // first of two pictures. By then a GPU has the crops of the second.
 func TestTheNextPictureIsIssuedBeforeTheLastIsRead(t *testing.T) {
-	device, options, err := Options{Models: tiny(), Threads: 1, Proposals: 20, Batch: 20, ImageBatch: 2}.complete()
-	if err != nil || device != torch.CPU {
-		t.Fatal(device, err)
-	}
-	d, err := openOn(t.Context(), options, torch.CPUAsGPU)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
+	d := openAsGPU(t, Options{Proposals: 20, Batch: 20, ImageBatch: 2})
 	m, err := d.matching(queriesLike(t, d), Params{})
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +64,7 @@ func TestTheNextPictureIsIssuedBeforeTheLastIsRead(t *testing.T) {
 		if tasks[i], err = d.prepare(t.Context(), scene(uint64(i), 90, 70)); err != nil {
 			t.Fatal(err)
 		}
-		tasks[i].matching, tasks[i].outcome = &m, make(chan outcome) // the engine waits for whoever receives
+		tasks[i].matching, tasks[i].outcome = &m, make(chan outcome) // unbuffered, so the engine waits for its receiver
 	}
 	before := d.engine.Work()
 	done := make(chan error, 1)
@@ -106,6 +90,22 @@ func TestTheNextPictureIsIssuedBeforeTheLastIsRead(t *testing.T) {
 	if second.Operations > first.Operations/4 || second.Uploads > 0 {
 		t.Errorf("up to the first picture %+v, and up to the second %+v: want nothing but its scores", first, second)
 	}
+}
+
+// openAsGPU opens the tiny models on a CPU that works in the way of a GPU.
+func openAsGPU(t *testing.T, options Options) *Detector {
+	t.Helper()
+	options.Models, options.Threads = tiny(), 1
+	device, options, err := options.complete()
+	if err != nil || device != torch.CPU {
+		t.Fatal(device, err)
+	}
+	d, err := openOn(t.Context(), options, torch.CPUAsGPU)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
 }
 
 func queriesLike(t *testing.T, d *Detector) *Queries {

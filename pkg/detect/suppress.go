@@ -51,8 +51,8 @@ func (t ranking) candidates(q int, threshold float32) []candidate {
 }
 
 // chooseAmong suppresses the candidates of each query, given best first. It returns the
-// survivors, those of a query best first, and how many each query has; params.Best counts
-// only for the survivors. It asks ctx before each query, and fails with ErrLimit if there
+// survivors, those of a query best first, and how many each query has without
+// params.Best, which bounds the survivors alone. It asks ctx before each query, and fails with ErrLimit if there
 // are more survivors than params allow.
 func chooseAmong(ctx context.Context, boxes []box.Box, lists [][]candidate, params matching) ([]survivor, []int, error) {
 	groups := lists

@@ -136,8 +136,7 @@ def main() -> int:
     parser.add_argument("--judged", type=Path, help="photos with instances.json, to measure on")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--leave-out", default="fxemoji", choices=("", *pictograms.FAMILIES), help="not to train on")
-    arguments = parser.parse_args()
-    given = arguments
+    given = parser.parse_args()
     figures = train(given.out, given.photos, given.rpn, given.clip, given.seed, given.leave_out, given.judged)
     for name, value in figures.items():
         print(f"{name}: {value:.3f}")

@@ -13,7 +13,6 @@ import torch
 import archive
 import card
 import export
-import packages
 import photoclip
 import progress
 import smallclip
@@ -81,9 +80,8 @@ def test_the_four_parts_of_the_clip_are_exported(tmp_path: Path) -> None:
     assert torch.equal(torch.jit.load(tmp_path / "clip-image.pt")(crops), found[0])
 
 
+@pytest.mark.pictograms
 def test_from_checkpoints_to_the_card(tmp_path: Path) -> None:
-    if not any((packages.cache_home() / "pictograms").glob("fxemoji-128-*.npy")):
-        pytest.skip("the pictograms are not in the cache, and come from package registries")
     work, out, photos = tmp_path / "work", tmp_path / "out", drawn.photos(tmp_path / "photos")
     write_checkpoints(work)
     before = {path.name: path.read_bytes() for path in work.glob("*.ckpt")}
