@@ -182,5 +182,5 @@ func (d *Detector) detect(t *task) (*Result, error) {
 	}
 	defer o.regions.Close()
 	d.regionsEnd(t.ctx, o.regions)
-	return o.regions.conclude(t.ctx, o.top, *t.matching)
+	return o.regions.result(t.ctx, o.top, *t.matching)
 }

@@ -9,37 +9,44 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
-// pendingCrop is a rectangle of a picture that CLIP is to see.
+// pendingCrop is a part of a picture that CLIP is to see: a rectangle, or on a GPU a box
+// that may be known to the device alone.
 type pendingCrop struct {
 	task *task
 	view int // of Options.Crops
+	row  int // of the box, on a GPU
 	rect image.Rectangle
 }
 
 // pendingCrops returns the rectangles of all boxes and views of the tasks, task by task
 // and view by view. Boxes that round to the same pixels share one, as boxes of small
-// things do. On a GPU they don't, because one more embedding costs less than to upload
+// things do. On a GPU they don't, because one more embedding costs less than to find out
 // which boxes share it.
 func (d *Detector) pendingCrops(batch []*task) []pendingCrop {
-	each := d.engine.Device().LikeGPU()
 	var all []pendingCrop
 	for _, t := range batch {
-		places := make(map[pendingCrop]int64)
-		n := int64(0)
 		t.views = make([][]int64, len(d.options.Crops))
+		first, places := len(all), make(map[pendingCrop]int64)
 		for view, seen := range d.options.Crops {
+			if d.engine.Device().LikeGPU() {
+				for row := range t.found.Most {
+					t.views[view] = append(t.views[view], int64(len(all)-first))
+					all = append(all, pendingCrop{task: t, view: view, row: row})
+				}
+				continue
+			}
 			for _, rect := range seen.rects(t.boxes, t.picture.Width, t.picture.Height) {
-				c := pendingCrop{t, view, rect}
+				c := pendingCrop{task: t, view: view, rect: rect}
 				place, known := places[c]
-				if !known || each {
-					place = n
+				if !known {
+					place = int64(len(all) - first)
 					places[c] = place
-					all, n = append(all, c), n+1
+					all = append(all, c)
 				}
 				t.views[view] = append(t.views[view], place)
 			}
 		}
-		t.pending = int(n)
+		t.pending = len(all) - first
 	}
 	return all
 }
@@ -62,7 +69,7 @@ func (d *Detector) cropAndEmbed(s *torch.Scope, batches *clip.Batches, waiting [
 	return embeddings, n
 }
 
-// crops cuts rectangles out of their pictures: float32 [N,3,S,S] in [0,1].
+// crops cuts parts out of their pictures: float32 [N,3,S,S] in [0,1].
 func (d *Detector) crops(s *torch.Scope, pending []pendingCrop) torch.Tensor {
 	manifest := d.files.Image.Manifest
 	var parts []torch.Tensor
@@ -72,7 +79,13 @@ func (d *Detector) crops(s *torch.Scope, pending []pendingCrop) torch.Tensor {
 		for len(pending) > 0 && pending[0].task == first.task && pending[0].view == first.view {
 			rects, pending = append(rects, pending[0].rect), pending[1:]
 		}
-		mode := d.options.Crops[first.view].mode(manifest)
+		seen := d.options.Crops[first.view]
+		mode := seen.mode(manifest)
+		if s.Device().LikeGPU() {
+			boxes := s.Slice(first.task.found.Boxes(s), 0, int64(first.row), int64(first.row+len(rects)))
+			parts = append(parts, crop.OnDevice(s, first.task.uploaded, boxes, seen.Context, mode, manifest.InputSize, manifest.Mean))
+			continue
+		}
 		parts = append(parts, crop.Crops(s, first.task.uploaded, rects, mode, manifest.InputSize, manifest.Mean))
 	}
 	return s.Cat(0, parts...)

@@ -21,10 +21,13 @@ func TestCutsTakeEachRectangleOnce(t *testing.T) {
 	first.boxes = []box.Box{a, b, {X0: 4.25, Y0: 4.5, X1: 8, Y1: 7.5}}
 	second.boxes = []box.Box{a, a}
 	got := d.pendingCrops([]*task{first, second})
+	cut := func(t *task, view, x0, y0, x1, y1 int) pendingCrop {
+		return pendingCrop{task: t, view: view, rect: image.Rect(x0, y0, x1, y1)}
+	}
 	want := []pendingCrop{
-		{first, 0, image.Rect(4, 4, 8, 8)}, {first, 0, image.Rect(2, 2, 4, 4)},
-		{first, 1, image.Rect(2, 2, 10, 10)}, {first, 1, image.Rect(1, 1, 5, 5)}, {first, 1, image.Rect(2, 3, 10, 9)},
-		{second, 0, image.Rect(4, 4, 8, 8)}, {second, 1, image.Rect(2, 2, 10, 10)},
+		cut(first, 0, 4, 4, 8, 8), cut(first, 0, 2, 2, 4, 4),
+		cut(first, 1, 2, 2, 10, 10), cut(first, 1, 1, 1, 5, 5), cut(first, 1, 2, 3, 10, 9),
+		cut(second, 0, 4, 4, 8, 8), cut(second, 1, 2, 2, 10, 10),
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)

@@ -10,8 +10,8 @@ import (
 )
 
 // propose uploads the pictures and finds their boxes. A GPU proposes for pictures of one
-// size together. A CPU takes one picture at a time, so that its proposals don't depend on
-// the other pictures.
+// size together, and they stay there. A CPU takes one picture at a time, so that its
+// proposals don't depend on the other pictures, and reads them at once.
 func (d *Detector) propose(s *torch.Scope, batch []*task) error {
 	groups := make(map[image.Point][]*task)
 	for _, t := range batch {
@@ -24,7 +24,7 @@ func (d *Detector) propose(s *torch.Scope, batch []*task) error {
 			for _, p := range t.given {
 				t.boxes, t.objectness = append(t.boxes, p.Box), append(t.objectness, p.Objectness)
 			}
-			t.objectnessOn = torch.Upload(s, t.objectness, int64(len(t.objectness)), 1)
+			t.found = rpn.Given(s, rpn.Proposals{Boxes: t.boxes, Objectness: t.objectness})
 			continue
 		}
 		size := image.Pt(t.picture.Width, t.picture.Height)
@@ -54,18 +54,38 @@ func (d *Detector) proposeTogether(s *torch.Scope, group []*task) error {
 	if len(uploaded) > 1 {
 		pictures = s.Cat(0, uploaded...)
 	}
-	proposals, err := d.network.Propose(s, pictures, sizes, d.options.Proposals)
+	found, err := d.network.Propose(s, pictures, sizes, d.options.Proposals)
 	if err != nil {
 		return err
 	}
+	for i, t := range group {
+		t.found, t.unread = found[i], s.Device().LikeGPU()
+		if n := t.found.Most; n > maxBoxes {
+			return fmt.Errorf("%w: a picture may have %d boxes, and %d are taken; ask for fewer proposals", ErrLimit, n, maxBoxes)
+		}
+		if t.unread {
+			continue
+		}
+		numbers := torch.Download[float32](s, t.found.Numbers(s))
+		if err := s.Err(); err != nil {
+			return err
+		}
+		if err := d.readProposals(t, numbers); err != nil {
+			return err
+		}
+		t.found = t.found.First(s, len(t.boxes))
+	}
 	var took time.Duration
 	d.addTime(s, since, &took)
-	for i, t := range group {
-		t.boxes, t.objectness, t.objectnessOn = proposals[i].Boxes, proposals[i].Objectness, proposals[i].ObjectnessOn
+	for _, t := range group {
 		t.timings[StageRPN] += took / time.Duration(len(group))
-		if n := len(t.boxes); n > maxBoxes {
-			return fmt.Errorf("%w: a picture has %d boxes, and %d are taken; ask for fewer proposals", ErrLimit, n, maxBoxes)
-		}
 	}
 	return nil
+}
+
+// readProposals takes a task's proposals from their Numbers.
+func (d *Detector) readProposals(t *task, numbers []float32) error {
+	p, err := d.network.Read(t.found, numbers, rpn.Size{Height: t.picture.Height, Width: t.picture.Width})
+	t.boxes, t.objectness = p.Boxes, p.Objectness
+	return err
 }

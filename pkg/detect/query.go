@@ -11,6 +11,7 @@ import (
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/internal/crop"
+	"github.com/clipdet/clipdet/pkg/internal/rpn"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
@@ -185,6 +186,7 @@ func (d *Detector) embedExamples(s *torch.Scope, texts torch.Tensor, examples []
 		all = append(all, s.Within(func() torch.Tensor {
 			t := newTask(context.Background(), e.picture)
 			t.uploaded, t.boxes = crop.Upload(s, e.picture), []box.Box{e.box}
+			t.found = rpn.Given(s, rpn.Proposals{Boxes: t.boxes, Objectness: []float32{1}})
 			waiting := d.pendingCrops([]*task{t})
 			for batches := d.image.Batches(s, d.options.Batch); len(waiting) > 0 && s.Err() == nil; s.Pause() {
 				embeddings, n := d.cropAndEmbed(s, batches, waiting)

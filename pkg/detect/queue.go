@@ -9,6 +9,7 @@ import (
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/internal/crop"
+	"github.com/clipdet/clipdet/pkg/internal/rpn"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
@@ -32,14 +33,15 @@ type task struct {
 
 // progress is how far a task is. It belongs to the engine's thread.
 type progress struct {
-	uploaded     torch.Tensor // uint8 [1,3,H,W]
-	boxes        []box.Box    // [K,4]
-	objectness   []float32    // [K]
-	objectnessOn torch.Tensor // [K,1], on the device
-	views        [][]int64    // [V][K]: for each of Options.Crops, the rows of the boxes in embedded
-	pending      int          // the number of rectangles that are not embedded yet
-	embedded     []torch.Tensor
-	timings      Timings
+	uploaded   torch.Tensor // uint8 [1,3,H,W]
+	found      rpn.Found    // the proposals, or the caller's boxes, on the device
+	unread     bool         // they are known to the device alone
+	boxes      []box.Box    // [K,4], unless they are unread
+	objectness []float32    // [K], likewise
+	views      [][]int64    // [V][K]: for each of Options.Crops, the rows of the boxes in embedded
+	pending    int          // the number of rectangles that are not embedded yet
+	embedded   []torch.Tensor
+	timings    Timings
 }
 
 // outcome is what the engine makes of a task. The receiver closes the regions.
@@ -169,35 +171,83 @@ func (q *queue) length() int {
 	return len(q.tasks)
 }
 
-// serve takes what waits through the engine, until the queue is closed. It takes the
-// tasks when the engine is free, so that a batch is as large as can be.
+// serve takes what waits through the engine, until the queue is closed. What a batch
+// leaves with a GPU is read after the next batch is issued, if one waits, so that the GPU
+// always has work.
 func (d *Detector) serve() {
 	defer close(d.served)
-	for d.queue.wait() {
-		var batch []*task
-		err := d.engine.Do(context.Background(), func(s *torch.Scope) error {
-			batch = d.queue.take(d.options.ImageBatch)
-			return d.processUntil(s, batch)
-		})
-		for _, t := range batch {
-			// Each alone that is not done, so that no picture fails for another's fault.
-			if alone := []*task{t}; len(batch) > 1 && !t.delivered && !t.canceled() {
-				t.progress = progress{}
-				err = d.engine.Do(context.Background(), func(s *torch.Scope) error { return d.processUntil(s, alone) })
+	var before issued
+	for len(before.batch) > 0 || d.queue.wait() {
+		next := d.issue()
+		d.conclude(before)
+		before = next
+	}
+}
+
+// issued is a batch of tasks after process.
+type issued struct {
+	batch []*task
+	last  []scored // whose numbers are on the device
+	err   error    // of the tasks that are not delivered
+}
+
+// issue takes the tasks that wait when the engine is free, so that a batch is as large as
+// can be, and processes them.
+func (d *Detector) issue() (made issued) {
+	if d.queue.length() == 0 {
+		return issued{}
+	}
+	made.err = d.engine.Do(context.Background(), func(s *torch.Scope) (err error) {
+		made.batch = d.queue.take(d.options.ImageBatch)
+		made.last, err = d.processUntil(s, made.batch)
+		return err
+	})
+	return made
+}
+
+// conclude delivers what is left of a batch.
+func (d *Detector) conclude(made issued) {
+	alone := len(made.batch) == 1
+	if err := d.finishLater(made.last, alone); err != nil {
+		made.err = err
+	}
+	for _, t := range made.batch {
+		// Each alone that is not done, so that no picture fails for another's fault.
+		if !alone && !t.delivered && !t.canceled() {
+			t.progress = progress{}
+			var last []scored
+			made.err = d.engine.Do(context.Background(), func(s *torch.Scope) (err error) {
+				last, err = d.processUntil(s, []*task{t})
+				return err
+			})
+			if err := d.finishLater(last, true); err != nil {
+				made.err = err
 			}
-			switch {
-			case t.delivered:
-			case t.canceled():
-				t.deliver(outcome{err: context.Cause(t.ctx)})
-			default:
-				t.deliver(outcome{err: publicError(err)})
-			}
+		}
+		switch {
+		case t.delivered:
+		case t.canceled():
+			t.deliver(outcome{err: context.Cause(t.ctx)})
+		default:
+			t.deliver(outcome{err: publicError(made.err)})
 		}
 	}
 }
 
+// finishLater is finish after the work that scored the tasks.
+func (d *Detector) finishLater(last []scored, alone bool) error {
+	if len(last) == 0 {
+		return nil
+	}
+	defer closeAll(last)
+	return d.engine.Do(context.Background(), func(s *torch.Scope) error {
+		d.finish(s, last, alone)
+		return s.Err()
+	})
+}
+
 // processUntil is process until nobody waits for any of the tasks.
-func (d *Detector) processUntil(s *torch.Scope, batch []*task) error {
+func (d *Detector) processUntil(s *torch.Scope, batch []*task) ([]scored, error) {
 	for _, t := range batch {
 		d.counts.wait.Add(int64(time.Since(t.since)))
 	}

@@ -21,8 +21,8 @@ type Regions struct {
 	width, height int
 	boxes         []box.Box   // [K,4]
 	objectness    []float32   // [K]
-	objectnessOn  *torch.Kept // [K,1], nil without proposals
-	embeddings    *torch.Kept // [K,D], nil without proposals
+	objectnessOn  *torch.Kept // [K,1] or more rows, nil without proposals
+	embeddings    *torch.Kept // [K,D] or more rows, nil without proposals
 	timings       Timings
 }
 
@@ -97,19 +97,6 @@ func fromImage(img image.Image) (rgb *pixels.RGB, err error) {
 	return pixels.FromImage(img)
 }
 
-// regions returns the Regions of a task, and keeps its embeddings [K,D] and its
-// objectness for them.
-func (d *Detector) regions(s *torch.Scope, t *task, embeddings torch.Tensor) *Regions {
-	r := &Regions{
-		detector: d, width: t.picture.Width, height: t.picture.Height,
-		boxes: t.boxes, objectness: t.objectness, timings: t.timings,
-	}
-	if len(t.boxes) > 0 {
-		r.embeddings, r.objectnessOn = s.Keep(embeddings), s.Keep(s.Contiguous(t.objectnessOn))
-	}
-	return r
-}
-
 // Proposals returns the candidate boxes, in pixels of the picture. Boxes of the proposal
 // network come best first, and boxes of WithProposals in their order. The caller owns the
 // slice.
@@ -167,9 +154,11 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (_
 			return nil, fmt.Errorf("detect: match: %w", err)
 		}
 		err = r.detector.onEngineBetween(ctx, func(s *torch.Scope) error {
-			made, err := r.detector.rank(s, s.Use(r.embeddings), s.Use(r.objectnessOn), m)
+			k := int64(len(r.boxes))
+			first := func(t *torch.Kept) torch.Tensor { return s.Slice(s.Use(t), 0, 0, k) }
+			made, err := r.detector.rank(s, first(r.embeddings), first(r.objectnessOn), torch.Tensor{}, m)
 			if err == nil {
-				top, err = r.detector.read(s, made)
+				top, err = r.detector.ranking(s, made)
 			}
 			return err
 		})
@@ -177,5 +166,5 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (_
 			return nil, fmt.Errorf("detect: match: %w", err)
 		}
 	}
-	return r.conclude(ctx, top, m)
+	return r.result(ctx, top, m)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/internal/torch"
@@ -35,71 +36,142 @@ type unread struct {
 	numbers torch.Tensor
 	ranking ranking // that the others become; without them
 	queries int     // 0 if there is no other
-	boxes   int
-	phrases bool // whether the nearest phrasings are among them
+	boxes   int     // K
+	phrases bool    // whether the nearest phrasings are among them
 }
 
-// scored is a task whose boxes are scored.
+// scored is a task whose boxes are scored. Its tensors outlive the work that made them,
+// since other work may come before they are read. They are nil without boxes.
 type scored struct {
-	unread
-	task    *task
-	regions *Regions
-	err     error // of the scoring
+	task                            *task
+	embeddings, objectness, numbers *torch.Kept // [K,D], [K,1], [·]: what is unread, after the task's proposals if these are
+	unread                          unread      // without its tensor
+	err                             error       // of the scoring
 }
 
-// score keeps the embeddings of a task's boxes, and scores the boxes if the task has
-// queries. It waits for nothing. An error of the scoring is the outcome's, and not the
-// scope's.
-func (d *Detector) score(s *torch.Scope, t *task) scored {
-	var embeddings torch.Tensor
-	if len(t.boxes) > 0 {
-		embeddings = t.embeddings(s)
+// close frees the tensors that are not a Regions'.
+func (made scored) close() {
+	made.embeddings.Drop()
+	made.objectness.Drop()
+	made.numbers.Drop()
+}
+
+func closeAll(last []scored) {
+	for _, made := range last {
+		if !made.task.delivered {
+			made.close()
+		}
 	}
-	made := scored{task: t, regions: d.regions(s, t, embeddings)}
-	if made.err = s.Err(); made.err != nil || len(t.boxes) == 0 {
+}
+
+// score scores a task's boxes if the task has queries. It waits for nothing. An error of
+// the scoring is the outcome's, and not the scope's.
+func (d *Detector) score(s *torch.Scope, t *task) scored {
+	made := scored{task: t}
+	if t.found.Most == 0 {
+		made.err = s.Err()
+		return made
+	}
+	embeddings := t.embeddings(s)
+	if made.err = s.Err(); made.err != nil {
 		return made
 	}
 	var wrong error
 	numbers, err := s.Try(func() torch.Tensor {
+		var numbers torch.Tensor
 		if t.matching == nil {
-			return s.Reshape(s.Sum(s.Sum(embeddings, 1), 0), 1)
+			numbers = s.Reshape(s.Sum(s.Sum(embeddings, 1), 0), 1)
+		} else {
+			if wrong = t.matching.limit(t.found.Most); wrong != nil {
+				return torch.Tensor{}
+			}
+			made.unread, wrong = d.rank(s, embeddings, t.found.Objectness(s), t.proposed(s), *t.matching)
+			numbers = made.unread.numbers
 		}
-		if wrong = t.matching.limit(len(t.boxes)); wrong == nil {
-			made.unread, wrong = d.rank(s, embeddings, t.objectnessOn, *t.matching)
+		if t.unread && wrong == nil {
+			numbers = s.Cat(0, t.found.Numbers(s), numbers)
 		}
-		return made.numbers
+		return numbers
 	})
-	made.numbers, made.err = numbers, cmp.Or(wrong, err)
+	if made.err = cmp.Or(wrong, err); made.err == nil {
+		made.embeddings, made.objectness = s.Keep(embeddings), s.Keep(s.Contiguous(t.found.Objectness(s)))
+		made.numbers = s.Keep(numbers)
+		made.err = s.Err()
+	}
 	return made
+}
+
+// proposed reports which rows are proposals, [K,1] of bool, or returns the zero Tensor if
+// all are.
+func (t *task) proposed(s *torch.Scope) torch.Tensor {
+	if !t.unread {
+		return torch.Tensor{}
+	}
+	return s.Reshape(s.Less(s.Arange(0, int64(t.found.Most), torch.Float32), t.found.Count), -1, 1)
 }
 
 // outcome waits for the numbers of a task, and returns its outcome.
 func (d *Detector) outcome(s *torch.Scope, made scored) outcome {
-	o := outcome{regions: made.regions}
-	if made.err == nil && len(made.task.boxes) > 0 {
+	t := made.task
+	var o outcome
+	if made.err == nil && t.found.Most > 0 {
 		_, err := s.Try(func() torch.Tensor {
-			o.top, made.err = d.read(s, made.unread)
+			o.top, made.err = d.read(s, made)
 			return torch.Tensor{}
 		})
-		s.Free(made.numbers)
 		made.err = cmp.Or(made.err, err)
 	}
+	made.numbers.Drop()
 	if made.err != nil {
-		made.regions.Close()
+		made.close()
 		return outcome{err: made.err}
+	}
+	o.regions = &Regions{
+		detector: d, width: t.picture.Width, height: t.picture.Height,
+		boxes: t.boxes, objectness: t.objectness, timings: t.timings,
+		embeddings: made.embeddings, objectnessOn: made.objectness,
 	}
 	return o
 }
 
-// read copies the numbers to the host. It fails with ErrOutput if one of the embeddings or
-// cosines has a NaN or an infinite value.
-func (d *Detector) read(s *torch.Scope, made unread) (ranking, error) {
-	top, since := made.ranking, time.Now()
-	values := torch.Download[float32](s, made.numbers)
-	d.addTime(s, since, &top.timings[StageDownload])
+// read copies the numbers of a task to the host: its proposals, if they are unread, and
+// its scores.
+func (d *Detector) read(s *torch.Scope, made scored) (ranking, error) {
+	t, since := made.task, time.Now()
+	values := torch.Download[float32](s, s.Use(made.numbers))
+	d.addTime(s, since, &made.unread.ranking.timings[StageDownload])
 	if err := s.Err(); err != nil {
 		return ranking{}, err
 	}
+	if t.unread {
+		n := t.found.Length()
+		if err := d.readProposals(t, values[:n]); err != nil {
+			return ranking{}, err
+		}
+		values = values[n:]
+	}
+	top, err := made.unread.read(values)
+	if err == nil {
+		top.first(len(t.boxes))
+	}
+	return top, err
+}
+
+// ranking copies numbers to the host that belong to the scope.
+func (d *Detector) ranking(s *torch.Scope, made unread) (ranking, error) {
+	since := time.Now()
+	values := torch.Download[float32](s, made.numbers)
+	d.addTime(s, since, &made.ranking.timings[StageDownload])
+	if err := s.Err(); err != nil {
+		return ranking{}, err
+	}
+	return made.read(values)
+}
+
+// read takes the numbers apart. It fails with ErrOutput if one of the embeddings or
+// cosines has a NaN or an infinite value.
+func (u unread) read(values []float32) (ranking, error) {
+	top := u.ranking
 	next := func(n int) (part []float32) {
 		part, values = values[:n], values[n:]
 		return part
@@ -107,28 +179,44 @@ func (d *Detector) read(s *torch.Scope, made unread) (ranking, error) {
 	if !number(next(1)[0]) {
 		return ranking{}, fmt.Errorf("%w: an embedding or a cosine is not a number, or infinite; try models of dtype float32", ErrOutput)
 	}
-	if made.queries == 0 {
+	if u.queries == 0 {
 		return top, nil
 	}
-	candidates := made.queries * top.m
+	candidates := u.queries * top.m
 	top.score, top.box = next(candidates), next(candidates)
 	top.cosine, top.probability = next(candidates), next(candidates)
-	top.runners = next(made.boxes * top.perBox)
-	if made.phrases {
+	top.runners = next(u.boxes * top.perBox)
+	if u.phrases {
 		top.phrase = next(candidates)
 	}
 	return top, nil
+}
+
+// first leaves the candidates among the first k boxes, if the others come last.
+func (r *ranking) first(k int) {
+	if k >= r.m {
+		return
+	}
+	for _, list := range []*[]float32{&r.score, &r.box, &r.cosine, &r.probability, &r.phrase} {
+		kept := (*list)[:0]
+		for low := 0; low < len(*list); low += r.m {
+			kept = append(kept, (*list)[low:low+k]...)
+		}
+		*list = kept
+	}
+	r.m = k
 }
 
 // number reports whether v is neither NaN nor infinite.
 func number(v float32) bool { return v-v == 0 }
 
 // rank scores each of K boxes, with embeddings [K,D] and objectness [K,1], for each
-// query. Places are float32 among the numbers too, which is exact up to 2^24.
+// query. Places are float32 among the numbers too, which is exact up to 2^24. Where
+// proposed, [K,1] of bool, is false, a box comes last among the candidates.
 //
 // Shape letters: K boxes, Q queries, G background phrasings, D the width of an embedding,
 // M candidates.
-func (d *Detector) rank(s *torch.Scope, boxes, objectness torch.Tensor, m matching) (made unread, err error) {
+func (d *Detector) rank(s *torch.Scope, boxes, objectness, proposed torch.Tensor, m matching) (made unread, err error) {
 	since := time.Now()
 	queries, shape := m.queries, s.Shape(boxes)
 	classes := s.Use(queries.classes) // [Q+G,D]
@@ -158,6 +246,9 @@ func (d *Detector) rank(s *torch.Scope, boxes, objectness torch.Tensor, m matchi
 		return unread{}, fmt.Errorf("detect: %w: no rank %q", ErrOption, m.Rank)
 	}
 
+	if proposed != (torch.Tensor{}) {
+		score = s.WhereElse(proposed, score, math.Inf(-1))
+	}
 	candidates := k // suppression chooses among all boxes
 	if !m.suppresses() && m.TopK > 0 {
 		candidates = min(k, int64(m.TopK))

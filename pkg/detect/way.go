@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/clipdet/clipdet/pkg/internal/rpn"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
@@ -21,31 +22,35 @@ import (
 // G background phrasings, M candidates of a query.
 
 // process takes pictures through the steps 1 to 4, and delivers each as soon as it is
-// done. Its error is of all pictures that it didn't deliver.
-func (d *Detector) process(s *torch.Scope, batch []*task) error {
+// done. It returns those whose numbers a GPU still has to make, for finish. Its error is
+// of all pictures that it neither delivered nor returned.
+func (d *Detector) process(s *torch.Scope, batch []*task) (last []scored, err error) {
+	whole := false
+	defer func() {
+		if !whole {
+			closeAll(last)
+			last = nil
+		}
+	}()
 	// 1. Propose (StageUpload, StageRPN): uint8 [1,3,H,W] on the device -> boxes [K,4]
-	// and objectness [K] on the host, objectness [K,1] on the device.
+	// and objectness [K,1] there, and with a CPU on the host.
 	if err := d.propose(s, batch); err != nil {
-		return err
+		return nil, err
 	}
 	alone := len(batch) == 1
-	var last []scored // pictures whose numbers are still on the device
 	for _, t := range batch {
-		if len(t.boxes) == 0 && !t.canceled() {
+		if t.found.Most == 0 && !t.canceled() {
 			last = append(last, d.score(s, t))
 		}
 	}
-	// 2. Crop (StageCrop): boxes [K,4] -> rectangles, each of a picture's once. Their
-	// pixels are cut when their batch comes: float32 [N,3,S,S].
+	// 2. Crop (StageCrop): boxes [K,4] -> rectangles, which a CPU takes each of a picture's
+	// once. Their pixels are cut when their batch comes: float32 [N,3,S,S].
 	waiting := d.pendingCrops(batch)
 	for batches := d.image.Batches(s, d.options.Batch); len(waiting) > 0; s.Pause() {
 		// 3. Embed (StageEncode): float32 [N,3,S,S] -> unit [N,D].
 		embeddings, n := d.cropAndEmbed(s, batches, waiting)
 		if err := s.Err(); err != nil {
-			for _, made := range last {
-				made.regions.Close()
-			}
-			return err
+			return last, err
 		}
 		// A GPU is now busy with these crops while the numbers of the pictures before
 		// are read.
@@ -63,16 +68,20 @@ func (d *Detector) process(s *torch.Scope, batch []*task) error {
 		}
 		waiting = slices.DeleteFunc(waiting[n:], func(c pendingCrop) bool { return c.task.canceled() })
 	}
-	d.finish(s, last, alone)
-	return nil
+	if !s.Device().LikeGPU() {
+		d.finish(s, last, alone)
+		last = nil
+	}
+	whole = true
+	return last, nil
 }
 
 // finish reads the numbers of pictures, and delivers them. What fails in a batch may be
-// another picture's fault: finish then delivers nothing, and serve tries each alone.
+// another picture's fault: finish then delivers nothing, and the queue tries each alone.
 func (d *Detector) finish(s *torch.Scope, last []scored, alone bool) {
 	for _, made := range last {
 		o := d.outcome(s, made)
-		if !alone && (s.Err() != nil || errors.Is(o.err, ErrOutput)) {
+		if !alone && (s.Err() != nil || errors.Is(o.err, ErrOutput) || errors.Is(o.err, rpn.ErrOutput)) {
 			o.regions.Close()
 			continue
 		}
@@ -80,8 +89,8 @@ func (d *Detector) finish(s *torch.Scope, last []scored, alone bool) {
 	}
 }
 
-// conclude takes the candidates of a picture through the steps 5 and 6.
-func (r *Regions) conclude(ctx context.Context, top ranking, m matching) (*Result, error) {
+// result takes the candidates of a picture through the steps 5 and 6.
+func (r *Regions) result(ctx context.Context, top ranking, m matching) (*Result, error) {
 	since := time.Now()
 	result := &Result{Width: r.width, Height: r.height, Proposals: r.Proposals(), Timings: r.timings}
 	for q, name := range m.queries.names {

@@ -83,15 +83,28 @@ func Upload(s *torch.Scope, picture *pixels.RGB) torch.Tensor {
 }
 
 // Crops cuts N rectangles out of a picture uint8 [1,3,H,W] and resizes them to float32
-// [N,3,size,size] in [0,1]. Pad fills with the colour mean, in [0,1].
+// [N,3,size,size] in [0,1]. Pad fills with the colour mean, in [0,1]. On a GPU it uploads
+// the rectangles, for [OnDevice].
 func Crops(s *torch.Scope, picture torch.Tensor, rects []image.Rectangle, mode Mode, size int, mean []float64) torch.Tensor {
+	if s.Device().LikeGPU() {
+		edges := make([]float32, 0, 4*len(rects)) // exact: a side has less than 2^24 pixels
+		for _, r := range rects {
+			edges = append(edges, float32(r.Min.X), float32(r.Min.Y), float32(r.Max.X), float32(r.Max.Y))
+		}
+		return OnDevice(s, picture, torch.Upload(s, edges, int64(len(rects)), 4), 1, mode, size, mean)
+	}
 	pieces := make([]torch.Piece, len(rects))
 	for i, r := range rects {
 		pieces[i] = mode.piece(r, size)
 	}
+	return s.DivBy(s.Resample(picture, pieces, size, values(mean)), 255)
+}
+
+// values returns a colour in 0 to 255.
+func values(mean []float64) []float32 {
 	fill := make([]float32, len(mean))
 	for i, m := range mean {
 		fill[i] = float32(m * 255)
 	}
-	return s.DivBy(s.Resample(picture, pieces, size, fill), 255)
+	return fill
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/internal/torchtest"
 	"github.com/clipdet/clipdet/pkg/pixels"
@@ -75,6 +76,61 @@ func TestCropsInOpsEqualTheLoops(t *testing.T) {
 		}
 		if mean := total / float64(len(ops)); mean > 0.005 || off > len(ops)/100_000 {
 			t.Errorf("%s: the mean difference is %.5f of 255 and %d of %d values are off by 2, want at most 0.005 and 1 in 100,000", mode, mean, off, len(ops))
+		}
+	}
+}
+
+// Boxes that only the device knows become the rectangles that Rect makes of them.
+func TestBoxesOnTheDeviceAreCutAsRectangles(t *testing.T) {
+	const width, height, size = 157, 121, 16
+	random := rand.New(rand.NewPCG(11, 12))
+	boxes := []box.Box{{}, {X0: 3, Y0: 4, X1: 3, Y1: 9}, {X0: 9, Y0: 9, X1: 2, Y1: 12}, {X0: 200, Y0: 200, X1: 300, Y1: 210},
+		{X0: -9, Y0: -9, X1: -2, Y1: -1}, {X0: 0, Y0: 0, X1: width, Y1: height}, {X0: -3e38, Y0: 1, X1: 3e38, Y1: 2},
+		{X0: 0.5, Y0: 0.25, X1: 0.75, Y1: 0.5}, {X0: 12, Y0: 13, X1: 25, Y1: 14}}
+	for range 600 {
+		edge := func(side int) float32 { return float32(random.NormFloat64()*float64(side)/3) + float32(side)/2 }
+		b := box.Box{X0: edge(width), Y0: edge(height), X1: edge(width), Y1: edge(height)}
+		if random.IntN(3) > 0 {
+			b = box.Box{X0: min(b.X0, b.X1), Y0: min(b.Y0, b.Y1), X1: max(b.X0, b.X1), Y1: max(b.Y0, b.Y1)}
+		}
+		boxes = append(boxes, b)
+	}
+	var edges []float32
+	for _, b := range boxes {
+		edges = append(edges, b.X0, b.Y0, b.X1, b.Y1)
+	}
+	engine, err := torch.Start(torch.CPUAsGPU, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
+	for _, context := range []float64{1, 1.5, 0.3, 100} {
+		rects := make([]image.Rectangle, len(boxes))
+		for i, b := range boxes {
+			rects[i] = Rect(b, context, width, height)
+		}
+		for _, mode := range []Mode{CLIP, Squash, Pad} {
+			var got, want []float32
+			if err := engine.Do(t.Context(), func(s *torch.Scope) error {
+				picture := Upload(s, noise(width, height))
+				known := torch.Upload(s, edges, int64(len(boxes)), 4)
+				before := engine.Work()
+				crops := OnDevice(s, picture, known, context, mode, size, []float64{0.5, 0.25, 0.125})
+				if took := engine.Work().Sub(before); took.Uploads+took.Downloads > 0 {
+					t.Errorf("%s: %+v, want no copy", mode, took)
+				}
+				got = torch.Download[float32](s, crops)
+				want = torch.Download[float32](s, Crops(s, picture, rects, mode, size, []float64{0.5, 0.25, 0.125}))
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			const each = 3 * size * size
+			for i := range boxes {
+				if !slices.Equal(got[i*each:][:each], want[i*each:][:each]) {
+					t.Fatalf("%s, context %v: the crop of %v isn't that of %v", mode, context, boxes[i], rects[i])
+				}
+			}
 		}
 	}
 }

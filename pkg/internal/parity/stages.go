@@ -111,12 +111,17 @@ func (on runner) proposals(ctx context.Context, r proposalsRequest, to *arrays) 
 			if err != nil {
 				return err
 			}
-			for _, found := range all {
-				var rows []float32
-				for k, b := range found.Boxes {
-					rows = append(rows, b.X0, b.Y0, b.X1, b.Y1, found.Objectness[k])
+			for i, found := range all {
+				numbers := torch.Download[float32](s, found.Numbers(s))
+				if err := s.Err(); err != nil {
+					return err
 				}
-				if err := add(to, rows, len(found.Boxes), 5); err != nil {
+				proposals, err := network.Read(found, numbers, sizes[i])
+				if err != nil {
+					return err
+				}
+				n := len(proposals.Boxes)
+				if err := add(to, numbers[:5*n], n, 5); err != nil {
 					return err
 				}
 			}

@@ -7,7 +7,6 @@ package rpn
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/internal/archive"
@@ -41,8 +40,6 @@ func Load(s *torch.Scope, file archive.File) (*Network, error) {
 type Proposals struct {
 	Boxes      []box.Box // in pixels of the picture
 	Objectness []float32 // in [0,1]: that a box holds any object
-	// ObjectnessOn is Objectness on the device, float32 [K,1].
-	ObjectnessOn torch.Tensor
 }
 
 // columns are the numbers of a proposal: four edges and the objectness.
@@ -51,14 +48,52 @@ const columns = 5
 // Size is a picture's height and width in pixels, in the order of the network's input.
 type Size struct{ Height, Width int }
 
-// Propose returns the proposals of each picture of a batch uint8 [B,3,H,W], at most limit
+// Found are the proposals of one picture on the device, where they may be in the making.
+type Found struct {
+	Rows  torch.Tensor // float32 [K,5]: x0, y0, x1, y1 in pixels and the objectness, best first
+	Count torch.Tensor // float32 [1]: the proposals among the K rows; the others are zero
+	Most  int          // K
+	all   int          // K without a limit
+}
+
+// Boxes returns the edges, float32 [K,4].
+func (f Found) Boxes(s *torch.Scope) torch.Tensor { return s.Slice(f.Rows, 1, 0, columns-1) }
+
+// Objectness returns the objectness, float32 [K,1].
+func (f Found) Objectness(s *torch.Scope) torch.Tensor {
+	return s.Slice(f.Rows, 1, columns-1, columns)
+}
+
+// Numbers returns all of f, which Read reads, in one tensor of Length.
+func (f Found) Numbers(s *torch.Scope) torch.Tensor {
+	return s.Cat(0, s.Reshape(f.Rows, -1), f.Count)
+}
+
+// Length is the number of Numbers.
+func (f Found) Length() int { return f.Most*columns + 1 }
+
+// First returns the first n rows.
+func (f Found) First(s *torch.Scope, n int) Found {
+	f.Rows, f.Most = s.Slice(f.Rows, 0, 0, int64(n)), n
+	return f
+}
+
+// Given uploads a caller's proposals.
+func Given(s *torch.Scope, p Proposals) Found {
+	rows := make([]float32, 0, columns*len(p.Boxes))
+	for i, b := range p.Boxes {
+		rows = append(rows, b.X0, b.Y0, b.X1, b.Y1, p.Objectness[i])
+	}
+	n := len(p.Boxes)
+	return Found{torch.Upload(s, rows, int64(n), columns), s.Full(float64(n), torch.Float32, 1), n, n}
+}
+
+// Propose finds the proposals of each picture of a batch uint8 [B,3,H,W], at most limit
 // of each; 0 is all of the network's. sizes are the sizes of the pictures. A picture that
 // is smaller than the batch lies in its top left corner. The network sees the padding, as
 // in torchvision, so such a picture has proposals that differ a little from its proposals
-// alone.
-//
-// The boxes are copied to the host, since they decide the shapes of the crops.
-func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, limit int) ([]Proposals, error) {
+// alone. Nothing is copied to the host.
+func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, limit int) ([]Found, error) {
 	b := int64(len(sizes))
 	flat := make([]int64, 0, 2*b)
 	for _, size := range sizes {
@@ -70,36 +105,44 @@ func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, l
 			ErrOutput, n.manifest.Architecture, boxes, counts)
 	}
 	shape, ofCounts := s.Shape(out[0]), s.Shape(out[1])
-	// Both in one copy, the counts as float32 too, which is exact.
-	joined := torch.Download[float32](s, s.Cat(0, s.Reshape(out[0], -1), s.Reshape(s.To(out[1], torch.Float32), -1)))
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	rows, counts := joined[:len(joined)-int(b)], joined[len(joined)-int(b):]
-	if len(shape) != 3 || shape[0] != b || shape[2] != columns || len(ofCounts) != 1 || ofCounts[0] != b ||
-		slices.Min(counts) < 0 || slices.Max(counts) > float32(shape[1]) {
-		return nil, fmt.Errorf("%w %s: proposals %v with counts %v, not [%d,K,%d] with counts of at most K; export it again",
-			ErrOutput, n.manifest.Architecture, shape, counts, b, columns)
+	if len(shape) != 3 || shape[0] != b || shape[2] != columns || len(ofCounts) != 1 || ofCounts[0] != b {
+		return nil, fmt.Errorf("%w %s: proposals %v with counts %v, not [%d,K,%d] with a count for each picture; export it again",
+			ErrOutput, n.manifest.Architecture, shape, ofCounts, b, columns)
 	}
-	all := make([]Proposals, b)
+	most := int(shape[1])
+	if limit > 0 {
+		most = min(most, limit)
+	}
+	counts := s.To(out[1], torch.Float32) // exact
+	all := make([]Found, b)
 	for i := range all {
-		count := int(counts[i])
-		if limit > 0 {
-			count = min(count, limit)
-		}
-		all[i] = Proposals{Boxes: make([]box.Box, count), Objectness: make([]float32, count)}
-		for k := range count {
-			r := rows[(i*int(shape[1])+k)*columns:][:columns]
-			if !within(r, sizes[i]) {
-				return nil, fmt.Errorf("%w %s: proposal %d is %v (x0, y0, x1, y1, objectness) in a picture of %d x %d; export it again, or take models of dtype float32",
-					ErrOutput, n.manifest.Architecture, k, r, sizes[i].Width, sizes[i].Height)
-			}
-			all[i].Boxes[k], all[i].Objectness[k] = box.Box{X0: r[0], Y0: r[1], X1: r[2], Y1: r[3]}, r[4]
-		}
 		own := s.Reshape(s.Slice(out[0], 0, int64(i), int64(i)+1), -1, columns)
-		all[i].ObjectnessOn = s.Slice(s.Slice(own, 0, 0, int64(count)), 1, columns-1, columns)
+		all[i] = Found{s.Slice(own, 0, 0, int64(most)), s.Slice(counts, 0, int64(i), int64(i)+1), most, int(shape[1])}
 	}
 	return all, s.Err()
+}
+
+// Read makes proposals of the Numbers of f, and fails with ErrOutput if they can't be
+// proposals of a picture of the size.
+func (n *Network) Read(f Found, numbers []float32, size Size) (Proposals, error) {
+	rows, count := numbers[:len(numbers)-1], numbers[len(numbers)-1]
+	if !(count >= 0 && count <= float32(f.all)) {
+		return Proposals{}, fmt.Errorf("%w %s: %v proposals in %d rows; export it again", ErrOutput, n.manifest.Architecture, count, f.all)
+	}
+	k := min(int(count), f.Most)
+	p := Proposals{Boxes: make([]box.Box, k), Objectness: make([]float32, k)}
+	for i := range k {
+		r := rows[i*columns:][:columns]
+		if !within(r, size) {
+			return Proposals{}, fmt.Errorf("%w %s: proposal %d is %v (x0, y0, x1, y1, objectness) in a picture of %d x %d; export it again, or take models of dtype float32",
+				ErrOutput, n.manifest.Architecture, i, r, size.Width, size.Height)
+		}
+		p.Boxes[i], p.Objectness[i] = box.Box{X0: r[0], Y0: r[1], X1: r[2], Y1: r[3]}, r[4]
+	}
+	return p, nil
 }
 
 // within reports whether a proposal lies in its picture, up to a pixel of rounding, and

@@ -29,6 +29,25 @@ func load(t *testing.T, file archive.File) (*torch.Engine, *Network) {
 	return engine, network
 }
 
+// propose finds and reads the proposals of a batch.
+func propose(s *torch.Scope, n *Network, batch torch.Tensor, sizes []Size, limit int) (all []Proposals, found []Found, err error) {
+	if found, err = n.Propose(s, batch, sizes, limit); err != nil {
+		return nil, nil, err
+	}
+	for i, f := range found {
+		numbers := torch.Download[float32](s, f.Numbers(s))
+		if err := s.Err(); err != nil {
+			return nil, nil, err
+		}
+		p, err := n.Read(f, numbers, sizes[i])
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, p)
+	}
+	return all, found, nil
+}
+
 // TestProposalsEqualPythons compares proposals with Python's (testdata/make/tiny.py), for
 // a batch of two pictures. The smaller is padded with noise.
 func TestProposalsEqualPythons(t *testing.T) {
@@ -54,13 +73,14 @@ func TestProposalsEqualPythons(t *testing.T) {
 	var onDevice []float32
 	if err := engine.Do(t.Context(), func(s *torch.Scope) (err error) {
 		batch := torch.Upload(s, inputs[0].Data.([]uint8), inputs[0].Shape...)
-		if all, err = network.Propose(s, batch, sizes, 0); err != nil {
+		if all, _, err = propose(s, network, batch, sizes, 0); err != nil {
 			return err
 		}
-		if best, err = network.Propose(s, batch, sizes, 3); err != nil {
+		var found []Found
+		if best, found, err = propose(s, network, batch, sizes, 3); err != nil {
 			return err
 		}
-		onDevice = torch.Download[float32](s, best[1].ObjectnessOn)
+		onDevice = torch.Download[float32](s, found[1].Objectness(s))
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -107,6 +127,34 @@ func TestAnotherModelsOutputIsRefused(t *testing.T) {
 		})
 		if !errors.Is(err, torch.ErrLibtorch) && !errors.Is(err, ErrOutput) {
 			t.Errorf("%s: got %v, want an error of the call or of its output", path, err)
+		}
+	}
+}
+
+func TestNumbersThatAreNoProposalsAreRefused(t *testing.T) {
+	n := &Network{}
+	f := Found{Most: 2, all: 3}
+	row := []float32{1, 2, 3, 4, 0.5}
+	zero := make([]float32, columns)
+	nan := float32(math.NaN())
+	for name, test := range map[string]struct {
+		numbers []float32
+		want    int // proposals, or -1
+	}{
+		"two":                  {slices.Concat(row, row, []float32{2}), 2},
+		"one":                  {slices.Concat(row, zero, []float32{1}), 1},
+		"none":                 {slices.Concat(zero, zero, []float32{0}), 0},
+		"more than asked for":  {slices.Concat(row, row, []float32{3}), 2},
+		"more than all":        {slices.Concat(row, row, []float32{4}), -1},
+		"fewer than none":      {slices.Concat(row, row, []float32{-1}), -1},
+		"a count of NaN":       {slices.Concat(row, row, []float32{nan}), -1},
+		"an edge of NaN":       {slices.Concat(row, []float32{nan, 2, 3, 4, 0.5}, []float32{2}), -1},
+		"outside the picture":  {slices.Concat(row, []float32{1, 2, 99, 4, 0.5}, []float32{2}), -1},
+		"an objectness of two": {slices.Concat(row, []float32{1, 2, 3, 4, 2}, []float32{2}), -1},
+	} {
+		p, err := n.Read(f, test.numbers, Size{10, 10})
+		if test.want < 0 && !errors.Is(err, ErrOutput) || test.want >= 0 && (err != nil || len(p.Boxes) != test.want) {
+			t.Errorf("%s: got %v (%v), want %d proposals", name, p, err, test.want)
 		}
 	}
 }

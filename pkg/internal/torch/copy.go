@@ -21,14 +21,24 @@ func dtypeOf[T number]() DType {
 }
 
 // Upload copies values, in row-major order, to a tensor of the shape on the engine's
-// device. It doesn't keep the slice.
+// device. It doesn't keep the slice. A GPU copies from pinned memory, while the caller's
+// thread runs on. libtorch keeps that memory for later uploads, and gives none out again
+// that is being copied.
 func Upload[T number](s *Scope, values []T, shape ...int64) Tensor {
 	host := Host(s, values, shape...)
 	s.engine.work.uploads.Add(1)
 	if s.Err() != nil || !s.Device().IsCUDA() {
 		return host
 	}
-	return s.op("to", func(out *libtch.Ctensor) { libtch.AtgTo(out, host.c, s.Device().code()) })
+	pinned, err := s.Try(func() Tensor {
+		return s.op("_pin_memory", func(out *libtch.Ctensor) { libtch.Atg_PinMemory(out, host.c, s.Device().code()) })
+	})
+	if err != nil { // such as by a limit of locked memory
+		pinned = host
+	}
+	return s.op("to", func(out *libtch.Ctensor) {
+		libtch.AtgToDevice(out, pinned.c, s.Device().code(), int32(dtypeOf[T]()), 1, 0)
+	})
 }
 
 // Host is Upload to the CPU, on any engine. It is for arguments that a module reads on

@@ -12,10 +12,12 @@ func (s *Scope) Arange(low, high int64, dtype DType) Tensor {
 	})
 }
 
-// Ones returns a tensor of ones.
-func (s *Scope) Ones(dtype DType, shape ...int64) Tensor {
-	return s.op("ones", func(out *libtch.Ctensor) {
-		libtch.AtgOnes(out, shape, len(shape), int32(dtype), s.Device().code())
+// Full returns a tensor of one value.
+func (s *Scope) Full(value float64, dtype DType, shape ...int64) Tensor {
+	scalar := libtch.AtsFloat(value)
+	defer libtch.AtsFree(scalar)
+	return s.op("full", func(out *libtch.Ctensor) {
+		libtch.AtgFull(out, shape, len(shape), scalar, int32(dtype), s.Device().code())
 	})
 }
 
@@ -42,6 +44,23 @@ func (s *Scope) Minimum(a, b Tensor) Tensor {
 	return s.op("minimum", func(out *libtch.Ctensor) { libtch.AtgMinimum(out, a.c, b.c) })
 }
 
+// Maximum returns the larger of a and b, element by element, broadcast.
+func (s *Scope) Maximum(a, b Tensor) Tensor {
+	return s.op("maximum", func(out *libtch.Ctensor) { libtch.AtgMaximum(out, a.c, b.c) })
+}
+
+// Where returns a where condition is true, else b, element by element, broadcast.
+func (s *Scope) Where(condition, a, b Tensor) Tensor {
+	return s.op("where", func(out *libtch.Ctensor) { libtch.AtgWhereSelf(out, condition.c, a.c, b.c) })
+}
+
+// WhereElse returns t where condition is true, else the value.
+func (s *Scope) WhereElse(condition, t Tensor, value float64) Tensor {
+	return s.withScalar("where", t, value, func(out *libtch.Ctensor, t libtch.Ctensor, value libtch.Cscalar) {
+		libtch.AtgWhereScalarother(out, condition.c, t, value)
+	})
+}
+
 // GreaterEqual reports a >= b, element by element, broadcast. The result is of bool.
 func (s *Scope) GreaterEqual(a, b Tensor) Tensor {
 	return s.op("ge", func(out *libtch.Ctensor) { libtch.AtgGeTensor(out, a.c, b.c) })
@@ -60,6 +79,11 @@ func (s *Scope) Abs(t Tensor) Tensor {
 // Floor returns the largest whole number up to each element.
 func (s *Scope) Floor(t Tensor) Tensor {
 	return s.op("floor", func(out *libtch.Ctensor) { libtch.AtgFloor(out, t.c) })
+}
+
+// Ceil returns the smallest whole number from each element on.
+func (s *Scope) Ceil(t Tensor) Tensor {
+	return s.op("ceil", func(out *libtch.Ctensor) { libtch.AtgCeil(out, t.c) })
 }
 
 // Round returns the nearest whole number of each element, an even one of two.

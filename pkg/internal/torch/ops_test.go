@@ -146,8 +146,9 @@ func TestBothWaysToResampleAgree(t *testing.T) {
 		var host, ops []float32
 		if err := e.Do(t.Context(), func(s *Scope) error {
 			picture := Upload(s, pixels, 1, 3, height, width)
-			host = Download[float32](s, s.resample(picture, pieces, size, []float32{1, 2, 3}, false))
-			ops = Download[float32](s, s.resample(picture, pieces, size, []float32{1, 2, 3}, true))
+			host = Download[float32](s, s.Resample(picture, pieces, size, []float32{1, 2, 3}))
+			across, down := axes(s, pieces)
+			ops = Download[float32](s, s.ResampleInOps(picture, across, down, size, []float32{1, 2, 3}, false))
 			return nil
 		}); err != nil {
 			t.Fatal(err)
@@ -166,6 +167,28 @@ func TestBothWaysToResampleAgree(t *testing.T) {
 			t.Errorf("%d threads: %d of %d values differ", threads, differ, len(ops))
 		}
 	}
+}
+
+// axes uploads how pieces lie along x and y.
+func axes(s *Scope, pieces []Piece) (across, down Axis) {
+	column := func(of func(Piece) int) Tensor {
+		values := make([]float32, len(pieces))
+		for i, p := range pieces {
+			values[i] = float32(of(p))
+		}
+		return s.To(Upload(s, values, int64(len(pieces)), 1), Float64)
+	}
+	across = Axis{
+		From: column(func(p Piece) int { return p.From.Min.X }), Length: column(func(p Piece) int { return p.From.Dx() }),
+		Resized: column(func(p Piece) int { return p.Width }), Kept: column(func(p Piece) int { return p.Left }),
+		To: column(func(p Piece) int { return p.To.Min.X }), Samples: column(func(p Piece) int { return p.To.Dx() }),
+	}
+	down = Axis{
+		From: column(func(p Piece) int { return p.From.Min.Y }), Length: column(func(p Piece) int { return p.From.Dy() }),
+		Resized: column(func(p Piece) int { return p.Height }), Kept: column(func(p Piece) int { return p.Top }),
+		To: column(func(p Piece) int { return p.To.Min.Y }), Samples: column(func(p Piece) int { return p.To.Dy() }),
+	}
+	return across, down
 }
 
 func TestResampleRefusesPiecesThatDontFit(t *testing.T) {

@@ -30,14 +30,9 @@ type Piece struct {
 //
 // It resamples as Pillow's BICUBIC does: antialiased, with Catmull-Rom's kernel (a =
 // -0.5), along x and then y, and rounded to whole values after each. The loop over the
-// pieces is in C, so that its cost in Go doesn't grow with them. On a GPU it is
-// libtorch's operations on all pieces together. On the CPU these take many times as long
-// as loops of our own.
+// pieces is in C, so that its cost in Go doesn't grow with them. It is for tensors of the
+// CPU. [Scope.ResampleInOps] is for any device, and on the CPU takes many times as long.
 func (s *Scope) Resample(picture Tensor, pieces []Piece, size int, fill []float32) Tensor {
-	return s.resample(picture, pieces, size, fill, s.Device().LikeGPU())
-}
-
-func (s *Scope) resample(picture Tensor, pieces []Piece, size int, fill []float32, inOps bool) Tensor {
 	if s.Err() != nil {
 		return Tensor{}
 	}
@@ -56,8 +51,9 @@ func (s *Scope) resample(picture Tensor, pieces []Piece, size int, fill []float3
 			return Tensor{}
 		}
 	}
-	if inOps {
-		return s.Within(func() Tensor { return s.resampleOps(picture, pieces, int64(size), fill) })
+	if s.Device().IsCUDA() {
+		s.Fail(fmt.Errorf("torch: resample: the picture is on %v, and this is for the CPU", s.Device()))
+		return Tensor{}
 	}
 	picture = s.Contiguous(picture)
 	out := s.filled(int64(len(pieces)), fill, int64(size))

@@ -1,45 +1,51 @@
 package torch
 
+import "fmt"
+
 // resampleElements bounds the floats of one tensor of resampleOps: 256 MB.
 const resampleElements = 64 << 20
 
-// axis is one direction of N pieces on the device: where each starts and ends in the
-// picture, and how its samples lie there. All are float64 [N,1], exact for any picture.
-type axis struct {
-	from, length Tensor // the source interval
-	scale        Tensor // source samples for each sample of the resized interval
-	kept, to     Tensor // the first kept sample, and its place in the output
-	samples      Tensor // kept
-	low, high    int64  // the part of the picture that any piece needs
+// Axis is one direction of N pieces on the device: where each lies in the picture, and
+// how its samples lie in the output. All are float64 [N,1], whole numbers of pixels.
+type Axis struct {
+	From, Length Tensor // the interval of the picture
+	Resized      Tensor // how many samples the interval becomes
+	Kept         Tensor // the first of them that is kept
+	To, Samples  Tensor // the place of the kept ones in the output, and their number
 }
 
-// Columns of the plan of a direction.
-const (
-	planFrom = iota
-	planLength
-	planResized
-	planKept
-	planTo
-	planSamples
-	planColumns
-)
-
-// resampleOps resamples on any device, all pieces together in libtorch's operations: two
-// products with matrices of weights, which are made on the device. The number of
-// operations doesn't grow with the pieces, only with the picture's size in blocks of
-// memory.
+// ResampleInOps is Resample in libtorch's operations, on any device, for pieces that are
+// known to the device alone: all together in two products with matrices of weights, which
+// are made on the device. The number of operations doesn't grow with the pieces, only
+// with the picture's size in blocks of memory. Nothing is uploaded, and nothing waits.
+//
+// filled says that each piece fills its output, so that fill isn't needed. The pieces
+// must lie in the picture and in the output, which isn't checked.
 //
 // Shape letters: N pieces, S the output's side, C channels, L source columns or rows of a
 // block.
-func (s *Scope) resampleOps(picture Tensor, pieces []Piece, size int64, fill []float32) Tensor {
-	n, channels := int64(len(pieces)), int64(len(fill))
-	across, down := s.axes(pieces)
-	xs := s.blocks(across.low, across.high, n*size)
-	ys := s.blocks(down.low, down.high, n*size*channels)
+func (s *Scope) ResampleInOps(picture Tensor, across, down Axis, size int64, fill []float32, filled bool) Tensor {
+	shape, pieces := s.Shape(picture), s.Shape(across.From)
+	if s.Err() != nil {
+		return Tensor{}
+	}
+	if len(shape) != 4 || shape[0] != 1 || shape[1] != int64(len(fill)) || s.DType(picture) != Uint8 {
+		s.Fail(fmt.Errorf("torch: resample: a picture %v of %s with %d fill values; the picture must be [1,C,H,W] "+
+			"of uint8 and the fill [C]", shape, s.DType(picture), len(fill)))
+		return Tensor{}
+	}
+	return s.Within(func() Tensor { return s.resampleOps(picture, pieces[0], across, down, size, fill, filled) })
+}
+
+func (s *Scope) resampleOps(picture Tensor, n int64, across, down Axis, size int64, fill []float32, filled bool) Tensor {
+	shape, channels := s.Shape(picture), int64(len(fill))
+	xs := blocks(shape[3], n*size)
+	ys := blocks(shape[2], n*size*channels)
+	columns, lines := s.kernels(across, size), s.kernels(down, size)
 	wide := make([]Tensor, len(xs)) // [N*S,L]
 	var sumX Tensor                 // [N*S,1]
 	for i, x := range xs {
-		wide[i] = s.Reshape(s.weights(across, x[0], x[1], size), n*size, -1)
+		wide[i] = s.Reshape(s.weights(columns, x[0], x[1]), n*size, -1)
 		sumX = s.plus(sumX, s.Reshape(s.Sum(wide[i], 1), -1, 1))
 	}
 	var out, sumY Tensor // [N,S*C,S], [N,1,S]
@@ -53,7 +59,7 @@ func (s *Scope) resampleOps(picture Tensor, pieces []Piece, size int64, fill []f
 			}
 			return s.Reshape(s.toBytes(s.Div(sum, sumX)), n, size*channels, -1) // [N,S*C,L]
 		})
-		weights := s.weights(down, y[0], y[1], size) // [N,S,L]
+		weights := s.weights(lines, y[0], y[1]) // [N,S,L]
 		out = s.plus(out, s.Matmul(rows, s.Permute(weights, 0, 2, 1)))
 		sumY = s.plus(sumY, s.Reshape(s.Sum(weights, 2), n, 1, -1))
 		s.Free(rows)
@@ -61,75 +67,65 @@ func (s *Scope) resampleOps(picture Tensor, pieces []Piece, size int64, fill []f
 	}
 	out = s.Reshape(s.toBytes(s.Div(out, sumY)), n, size, channels, size) // x, channel, y
 	out = s.Permute(out, 0, 2, 3, 1)
-	if !filled(pieces, int(size)) {
+	if !filled {
 		inside := s.Mul(s.Reshape(s.inside(down, size), n, 1, -1, 1), s.Reshape(s.inside(across, size), n, 1, 1, -1))
-		colour := Upload(s, fill, 1, channels, 1, 1)
-		out = s.Add(s.Mul(out, inside), s.Mul(colour, s.AddScalar(s.Scale(inside, -1), 1)))
+		out = s.Add(s.Mul(out, inside), s.Mul(s.colour(fill), s.AddScalar(s.Scale(inside, -1), 1)))
 	}
 	return s.Contiguous(out)
 }
 
-// filled reports whether each piece fills its output.
-func filled(pieces []Piece, size int) bool {
-	for _, p := range pieces {
-		if p.To.Dx() != size || p.To.Dy() != size {
-			return false
-		}
+// colour returns [1,C,1,1] of the values, without an upload.
+func (s *Scope) colour(values []float32) Tensor {
+	channels := make([]Tensor, len(values))
+	for i, v := range values {
+		channels[i] = s.Full(float64(v), Float32, 1, 1, 1, 1)
 	}
-	return true
+	return s.Cat(1, channels...)
 }
 
-// axes uploads how the pieces lie along x and y.
-func (s *Scope) axes(pieces []Piece) (across, down axis) {
-	plans := make([]int64, 0, 2*planColumns*len(pieces))
-	bounds := pieces[0].From
-	for _, p := range pieces {
-		bounds = bounds.Union(p.From)
-		plans = append(plans,
-			int64(p.From.Min.X), int64(p.From.Dx()), int64(p.Width), int64(p.Left), int64(p.To.Min.X), int64(p.To.Dx()),
-			int64(p.From.Min.Y), int64(p.From.Dy()), int64(p.Height), int64(p.Top), int64(p.To.Min.Y), int64(p.To.Dy()))
-	}
-	plan := s.To(Upload(s, plans, int64(len(pieces)), 2*planColumns), Float64)
-	of := func(first, low, high int) axis {
-		column := func(i int64) Tensor { return s.Slice(plan, 1, int64(first)+i, int64(first)+i+1) }
-		return axis{
-			from: column(planFrom), length: column(planLength), scale: s.Div(column(planLength), column(planResized)),
-			kept: column(planKept), to: column(planTo), samples: column(planSamples),
-			low: int64(low), high: int64(high),
-		}
-	}
-	return of(0, bounds.Min.X, bounds.Max.X), of(planColumns, bounds.Min.Y, bounds.Max.Y)
-}
-
-// blocks cuts [low,high) into blocks of which a row of count floats each fits the memory.
-func (s *Scope) blocks(low, high, count int64) [][2]int64 {
+// blocks cuts [0,length) into blocks of which a row of count floats each fits the memory.
+func blocks(length, count int64) [][2]int64 {
 	step := max(1, resampleElements/count)
 	var blocks [][2]int64
-	for ; low < high; low += step {
-		blocks = append(blocks, [2]int64{low, min(low+step, high)})
+	for low := int64(0); low < length; low += step {
+		blocks = append(blocks, [2]int64{low, min(low+step, length)})
 	}
 	return blocks
 }
 
+// kernels says where the kernel of each sample of the output lies: source sample l is
+// (l - origin) step + rest away from its middle. The origin is a whole number, so that
+// float32 has the differences exactly.
+type kernels struct {
+	Axis
+	origin, rest Tensor // float32 [N,S,1]
+	step         Tensor // float32 [N,1,1], 1 over the stretch
+}
+
+// kernels stretches Catmull-Rom's kernel by the scale where a piece is made smaller, as
+// precompute_coeffs of Pillow's Resample.c does.
+func (s *Scope) kernels(a Axis, size int64) kernels {
+	scale := s.Div(a.Length, a.Resized)                                   // [N,1], source samples for each sample of the resized interval
+	stretch := s.ClampMin(scale, 1)                                       // [N,1]
+	place := s.Sub(s.Arange(0, size, Float64), a.To)                      // [N,S]
+	place = s.Minimum(s.ClampMin(place, 0), s.AddScalar(a.Samples, -1))   // what is filled has a weight, too
+	centre := s.Mul(s.AddScalar(s.Add(place, a.Kept), 0.5), scale)        // [N,S], from the piece's start
+	whole := s.Floor(centre)                                              // so that float32 has the rest exactly
+	rest := s.Div(s.AddScalar(s.Sub(whole, centre), 0.5), stretch)        // [N,S]
+	step := s.To(s.Div(s.Full(1, Float64, 1, 1), stretch), Float32)       // [N,1]
+	origin := s.Reshape(s.To(s.Add(whole, a.From), Float32), -1, size, 1) // [N,S,1]
+	return kernels{a, origin, s.Reshape(s.To(rest, Float32), -1, size, 1), s.Reshape(step, -1, 1, 1)}
+}
+
 // weights returns how much of each source sample in [low,high) is in each sample of the
-// output: [N,S,high-low], not yet divided by its sum. The kernel is Catmull-Rom's, a =
-// -0.5, stretched by the scale where the piece is made smaller, as in precompute_coeffs
-// of Pillow's Resample.c.
-func (s *Scope) weights(a axis, low, high, size int64) Tensor {
+// output: [N,S,high-low], not yet divided by its sum.
+func (s *Scope) weights(k kernels, low, high int64) Tensor {
 	return s.Within(func() Tensor {
-		stretch := s.ClampMin(a.scale, 1)                                                        // [N,1]
-		place := s.Sub(s.Arange(0, size, Float64), a.to)                                         // [N,S]
-		place = s.Minimum(s.ClampMin(place, 0), s.AddScalar(a.samples, -1))                      // what is filled has a weight, too
-		centre := s.Mul(s.AddScalar(s.Add(place, a.kept), 0.5), a.scale)                         // [N,S], from the piece's start
-		whole := s.Floor(centre)                                                                 // so that float32 has the rest exactly
-		rest := s.Div(s.AddScalar(s.Sub(whole, centre), 0.5), stretch)                           // [N,S]
-		step := s.To(s.Div(s.Ones(Float64, 1, 1), stretch), Float32)                             // [N,1]
 		source := s.Arange(low, high, Float64)                                                   // [L]
-		within := s.Mul(s.GreaterEqual(source, a.from), s.Less(source, s.Add(a.from, a.length))) // [N,L]
-		origin := s.Reshape(s.To(s.Add(whole, a.from), Float32), -1, size, 1)
-		t := s.Sub(s.To(source, Float32), origin) // [N,S,L], and so on
-		t = s.then(t, func() Tensor { return s.Mul(t, s.Reshape(step, -1, 1, 1)) })
-		t = s.then(t, func() Tensor { return s.Add(t, s.Reshape(s.To(rest, Float32), -1, size, 1)) })
+		within := s.Mul(s.GreaterEqual(source, k.From), s.Less(source, s.Add(k.From, k.Length))) // [N,L]
+		t := s.Sub(s.To(source, Float32), k.origin)                                              // [N,S,L], and so on
+		t = s.then(t, func() Tensor { return s.Mul(t, k.step) })
+		t = s.then(t, func() Tensor { return s.Add(t, k.rest) })
 		t = s.then(t, func() Tensor { return s.cubic(t) })
 		return s.then(t, func() Tensor { return s.Mul(t, s.Reshape(s.To(within, Float32), -1, 1, high-low)) })
 	})
@@ -161,9 +157,9 @@ func (s *Scope) then(t Tensor, step func() Tensor) Tensor {
 }
 
 // inside is 1 for the samples of the output [N,S] where the piece goes, else 0.
-func (s *Scope) inside(a axis, size int64) Tensor {
+func (s *Scope) inside(a Axis, size int64) Tensor {
 	place := s.Arange(0, size, Float64)
-	return s.To(s.Mul(s.GreaterEqual(place, a.to), s.Less(place, s.Add(a.to, a.samples))), Float32)
+	return s.To(s.Mul(s.GreaterEqual(place, a.To), s.Less(place, s.Add(a.To, a.Samples))), Float32)
 }
 
 // toBytes rounds and clamps to 0..255, as Pillow does after each direction.
