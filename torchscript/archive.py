@@ -239,6 +239,10 @@ def tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
     return [*module.named_parameters(), *module.named_buffers()]
 
 
+# Buffers of a whole network that are numbers of pictures and boxes and not weights.
+CONSTANTS = ("mean", "std", "cells", "steps_x", "steps_y")
+
+
 def other_types(module: torch.jit.ScriptModule, dtype: str) -> list[str]:
     """Returns the weights that are not of the manifest's dtype and that CONTRACT.md does
     not exempt."""
@@ -246,7 +250,7 @@ def other_types(module: torch.jit.ScriptModule, dtype: str) -> list[str]:
     for prefix, part in module.named_modules():
         for name, value in [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]:
             usable = {DTYPES[dtype]}
-            if "Norm" in part.original_name or (not prefix and name in ("mean", "std")):
+            if "Norm" in part.original_name or prefix == "head.cls_logits" or (not prefix and name in CONSTANTS):
                 usable.add(torch.float32)
             if part.original_name == "Embedding":
                 usable.add(torch.float16)

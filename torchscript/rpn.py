@@ -1,14 +1,16 @@
 """torchvision's region proposal network as one TorchScript module: pictures in, finished
 proposals out.
 
-Everything learned, and the anchors, are torchvision's own modules. Three things are
-written anew:
+Everything learned is torchvision's own modules. Some things are written anew:
 
 - non-maximum suppression, because torchvision's is a native operator that plain libtorch
   lacks;
 - the resize, because its scripted form rounds sizes differently from the eager one, which
   is the reference;
-- the box decoding, because torchvision's waits for a GPU twice a level.
+- the box decoding, because torchvision's waits for a GPU twice a level;
+- the anchors and the frozen norms, because torchvision's take many small operations;
+- the objectness in half precision, which is float32 from the features on, so that the
+  order of the proposals has its digits.
 
 Shapes: B pictures; A anchors of a level; N candidates of a level (top-k); M candidates of
 all levels; K proposals. Boxes are x0, y0, x1, y1 in pixels, edges and not indices.
@@ -22,12 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models.detection.image_list import ImageList
 
 import archive
 import stored
 from archive import DTYPES, Input, Weights
-from fold import fold_norms
+from fold import fold_norms, freeze_norms
 
 # torchvision.ops.batched_nms on the CPU: with up to this many candidates it shifts each
 # level's boxes apart and suppresses them all at once, which rounds IoUs differently. With
@@ -118,8 +119,8 @@ class Proposals(nn.Module):
     """A torchvision detector's transform, backbone and rpn, from pictures to proposals,
     without its RoI heads.
 
-    In float32 it uses the detector's own modules and changes the layout of their weights.
-    In other types it uses copies with batch norms folded.
+    It uses copies of the detector's modules: in float32 with frozen norms made cheap, in
+    other types with all batch norms folded.
     """
 
     dtype: Final[torch.dtype]
@@ -133,6 +134,7 @@ class Proposals(nn.Module):
     min_objectness: Final[float]
     min_side: Final[float]
     shifted_up_to: Final[int]
+    per_cell: Final[list[int]]
     delta_weights: Final[list[float]]
     largest_delta: Final[float]
 
@@ -148,14 +150,22 @@ class Proposals(nn.Module):
         self.min_objectness, self.min_side = float(rpn.score_thresh), float(rpn.min_size)
         self.shifted_up_to = SHIFTED_UP_TO
         self.iou = threshold(rpn.nms_thresh)
-        backbone, head = detector.backbone.eval(), rpn.head
-        if dtype != "float32":
-            backbone, head = copy.deepcopy(backbone), copy.deepcopy(head)
+        backbone, head = copy.deepcopy(detector.backbone).eval(), copy.deepcopy(rpn.head)
+        if dtype == "float32":
+            freeze_norms(backbone)
+        else:
             fold_norms(backbone, torch.zeros(1, 3, 2 * self.size_divisible, 2 * self.size_divisible))
         layout = torch.channels_last if channels_last else torch.contiguous_format
         self.backbone = backbone.to(dtype=self.dtype, memory_format=layout)
         self.head = head.to(dtype=self.dtype, memory_format=layout)
-        self.anchors = rpn.anchor_generator
+        self.head.cls_logits.to(dtype=torch.float32)
+        cells = [cell.to(torch.float32) for cell in rpn.anchor_generator.cell_anchors]
+        self.per_cell = [len(cell) for cell in cells]
+        self.register_buffer("cells", nn.utils.rnn.pad_sequence(cells, batch_first=True))
+        # As many steps as the longest side has pixels, so that any stride has enough.
+        steps = torch.arange(self.divisible(int(self.max_size)), dtype=torch.float32)[:, None]
+        self.register_buffer("steps_x", steps * torch.tensor([1.0, 0.0, 1.0, 0.0]))
+        self.register_buffer("steps_y", steps * torch.tensor([0.0, 1.0, 0.0, 1.0]))
         self.delta_weights = [float(weight) for weight in rpn.box_coder.weights]
         self.largest_delta = float(rpn.box_coder.bbox_xform_clip)
         self.register_buffer("mean", torch.tensor(transform.image_mean)[:, None, None])
@@ -169,7 +179,7 @@ class Proposals(nn.Module):
         sizes = sizes.cpu()  # the caller has it there, so nothing waits
         resized = self.resized(images, sizes)
         batch = self.prepare(images, sizes, resized)
-        logits, deltas = self.head(list(self.backbone(batch).values()))
+        logits, deltas = self.predict(list(self.backbone(batch).values()))
         sizes = sizes.to(images.device, non_blocking=True)
         resized = resized.to(images.device, non_blocking=True)
         levels, scores, valid = self.candidates_of(batch, logits, deltas, resized)
@@ -208,8 +218,7 @@ class Proposals(nn.Module):
         height, width = 0, 0
         for _, _, h, w in whole:
             height, width = max(height, h), max(width, w)
-        step = self.size_divisible
-        height, width = (height + step - 1) // step * step, (width + step - 1) // step * step
+        height, width = self.divisible(height), self.divisible(width)
         batch = torch.zeros([len(whole), 3, height, width], dtype=torch.float32, device=images.device)
         for i, (h0, w0, h, w) in enumerate(whole):
             image = images[i, :, :h0, :w0].to(torch.float32).contiguous().div(255).sub_(self.mean).div_(self.std)
@@ -220,21 +229,41 @@ class Proposals(nn.Module):
             batch = batch.contiguous(memory_format=torch.channels_last)
         return batch
 
+    def divisible(self, side: int) -> int:
+        """Returns the side that a picture is padded to."""
+        return (side + self.size_divisible - 1) // self.size_divisible * self.size_divisible
+
+    def predict(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Returns what torchvision's RPNHead does, the logits in float32."""
+        logits: list[Tensor] = []
+        deltas: list[Tensor] = []
+        for feature in features:
+            hidden = self.head.conv(feature)
+            logits.append(self.head.cls_logits(hidden.to(torch.float32)))
+            deltas.append(self.head.bbox_pred(hidden))
+        return logits, deltas
+
+    def anchors(self, level: int, height: int, width: int, batch: Tensor) -> Tensor:
+        """Returns the anchors [A,4] of a level with a grid of the size, equal to
+        torchvision's AnchorGenerator to the digit."""
+        across = self.steps_x[:width] * float(batch.shape[3] // width)
+        down = self.steps_y[:height] * float(batch.shape[2] // height)
+        cells = self.cells[level, : self.per_cell[level]]
+        return (cells + across[:, None] + down[:, None, None]).reshape(-1, 4)
+
     def candidates_of(
         self, batch: Tensor, logits: list[Tensor], deltas: list[Tensor], resized: Tensor
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Returns the best anchors of each level, decoded, best first: boxes [B,N,4] in
         pixels of the resized picture and inside it, objectness [B,N], and whether each is
         large and likely enough [B,N]. They are in float32 whatever the weights are."""
-        logits = [level.to(torch.float32) for level in logits]
-        one_image = ImageList(batch, [(batch.shape[2], batch.shape[3])])
-        anchors = self.anchors(one_image, logits)[0].split([level[0].numel() for level in logits])
         limit = resized.to(torch.float32).flip(1).repeat(1, 2)[:, None]  # w h w h
         levels: list[Tensor] = []
         scores: list[Tensor] = []
         valid: list[Tensor] = []
-        for level, delta, anchor in zip(logits, deltas, anchors):
+        for i, (level, delta) in enumerate(zip(logits, deltas)):
             count = level.shape[0]
+            anchor = self.anchors(i, level.shape[2], level.shape[3], batch)
             # [B, A per cell, H, W] -> [B, A]; [B, 4 A per cell, H, W] -> [B, A, 4]
             level = level.permute(0, 2, 3, 1).reshape(count, -1)
             delta = delta.permute(0, 2, 3, 1).reshape(count, -1, 4)
@@ -314,12 +343,11 @@ def export(
     """
     detector.eval().requires_grad_(False)
     shrunk = shrunk and dtype == "float32"
-    if shrunk:
-        detector = copy.deepcopy(detector)
     network = Proposals(detector, dtype, channels_last)
     reference = Proposals(detector, "float32", channels_last)
     if shrunk:
-        stored.shrink(network.backbone)  # of the reference too
+        stored.shrink(network.backbone)
+        stored.shrink(reference.backbone)
     described = archive.manifest(
         "rpn",
         architecture,
