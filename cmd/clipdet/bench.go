@@ -19,7 +19,7 @@ proposals). Nothing of the warm-up counts.
 
 Stages: then the pictures go one at a time, and each stage is timed alone; the
 device is waited for at its end. decode: file to pixels; upload: pixels to the
-device; rpn: proposals, to the host; crop: boxes cut out and resized; encode: CLIP
+device; rpn: proposals, which a GPU keeps; crop: boxes cut out and resized; encode: CLIP
 of the crops; rank: scores, top-k and NMS; download: scores to the host; draw: three
 pictures, to files; other: what no stage has. text is CLIP of the phrases, encoded
 anew in each round, though detect does it once for all pictures.

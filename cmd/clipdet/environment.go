@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -22,35 +23,39 @@ const (
 	exact = "NVIDIA_TF32_OVERRIDE=0"
 )
 
-// startAgain replaces the process by a new start of the program, with the setting that
-// its command needs, unless the user or the first start has set it. Starting twice takes
-// 0.25 s.
+// startAgain replaces the process by a new start of the program, with the settings that
+// its command needs, unless the user or the first start has set them. Starting twice
+// takes 0.25 s.
 func startAgain() {
-	setting := needed(os.Args[1:])
-	name, _, _ := strings.Cut(setting, "=")
-	if setting == "" || os.Getenv(name) != "" || setting == limitedSpinning && os.Getenv("OMP_WAIT_POLICY") != "" {
-		return
-	}
+	settings := slices.DeleteFunc(needed(os.Args[1:]), func(setting string) bool {
+		name, _, _ := strings.Cut(setting, "=")
+		return os.Getenv(name) != "" || setting == limitedSpinning && os.Getenv("OMP_WAIT_POLICY") != ""
+	})
 	path, err := os.Executable()
-	if err != nil {
+	if err != nil || len(settings) == 0 {
 		return
 	}
-	// If Exec fails, the program continues without the setting.
-	_ = syscall.Exec(path, os.Args, append(os.Environ(), setting))
+	// If Exec fails, the program continues without the settings.
+	_ = syscall.Exec(path, os.Args, append(os.Environ(), settings...))
 }
 
-// needed returns the setting that a command line needs, or "". Flags may precede the
-// command.
-func needed(args []string) string {
-	cmd, _, err := rootCommand().Find(args)
+// needed returns the settings that a command line needs. Flags may precede the command.
+func needed(args []string) []string {
+	cmd, rest, err := rootCommand().Find(args)
 	if err != nil {
-		return ""
+		return nil
 	}
 	switch cmd.CommandPath() {
 	case "clipdet detect", "clipdet eval", "clipdet calibrate", "clipdet bench":
-		return limitedSpinning
+		if cmd.ParseFlags(rest) != nil { // the command itself will say so
+			return []string{limitedSpinning}
+		}
+		if tf32, err := cmd.Flags().GetBool("tf32"); err == nil && !tf32 {
+			return []string{limitedSpinning, exact}
+		}
+		return []string{limitedSpinning}
 	case "clipdet models verify":
-		return exact
+		return []string{exact}
 	}
-	return ""
+	return nil
 }

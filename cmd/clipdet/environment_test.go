@@ -6,13 +6,16 @@ import (
 )
 
 func TestNeeded(t *testing.T) {
+	both := limitedSpinning + " " + exact
 	for line, want := range map[string]string{
+		"detect --tf32=false -q dog a.jpg": both, "--verbose bench --tf32=0 --rounds 2": both,
+		"detect --tf32 -q dog a.jpg": limitedSpinning, "detect --tf32=maybe": limitedSpinning, "detect -q --tf32=false": limitedSpinning,
 		"detect -q dog a.jpg": limitedSpinning, "-v detect -q dog a.jpg": limitedSpinning, "--verbose eval": limitedSpinning,
 		"bench": limitedSpinning, "calibrate -h": limitedSpinning,
 		"models verify detect": exact, "models verify": exact,
 		"eval merge a": "", "": "", "-v": "", "doctor": "", "doctor --device detect": "", "schema": "", "none": "", "models list": "",
 	} {
-		if got := needed(strings.Fields(line)); got != want {
+		if got := strings.Join(needed(strings.Fields(line)), " "); got != want {
 			t.Errorf("%q: got %q, want %q", line, got, want)
 		}
 	}

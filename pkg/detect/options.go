@@ -14,7 +14,7 @@ import (
 // The defaults of Options.Proposals and Options.Batch.
 const (
 	DefaultProposals = 300
-	DefaultBatch     = 64
+	DefaultBatch     = 1024
 )
 
 const (
@@ -68,8 +68,9 @@ type Options struct {
 	// probabilities less certain, so other thresholds are needed.
 	SubtractEmpty bool
 	// Batch is the largest number of crops, or phrases, that a GPU encodes at once. It
-	// bounds the memory. 0 is DefaultBatch. A CPU always encodes 16, so that an embedding
-	// doesn't depend, to the bit, on the other inputs of its batch.
+	// bounds the memory. 0 is DefaultBatch. If the memory doesn't suffice, the batch is
+	// halved until it does, and stays so for later pictures. A CPU always encodes 16, so
+	// that an embedding doesn't depend, to the bit, on the other inputs of its batch.
 	Batch int
 	// ImageBatch is the largest number of waiting pictures, of any calls, that go through
 	// the models together. Their crops share batches, and a GPU proposes for pictures of

@@ -4,7 +4,11 @@ package torch
 // #include "gpu.h"
 import "C"
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/sugarme/gotch/libtch"
+)
 
 // GPU describes a GPU as its driver does. InUse is the memory that all programs use now,
 // including memory that libtorch has taken before, since it gives none back.
@@ -26,6 +30,16 @@ func (d Device) GPU() (GPU, error) {
 		return GPU{}, fmt.Errorf("%w: %v: %s", ErrDevice, d, C.GoString(failed))
 	}
 	return GPU{Name: C.GoString(&name[0]), Memory: int64(total), InUse: int64(total - free)}, nil
+}
+
+// Autotune says whether cuDNN times its algorithms for each new shape of a convolution. It
+// is a setting of the process.
+func Autotune(on bool) {
+	n := 0
+	if on {
+		n = 1
+	}
+	libtch.AtcSetBenchmarkCudnn(n)
 }
 
 // Capability returns the compute capability of the GPU d, such as 9 and 0. It fails with

@@ -9,6 +9,7 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
 	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/device"
 )
 
 // Plan is what the flags ask for. It is read and checked before any model is loaded.
@@ -17,6 +18,7 @@ type Plan struct {
 	Queries     []detect.Query
 	Params      detect.Params
 	Calibration *Calibration // nil: none
+	autotune    bool
 }
 
 // Budget returns a budget of the given size in MiB. It has room for the pictures that the
@@ -29,6 +31,9 @@ func (p Plan) Budget(mebibytes int) *intake.Budget {
 // calibration, if there is one. The caller must close the Detector, which frees the
 // Queries too.
 func (p *Plan) Open(ctx context.Context) (*detect.Detector, *detect.Queries, error) {
+	if p.autotune {
+		device.Autotune(true)
+	}
 	detector, err := detect.Open(ctx, p.Options)
 	if err != nil {
 		return nil, nil, exit.NotOpened(ctx, err)

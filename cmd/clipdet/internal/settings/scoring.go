@@ -31,6 +31,7 @@ type ScoringFlags struct {
 	threads       int
 	batch         int
 	together      int
+	autotune      bool
 	textCache     string
 	rank          *Choice
 	Limits        limitFlags
@@ -62,7 +63,9 @@ func (f *ScoringFlags) Add(cmd *cobra.Command) {
 	flags.BoolVar(&f.subtractEmpty, "subtract-empty", false, "take from each query what templates without a name have in common; scores fall")
 	f.ModelFlags.Add(cmd)
 	flags.IntVar(&f.threads, "threads", 0, "CPU threads of one operation, `N`; 0 is OMP_NUM_THREADS, or else one for each processor, and fewer are faster where others use them")
-	flags.IntVar(&f.batch, "batch", detect.DefaultBatch, "encode `N` crops or phrases at once, which bounds a GPU's memory; a CPU always takes 16")
+	flags.IntVar(&f.batch, "batch", detect.DefaultBatch, "encode `N` crops or phrases at once, which bounds a GPU's memory, and fewer where it doesn't suffice; a CPU always takes 16")
+	flags.Bool("tf32", true, "let a GPU compute convolutions of float32 with 10 bits of each factor, as NVIDIA's libraries do by default; false is exact and slower")
+	flags.BoolVar(&f.autotune, "autotune", false, "let cuDNN time its convolutions for each new size of pictures, which pays for many pictures of one size")
 	flags.IntVar(&f.together, "batch-pictures", 0, "take at most `N` of the pictures that wait through the models together; 0 is 4")
 	flags.StringVar(&f.textCache, "text-cache", DefaultTextCache(), "keep the queries' embeddings in `DIR` for later runs; \"\" keeps none")
 	_ = cmd.MarkFlagDirname("text-cache") // fails only for an unknown flag
@@ -82,6 +85,7 @@ func (f *ScoringFlags) Add(cmd *cobra.Command) {
 // Plan checks the flags and returns their plan. Its errors mean wrong usage.
 func (f *ScoringFlags) Plan(cmd *cobra.Command) (Plan, error) {
 	p := Plan{
+		autotune: f.autotune,
 		Options: detect.Options{
 			Models:        f.Set(),
 			Device:        f.Device,
