@@ -156,13 +156,12 @@ func TestTheNextPictureIsIssuedBeforeTheLastIsRead(t *testing.T) {
 		d.queue.mu.Unlock()
 		var after [2]torch.Work
 		for i, each := range tasks {
-			for last := before; ; { // until the engine rests
-				time.Sleep(100 * time.Millisecond)
-				if after[i] = d.engine.Work(); after[i] == last && after[i] != before {
-					break
-				}
-				last = after[i]
+			// Until the engine has read this picture, and waits for the receiver with the
+			// lock held.
+			for read := int64(i + 1); d.engine.Work().Sub(before).Downloads < read || !delivering(each); {
+				time.Sleep(time.Millisecond)
 			}
+			after[i] = d.engine.Work()
 			(<-each.outcome).regions.Close()
 		}
 		first, second := after[0].Sub(before), after[1].Sub(after[0])
@@ -171,6 +170,15 @@ func TestTheNextPictureIsIssuedBeforeTheLastIsRead(t *testing.T) {
 			t.Errorf("%d together: up to the first picture %+v, and up to the second %+v: want nothing but its scores", together, first, second)
 		}
 	}
+}
+
+// delivering reports whether the engine holds the task's lock.
+func delivering(t *task) bool {
+	free := t.mu.TryLock()
+	if free {
+		t.mu.Unlock()
+	}
+	return !free
 }
 
 // openAsGPU opens the tiny models on a CPU that works in the way of a GPU.
