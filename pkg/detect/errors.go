@@ -36,7 +36,7 @@ var (
 	ErrOutput = errors.New("unusable output of a model")
 	// ErrNotHere is returned if the device has no operations for the type of a model's
 	// weights: float16 on a CPU.
-	ErrNotHere = errors.New("weights of this type run on GPUs only")
+	ErrNotHere = errors.New("weights of this type don't run on this device")
 )
 
 // PanicError is a panic of the caller's code that became the error of a call. It is an
