@@ -23,7 +23,7 @@ import (
 func modelsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "models",
-		Short: "List, describe, check and lock models",
+		Short: "List, describe, check, compare and lock models",
 		Long: `A detector needs three TorchScript archives: a region proposal network (rpn),
 and the two towers of one CLIP (clip-image, clip-text). A directory of models
 holds them as *.pt; the manifest inside each says what it is, so their names are
@@ -33,10 +33,10 @@ An archive is code that runs here. Where a DIR is asked for, a lock file (*.json
 in it may be named, and then nothing else than what was locked is taken.`,
 		Args: cobra.NoArgs, // an unknown subcommand is an error, not a call for help
 		RunE: func(*cobra.Command, []string) error {
-			return errors.New("name what to do: list, inspect, verify or lock")
+			return errors.New("name what to do: list, inspect, verify, compare or lock")
 		},
 	}
-	cmd.AddCommand(modelsListCommand(), modelsInspectCommand(), modelsVerifyCommand(), modelsLockCommand())
+	cmd.AddCommand(modelsListCommand(), modelsInspectCommand(), modelsVerifyCommand(), modelsCompareCommand(), modelsLockCommand())
 	return cmd
 }
 

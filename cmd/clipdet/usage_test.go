@@ -164,7 +164,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"eval", "--images", ".", "--annotations", "good.json", "--ablate", "--results", "r.json"}, "--results is of one evaluation"},
 		{[]string{"eval", "merge"}, "no records"},
 		{[]string{"eval", "merge", "x.jsonl"}, "--annotations"},
-		{[]string{"models"}, "list, inspect, verify or lock"},
+		{[]string{"models"}, "list, inspect, verify, compare or lock"},
 		{[]string{"models", "lock"}, "want one DIR"},
 		{[]string{"models", "lock", "torn", "--out", "x.pt"}, "*.json"},
 		{[]string{"detect", "-q", "dog", "--lock", "lock.json", "a.png"}, "--models"},
