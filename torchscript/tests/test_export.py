@@ -73,7 +73,7 @@ def test_problems_are_one_line_and_exit_1(tmp_path: Path, capsys: pytest.Capture
         ([], "required"),
         (["clip", "--random", "1", "--out", "out"], "the following arguments are required: --name"),
         (["rpn", "--name", MOBILENET, "--random", "1", "--checkpoint", "f", "--out", "out"], "not allowed with"),
-        (["clip", "--name", "ViT-B-32", "--random", "1", "--out", "out", "--dtype", "int8"], "invalid choice"),
+        (["clip", "--name", "ViT-B-32", "--random", "1", "--out", "out", "--dtype", "int4"], "invalid choice"),
         (["builtin", "--out", "out"], "nothing to export"),
         (["builtin", "--rpn", "r", "--clip", "c", "--words", "w", "--out", "out"], "give all four or none"),
     ],
