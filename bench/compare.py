@@ -8,7 +8,8 @@ Three programs do the same work in turn, in several rounds, each round on other 
 reference.py ("notebook") takes float32, one crop and one phrasing at a time. tuned.py is
 what a good engineer writes in PyTorch, in the faster of float32 and bfloat16, with
 queries embedded before. clipdet runs from files to ranked boxes in the type that its auto
-takes, or in int8 by --dtype, where tuned.py may take torch's dynamic int8, with models loaded and queries embedded before. It also draws three pictures of
+takes, with models loaded and queries embedded before. With --dtype int8 clipdet runs in
+int8, and tuned.py may take torch's dynamic int8. clipdet also draws three pictures of
 each; the others draw none. The weights of ViT-B/32, RN50 and fasterrcnn_resnet50_fpn are
 random: they detect nothing, and take the same time. The built-in models have their own
 weights, and run on their scenes.

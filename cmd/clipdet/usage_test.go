@@ -99,7 +99,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"detect", "-q", "dog", "--format", "xml", "a.png"}, "json, jsonl, coco, csv, yolo"},
 		{[]string{"detect", "-q", "dog", "--rank", "best", "a.png"}, "fused, mean, probability, cosine"},
 		{[]string{"detect", "-q", "dog", "--crop", "round", "a.png"}, "clip, squash, pad"},
-		{[]string{"detect", "-q", "dog", "--dtype", "int8", "a.png"}, "auto, float32, bfloat16, float16"},
+		{[]string{"detect", "-q", "dog", "--dtype", "int4", "a.png"}, "auto, float32, bfloat16, float16"},
 		{[]string{"detect", "-q", "dog", "--device", "gpu", "a.png"}, "cuda:N"},
 		{[]string{"detect", "-q", "dog", "--proposals", "0", "a.png"}, "--proposals 0"},
 		{[]string{"detect", "-q", "dog", "--proposals", "many", "a.png"}, `"many"`},
