@@ -293,6 +293,8 @@ func (s Set) pick(entries []Entry, kind Kind, wanted []string) (Entry, error) {
 	want := string(kind)
 	if len(wanted) == 1 {
 		want += " in " + wanted[0]
+	} else if entry, ok := byDType[Int8]; ok {
+		return Entry{}, fmt.Errorf("%w: %v: no %s but %s in int8, which has to be asked for; %s", ErrMissing, s, want, entry.Name, describe(entries))
 	}
 	return Entry{}, fmt.Errorf("%w: %v: no %s; %s", ErrMissing, s, want, describe(entries))
 }
