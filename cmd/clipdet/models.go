@@ -121,7 +121,7 @@ digest in its manifest, runs it on the input that the manifest names, and compar
 the output with the one that the export recorded. Then it sees whether the
 archives make a detector. A line is "ok", "problem" with the reason, "ignored" for
 a file that is no model of clipdet, or "not run" where the device lacks the type of
-the weights (float16 on a CPU), so that only the file was checked.`,
+the weights (float16 on a CPU, int8 on a GPU), so that only the file was checked.`,
 		Example: `  clipdet models verify
   clipdet models verify models/vit-b-32 --device cuda:0`,
 		Args: func(_ *cobra.Command, args []string) error {
