@@ -2,13 +2,14 @@
 the same weights and pictures.
 
     ./setup-libtorch.sh python bench/compare.py [--json FILE] [--images DIR] [--rounds N]
-        [--quick] [--device DEVICE]
+        [--quick] [--device DEVICE] [--dtype auto|int8]
 
 Three programs do the same work in turn, in several rounds, each round on other pictures.
 reference.py ("notebook") takes float32, one crop and one phrasing at a time. tuned.py is
 what a good engineer writes in PyTorch, in the faster of float32 and bfloat16, with
 queries embedded before. clipdet runs from files to ranked boxes in the type that its auto
-takes, with models loaded and queries embedded before. It also draws three pictures of
+takes, with models loaded and queries embedded before. With --dtype int8 clipdet runs in
+int8, and tuned.py may take torch's dynamic int8. clipdet also draws three pictures of
 each; the others draw none. The weights of ViT-B/32, RN50 and fasterrcnn_resnet50_fpn are
 random: they detect nothing, and take the same time. The built-in models have their own
 weights, and run on their scenes.
@@ -83,7 +84,7 @@ BUILTIN = stages.ROOT / "pkg" / "model" / "builtin"
 
 SCENES = stages.ROOT / "testdata" / "scenes"
 
-TYPES = (torch.float32, torch.bfloat16)
+TYPES = {"auto": (torch.float32, torch.bfloat16), "int8": (torch.float32, torch.bfloat16, torch.qint8)}
 
 REPEATS = 10  # of a picture on a GPU
 
@@ -92,10 +93,11 @@ Queries = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Programs:
-    """The folder of the Go programs, and the device for everything."""
+    """The folder of the Go programs, the device for everything, and clipdet's --dtype."""
 
     folder: Path
     device: str
+    dtype: str = "auto"
 
     @property
     def gpu(self) -> bool:
@@ -121,7 +123,7 @@ class Seconds:
     notebook: list[float] = field(default_factory=list)
     tuned: list[float] = field(default_factory=list)
     ours: list[float] = field(default_factory=list)
-    dtype: str = ""  # the type that clipdet's auto took
+    dtype: str = ""  # the type that clipdet took
     ours_float32: list[float] = field(default_factory=list)
     non_module: list[float] = field(default_factory=list)
     crop: list[float] = field(default_factory=list)
@@ -154,12 +156,15 @@ def from_seed(setting: Setting) -> reference.Models:
     return reference.Models(detector, model, preprocess)
 
 
-def export(setting: Setting, folder: Path, models: reference.Models, gpu: bool) -> None:
-    """Exports the models into a folder in the types that clipdet may take here."""
+def export(setting: Setting, folder: Path, models: reference.Models, gpu: bool, dtype: str) -> None:
+    """Exports the models into a folder in the types that clipdet may take here, and CLIP
+    in int8 if that is the dtype."""
     weights = Weights(f"random, seed {SEED}", "0" * 64, "none: random", "torch.manual_seed")
     for each in ["float32", "bfloat16"] if gpu or stages.fast_bfloat16() else ["float32"]:
         rpn.export(folder, copy.deepcopy(models.detector), setting.detector, weights, each)
         clip.export(folder, towers.pair(setting.clip, copy.deepcopy(models.clip)), weights, each)
+    if dtype == "int8":
+        clip.export(folder, towers.pair(setting.clip, copy.deepcopy(models.clip)), weights, dtype)
 
 
 def described(folder: Path, proposals: int) -> tuple[Setting, reference.Models]:
@@ -178,16 +183,16 @@ def described(folder: Path, proposals: int) -> tuple[Setting, reference.Models]:
     return setting, models
 
 
-def random_weights(setting: Setting, folder: Path, models: reference.Models, device: str) -> Contest:
+def random_weights(folder: Path, models: reference.Models, device: str, dtype: str) -> Contest:
     """Returns the contest of random models on the device; folder has the same models
-    exported."""
+    exported. dtype is clipdet's: for int8 the tuned way may be in 8 bits too."""
     model, plain = models.clip, models.to(device)
-    fast = tuned.fastest([tuned.Tuned(plain, each) for each in TYPES])
+    fast = tuned.fastest([tuned.Tuned(plain, each) for each in TYPES[dtype]])
     return Contest(
         lambda phrasings: reference.embed_query(model, phrasings),
         lambda picture, queries, count: reference.detect(plain, picture, queries, count),
         fast.detect,
-        fast.dtype,
+        fast.type,
         ["--models", str(folder)],
     )
 
@@ -278,7 +283,7 @@ def compare(
         if programs.gpu:
             timed(fast, pictures)
         seconds.tuned.append(timed(fast, pictures * (REPEATS if programs.gpu else 1)))
-        ours = bench(programs, scratch, contest, setting, pictures, "auto")
+        ours = bench(programs, scratch, contest, setting, pictures, programs.dtype)
         seconds.ours.append(1 / ours["throughput"]["images_per_s"]["median"])
         seconds.dtype = next(one["dtype"] for one in ours["models"] if one["kind"] == "clip-image")
         exact = ours  # if clipdet takes float32 anyway
@@ -319,23 +324,32 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--proposals", type=int, default=300, metavar="N", help="boxes of a picture, with --models (%(default)s)"
     )
+    parser.add_argument(
+        "--dtype",
+        choices=TYPES,
+        default="auto",
+        help="clipdet's type (%(default)s); int8 is of the transformers, and the tuned way may then take its own too",
+    )
     chosen = parser.parse_args(arguments)
     photos = grouped(sorted(chosen.images.glob("*.jpg")), chosen.quick)[: chosen.rounds]
     if not photos:
         parser.error(f"--images {chosen.images}: there is no *.jpg")
     if torch.device(chosen.device).type != "cpu" and not torch.cuda.is_available():
         parser.error(f"--device {chosen.device}: this PyTorch sees no GPU")
-    settings = SETTINGS[: 1 if chosen.quick else None]
+    settings = [one for one in SETTINGS if chosen.dtype == "auto" or (one.clip or "").startswith("ViT")]
+    settings = settings[: 1 if chosen.quick else None]
     if chosen.models:
         try:
             setting, models = described(chosen.models, chosen.proposals)
         except (OSError, RuntimeError, ValueError) as error:
             parser.error(f"--models: {error}")
         settings = [setting]
+    if chosen.dtype == "int8" and chosen.device != "cpu":
+        parser.error("--dtype int8 is for CPUs")
     answer: dict = {"device": chosen.device, "threads": torch.get_num_threads(), "settings": {}}
     answer["pictures"] = sum(map(len, photos))
     with tempfile.TemporaryDirectory() as scratch:
-        programs = Programs(chosen.programs or Path(scratch) / "programs", chosen.device)
+        programs = Programs(chosen.programs or Path(scratch) / "programs", chosen.device, chosen.dtype)
         if not chosen.programs:
             stages.build(programs.folder)
         for setting in settings:
@@ -343,8 +357,8 @@ def main(arguments: list[str]) -> None:
             if setting.clip:
                 if not chosen.models:
                     models = from_seed(setting)
-                    export(setting, folder, models, programs.gpu)
-                contest = random_weights(setting, folder, models, chosen.device)
+                    export(setting, folder, models, programs.gpu, chosen.dtype)
+                contest = random_weights(folder, models, chosen.device, chosen.dtype)
             else:
                 contest, rounds = (
                     builtin(chosen.device),

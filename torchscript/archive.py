@@ -32,7 +32,9 @@ import graph
 FORMAT = 1
 EXPORTER = f"clipdet-export 1 torch {torch.__version__} torchvision {torchvision.__version__}"
 EXPORTER = re.sub(r"\+\w+", "", EXPORTER)  # a build for CUDA or for the CPU writes the same
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# The type in which a network computes. In int8 that is float32 too: only the matrices of
+# its linear layers are integers, and their inputs (eight.py).
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.float32}
 BATCHES = (1, 2, 5)
 
 # Which arguments of forward lie on the host (CONTRACT.md). Reading them waits for
@@ -326,20 +328,21 @@ def save(
     seed: int = 1,
     values: int = 16,
     twin: nn.Module | None = None,
+    runs_here: bool = True,
     may_wait: bool = False,
 ) -> dict:
     """Scripts a module if it is not scripted yet, checks it, writes it to path, and
     returns its manifest.
 
-    If this machine can't run the module's dtype, twin makes the known answer: the same
-    weights in float32. may_wait is for other people's networks: if they wait for the
+    twin, the same weights in float32, makes the known answer and counts its operations;
+    None is the module itself. runs_here says whether this machine can run the module's
+    dtype, which is then compared with the answer. may_wait is for other people's networks: if they wait for the
     device, which slows a GPU down, that is only a warning. Raises ContractError, and
     writes nothing, if a check fails.
     """
     module = module.eval().requires_grad_(False)
     scripted = module if isinstance(module, torch.jit.ScriptModule) else torch.jit.script(module)
-    runs_here = twin is None
-    answering = scripted if runs_here else twin.eval()
+    answering = scripted if twin is None else twin.eval()
     outputs, flops = counted(answering, generate(seed, inputs))
     expected = summary(outputs, values)
     described = {

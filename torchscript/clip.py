@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import archive
+import eight
 from archive import DTYPES, Input, Weights
 from fold import fold_norms
 
@@ -23,7 +24,7 @@ VOCABULARY = 49408
 
 # The largest difference from a known answer. In float32 it covers another processor's
 # rounding, in the other types the type's own.
-TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
+TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3, "int8": 2e-2}
 
 
 class ImageEncoder(nn.Module):
@@ -79,8 +80,8 @@ def cast(tower: nn.Module, dtype: str, example: Tensor) -> nn.Module:
     """Returns a tower of the given precision. In float32 it is the tower itself.
     Otherwise it is a copy with batch norms folded into their convolutions and layer norms
     kept in float32. Integers, and tables that are half precision already, keep their
-    type."""
-    if dtype == "float32":
+    type. A tower for int8 is made by eight.shrink and stays as it is."""
+    if dtype in ("float32", "int8"):
         return tower
     tower = copy.deepcopy(tower).eval().requires_grad_(False)
     fold_norms(tower, example)
@@ -118,12 +119,13 @@ def export(
     dtype: str = "float32",
     channels_last: bool = True,
     may_wait: bool = False,
+    crops: Tensor | None = None,
 ) -> list[Path]:
     """Writes clip-image.pt and clip-text.pt (clip-image.bfloat16.pt and so on) into out
     and returns their paths.
 
     It puts both towers in evaluation mode and turns their gradients off. may_wait is
-    archive.save's.
+    archive.save's. crops [N,3,S,S] in [0,1] are for int8 (eight.factors); None is without.
     """
     image, text = pair.image.eval().requires_grad_(False), pair.text.eval().requires_grad_(False)
     state = {f"image.{k}": v for k, v in image.state_dict().items()}
@@ -139,19 +141,30 @@ def export(
         fields = {**fields, "embedding_width": width, **common}
         described = archive.manifest(kind, pair.architecture, weights, dtype, last, **fields)
         path = out / archive.file_name(kind, dtype)
-        twin_if_needed = twin if dtype == "float16" else None  # on CPUs libtorch 2.1 lacks float16, and 2.11 is slow
+        # The types whose known answer is that of float32. On CPUs libtorch 2.1 lacks float16, and 2.11 is slow.
+        answering = twin if dtype in ("float16", "int8") else None
         archive.save(
-            path, encoder, described, [example], tolerance=TOLERANCE[dtype], twin=twin_if_needed, may_wait=may_wait
+            path,
+            encoder,
+            described,
+            [example],
+            tolerance=TOLERANCE[dtype],
+            twin=answering,
+            runs_here=dtype != "float16",
+            may_wait=may_wait,
         )
         return path
 
-    crops, tokens = Input((1, 3, pair.size, pair.size), "float32"), Input((1, CONTEXT), "int64")
+    crop, tokens = Input((1, 3, pair.size, pair.size), "float32"), Input((1, CONTEXT), "int64")
     look = {"input_size": pair.size, "mean": pair.mean, "std": pair.std, "resize_mode": pair.resize_mode}
     words = {"tokenizer": "clip-bpe", "context_length": CONTEXT, "vocabulary": VOCABULARY}
-    encoder = ImageEncoder(image, pair.size, pair.mean, pair.std, dtype, channels_last)
     twin = ImageEncoder(image, pair.size, pair.mean, pair.std, "float32", channels_last)
-    text_encoder, text_twin = TextEncoder(text, dtype), TextEncoder(text, "float32")
+    text_twin = TextEncoder(text, "float32")
+    if dtype == "int8":
+        image = eight.shrink(image, None if crops is None else (crops - twin.mean) / twin.std)
+        text = eight.shrink(text)
+    encoder = ImageEncoder(image, pair.size, pair.mean, pair.std, dtype, channels_last)
     return [
-        write("clip-image", encoder, twin, crops, channels_last, **look),
-        write("clip-text", text_encoder, text_twin, tokens, False, **words),
+        write("clip-image", encoder, twin, crop, channels_last, **look),
+        write("clip-text", TextEncoder(text, dtype), text_twin, tokens, False, **words),
     ]

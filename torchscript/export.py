@@ -4,6 +4,7 @@ CONTRACT.md describes them.
 export.py all  --out models    downloads CLIP ViT-B/32 and Faster R-CNN's RPN
 export.py clip --name ViT-L/14 --dtype float32 bfloat16 --out models
 export.py clip --name ViT-B-32 --pretrained laion2b_s34b_b79k --out models
+export.py clip --name ViT-B/32 --dtype int8 --calibrate photos --out models
 export.py rpn  --name fasterrcnn_resnet50_fpn_v2 --checkpoint FILE --out models
 export.py builtin --rpn FILE --clip FILE --photos FILE --gate FILE --words FILE --out DIR
 """
@@ -21,6 +22,7 @@ import archive
 import clip
 import detectors
 import photoclip
+import pictures
 import published
 import rpn
 import smallrpn
@@ -49,13 +51,21 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         nargs="+",
         choices=DTYPES,
         default=["float32"],
-        help="types of the weights, one archive each (default float32); float16 runs on GPUs only",
+        help="types of the weights, one archive each (default float32); float16 runs on GPUs only, int8 on CPUs; no "
+        "RPN has int8",
     )
     output.add_argument(
         "--memory-format",
         choices=["channels_last", "contiguous"],
         default="channels_last",
         help="layout of convolution weights (default channels_last, the faster); the last digits differ",
+    )
+    crops = argparse.ArgumentParser(add_help=False)
+    crops.add_argument(
+        "--calibrate",
+        type=Path,
+        metavar="DIR",
+        help="pictures by whose crops int8 finds its outliers; it can do without",
     )
     named = argparse.ArgumentParser(add_help=False)
     weights = named.add_mutually_exclusive_group()
@@ -65,7 +75,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     named.add_argument("--source", help="where FILE came from, such as its address")
 
     text = "the image and text towers of a CLIP"
-    one = commands.add_parser("clip", parents=[named, output], help=text, description=f"Exports {text}.")
+    one = commands.add_parser("clip", parents=[named, output, crops], help=text, description=f"Exports {text}.")
     one.add_argument("--name", required=True, help=CLIP_NAMES)
     one.add_argument("--pretrained", metavar="TAG", help=PRETRAINED)
 
@@ -74,7 +84,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     one.add_argument("--name", required=True, help=RPN_NAMES)
 
     text = "a CLIP and a region proposal network: all that a detector needs"
-    one = commands.add_parser("all", parents=[output], help=text, description=f"Exports {text}.")
+    one = commands.add_parser("all", parents=[output, crops], help=text, description=f"Exports {text}.")
     one.add_argument("--clip", default="ViT-B/32", metavar="NAME", help=f"{CLIP_NAMES}; default ViT-B/32")
     one.add_argument("--rpn", default="fasterrcnn_resnet50_fpn", metavar="NAME", help=f"{RPN_NAMES}; default the first")
     one.add_argument("--pretrained", metavar="TAG", help=PRETRAINED)
@@ -90,6 +100,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         text = f"checkpoint of train_{part}.py; the four make one CLIP"
         builtin.add_argument(f"--{part}", type=Path, metavar="FILE", help=text)
     chosen = parser.parse_args(arguments)
+    if chosen.command == "rpn" and "int8" in chosen.dtype:
+        parser.error("--dtype int8 is for the transformers of a CLIP: leave it out for an RPN")
+    if getattr(chosen, "calibrate", None) and "int8" not in chosen.dtype:
+        parser.error("--calibrate is for --dtype int8")
     if chosen.command == "builtin":
         given = [part for part in PARTS if getattr(chosen, part)]
         if given and len(given) < len(PARTS):
@@ -190,13 +204,15 @@ def own_weights(name: str, digest: str) -> Weights:
 
 def write_rpn(chosen: argparse.Namespace, detector: nn.Module, architecture: str, weights: Weights) -> list[Path]:
     last = chosen.memory_format == "channels_last"
-    return [rpn.export(chosen.out, detector, architecture, weights, dtype, last) for dtype in chosen.dtype]
+    dtypes = [dtype for dtype in chosen.dtype if dtype != "int8"] or ["float32"]
+    return [rpn.export(chosen.out, detector, architecture, weights, dtype, last) for dtype in dtypes]
 
 
 def write_clip(chosen: argparse.Namespace, pair: clip.Pair, weights: Weights) -> list[Path]:
-    paths = []
+    paths, last = [], chosen.memory_format == "channels_last"
+    crops = pictures.crops(chosen.calibrate, pair.size) if chosen.calibrate else None
     for dtype in chosen.dtype:
-        paths += clip.export(chosen.out, pair, weights, dtype, chosen.memory_format == "channels_last", may_wait=True)
+        paths += clip.export(chosen.out, pair, weights, dtype, last, may_wait=True, crops=crops)
     return paths
 
 

@@ -47,6 +47,8 @@ KEEP_MASKS = re.compile(
     "transpose|t|clone|contiguous|detach|cat|stack|unbind|split|chunk|flip|roll|gather|index|index_select|narrow|triu|"
     "tril|__and__|__or__|__xor__|bitwise_(and|or|xor|not)|__getitem__|values)_?)"
 )
+# Operators of oneDNN that libtorch has on CPUs: 8-bit products (eight.py).
+EIGHT_BITS = ("onednn::qlinear_prepack", "onednn::qlinear_pointwise")
 CHANGE_LISTS = ("aten::append", "aten::insert", "aten::extend", "aten::_set_item")
 BOOL = 11  # torch.bool in graphs
 
@@ -205,7 +207,7 @@ class Reader:
         """Finds what an operator must not be or do."""
         kind = node.kind()
         space = kind.partition("::")[0]
-        if space not in ("aten", "prim"):
+        if space not in ("aten", "prim") and kind not in EIGHT_BITS:
             self.found.add(f"an operator of {space}, which libtorch lacks: {kind} in {where}")
         if kind in ("aten::device", "aten::cuda"):
             self.found.add(f"a fixed device: {kind} in {where}")

@@ -23,7 +23,7 @@ import (
 func modelsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "models",
-		Short: "List, describe, check and lock models",
+		Short: "List, describe, check, compare and lock models",
 		Long: `A detector needs three TorchScript archives: a region proposal network (rpn),
 and the two towers of one CLIP (clip-image, clip-text). A directory of models
 holds them as *.pt; the manifest inside each says what it is, so their names are
@@ -33,10 +33,10 @@ An archive is code that runs here. Where a DIR is asked for, a lock file (*.json
 in it may be named, and then nothing else than what was locked is taken.`,
 		Args: cobra.NoArgs, // an unknown subcommand is an error, not a call for help
 		RunE: func(*cobra.Command, []string) error {
-			return errors.New("name what to do: list, inspect, verify or lock")
+			return errors.New("name what to do: list, inspect, verify, compare or lock")
 		},
 	}
-	cmd.AddCommand(modelsListCommand(), modelsInspectCommand(), modelsVerifyCommand(), modelsLockCommand())
+	cmd.AddCommand(modelsListCommand(), modelsInspectCommand(), modelsVerifyCommand(), modelsCompareCommand(), modelsLockCommand())
 	return cmd
 }
 
@@ -121,7 +121,7 @@ digest in its manifest, runs it on the input that the manifest names, and compar
 the output with the one that the export recorded. Then it sees whether the
 archives make a detector. A line is "ok", "problem" with the reason, "ignored" for
 a file that is no model of clipdet, or "not run" where the device lacks the type of
-the weights (float16 on a CPU), so that only the file was checked.`,
+the weights (float16 on a CPU, int8 on a GPU), so that only the file was checked.`,
 		Example: `  clipdet models verify
   clipdet models verify models/vit-b-32 --device cuda:0`,
 		Args: func(_ *cobra.Command, args []string) error {

@@ -174,7 +174,7 @@ func TestVerify(t *testing.T) {
 			opens: true, stdout: []string{"ok rpn.pt clip-text in float32", "ok clip-text.pt rpn in float32"}},
 
 		{name: "float16 on a CPU", files: map[string][]byte{"clip-text.float16.pt": resealed(textFile, func(m manifest) { m["dtype"] = model.Float16 })}, opens: true,
-			stdout: []string{"not run clip-text.float16.pt clip-text in float16: weights of this type run on GPUs only; its file is whole", "ok clip-text.pt"}},
+			stdout: []string{"not run clip-text.float16.pt clip-text in float16: weights of this type don't run on this device; its file is whole", "ok clip-text.pt"}},
 		{name: "a byte of a weight in float16 changed", files: map[string][]byte{"clip-text.float16.pt": flipWeight(t, resealed(textFile, func(m manifest) { m["dtype"] = model.Float16 }))}, opens: true, code: exit.CodeSetup,
 			stdout: []string{"problem clip-text.float16.pt archive is not as it was exported: record"}},
 

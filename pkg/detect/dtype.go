@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -64,21 +65,40 @@ func (c *chooser) resolve(ctx context.Context, o Options, device torch.Device) (
 		return files, choice, err
 	}
 	for _, file := range []archive.File{files.RPN, files.Image, files.Text} {
-		if file.Manifest.DType == archive.Float16 && !device.IsCUDA() {
-			return files, choice, fmt.Errorf("%w: %s is in float16; export it in float32 for this device", ErrNotHere, file.Path)
+		if reason := notOn(device, file.Manifest.DType); reason != "" {
+			return files, choice, fmt.Errorf("%w: %s is in %s: %s", ErrNotHere, file.Path, file.Manifest.DType, reason)
 		}
 	}
 	choice.Type = files.Image.Manifest.DType
+	if choice.Type == archive.Int8 && !c.host.VNNI {
+		o.Logger.Warn("int8 may be slower than float32 on a processor without VNNI", "processor", c.host.Name)
+	}
 	if len(prefer) > 0 && choice.Type != prefer[0] {
 		choice.Why += "; the image tower is not there in " + prefer[0]
 	}
 	return files, choice, nil
 }
 
+// notOn returns why weights of a type don't run on a device, or "".
+func notOn(device torch.Device, dtype string) string {
+	switch {
+	case dtype == archive.Float16 && !device.IsCUDA():
+		return "that is for GPUs; export it in float32 for this device"
+	case dtype == archive.Int8 && device.IsCUDA():
+		return "its 8-bit products are oneDNN's, for CPUs; take bfloat16, float16 or float32"
+	case dtype == archive.Int8 && runtime.GOARCH != "amd64":
+		return "its 8-bit products are for x86-64; take float32"
+	}
+	return ""
+}
+
 // choose returns the types of weights to take, the best first, and why. The type for the
 // image tower, which takes most of the time, is used for all three models.
 func (c *chooser) choose(ctx context.Context, o Options, device torch.Device) (choice DTypeChoice, prefer []string, err error) {
 	switch {
+	case o.DType == archive.Int8 && !c.host.VNNI && !device.IsCUDA():
+		why := fmt.Sprintf("asked for, but without VNNI (%s) it may be slower than float32, and is less exact", c.host.Name)
+		return DTypeChoice{Why: why}, nil, nil
 	case o.DType != archive.Auto && o.DType != Unmeasured:
 		return DTypeChoice{Why: "asked for"}, nil, nil
 	case device.IsCUDA():

@@ -35,8 +35,8 @@ var (
 	// ErrOutput is returned if a model's output has a NaN or an infinite value.
 	ErrOutput = errors.New("unusable output of a model")
 	// ErrNotHere is returned if the device has no operations for the type of a model's
-	// weights: float16 on a CPU.
-	ErrNotHere = errors.New("weights of this type run on GPUs only")
+	// weights: float16 on a CPU, int8 on a GPU or on aarch64.
+	ErrNotHere = errors.New("weights of this type don't run on this device")
 )
 
 // PanicError is a panic of the caller's code that became the error of a call. It is an

@@ -36,7 +36,7 @@ func verify(ctx context.Context, file archive.File, on torch.Device) (difference
 	if err := archive.Check(ctx, file.Path); err != nil {
 		return 0, err
 	}
-	if file.Manifest.DType == archive.Float16 && !on.IsCUDA() {
+	if notOn(on, file.Manifest.DType) != "" {
 		return 0, ErrNotHere
 	}
 	engine, err := torch.Start(on, 0)

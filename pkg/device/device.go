@@ -69,8 +69,8 @@ const (
 	matrixGPU = 8192
 )
 
-// PeakRate returns the number of floating-point operations per second of a device in
-// products of two [n,n] matrices, and n. dtype is "float32", "bfloat16" or "float16".
+// PeakRate returns the number of operations per second of a device in products of two
+// [n,n] matrices, and n. dtype is "float32", "bfloat16", "float16" or "int8".
 // threads is the number of CPU threads; 0 is Threads. The measurement takes about long.
 // The rate is the best of at least three products.
 func PeakRate(ctx context.Context, name, dtype string, threads int, long time.Duration) (rate float64, n int, err error) {
@@ -78,7 +78,7 @@ func PeakRate(ctx context.Context, name, dtype string, threads int, long time.Du
 	if err != nil {
 		return 0, 0, err
 	}
-	kind, ok := map[string]torch.DType{"float32": torch.Float32, "bfloat16": torch.BFloat16, "float16": torch.Float16}[dtype]
+	kind, ok := map[string]torch.DType{"float32": torch.Float32, "bfloat16": torch.BFloat16, "float16": torch.Float16, "int8": torch.Int8}[dtype]
 	if !ok {
 		return 0, 0, fmt.Errorf("device: peak: unknown type %q", dtype)
 	}

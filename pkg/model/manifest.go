@@ -22,6 +22,7 @@ const (
 	Float32  = "float32"
 	BFloat16 = "bfloat16"
 	Float16  = "float16"
+	Int8     = "int8" // float32 with products of 8-bit integers
 )
 
 // Manifest is an archive's description of itself. Its JSON has more fields: all of those

@@ -1,7 +1,8 @@
 """Makes testdata/models: small models with random weights for the Go packages' tests.
 
 They are small enough to commit. tiny/ is a whole detector that keeps CONTRACT.md. half/
-has its CLIP in bfloat16. faulty/ is the same as tiny/, but fails in libtorch for certain
+has its CLIP in bfloat16. eight/ has another CLIP, of transformers, in float32 and in
+int8. faulty/ is the same as tiny/, but fails in libtorch for certain
 pictures, crops and texts. odd/ has modules that a loader must cope with. They detect
 nothing: the tests check that shapes, numbers and errors come through. Run it again only
 when the contract changes, since golden values in tests depend on the bytes:
@@ -12,8 +13,10 @@ when the contract changes, since golden values in tests depend on the bytes:
 import argparse
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
+from open_clip.transformer import Transformer, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection import FasterRCNN
@@ -26,6 +29,7 @@ import clip
 import detectors
 import rpn
 from archive import Input, Weights
+from transformer import ImageTransformer, TextTransformer
 
 SIZE = 32  # of a crop
 WIDTH = 32  # of an embedding
@@ -57,11 +61,8 @@ class ImageTower(nn.Module):
 
 
 class TextTower(nn.Module):
-    """Maps tokens to features: one causal layer, read at the end of the text.
-
-    CLIP's 49,408 tokens would need a table of 6 MB. So a token's vector is the sum of
-    two: one for its multiple of 256, one for the rest.
-    """
+    """Maps tokens to features: one causal layer, read at the end of the text. It looks
+    tokens up as Tokens does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,6 +80,20 @@ class TextTower(nn.Module):
         query, key, value = self.inward(self.norm(x)).chunk(3, -1)
         x = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         return self.project(x[rows, tokens.argmax(1)])
+
+
+class Tokens(nn.Module):
+    """Vectors of CLIP's 49,408 tokens, for which a table would need 6 MB. So a token's
+    vector is the sum of two: one for its multiple of 256, one for the rest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hundreds = nn.Embedding(clip.VOCABULARY // 256 + 1, WIDTH)
+        self.rest = nn.Embedding(256, WIDTH)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        high = tokens.div(256, rounding_mode="floor")
+        return self.hundreds(high) + self.rest(tokens - high * 256)
 
 
 class Adder(nn.Module):
@@ -198,6 +213,19 @@ def detector() -> nn.Module:
     return network
 
 
+def transformers() -> tuple[nn.Module, nn.Module]:
+    """Returns the image and the text tower of a CLIP of two layers each."""
+    image = VisionTransformer(SIZE, 8, WIDTH, 2, 2, 4.0, output_dim=WIDTH)
+    half = SimpleNamespace(
+        transformer=Transformer(WIDTH, 2, 2),
+        token_embedding=Tokens(),
+        positional_embedding=nn.Parameter(torch.randn(clip.CONTEXT, WIDTH) / 4),
+        ln_final=nn.LayerNorm(WIDTH),
+        text_projection=torch.randn(WIDTH, WIDTH) / WIDTH**0.5,
+    )
+    return ImageTransformer(image), TextTransformer(half)
+
+
 def golden(folder: Path) -> dict:
     """Returns what the archives answer to inputs that Go tests make themselves; see
     testdata/models/README.md."""
@@ -223,17 +251,21 @@ def golden(folder: Path) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path, help="the folder to write tiny/, half/, faulty/ and odd/ into")
+    parser.add_argument("out", type=Path, help="the folder to write tiny/, half/, eight/, faulty/ and odd/ into")
     out: Path = parser.parse_args().out
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         network, image, text = detector(), ImageTower(), TextTower()
-    tiny, half, faulty, odd = (out / name for name in ("tiny", "half", "faulty", "odd"))
+        seer, reader = transformers()
+    tiny, half, eight, faulty, odd = (out / name for name in ("tiny", "half", "eight", "faulty", "odd"))
     rpn.export(tiny, network, "tiny-rpn", weights(network))
     pair = clip.Pair(image, text, "tiny-clip", SIZE, [0.5, 0.4, 0.3], [0.3, 0.25, 0.2], 20.0)
     of_pair = weights(nn.ModuleList([image, text]))
     clip.export(tiny, pair, of_pair)
     clip.export(half, pair, of_pair, "bfloat16")
+    pair = clip.Pair(seer, reader, "tiny-transformers", SIZE, [0.5, 0.4, 0.3], [0.3, 0.25, 0.2], 20.0)
+    for dtype in ("float32", "int8"):
+        clip.export(eight, pair, weights(nn.ModuleList([seer, reader])), dtype)
     (tiny / "golden.json").write_text(json.dumps(golden(tiny)) + "\n")
     faulty.mkdir(parents=True, exist_ok=True)
     for kind, module in FAULTY.items():
@@ -244,7 +276,7 @@ def main() -> None:
     odd.mkdir(parents=True, exist_ok=True)
     for name, module in {"adder": Adder(), "three": Three(), "throws": Throws(), "nomanifest": NoManifest()}.items():
         (odd / f"{name}.pt").write_bytes(archive.serialise(torch.jit.script(module.eval())))
-    for path in sorted([*tiny.iterdir(), *half.iterdir(), *faulty.iterdir(), *odd.iterdir()]):
+    for path in sorted([*tiny.iterdir(), *half.iterdir(), *eight.iterdir(), *faulty.iterdir(), *odd.iterdir()]):
         print(f"{path.stat().st_size:8d}  {path}")
 
 

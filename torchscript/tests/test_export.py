@@ -73,7 +73,7 @@ def test_problems_are_one_line_and_exit_1(tmp_path: Path, capsys: pytest.Capture
         ([], "required"),
         (["clip", "--random", "1", "--out", "out"], "the following arguments are required: --name"),
         (["rpn", "--name", MOBILENET, "--random", "1", "--checkpoint", "f", "--out", "out"], "not allowed with"),
-        (["clip", "--name", "ViT-B-32", "--random", "1", "--out", "out", "--dtype", "int8"], "invalid choice"),
+        (["clip", "--name", "ViT-B-32", "--random", "1", "--out", "out", "--dtype", "int4"], "invalid choice"),
         (["builtin", "--out", "out"], "nothing to export"),
         (["builtin", "--rpn", "r", "--clip", "c", "--words", "w", "--out", "out"], "give all four or none"),
     ],
@@ -91,12 +91,12 @@ def test_exports_are_the_same_in_every_process(tmp_path: Path) -> None:
         command = [sys.executable, str(REPOSITORY / "testdata" / "make" / "tiny.py"), str(tmp_path / seed)]
         subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     one, two = ({p.relative_to(tmp_path / s): p.read_bytes() for p in (tmp_path / s).rglob("*.*")} for s in ("1", "2"))
-    assert len(one) == 13
+    assert len(one) == 17
     assert [str(name) for name in one if one[name] != two[name]] == []
 
 
 REPOSITORY = HERE.parent
-FOLDERS = ("pkg/model/builtin", "testdata/models/tiny", "testdata/models/half")
+FOLDERS = ("pkg/model/builtin", "testdata/models/tiny", "testdata/models/half", "testdata/models/eight")
 COMMITTED = [path for folder in FOLDERS for path in sorted((REPOSITORY / folder).glob("*.pt"))]
 
 
@@ -115,4 +115,4 @@ def test_committed_models_keep_the_contract(path: Path) -> None:
 
 
 def test_all_committed_models_are_looked_at() -> None:
-    assert len(COMMITTED) == 8
+    assert len(COMMITTED) == 12

@@ -33,10 +33,21 @@ const (
 	Float32  = "float32"
 	BFloat16 = "bfloat16"
 	Float16  = "float16"
+	// Int8 is float32 with products of 8-bit integers in the transformers of a CLIP.
+	Int8 = "int8"
 )
 
-// dtypes are the types in Auto's order of preference.
+// dtypes are the types in Auto's order of preference. Int8 comes after them, since Auto
+// never takes it.
 var dtypes = []string{Float32, BFloat16, Float16}
+
+// dtypesOf returns the types that an archive of a kind may have.
+func dtypesOf(kind Kind) []string {
+	if kind == RPN {
+		return dtypes
+	}
+	return append(slices.Clip(dtypes), Int8)
+}
 
 // Format is the version of manifests that this package reads.
 const Format = 1
@@ -164,7 +175,7 @@ func (m Manifest) Validate() error {
 	c.text("weights.source", m.Weights.Source)
 	c.sha256("weights.sha256", m.Weights.SHA256)
 	c.sha256("digest", m.Digest)
-	c.oneOf("dtype", m.DType, dtypes)
+	c.oneOf("dtype", m.DType, dtypesOf(m.Kind))
 	c.oneOf("memory_format", m.MemoryFormat, []string{"channels_last", "contiguous"})
 	if !isDate(m.Created) {
 		c.fail("created", "want an ISO 8601 date or nothing, got %q", m.Created)

@@ -23,7 +23,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		{RPN, "weights.sha256", func(m *Manifest) { m.Weights.SHA256 = strings.Repeat("AB", 32) }},
 		{RPN, "weights.licence", func(m *Manifest) { m.Weights.Licence = "" }},
 		{RPN, "weights.source", func(m *Manifest) { m.Weights.Source = "" }},
-		{RPN, "dtype", func(m *Manifest) { m.DType = "int8" }},
+		{RPN, "dtype", func(m *Manifest) { m.DType = "int8" }}, // it is for towers
 		{RPN, "memory_format", func(m *Manifest) { m.MemoryFormat = "" }},
 		{RPN, "created", func(m *Manifest) { m.Created = "yesterday" }},
 		{RPN, "min_size", func(m *Manifest) { m.MinSize = 0 }},

@@ -181,7 +181,8 @@ func openEntry(fsys fs.FS, name string) (io.Closer, io.ReaderAt, int64, error) {
 // Resolve picks one archive of each kind and returns their paths. If dtype is [Float32],
 // [BFloat16] or [Float16], every kind must have that type. If it is [Auto] or "", each
 // kind has the first type that it exists in, of prefer and then float32, bfloat16 and
-// float16.
+// float16. If it is [Int8], the image tower must have that type, and the others have the
+// first of int8, float32, bfloat16 and float16.
 //
 // It fails with [ErrMissing] or [ErrMismatch], for a locked set also with [ErrLock] or
 // [ErrNotLocked], and with the errors of [Inspect] for a broken file, which is never
@@ -192,8 +193,8 @@ func (s Set) Resolve(ctx context.Context, dtype string, prefer ...string) (Files
 	if dtype == "" {
 		dtype = Auto
 	}
-	if dtype != Auto && !slices.Contains(dtypes, dtype) {
-		return Files{}, fmt.Errorf("%w: dtype %q: want %s or one of %v", ErrMissing, dtype, Auto, dtypes)
+	if known := dtypesOf(CLIPImage); dtype != Auto && !slices.Contains(known, dtype) {
+		return Files{}, fmt.Errorf("%w: dtype %q: want %s or one of %v", ErrMissing, dtype, Auto, known)
 	}
 	entries, err := s.List()
 	if err != nil {
@@ -210,6 +211,10 @@ func (s Set) Resolve(ctx context.Context, dtype string, prefer ...string) (Files
 	}
 	var picked [3]Entry
 	for i, kind := range Kinds() {
+		wanted := wanted
+		if dtype == Int8 && kind != CLIPImage {
+			wanted = slices.Concat(wanted, dtypes)
+		}
 		if picked[i], err = s.pick(entries, kind, wanted); err != nil {
 			return Files{}, err
 		}
@@ -288,6 +293,8 @@ func (s Set) pick(entries []Entry, kind Kind, wanted []string) (Entry, error) {
 	want := string(kind)
 	if len(wanted) == 1 {
 		want += " in " + wanted[0]
+	} else if entry, ok := byDType[Int8]; ok {
+		return Entry{}, fmt.Errorf("%w: %v: no %s but %s in int8, which has to be asked for; %s", ErrMissing, s, want, entry.Name, describe(entries))
 	}
 	return Entry{}, fmt.Errorf("%w: %v: no %s; %s", ErrMissing, s, want, describe(entries))
 }

@@ -31,6 +31,7 @@ func trio(t testing.TB) map[string][]byte {
 
 func TestResolve(t *testing.T) {
 	bf16 := func(kind Kind) []byte { return archive(t, variant(kind, BFloat16, "test clip")) }
+	int8s := func(kind Kind) []byte { return archive(t, variant(kind, Int8, "test clip")) }
 	tests := []struct {
 		name   string
 		dtype  string
@@ -66,7 +67,22 @@ func TestResolve(t *testing.T) {
 			},
 			want: "rpn.bfloat16.pt i.bfloat16.pt t.bfloat16.pt"},
 		{name: "dtype that is not there", dtype: BFloat16, err: ErrMissing, says: "no rpn in bfloat16; there are clip-image.pt (clip-image in float32)"},
-		{name: "unknown dtype", dtype: "int8", err: ErrMissing, says: `"int8"`},
+		{name: "unknown dtype", dtype: "int4", err: ErrMissing, says: `"int4"`},
+		{name: "int8 of the image tower alone", dtype: Int8,
+			edit: func(f map[string][]byte) { f["i.int8.pt"] = int8s(CLIPImage) },
+			want: "rpn.pt i.int8.pt clip-text.pt"},
+		{name: "int8 of both towers", dtype: Int8,
+			edit: func(f map[string][]byte) { f["i.int8.pt"], f["t.int8.pt"] = int8s(CLIPImage), int8s(CLIPText) },
+			want: "rpn.pt i.int8.pt t.int8.pt"},
+		{name: "int8 without an image tower", dtype: Int8,
+			edit: func(f map[string][]byte) { f["t.int8.pt"] = int8s(CLIPText) },
+			err:  ErrMissing, says: "no clip-image in int8"},
+		{name: "auto never takes int8", dtype: Auto,
+			edit: func(f map[string][]byte) {
+				delete(f, "clip-image.pt")
+				f["i.int8.pt"] = int8s(CLIPImage)
+			},
+			err: ErrMissing, says: "no clip-image but i.int8.pt in int8, which has to be asked for"},
 		{name: "a kind missing", dtype: Auto, edit: func(f map[string][]byte) { delete(f, "clip-text.pt") }, err: ErrMissing, says: "no clip-text"},
 		{name: "nothing", dtype: Auto, edit: func(f map[string][]byte) { clear(f) }, err: ErrMissing, says: "torchscript/"},
 		{name: "other files are left alone", dtype: Auto,

@@ -10,24 +10,36 @@ import (
 const (
 	Float16  DType = 5
 	BFloat16 DType = 15
+	Int8     DType = 1
 )
 
-// MatmulRate returns the floating-point operations a second of products of two matrices
-// [n,n] of random numbers of the dtype. A multiply-add is two operations. It measures for
+// MatmulRate returns the operations a second of products of two matrices [n,n] of random
+// numbers of the dtype; those of Int8 are added up in int32. A multiply-add is two operations. It measures for
 // about as long as long says, but at least three products, and returns the best rate,
 // since disturbances only make it slower. It returns 0 after an error.
 func (s *Scope) MatmulRate(dtype DType, n int64, long time.Duration) float64 {
+	multiply := s.Matmul
 	random := func() Tensor {
 		return s.op("rand", func(out *libtch.Ctensor) {
 			libtch.AtgRand(out, []int64{n, n}, 2, int32(dtype), s.Device().code())
 		})
+	}
+	if dtype == Int8 {
+		multiply = func(a, b Tensor) Tensor {
+			return s.op("int_mm", func(out *libtch.Ctensor) { libtch.Atg_IntMm(out, a.c, b.c) })
+		}
+		random = func() Tensor {
+			return s.op("randint", func(out *libtch.Ctensor) {
+				libtch.AtgRandint(out, 127, []int64{n, n}, 2, int32(dtype), s.Device().code())
+			})
+		}
 	}
 	a, b := random(), random()
 	product := func() time.Duration {
 		s.Synchronize()
 		start := time.Now()
 		s.Within(func() Tensor {
-			s.Matmul(a, b)
+			multiply(a, b)
 			return Tensor{}
 		})
 		s.Synchronize()

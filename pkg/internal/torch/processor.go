@@ -14,6 +14,7 @@ type Processor struct {
 	Kind     string // what tells kinds apart: name, family, instructions
 	BFloat16 bool   // has instructions that multiply bfloat16
 	AMX      bool   // has AMX instructions, which multiply matrices
+	VNNI     bool   // has instructions that multiply and add 8-bit integers
 }
 
 // HostProcessor returns the processor of this machine.
@@ -33,7 +34,7 @@ var processorKind = []string{
 // of all, and the instructions that all have.
 func parseProcessor(cpuinfo string) Processor {
 	var kind, names, parts []string
-	bfloat16, amx := true, true
+	bfloat16, amx, vnni := true, true, true
 	instructions := 0 // the number of lines of them
 	add := func(list *[]string, value string) {
 		if !slices.Contains(*list, value) {
@@ -58,6 +59,7 @@ func parseProcessor(cpuinfo string) Processor {
 			tiles := slices.Contains(has, "amx_bf16")
 			bfloat16 = bfloat16 && (tiles || slices.Contains(has, "avx512_bf16") || slices.Contains(has, "bf16"))
 			amx = amx && tiles
+			vnni = vnni && (slices.Contains(has, "avx512_vnni") || slices.Contains(has, "avx_vnni"))
 			instructions++
 		}
 	}
@@ -69,5 +71,6 @@ func parseProcessor(cpuinfo string) Processor {
 		Kind:     strings.Join(kind, "\n"),
 		BFloat16: bfloat16 && instructions > 0,
 		AMX:      amx && instructions > 0,
+		VNNI:     vnni && instructions > 0,
 	}
 }

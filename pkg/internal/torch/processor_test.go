@@ -11,7 +11,9 @@ func TestParseProcessor(t *testing.T) {
 		name, cpuinfo string
 		want          Processor // without Kind
 	}{
-		{"x86 without", "model name\t: A @ 2GHz\nflags\t\t: fpu avx512f avx512_vnni\n", Processor{Name: "A @ 2GHz"}},
+		{"x86 without", "model name\t: A @ 2GHz\nflags\t\t: fpu avx512f\n", Processor{Name: "A @ 2GHz"}},
+		{"VNNI of AVX-512", "model name\t: A\nflags\t\t: avx512f avx512_vnni\n", Processor{Name: "A", VNNI: true}},
+		{"VNNI of AVX2", "model name\t: A\nflags\t\t: avx2 avx_vnni\n", Processor{Name: "A", VNNI: true}},
 		{"AVX-512", "model name\t: A\nflags\t\t: avx512f avx512_bf16\n", Processor{Name: "A", BFloat16: true}},
 		{"AMX", "model name\t: A\nflags\t\t: avx512_bf16 amx_tile amx_bf16\n", Processor{Name: "A", BFloat16: true, AMX: true}},
 		{"AMX that isn't for bfloat16", "model name\t: A\nflags\t\t: amx_tile amx_int8\n", Processor{Name: "A"}},
@@ -21,7 +23,7 @@ func TestParseProcessor(t *testing.T) {
 	}
 	for _, test := range tests {
 		got := parseProcessor(test.cpuinfo)
-		if got.Name != test.want.Name || got.BFloat16 != test.want.BFloat16 || got.AMX != test.want.AMX {
+		if got.Name != test.want.Name || got.BFloat16 != test.want.BFloat16 || got.AMX != test.want.AMX || got.VNNI != test.want.VNNI {
 			t.Errorf("%s: got %+v, want %+v", test.name, got, test.want)
 		}
 	}

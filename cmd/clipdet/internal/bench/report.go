@@ -398,7 +398,7 @@ func (r *Report) tableOperations(line func(format string, args ...any)) {
 		}
 		line("%-12s %10s %10s %9.1f%%", row.name, digits(row.w.FLOPs/1e9), digits(row.w.Rate/1e9), 100*row.w.Utilisation)
 	}
-	for _, dtype := range []string{model.Float32, model.BFloat16, model.Float16} {
+	for _, dtype := range []string{model.Float32, model.BFloat16, model.Float16, model.Int8} {
 		if p, ok := r.Peaks[dtype]; ok {
 			line("%-12s %10s %10s %10s  product of two %d x %d matrices in %s", "peak", "", digits(p.Rate/1e9), "", p.Matrix, p.Matrix, dtype)
 		}
