@@ -32,7 +32,7 @@ func ReadLabels(path string) (*Labels, error) {
 	}
 	shown := map[int64]map[string]bool{}
 	for _, image := range d.Images {
-		base := filepath.Base(image.FileName)
+		base := image.Base()
 		// Images of one name in several directories count as one.
 		if labels.images[base] == nil {
 			labels.images[base] = map[string]bool{}

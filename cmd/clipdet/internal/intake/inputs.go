@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -142,6 +143,15 @@ func DecodeAhead(ctx context.Context, inputs []Input, limits pixels.Limits, ahea
 	}
 }
 
+// GiveBack returns to the system the memory that work on a picture of the size left
+// behind, if the picture is large: 16 million pixels or more. Go would keep it until as
+// much is allocated again, but libtorch doesn't allocate there.
+func GiveBack(size image.Point) {
+	if size.X*size.Y >= 16e6 {
+		debug.FreeOSMemory()
+	}
+}
+
 // Decode returns the upright picture of an input, or in.Err if that isn't nil.
 func Decode(in Input, limits pixels.Limits) (image.Image, error) {
 	if in.Err != nil {
@@ -151,6 +161,7 @@ func Decode(in Input, limits pixels.Limits) (image.Image, error) {
 	if err != nil { // return no typed nil
 		return nil, err
 	}
+	GiveBack(picture.Bounds().Size())
 	return picture, nil
 }
 
