@@ -152,7 +152,7 @@ func GiveBack(size image.Point) {
 	}
 }
 
-// Decode returns the upright picture of an input, or in.Err if that isn't nil.
+// Decode returns the picture of an input, upright unless the limits say otherwise, or in.Err if that isn't nil.
 func Decode(in Input, limits pixels.Limits) (image.Image, error) {
 	if in.Err != nil {
 		return nil, in.Err
@@ -163,6 +163,14 @@ func Decode(in Input, limits pixels.Limits) (image.Image, error) {
 	}
 	GiveBack(picture.Bounds().Size())
 	return picture, nil
+}
+
+// Hint returns why a picture may not look as expected, or "".
+func Hint(picture image.Image) string {
+	if m, ok := picture.(*pixels.RGB); ok {
+		return m.Hint
+	}
+	return ""
 }
 
 // Names returns a name for the drawn pictures and labels of each input. Names are
