@@ -134,7 +134,7 @@ func TestLargePicturesAreShrunk(t *testing.T) {
 			if small, seen := network.shrink(s, picture, size); seen == size || s.Shape(small)[2] != int64(seen.Height) {
 				t.Errorf("%v is not shrunk", size)
 			}
-			all, err := network.Propose(s, picture, []Size{size}, 0)
+			all, _, err := propose(s, network, picture, []Size{size}, 0)
 			if err != nil {
 				return err
 			}
