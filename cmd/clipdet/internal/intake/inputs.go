@@ -32,7 +32,7 @@ type Input struct {
 
 // extensions are the extensions of the files that a directory stands for. A file given by
 // its name is tried regardless of its extension.
-var extensions = []string{".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"}
+var extensions = []string{".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 // Expand returns the pictures that the arguments stand for, in their order. A file stands
 // for itself. A directory stands for the pictures in it, sorted, without hidden files and
