@@ -66,6 +66,11 @@ Results go to stdout, and with --out also to DIR/detections.FORMAT:
          cy width height score, in shares of the picture's width and height
 'clipdet schema' prints the JSON Schema of json and jsonl.
 
+The proposals' network sees a picture at a size of its own, and misses what is small
+in a large one. --tile N also does the picture in overlapping tiles and merges what is
+found, for the time of as many pictures; --tile auto does so only with pictures that
+are more than 2.5 times as large as the network sees them, and says so on stderr.
+
 A box is [x0, y0, x1, y1] in pixels of the upright picture (with --ignore-exif, of the
 stored one). Scores are in [0, 1],
 but for the cosine, which is in [-1, 1]:
@@ -86,6 +91,7 @@ Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
   clipdet detect -q dog --format jsonl 'photos/*.jpg' | jq -c .detections[]
   clipdet detect -q "orange=an orange|-the colour orange" photos
   clipdet detect -q "mug=@mug.png|@shelf.jpg#40,60,180,200" photos
+  clipdet detect -q dog --tile auto panorama.jpg
   clipdet detect -q dog --models models/vit-b-32 --device cuda:0 --threshold 0.3 --top-k 5 photo.jpg`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
@@ -12,11 +13,11 @@ import (
 // pixel.
 const large = 1 << 21
 
-// Input returns the size at which the network sees a picture: its short side is MinSize,
+// Input returns the size at which a network sees a picture: its short side is MinSize,
 // unless its long side would be more than MaxSize (resized in torchscript/rpn.py).
-func (n *Network) Input(of Size) Size {
+func Input(m archive.Manifest, of Size) Size {
 	short, long := float64(min(of.Height, of.Width)), float64(max(of.Height, of.Width))
-	scale := min(float64(n.manifest.MinSize)/short, float64(n.manifest.MaxSize)/long)
+	scale := min(float64(m.MinSize)/short, float64(m.MaxSize)/long)
 	side := func(v int) int { return max(1, int(math.Floor(float64(v)*scale))) }
 	return Size{Height: side(of.Height), Width: side(of.Width)}
 }
@@ -25,12 +26,12 @@ func (n *Network) Input(of Size) Size {
 // in 0..255, and that size. Values differ from the archive's own resize by rounding.
 // Other pictures come back as they are.
 func (n *Network) shrink(s *torch.Scope, pictures torch.Tensor, size Size) (torch.Tensor, Size) {
-	small := n.Input(size)
+	small := Input(n.manifest, size)
 	// Rounding may make a side one pixel shorter than the archive leaves alone.
-	if again := n.Input(small); again != small {
+	if again := Input(n.manifest, small); again != small {
 		small = again
 	}
-	if size.Height*size.Width < large || small != n.Input(small) || small.Height > size.Height || small.Width > size.Width {
+	if size.Height*size.Width < large || small != Input(n.manifest, small) || small.Height > size.Height || small.Width > size.Width {
 		return pictures, size
 	}
 	return bilinear(s, pictures, size, small), small

@@ -56,6 +56,9 @@ func (j *Job) Run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 		} else if hint := intake.Hint(picture); hint != "" {
 			j.Progress.Say("%s: %s", console.QuotedPath(in.Path), hint)
 		}
+		if err == nil && result.Tiles > 0 {
+			j.Progress.Say("%s: %d x %d pixels, done in %d tiles too", console.QuotedPath(in.Path), result.Width, result.Height, result.Tiles)
+		}
 		if err == nil && j.Pictures != nil {
 			j.Pictures.draw(names[done], picture, result, func() { j.Budget.Release(picture) })
 		} else {
