@@ -287,8 +287,8 @@ def bmp(
     if header == 12:
         info = struct.pack("<IHHHH", 12, width, height, 1, bits)
     else:
-        colours = len(palette) // 4
-        info = struct.pack("<IIiHHIIiiII", header, width, -height if top else height, 1, bits, compression, 0, 0, 0, colours, 0)
+        colours, signed = len(palette) // 4, -height if top else height
+        info = struct.pack("<IIiHHIIiiII", header, width, signed, 1, bits, compression, 0, 0, 0, colours, 0)
         if header > 40:
             info += struct.pack(f"<{len(masks)}I", *masks)
             info += bytes(header - len(info))
@@ -349,8 +349,9 @@ def bmps() -> Iterable[tuple[str, bytes]]:
         yield f"{bits}bit-os2.bmp", bmp(values, bits, header=12, palette=table.tobytes())
         yield f"{bits}bit-os2-v2.bmp", bmp(values, bits, header=64, palette=padded.tobytes())
         if bits > 1:
-            yield f"{bits}bit-runs.bmp", bmp(
-                values, bits, palette=padded.tobytes(), compression={8: 1, 4: 2}[bits], packed=runs(values, bits)
+            yield (
+                f"{bits}bit-runs.bmp",
+                bmp(values, bits, palette=padded.tobytes(), compression={8: 1, 4: 2}[bits], packed=runs(values, bits)),
             )
     yield "palette-short.bmp", bmp(values, 8, palette=padded[:100].tobytes())
     # After five rows the runs go on further right and two rows up.
@@ -381,7 +382,8 @@ def tiled(samples: np.ndarray) -> bytes:
 def tiffs() -> Iterable[tuple[str, bytes]]:
     """Yields TIFFs of each colour and compression that is read."""
     rgb = scene()
-    for name, compression in [("plain", None), ("lzw", "tiff_lzw"), ("deflate", "tiff_adobe_deflate"), ("packbits", "packbits")]:
+    yield "plain.tiff", saved(rgb, "TIFF")
+    for name, compression in {"lzw": "tiff_lzw", "deflate": "tiff_adobe_deflate", "packbits": "packbits"}.items():
         yield f"{name}.tiff", saved(rgb, "TIFF", compression=compression)
     yield "predictor.tiff", saved(rgb, "TIFF", compression="tiff_lzw", tiffinfo={317: 2})
     yield "grey.tiff", saved(rgb.convert("L"), "TIFF")
