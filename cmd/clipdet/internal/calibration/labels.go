@@ -11,6 +11,7 @@ import (
 // names without directories.
 type Labels struct {
 	Categories []string
+	Warnings   []string // of the ground truth
 	images     map[string]map[string]bool
 }
 
@@ -25,7 +26,7 @@ func ReadLabels(path string) (*Labels, error) {
 	if len(d.Images) == 0 || len(d.Categories) == 0 {
 		return nil, fmt.Errorf("%s: %w: it has %d images and %d categories", path, eval.ErrFormat, len(d.Images), len(d.Categories))
 	}
-	labels := &Labels{images: map[string]map[string]bool{}}
+	labels := &Labels{Warnings: d.Warnings(), images: map[string]map[string]bool{}}
 	names := map[int64]string{}
 	for _, category := range d.Categories {
 		labels.Categories, names[category.ID] = append(labels.Categories, category.Name), category.Name
