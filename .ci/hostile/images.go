@@ -21,7 +21,7 @@ const tiny = "testdata/models/tiny"
 // good are pictures whose results must not depend on the files beside them.
 var good = []string{"testdata/formats/420.jpg", "testdata/formats/rgb.png", "testdata/formats/lossy.webp"}
 
-var extensions = []string{".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"}
+var extensions = []string{".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 // perProcess is the number of pictures of one process. They are in one directory.
 const perProcess = 100
@@ -174,6 +174,7 @@ var imageMutations = []mutation{
 	{"extreme numbers in the header", func(r *rand.Rand, data, _ []byte) []byte { return checksummed(extreme(r, data, 64)) }},
 	{"extreme numbers anywhere", func(r *rand.Rand, data, _ []byte) []byte { return checksummed(extreme(r, data, len(data))) }},
 	{"EXIF that loops", exifLoop},
+	{"XMP and text of chance", madeText},
 	{"PNG made wrong", madePNG},
 	{"bytes of chance", func(r *rand.Rand, data, _ []byte) []byte {
 		for i := 12 + r.IntN(32); i < len(data); i++ {
@@ -260,6 +261,27 @@ func exifLoop(r *rand.Rand, data, _ []byte) []byte {
 	}
 	segment := binary.BigEndian.AppendUint16([]byte{0xff, 0xe1}, uint16(len(block)+2-r.IntN(2)*r.IntN(len(block))))
 	return slices.Concat(data[:2], segment, block, data[2:])
+}
+
+// madeText puts XMP, or a PNG's text in place of EXIF, of chance into a picture.
+func madeText(r *rand.Rand, data, _ []byte) []byte {
+	xmp := fmt.Appendf(nil, `<x tiff:Orientation%s%c`, []string{`="`, ">", "=", ""}[r.IntN(4)], rune('0'+r.IntN(12)))
+	switch {
+	case bytes.HasPrefix(data, []byte("\xff\xd8")):
+		body := append([]byte("http://ns.adobe.com/xap/1.0/\x00"), xmp...)
+		segment := binary.BigEndian.AppendUint16([]byte{0xff, 0xe1}, uint16(len(body)+2))
+		return slices.Concat(data[:2], segment, body, data[2:])
+	case bytes.HasPrefix(data, []byte("\x89PNG")) && len(data) > 33:
+		body := append([]byte("XML:com.adobe.xmp\x00\x00\x00\x00\x00"), xmp...)
+		id := "iTXt"
+		if r.IntN(2) == 0 {
+			id, body = "tEXt", append([]byte("Raw profile type exif\x00\nexif\n  10\n"), []string{"4949", "zz", "49492a0008000000010012010300010000000600000000000000", "\n\n"}[r.IntN(4)]...)
+		}
+		chunk := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
+		chunk = append(append(append(chunk, id...), body...), 0, 0, 0, 0)
+		return checksummed(slices.Concat(data[:33], chunk, data[33:]))
+	}
+	return extreme(r, data, 64)
 }
 
 // madePNG returns a PNG of an extreme shape, with pixels outside its palette, or with

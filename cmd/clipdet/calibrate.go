@@ -90,6 +90,9 @@ func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
 		if known, err = calibration.ReadLabels(f.annotations); err != nil {
 			return fmt.Errorf("--annotations: %w", err)
 		}
+		for _, warning := range known.Warnings {
+			console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("--annotations %s: %s", f.annotations, warning)
+		}
 		for _, query := range p.Queries {
 			if !slices.Contains(known.Categories, query.Name) {
 				return fmt.Errorf("--annotations %s: no category is named %q", f.annotations, query.Name)

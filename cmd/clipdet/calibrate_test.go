@@ -116,13 +116,13 @@ func TestCalibrateByAnnotations(t *testing.T) {
 	images := []object{{"id": 7, "file_name": "val/420.jpg"}, {"id": 8, "file_name": "grey.png"}, {"id": 9, "file_name": "lossy.webp"}}
 	categories := []object{{"id": 1, "name": "dog"}, {"id": 3, "name": "cat"}}
 	good := write("good.json", object{"images": images, "categories": categories,
-		"annotations": []object{annotation(1, 7, 3), annotation(2, 7, 3), annotation(3, 8, 1)}})
+		"annotations": []object{annotation(90, 1, 1), annotation(1, 7, 3), annotation(2, 7, 3), annotation(3, 8, 1)}})
 	var paths []string
 	for _, name := range []string{"420.jpg", "grey.png", "lossy.webp", "exif6.jpg"} {
 		paths = append(paths, filepath.Join(formats, name))
 	}
 	queries := []string{"-q", "cat", "-q", "dog", "--rank", "cosine", "--quantile", "1"}
-	c := calibrated(t, exit.CodeInputs, "exif6.jpg: --annotations has no image", append(append(queries, "--annotations", good), paths...)...)
+	c := calibrated(t, exit.CodeInputs, "1 annotations are left out: their image_id is none of the images\nclipdet: ../../testdata/formats/exif6.jpg: --annotations has no image", append(append(queries, "--annotations", good), paths...)...)
 	for i, with := range [][]string{{paths[1], paths[2]}, {paths[0], paths[2]}} {
 		want := calibrated(t, exit.CodeDone, "", append(queries[:len(queries):len(queries)], with...)...)
 		if c.Thresholds[i] != want.Thresholds[i] {
@@ -131,7 +131,7 @@ func TestCalibrateByAnnotations(t *testing.T) {
 	}
 	for says, v := range map[string]any{
 		"0 images":             object{"images": []object{}, "categories": categories, "annotations": []object{}},
-		"unknown id":           object{"images": images, "categories": categories, "annotations": []object{annotation(1, 1, 1)}},
+		"id occurs twice":      object{"images": images, "categories": categories, "annotations": []object{annotation(1, 7, 1), annotation(1, 8, 1)}},
 		`named "cat"`:          object{"images": images, "categories": categories[:1], "annotations": []object{}},
 		"not in COCO's format": []int{1},
 	} {

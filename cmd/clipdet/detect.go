@@ -45,7 +45,9 @@ Pictures are far nearer to each other than to words, so show all queries or none
 or rank by cosine.
 
 A directory stands for the pictures in it, without those of its own directories.
-Pictures are JPEG, PNG, WebP, GIF (its first frame) and BMP. One that can't be
+Pictures are JPEG, PNG, WebP, GIF (its first frame), BMP and TIFF (its first page).
+They are turned upright as their EXIF or XMP says, but for --ignore-exif. Others, such
+as HEIC and AVIF, are refused with a command that converts them. One that can't be
 read is named on stderr, and in json and jsonl takes an object with "error";
 the others are still done, and the exit code is 1.
 
@@ -64,7 +66,13 @@ Results go to stdout, and with --out also to DIR/detections.FORMAT:
          cy width height score, in shares of the picture's width and height
 'clipdet schema' prints the JSON Schema of json and jsonl.
 
-A box is [x0, y0, x1, y1] in pixels of the upright picture. Scores are in [0, 1],
+The proposals' network sees a picture at a size of its own, and misses what is small
+in a large one. --tile N also does the picture in overlapping tiles and merges what is
+found, for the time of as many pictures; --tile auto does so only with pictures that
+are more than 2.5 times as large as the network sees them, and says so on stderr.
+
+A box is [x0, y0, x1, y1] in pixels of the upright picture (with --ignore-exif, of the
+stored one). Scores are in [0, 1],
 but for the cosine, which is in [-1, 1]:
   cosine       of the box's and the query's embedding; of several views of a box
                (--crop-context 1,1.5) the mean is taken
@@ -83,6 +91,7 @@ Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
   clipdet detect -q dog --format jsonl 'photos/*.jpg' | jq -c .detections[]
   clipdet detect -q "orange=an orange|-the colour orange" photos
   clipdet detect -q "mug=@mug.png|@shelf.jpg#40,60,180,200" photos
+  clipdet detect -q dog --tile auto panorama.jpg
   clipdet detect -q dog --models models/vit-b-32 --device cuda:0 --threshold 0.3 --top-k 5 photo.jpg`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {

@@ -21,7 +21,16 @@ says of each picture what isn't annotated (LVIS), those of LVIS's API.
 the templates take it: "_" becomes a space and "/" becomes "or". --phrasings says it
 otherwise, a line for each category: NAME=PHRASE|PHRASE, as detect's -q has it,
 where {} stands for the name; empty lines and lines that begin with # don't count.
-A picture is DIR/file_name; else the one file below DIR that is named so.
+A picture is DIR/file_name; else the one file below DIR that is named so. A file_name
+may be as other systems write it: with \ or %20, absolute, with accents composed in the
+other way. Ids may be 1, 1.0 or "1"; a byte order mark, and NaN where it doesn't matter,
+are skipped. Annotations of pictures that aren't listed are left out, as pycocotools
+leaves them out, and counted on stderr. An annotation with the id 0 counts as missed,
+as with pycocotools, which is said too.
+
+Pictures are turned upright by their EXIF or XMP. Where the annotations are of the
+stored pixels, as some tools make them, measure with --ignore-exif. A picture whose
+size tells that it is so is refused; where no size can tell, it is said on stderr.
 
 Standard output is a table: AP and AR; what the proposals cover, whatever the
 category; with --gt-boxes how the boxes of the ground truth are classified; what

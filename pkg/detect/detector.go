@@ -169,13 +169,25 @@ func (d *Detector) Detect(ctx context.Context, img image.Image, queries *Queries
 	if err != nil {
 		return nil, err
 	}
-	t.matching = &m
+	if err := d.ask(t, &m); err != nil {
+		return nil, err
+	}
 	d.queue.add(t)
 	return d.detect(t)
 }
 
-// detect waits for a task of the queue, and takes it through the steps 5 and 6 of way.go.
+// detect waits for a task of the queue, and then does its tiles.
 func (d *Detector) detect(t *task) (*Result, error) {
+	result, err := d.await(t)
+	if err != nil || len(t.tiles) == 0 {
+		return result, err
+	}
+	return d.withTiles(t, result)
+}
+
+// await waits for a task of the queue, and takes it through the steps 5 and 6 of
+// way.go.
+func (d *Detector) await(t *task) (*Result, error) {
 	o := t.wait(d.queue)
 	if o.err != nil {
 		return nil, fmt.Errorf("detect: %w", o.err)

@@ -75,6 +75,19 @@ type Params struct {
 	// MaxDetections bounds the memory for the Detections of a picture. More of them are
 	// ErrLimit; none is left out silently. 0 is 1,000,000.
 	MaxDetections int
+	// Tile, if it isn't 0, does a large picture in tiles, too: overlapping squares of so
+	// many pixels a side, 32 at least, or [TileAuto]. Things are found that are too small
+	// for the proposal network in the whole picture, for the time of as many pictures as
+	// there are tiles. The detections of the picture and of the tiles are merged by NMS,
+	// also with SoftNMS. Boxes that a tile's edge cuts come last there, and are dropped if
+	// more than half of them lies in another box. Contained and BoxVoting work within each
+	// tile. Boxes are in pixels of the picture. More than 4,096 tiles are ErrLimit. [Regions]
+	// have no tiles, so Match with Tile is ErrOption. WithProposals has none either, and is
+	// done as without Tile.
+	Tile int
+	// TileOverlap is the share of a tile's side that neighbours have in common at least, up
+	// to 0.8; 0 is DefaultTileOverlap. Things that are smaller are whole in one of the tiles.
+	TileOverlap float64
 }
 
 func (p Params) withDefaults() (Params, error) {
@@ -86,6 +99,12 @@ func (p Params) withDefaults() (Params, error) {
 	}
 	if p.MaxDetections == 0 {
 		p.MaxDetections = defaultMaxDetections
+	}
+	if p.TileOverlap == 0 {
+		p.TileOverlap = DefaultTileOverlap
+	}
+	if err := p.checkTile(); err != nil {
+		return p, err
 	}
 	switch {
 	case p.MaxDetections < 0:

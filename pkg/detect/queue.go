@@ -2,6 +2,7 @@ package detect
 
 import (
 	"context"
+	"image"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,8 @@ type task struct {
 	given    []Proposal  // the caller's boxes, if own is set
 	own      bool
 	matching *matching // nil: the caller wants the regions alone
+	asked    *matching // of the caller, if there are tiles; matching is then of each part
+	tiles    []image.Rectangle
 	since    time.Time // when it was submitted
 
 	mu      sync.Mutex   // is held while the picture is read

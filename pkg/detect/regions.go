@@ -148,6 +148,9 @@ func (r *Regions) Match(ctx context.Context, queries *Queries, params Params) (_
 	if err != nil {
 		return nil, err
 	}
+	if m.Tile != 0 {
+		return nil, fmt.Errorf("detect: match: %w: Tile is %d, and regions have no tiles; use Detect or DetectAll", ErrOption, m.Tile)
+	}
 	var top ranking
 	if len(r.boxes) > 0 {
 		if err := m.limit(len(r.boxes)); err != nil {

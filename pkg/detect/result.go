@@ -32,10 +32,11 @@ type Detection struct {
 // Result is what was found in one picture.
 type Result struct {
 	Width, Height int         // of the picture, in pixels
-	Proposals     []Proposal  // best first, or in the caller's order
+	Proposals     []Proposal  // best first, or in the caller's order; then those of each tile
 	Detections    []Detection // of all queries, the greatest score first
 	Presence      []Presence  // of each query, in their order
 	Timings       Timings
+	Tiles         int // that the picture was also done in; 0 without Params.Tile
 }
 
 // Presence says whether a query is in a picture.

@@ -42,7 +42,9 @@ func (d *Detector) DetectAll(ctx context.Context, images iter.Seq2[image.Image, 
 				err = wrong
 			}
 			if err == nil {
-				t.matching = &m
+				err = d.ask(t, &m)
+			}
+			if err == nil {
 				d.queue.add(t) // here, so that pictures are taken in order
 			}
 			pictures.Go(func() { d.answer(ctx, t, err, next) })

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 var (
@@ -34,6 +35,10 @@ type Dataset struct {
 	// neg_category_ids or not_exhaustive_category_ids. If it is cleared, Evaluate follows
 	// COCO's rules.
 	Federated bool
+
+	// leftOut counts the annotations that ReadDataset left out, because their image or
+	// their category isn't in the data set.
+	leftOut struct{ images, categories int }
 }
 
 // Image is an image of a data set.
@@ -49,6 +54,12 @@ type Image struct {
 	// them.
 	Negative, NotExhaustive []int64
 }
+
+// Base returns the last part of the FileName. Both / and \ separate parts, since tools of
+// Windows write the latter.
+func (i *Image) Base() string { return lastPart(i.FileName) }
+
+func lastPart(name string) string { return name[strings.LastIndexAny(name, `/\`)+1:] }
 
 // Annotation is an object in an image.
 type Annotation struct {
@@ -78,14 +89,24 @@ func (d *Dataset) Check() error {
 	return err
 }
 
-// Warnings describes what is no error but may make metrics lower than expected.
+// Warnings describes what is no error but may make metrics other than expected: an
+// annotation with the id 0, which pycocotools counts as missed, and annotations that
+// ReadDataset left out.
 func (d *Dataset) Warnings() []string {
+	var all []string
 	for i, a := range d.Annotations {
 		if a.ID == 0 {
-			return []string{fmt.Sprintf("annotation %d has the id 0, of which COCO's metrics count no match: number annotations from 1", i)}
+			all = append(all, fmt.Sprintf("annotation %d has the id 0, of which COCO's metrics count no match: number annotations from 1", i))
+			break
 		}
 	}
-	return nil
+	if n := d.leftOut.images; n > 0 {
+		all = append(all, fmt.Sprintf("%d annotations are left out: their image_id is none of the images", n))
+	}
+	if n := d.leftOut.categories; n > 0 {
+		all = append(all, fmt.Sprintf("%d annotations are left out: their category_id is none of the categories", n))
+	}
+	return all
 }
 
 // Subset returns the part of d that belongs to the images with the given ids. All

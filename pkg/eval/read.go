@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"path"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/clipdet/clipdet/pkg/internal/files"
 )
@@ -36,7 +37,10 @@ func (l Limits) orDefault() Limits {
 
 // ReadDataset reads COCO's instances JSON or LVIS's, an object with images, annotations
 // and categories. A missing area is the area of the box, and a missing iscrowd is 0.
-// Other fields are ignored.
+// Other fields are ignored, even if they hold NaN. An id may be written as 1, 1.0 or "1".
+// A byte order mark is skipped, and UTF-16 with one is read. Annotations of an image or a
+// category that isn't in the data set are left out, as pycocotools leaves them out;
+// [Dataset.Warnings] counts them.
 //
 // The data set passes [Dataset.Check]. ReadDataset fails with the errors of Check, with
 // ErrFormat or ErrTooLarge, or with an error of r.
@@ -69,10 +73,33 @@ func ReadDataset(r io.Reader, limits Limits) (*Dataset, error) {
 			return nil, fmt.Errorf("%w: there is no list %q", ErrFormat, key)
 		}
 	}
+	d.leaveOut()
 	if err := d.Check(); err != nil {
 		return nil, err
 	}
 	return d, nil
+}
+
+// leaveOut removes the annotations of unknown images and categories, and counts them.
+func (d *Dataset) leaveOut() {
+	images, categories := make(map[int64]bool, len(d.Images)), make(map[int64]bool, len(d.Categories))
+	for i := range d.Images {
+		images[d.Images[i].ID] = true
+	}
+	for i := range d.Categories {
+		categories[d.Categories[i].ID] = true
+	}
+	d.Annotations = slices.DeleteFunc(d.Annotations, func(a Annotation) bool {
+		switch {
+		case !images[a.ImageID]:
+			d.leftOut.images++
+		case !categories[a.CategoryID]:
+			d.leftOut.categories++
+		default:
+			return false
+		}
+		return true
+	})
 }
 
 // ReadDatasetFile reads a file as ReadDataset does. Its errors begin with the path.
@@ -95,13 +122,13 @@ func fromFile[T any](path string, read func(io.Reader) (T, error)) (T, error) {
 
 // imageJSON is an image in COCO's JSON. A nil pointer is a field that is missing or null.
 type imageJSON struct {
-	ID            *int64  `json:"id"`
+	ID            *id     `json:"id"`
 	FileName      string  `json:"file_name"`
 	URL           string  `json:"coco_url"`
 	Width         float64 `json:"width"` // some files write 640.0
 	Height        float64 `json:"height"`
-	Negative      []int64 `json:"neg_category_ids"`
-	NotExhaustive []int64 `json:"not_exhaustive_category_ids"`
+	Negative      []id    `json:"neg_category_ids"`
+	NotExhaustive []id    `json:"not_exhaustive_category_ids"`
 }
 
 func (d *Dataset) addImage(from *imageJSON) error {
@@ -110,7 +137,7 @@ func (d *Dataset) addImage(from *imageJSON) error {
 	}
 	name := from.FileName
 	if name == "" && from.URL != "" {
-		name = path.Base(from.URL)
+		name = lastPart(from.URL)
 	}
 	for _, side := range []float64{from.Width, from.Height} {
 		if side != math.Trunc(side) || side < 0 || side > math.MaxInt32 {
@@ -118,14 +145,14 @@ func (d *Dataset) addImage(from *imageJSON) error {
 		}
 	}
 	d.Federated = d.Federated || from.Negative != nil || from.NotExhaustive != nil
-	d.Images = append(d.Images, Image{*from.ID, name, int(from.Width), int(from.Height), from.Negative, from.NotExhaustive})
+	d.Images = append(d.Images, Image{int64(*from.ID), name, int(from.Width), int(from.Height), ids(from.Negative), ids(from.NotExhaustive)})
 	return nil
 }
 
 type annotationJSON struct {
-	ID         *int64 `json:"id"`
-	ImageID    *int64 `json:"image_id"`
-	CategoryID *int64 `json:"category_id"`
+	ID         *id `json:"id"`
+	ImageID    *id `json:"image_id"`
+	CategoryID *id `json:"category_id"`
 	// A fixed array would take any length, and plain numbers would take null.
 	BBox  []*float64 `json:"bbox"`
 	Area  *float64   `json:"area"`
@@ -140,7 +167,7 @@ func (d *Dataset) addAnnotation(from *annotationJSON) error {
 	if err != nil {
 		return fmt.Errorf("id %d: %w", *from.ID, err)
 	}
-	a := Annotation{*from.ID, *from.ImageID, *from.CategoryID, box, box.area(), bool(from.Crowd)}
+	a := Annotation{int64(*from.ID), int64(*from.ImageID), int64(*from.CategoryID), box, box.area(), bool(from.Crowd)}
 	if from.Area != nil {
 		a.Area = *from.Area
 	}
@@ -149,7 +176,7 @@ func (d *Dataset) addAnnotation(from *annotationJSON) error {
 }
 
 type categoryJSON struct {
-	ID        *int64 `json:"id"`
+	ID        *id    `json:"id"`
 	Name      string `json:"name"`
 	Frequency string `json:"frequency"`
 }
@@ -158,12 +185,12 @@ func (d *Dataset) addCategory(from *categoryJSON) error {
 	if from.ID == nil {
 		return missing("id")
 	}
-	d.Categories = append(d.Categories, Category{*from.ID, from.Name, from.Frequency})
+	d.Categories = append(d.Categories, Category{int64(*from.ID), from.Name, from.Frequency})
 	return nil
 }
 
 // references checks the fields that annotations and results share.
-func references(imageID, categoryID *int64, numbers []*float64) (BBox, error) {
+func references(imageID, categoryID *id, numbers []*float64) (BBox, error) {
 	switch {
 	case imageID == nil:
 		return BBox{}, missing("image_id")
@@ -208,7 +235,7 @@ func (f *flag) UnmarshalJSON(data []byte) error {
 type stream struct{ json *json.Decoder }
 
 func newStream(r io.Reader, most int64) *stream {
-	return &stream{json.NewDecoder(&bounded{r: r, left: most, most: most})}
+	return &stream{json.NewDecoder(asJSON(&bounded{r: r, left: most, most: most}))}
 }
 
 // bounded is a reader that fails, instead of ending, after most bytes.
@@ -236,6 +263,8 @@ func (s *stream) wrong(err error) error {
 		return fmt.Errorf("%w: the JSON ends early, at byte %d", ErrFormat, s.json.InputOffset())
 	case errors.As(err, &syntax):
 		return fmt.Errorf("%w: at byte %d: %w", ErrFormat, syntax.Offset, err)
+	case errors.As(err, &kind) && strings.HasSuffix(kind.Value, beyond):
+		return fmt.Errorf("%w: %s is NaN, infinite or beyond any number", ErrNumber, kind.Field)
 	case errors.As(err, &kind):
 		return fmt.Errorf("%w: %s is a %s, want a %s", ErrFormat, kind.Field, kind.Value, kind.Type)
 	}

@@ -70,20 +70,23 @@ func TestReadDatasetFails(t *testing.T) {
 		{"images are an object", `{"images":{}}`, Limits{}, ErrFormat, "begins with {, want ["},
 		{"cut off", instances(good)[:200], Limits{}, ErrFormat, "ends early"},
 		{"more after the end", instances(good) + "{}", Limits{}, ErrFormat, "goes on"},
-		{"an id that is text", `{"images":[{"id":"a"}]}`, Limits{}, ErrFormat, "image 0: not in COCO's format: id is a string"},
+		{"an id that is text", `{"images":[{"id":"a"}]}`, Limits{}, ErrFormat, `image 0: not in COCO's format: the id "a" is no whole number`},
 		{"an annotation that is null", instances("null"), Limits{}, ErrFormat, "annotation 0"},
 		{"no id", instances(`{"image_id":7}`), Limits{}, ErrFormat, "it has no id"},
 		{"no category", instances(`{"id":5,"image_id":7}`), Limits{}, ErrFormat, "annotation 0: id 5: not in COCO's format: it has no category_id"},
 		{"no bbox", instances(`{"id":5,"image_id":7,"category_id":3}`), Limits{}, ErrFormat, "it has no bbox"},
 		{"three numbers", instances(annotation(5, 7, 3, `"bbox":[1,2,3]`)), Limits{}, ErrBBox, "3 numbers"},
 		{"null in a bbox", instances(annotation(5, 7, 3, `"bbox":[1,2,null,3]`)), Limits{}, ErrBBox, "number 2 is null"},
-		{"NaN", instances(annotation(5, 7, 3, `"bbox":[1,2,NaN,3]`)), Limits{}, ErrFormat, "invalid character 'N'"},
-		{"beyond float64", instances(annotation(5, 7, 3, `"bbox":[1,2,1e999,3]`)), Limits{}, ErrFormat, "1e999"},
+		{"NaN", instances(annotation(5, 7, 3, `"bbox":[1,2,NaN,3]`)), Limits{}, ErrNumber, "bbox is NaN"},
+		{"Infinity", instances(annotation(5, 7, 3, `"bbox":[1,2,-Infinity,3]`)), Limits{}, ErrNumber, "bbox is NaN, infinite"},
+		{"an area of NaN", instances(annotation(5, 7, 3, `"bbox":[1,2,3,3],"area":NaN`)), Limits{}, ErrNumber, "area is NaN"},
+		{"a word like NaN", instances(annotation(5, 7, 3, `"bbox":[1,2,None,3]`)), Limits{}, ErrFormat, "invalid character 'N'"},
+		{"an id that is no whole number", `{"images":[{"id":1.5}]}`, Limits{}, ErrFormat, "the id 1.5 is no whole number"},
+		{"an id beyond int64", `{"images":[{"id":1e30}]}`, Limits{}, ErrFormat, "the id 1e30"},
+		{"beyond float64", instances(annotation(5, 7, 3, `"bbox":[1,2,1e999,3]`)), Limits{}, ErrNumber, "beyond any number"},
 		{"negative height", instances(good + "," + annotation(5, 7, 3, `"bbox":[1,2,3,-3]`)), Limits{}, ErrBBox, "annotation 1 (id 5)"},
 		{"negative area", instances(annotation(5, 7, 3, `"bbox":[1,2,3,3],"area":-1`)), Limits{}, ErrNumber, "the area is -1"},
 		{"iscrowd is text", instances(annotation(5, 7, 3, `"bbox":[1,2,3,3],"iscrowd":"no"`)), Limits{}, ErrFormat, "iscrowd"},
-		{"unknown image", instances(annotation(5, 8, 3, `"bbox":[1,2,3,3]`)), Limits{}, ErrUnknown, "image_id 8"},
-		{"unknown category", instances(annotation(5, 7, 4, `"bbox":[1,2,3,3]`)), Limits{}, ErrUnknown, "category_id 4"},
 		{"one id twice", instances(good + "," + good), Limits{}, ErrDuplicate, "annotations 0 and 1 both have the id 1"},
 		{"two images of one id", `{"images":[{"id":1},{"id":2},{"id":1}],"annotations":[],"categories":[]}`, Limits{}, ErrDuplicate, "images 0 and 2"},
 		{"a size below 0", `{"images":[{"id":1,"width":-1}]}`, Limits{}, ErrNumber, "-1 x 0"},
@@ -212,6 +215,11 @@ func FuzzReadDataset(f *testing.F) {
 		addFile(f, path)
 	}
 	f.Add([]byte(`{"info":[[[{"a":1}]]],"images":[],"annotations":[],"categories":[]} `))
+	for _, name := range []string{"annid-0.json", "bom.json", "imgid-float.json", "nan-info.json", "subset-images-only.json"} {
+		f.Add(readCase(f, name))
+	}
+	f.Add([]byte("\xff\xfe{\x00}\x00"))
+	f.Add([]byte(`{"a":-Infinity,"b":"\"NaN","images":[{"id":"007"}],"annotations":[],"categories":[{"id":1e2}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d, err := ReadDataset(bytes.NewReader(data), Limits{Bytes: 1 << 16})
 		if err != nil {

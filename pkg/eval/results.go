@@ -30,7 +30,7 @@ func ReadResults(r io.Reader, limits Limits) ([]Result, error) {
 		if from.Score == nil {
 			return missing("score")
 		}
-		results = append(results, Result{*from.ImageID, *from.CategoryID, b, *from.Score})
+		results = append(results, Result{int64(*from.ImageID), int64(*from.CategoryID), b, *from.Score})
 		return b.check()
 	})
 	if err == nil {
@@ -48,8 +48,8 @@ func ReadResultsFile(path string, limits Limits) ([]Result, error) {
 }
 
 type resultJSON struct {
-	ImageID    *int64     `json:"image_id"`
-	CategoryID *int64     `json:"category_id"`
+	ImageID    *id        `json:"image_id"`
+	CategoryID *id        `json:"category_id"`
 	BBox       []*float64 `json:"bbox"`
 	Score      *float64   `json:"score"`
 }

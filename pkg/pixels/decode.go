@@ -2,7 +2,6 @@ package pixels
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -11,15 +10,15 @@ import (
 	"image/png"
 	"io"
 	"math"
-	"strings"
 
-	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
 
 	"github.com/clipdet/clipdet/pkg/internal/files"
 	"github.com/clipdet/clipdet/pkg/pixels/internal/jpeg"
 )
 
-// Limits bounds the pictures that Decode accepts. The zero Limits are the defaults.
+// Limits bounds the pictures that Decode accepts, and says how it takes them. The zero
+// Limits are the defaults.
 type Limits struct {
 	// Pixels is the largest width times height, 100 million if 0 or less. It is checked
 	// before any pixel is decoded. Decoding takes 5 to 8 bytes of memory per pixel for
@@ -27,6 +26,9 @@ type Limits struct {
 	Pixels int64
 	// Bytes is the largest size of the encoded picture, 512 MiB if 0 or less.
 	Bytes int64
+	// AsStored leaves the picture as it is stored and doesn't turn it upright. Some data
+	// sets are annotated so, by tools that ignore the orientation.
+	AsStored bool
 }
 
 func (l Limits) orDefault() Limits {
@@ -45,23 +47,17 @@ type format struct {
 	name, magic string
 	config      func([]byte) (image.Config, error)
 	decode      func([]byte) (image.Image, error)
-	exif        func([]byte) []byte // nil if the format has no EXIF
+	metadata    func([]byte) metadata // nil if the format has none
 }
 
 var formats = []format{
-	{"JPEG", "\xff\xd8\xff", jpegConfig, decodeJPEG, jpegEXIF},
-	{"PNG", "\x89PNG\r\n\x1a\n", pngConfig, fromReader(png.Decode), pngEXIF},
-	{"WebP", "RIFF????WEBP", webpConfig, decodeWebP, webpEXIF},
+	{"JPEG", "\xff\xd8\xff", jpegConfig, decodeJPEG, jpegMetadata},
+	{"PNG", pngSignature, pngConfig, decodePNG, pngMetadata},
+	{"WebP", "RIFF????WEBP", webpConfig, decodeWebP, webpMetadata},
 	{"GIF", "GIF8?a", fromReader(gif.DecodeConfig), decodeGIF, nil},
-	{"BMP", "BM????\x00\x00\x00\x00", fromReader(bmp.DecodeConfig), fromReader(bmp.Decode), nil},
-}
-
-// unread holds formats that only errors name.
-var unread = []struct{ name, magic string }{
-	{"TIFF", "II*\x00"}, {"TIFF", "MM\x00*"},
-	{"AVIF", "????ftypavif"}, {"HEIC", "????ftyphei"}, {"HEIC", "????ftypmif1"}, {"a video", "????ftyp"},
-	{"JPEG XL", "\xff\x0a"}, {"JPEG XL", "\x00\x00\x00\x0cJXL "}, {"JPEG 2000", "\x00\x00\x00\x0cjP  "},
-	{"an icon", "\x00\x00\x01\x00"}, {"Photoshop", "8BPS"}, {"PDF", "%PDF"}, {"SVG, HTML or XML", "<"},
+	{"BMP", "BM????\x00\x00\x00\x00", bmpConfig, decodeBMP, nil},
+	{"TIFF", "II*\x00", fromReader(tiff.DecodeConfig), decodeTIFF, tiffMetadata},
+	{"TIFF", "MM\x00*", fromReader(tiff.DecodeConfig), decodeTIFF, tiffMetadata},
 }
 
 func fromReader[T any](f func(io.Reader) (T, error)) func([]byte) (T, error) {
@@ -81,19 +77,22 @@ func starts(data []byte, magic string) bool {
 	return true
 }
 
-// Decode reads a picture and turns it upright by its EXIF orientation. The formats are
-// JPEG (baseline and progressive; grey, colour and CMYK), PNG, WebP, GIF and BMP. The
-// content determines the format, not a name. An animation gives its first frame. Pixels
-// that the frame doesn't cover are black, and so are a GIF's transparent ones. The
-// package comment describes other transparency.
+// Decode reads a picture and turns it upright by the orientation that its EXIF, or else
+// its XMP, states. The formats are JPEG (baseline and progressive; grey, colour and CMYK),
+// PNG, WebP, GIF, BMP, and TIFF (grey, palette and RGB of 1, 8 or 16 bits; plain, LZW,
+// Deflate, PackBits and CCITT). The content determines the format, not a name. An
+// animation gives its first frame, and a TIFF its first page. Pixels that a WebP's frame
+// doesn't cover are black. Pixels around a GIF's frame have its transparent colour, or
+// else its first colour.
 //
 // Decode reads r once, to its end or to one byte beyond limits.Bytes. It returns a
-// complete picture or an error, never a part of a picture. The error wraps ErrEmpty,
+// complete picture or an error, never a part of a picture. A JPEG or PNG that only lacks
+// the mark of its end is complete. The error wraps ErrEmpty,
 // ErrFormat, ErrTooLarge or ErrBroken, or it is an error of r.
 func Decode(r io.Reader, limits Limits) (*RGB, error) {
 	limits = limits.orDefault()
 	// The first bytes decide whether to read the rest.
-	var head [16]byte
+	var head [64]byte
 	n, err := io.ReadFull(r, head[:])
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, fmt.Errorf("read the picture: %w", err)
@@ -146,21 +145,12 @@ func identify(head []byte) (format, error) {
 	if len(head) == 0 {
 		return format{}, fmt.Errorf("%w: there are no bytes", ErrEmpty)
 	}
-	var names []string
 	for _, f := range formats {
 		if starts(head, f.magic) {
 			return f, nil
 		}
-		names = append(names, f.name)
 	}
-	what := "its first bytes are no known format's"
-	for _, u := range unread {
-		if starts(head, u.magic) {
-			what = "it is " + u.name
-			break
-		}
-	}
-	return format{}, fmt.Errorf("%w: %s; convert it to one of %s", ErrFormat, what, strings.Join(names, ", "))
+	return format{}, fmt.Errorf("%w: %s", ErrFormat, unknown(head))
 }
 
 func (f format) read(data []byte, limits Limits) (*RGB, error) {
@@ -184,8 +174,15 @@ func (f format) read(data []byte, limits Limits) (*RGB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.exif != nil {
-		m = m.upright(orientation(f.exif(data)))
+	m.Hint = darkGrey(img)
+	if f.metadata != nil {
+		stated := f.metadata(data).orientation()
+		if !limits.AsStored {
+			hint := m.Hint
+			m = m.upright(stated)
+			m.Hint = hint
+		}
+		m.Orientation = stated
 	}
 	return m, nil
 }
@@ -206,9 +203,10 @@ func (f format) decodeSafely(data []byte) (img image.Image, err error) {
 
 // explain tells unsupported variants (ErrFormat) from damage (ErrBroken).
 func (f format) explain(err error, data []byte) error {
-	var pngVariant png.UnsupportedError
+	var pngKind png.UnsupportedError
+	var tiffKind tiff.UnsupportedError
 	switch {
-	case errors.Is(err, jpeg.ErrUnsupported), errors.As(err, &pngVariant), errors.Is(err, bmp.ErrUnsupported):
+	case errors.Is(err, jpeg.ErrUnsupported), errors.As(err, &pngKind), errors.Is(err, errBMPKind), errors.As(err, &tiffKind):
 		return fmt.Errorf("%w: this kind of %s is not supported (%w); save it again as PNG or as a plain RGB JPEG", ErrFormat, f.name, err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: the %s ends early, after %d bytes (%w); fetch it again", ErrBroken, f.name, len(data), err)
@@ -216,46 +214,10 @@ func (f format) explain(err error, data []byte) error {
 	return fmt.Errorf("%w: the %s is damaged (%w); fetch or save it again", ErrBroken, f.name, err)
 }
 
-// pngConfig reads the header. For a size that overflows, png.DecodeConfig reports an
-// unsupported feature, and for a size of 0, damage.
-func pngConfig(data []byte) (image.Config, error) {
-	if len(data) < 24 {
-		return image.Config{}, io.ErrUnexpectedEOF
-	}
-	if string(data[12:16]) != "IHDR" {
-		return image.Config{}, errors.New("png: its first chunk is not IHDR, the header")
-	}
-	return sized(int(binary.BigEndian.Uint32(data[16:])), int(binary.BigEndian.Uint32(data[20:]))), nil
-}
-
-// decodeGIF returns the first frame on its screen. gif.Decode has checked that the frame
-// lies within the screen.
-func decodeGIF(data []byte) (image.Image, error) {
-	config, err := gif.DecodeConfig(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
-	frame, err := gif.Decode(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
-	screen := image.Rect(0, 0, config.Width, config.Height)
-	if frame.Bounds() == screen {
-		return frame, nil
-	}
-	m, err := FromImage(frame)
-	if err != nil {
-		return nil, err
-	}
-	return m.on(screen.Max, frame.Bounds().Min), nil
-}
-
 // on returns a black picture of the screen's size with m at a position.
 func (m *RGB) on(screen, at image.Point) *RGB {
 	out := newRGB(screen.X, screen.Y)
-	for y := range m.Height {
-		copy(out.row(at.Y + y)[3*at.X:], m.row(y))
-	}
+	out.put(m, at)
 	return out
 }
 

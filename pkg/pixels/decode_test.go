@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -123,9 +124,72 @@ func patched(data []byte, at int, bytes ...byte) []byte {
 	return data
 }
 
+// tiffEntry returns an entry of a directory, of one SHORT.
+func tiffEntry(tag, value uint16) []byte { return entry(binary.LittleEndian, tag, 3, value) }
+
+// tiffWith returns tiled.tiff's like: a TIFF of 8 x 8 RGB pixels with other entries.
+func tiffWith(others ...[]byte) []byte {
+	entries := map[uint16][]byte{}
+	for _, e := range append([][]byte{
+		tiffEntry(256, 8), tiffEntry(257, 8), tiffEntry(258, 8), tiffEntry(262, 2), tiffEntry(277, 3), tiffEntry(273, 200), tiffEntry(279, 192),
+	}, others...) {
+		entries[binary.LittleEndian.Uint16(e)] = e
+	}
+	// Three numbers of bits, which lie at the end.
+	entries[258] = binary.LittleEndian.AppendUint32(entry(binary.LittleEndian, 258, 3, 0)[:8], 192)
+	binary.LittleEndian.PutUint32(entries[258][4:], 3)
+	var sorted [][]byte
+	for _, tag := range slices.Sorted(maps.Keys(entries)) {
+		sorted = append(sorted, entries[tag])
+	}
+	data := append(exifBlock(binary.LittleEndian, "II*\x00", sorted...), 0, 0, 0, 0)
+	data = append(data, make([]byte, 400-len(data))...)
+	copy(data[192:], []byte{8, 0, 8, 0, 8, 0})
+	return data
+}
+
+// TestTIFFWith checks that tiffWith's TIFF alone is read, so that its refusals are due to
+// the other entries.
+func TestTIFFWith(t *testing.T) {
+	if _, err := Decode(bytes.NewReader(tiffWith()), Limits{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHintOfDarkGrey(t *testing.T) {
+	for name, want := range map[string]string{"grey-12bit.png": "reach 4095 of 65535", "grey-16bit.png": "", "grey.png": "", "rgb-16bit.png": ""} {
+		m, err := DecodeFile(filepath.Join(formatsDir, name), Limits{})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if !strings.Contains(m.Hint, want) || (want == "") != (m.Hint == "") {
+			t.Errorf("%s: the hint %q, want %q", name, m.Hint, want)
+		}
+	}
+}
+
+// TestGIFAsPNG compares a logo on transparent white in two formats.
+func TestGIFAsPNG(t *testing.T) {
+	png, err := DecodeFile(filepath.Join(formatsDir, "case-logo.png"), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gif, err := DecodeFile(filepath.Join(formatsDir, "case-logo.gif"), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "the GIF", gif, png)
+}
+
 func TestDecodeRefuses(t *testing.T) {
 	jpg, png, webp, gif := readFile(t, "420.jpg"), readFile(t, "rgb.png"), readFile(t, "lossy.webp"), readFile(t, "plain.gif")
-	animation := readFile(t, "animation-offset.webp")
+	animation, bmp := readFile(t, "animation-offset.webp"), readFile(t, "rgb.bmp")
+	// Not in formatsDir, where each picture is read.
+	arithmetic, err := os.ReadFile("testdata/arithmetic.jpg")
+	if err != nil {
+		t.Fatal(err)
+	}
 	frame := bytes.Index(jpg, []byte{0xff, 0xc0})
 	for _, test := range []struct {
 		name   string
@@ -135,9 +199,16 @@ func TestDecodeRefuses(t *testing.T) {
 		says   string
 	}{
 		{"no bytes", nil, Limits{}, ErrEmpty, "no bytes"},
-		{"text", []byte("hello"), Limits{}, ErrFormat, "convert it to one of JPEG, PNG, WebP, GIF, BMP"},
-		{"a TIFF", []byte("II*\x00\x08\x00\x00\x00"), Limits{}, ErrFormat, "it is TIFF"},
-		{"a HEIC", []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00"), Limits{}, ErrFormat, "it is HEIC"},
+		{"text", []byte("hello"), Limits{}, ErrFormat, "convert it to one of JPEG, PNG, WebP, GIF, BMP, TIFF"},
+		{"a HEIC", []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"), Limits{}, ErrFormat, "it is HEIC, which isn't read; convert it first, as with: heif-convert IN OUT.jpg"},
+		{"a HEIC of a general brand", []byte("\x00\x00\x00\x1cftypmif1\x00\x00\x00\x00mif1heicmiaf"), Limits{}, ErrFormat, "it is HEIC"},
+		{"an AVIF", []byte("\x00\x00\x00\x20ftypavif\x00\x00\x00\x00avifmif1miafMA1B"), Limits{}, ErrFormat, "it is AVIF, which isn't read; convert it first, as with: avifdec IN OUT.png"},
+		{"an AVIF of a general brand", []byte("\x00\x00\x00\x1cftypmif1\x00\x00\x00\x00mif1avifmiaf"), Limits{}, ErrFormat, "it is AVIF"},
+		{"a HEIF of another kind", []byte("\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00mif1miaf"), Limits{}, ErrFormat, "it is HEIF"},
+		{"a video", []byte("\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomavc1"), Limits{}, ErrFormat, "it is a video, which isn't read; convert it first, as with: ffmpeg"},
+		{"a box alone", []byte("\x00\x00\x00\x08ftyp"), Limits{}, ErrFormat, "it is a video"},
+		{"a JPEG XL", []byte("\xff\x0a\xfa\x5d"), Limits{}, ErrFormat, "it is JPEG XL"},
+		{"the arithmetic-coded JPEG of a report", arithmetic, Limits{}, ErrFormat, "this kind of JPEG is not supported"},
 		{"half a signature", []byte("\x89PNG"), Limits{}, ErrFormat, ""},
 		{"a signature alone", []byte("\xff\xd8\xff"), Limits{}, ErrBroken, "the JPEG ends early, after 3 bytes"},
 		{"a PNG without pixels", pngHeader(0, 7), Limits{}, ErrEmpty, "0 x 7"},
@@ -156,6 +227,19 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a WebP that is no key frame", patched(webp, 20, webp[20]|1), Limits{}, ErrBroken, "key frame"},
 		{"a PNG without its header", patched(png, 12, []byte("CgBI")...), Limits{}, ErrBroken, "header"},
 		{"a damaged PNG", patched(png, 100, png[100]^1), Limits{}, ErrBroken, "damaged"},
+		{"a TIFF without pixels", []byte("II*\x00\x08\x00\x00\x00\x00\x00"), Limits{}, ErrBroken, "the TIFF is damaged"},
+		{"a TIFF of floats", tiffWith(tiffEntry(0x0153, 3)), Limits{}, ErrFormat, "sample format"},
+		{"a TIFF in planes", tiffWith(tiffEntry(0x011c, 2)), Limits{}, ErrFormat, "a plane for each channel"},
+		{"a raw file of a camera", tiffWith(tiffEntry(0xc612, 1)), Limits{}, ErrFormat, "a preview of a camera's raw file"},
+		{"a TIFF of a preview", tiffWith(tiffEntry(0x00fe, 1)), Limits{}, ErrFormat, "a preview of a camera's raw file"},
+		{"a TIFF of many pixels", tiffWith(tiffEntry(0x0100, 60000), tiffEntry(0x0101, 60000)), Limits{}, ErrTooLarge, "60000 x 60000"},
+		{"a BMP of another header", patched(bmp, 14, 20), Limits{}, ErrFormat, "a header of 20 bytes"},
+		{"a BMP of 64 bits", patched(bmp, 28, 64), Limits{}, ErrFormat, "of 64 bits"},
+		{"a BMP of a JPEG", patched(bmp, 30, 4), Limits{}, ErrFormat, "compression 4 of 24 bits"},
+		{"a BMP of other bit fields", patched(readFile(t, "16bit-565.bmp"), 54, 1), Limits{}, ErrFormat, "bit fields"},
+		{"a BMP of many pixels", patched(bmp, 18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f), Limits{}, ErrTooLarge, "4294967295 x 2147483647"},
+		{"a BMP without pixels", patched(bmp, 18, 0, 0), Limits{}, ErrEmpty, "0 x 35"},
+		{"a BMP with its pixels beyond the end", patched(bmp, 10, 0xff, 0xff, 0xff), Limits{}, ErrBroken, "ends early"},
 		{"an arithmetic-coded JPEG", patched(jpg, frame+1, 0xc9), Limits{}, ErrFormat, "save it again"},
 		{"a 12-bit JPEG", patched(jpg, frame+4, 12), Limits{}, ErrFormat, "12 bits"},
 	} {
@@ -202,8 +286,8 @@ func TestDecodeReadsOnceAndNoFurther(t *testing.T) {
 		t.Errorf("endless: %v after %d bytes, want ErrTooLarge after 5001", err, source.taken)
 	}
 	source = &endless{start: strings.NewReader("no picture")}
-	if _, err := Decode(source, Limits{}); !errors.Is(err, ErrFormat) || source.taken > 16 {
-		t.Errorf("endless text: %v after %d bytes, want ErrFormat after 16 at most", err, source.taken)
+	if _, err := Decode(source, Limits{}); !errors.Is(err, ErrFormat) || source.taken > 64 {
+		t.Errorf("endless text: %v after %d bytes, want ErrFormat after 64 at most", err, source.taken)
 	}
 
 	broken := errors.New("line cut")

@@ -1,6 +1,7 @@
 package pixels
 
 import (
+	"bytes"
 	"encoding/binary"
 	"testing"
 )
@@ -24,26 +25,39 @@ func entry(order binary.AppendByteOrder, tag, kind, value uint16) []byte {
 func TestOrientation(t *testing.T) {
 	little, big := binary.LittleEndian, binary.BigEndian
 	six := exifBlock(little, "II*\x00", entry(little, 0x0112, 3, 6))
+	xmp := func(text string) []byte { return []byte("<rdf:Description " + text + "</rdf:Description>") }
 	for _, test := range []struct {
 		name string
-		exif []byte
+		metadata
 		want int
 	}{
-		{"little endian", six, 6},
-		{"big endian", exifBlock(big, "MM\x00*", entry(big, 0x0112, 3, 8)), 8},
-		{"with JPEG's prefix", append([]byte("Exif\x00\x00"), six...), 6},
-		{"not the first entry", exifBlock(big, "MM\x00*", entry(big, 0x0100, 3, 5), entry(big, 0x0112, 3, 3)), 3},
-		{"another tag", exifBlock(big, "MM\x00*", entry(big, 0x0100, 3, 5)), 1},
-		{"of another type", exifBlock(big, "MM\x00*", entry(big, 0x0112, 2, 6)), 1},
-		{"0", exifBlock(big, "MM\x00*", entry(big, 0x0112, 3, 0)), 1},
-		{"9", exifBlock(big, "MM\x00*", entry(big, 0x0112, 3, 9)), 1},
-		{"no block", nil, 1},
-		{"another byte order mark", exifBlock(big, "MI\x00*", entry(big, 0x0112, 3, 6)), 1},
-		{"directory beyond the end", append([]byte("II*\x00"), 0xff, 0xff, 0xff, 0xff, 0, 0), 1},
-		{"directory at the end", append([]byte("II*\x00"), 8, 0, 0, 0), 1},
-		{"entry cut short", six[:len(six)-1], 1},
+		{"little endian", metadata{exif: six}, 6},
+		{"big endian", metadata{exif: exifBlock(big, "MM\x00*", entry(big, 0x0112, 3, 8))}, 8},
+		{"with JPEG's prefix", metadata{exif: append([]byte("Exif\x00\x00"), six...)}, 6},
+		{"with the prefix twice", metadata{exif: append([]byte("Exif\x00\x00Exif\x00\x00"), six...)}, 6},
+		{"of type LONG", metadata{exif: exifBlock(little, "II*\x00", entry(little, 0x0112, 4, 6))}, 6},
+		{"the later of two", metadata{exif: exifBlock(little, "II*\x00", entry(little, 0x0112, 3, 6), entry(little, 0x0112, 3, 8))}, 8},
+		{"not the first entry", metadata{exif: exifBlock(big, "MM\x00*", entry(big, 0x0100, 3, 5), entry(big, 0x0112, 3, 3))}, 3},
+		{"another tag", metadata{exif: exifBlock(big, "MM\x00*", entry(big, 0x0100, 3, 5))}, 0},
+		{"of a type of text", metadata{exif: exifBlock(big, "MM\x00*", entry(big, 0x0112, 2, 6))}, 0},
+		{"0", metadata{exif: exifBlock(big, "MM\x00*", entry(big, 0x0112, 3, 0))}, 0},
+		{"9", metadata{exif: exifBlock(big, "MM\x00*", entry(big, 0x0112, 3, 9))}, 0},
+		{"no block", metadata{}, 0},
+		{"another byte order mark", metadata{exif: exifBlock(big, "MI\x00*", entry(big, 0x0112, 3, 6))}, 0},
+		{"directory beyond the end", metadata{exif: append([]byte("II*\x00"), 0xff, 0xff, 0xff, 0xff, 0, 0)}, 0},
+		{"directory at the end", metadata{exif: append([]byte("II*\x00"), 8, 0, 0, 0)}, 0},
+		{"entry cut short", metadata{exif: six[:len(six)-1]}, 0},
+		{"XMP's attribute", metadata{xmp: xmp(`tiff:Orientation="6">`)}, 6},
+		{"XMP's element", metadata{xmp: xmp(`><tiff:Orientation>8</tiff:Orientation>`)}, 8},
+		{"XMP's attribute in other quotes, as Pillow", metadata{xmp: xmp(`tiff:Orientation='6'>`)}, 0},
+		{"XMP that names it first", metadata{xmp: xmp(`note="tiff:Orientation" tiff:Orientation="3">`)}, 3},
+		{"XMP that ends early", metadata{xmp: []byte(`tiff:Orientation="`)}, 0},
+		{"XMP of 9", metadata{xmp: xmp(`tiff:Orientation="9">`)}, 0},
+		{"EXIF before XMP", metadata{exif: six, xmp: xmp(`tiff:Orientation="3">`)}, 6},
+		{"EXIF before XMP, though of no use", metadata{exif: exifBlock(big, "MM\x00*", entry(big, 0x0112, 3, 0)), xmp: xmp(`tiff:Orientation="3">`)}, 0},
+		{"EXIF without the tag, and XMP", metadata{exif: exifBlock(big, "MM\x00*", entry(big, 0x0100, 3, 5)), xmp: xmp(`tiff:Orientation="3">`)}, 3},
 	} {
-		if got := orientation(test.exif); got != test.want {
+		if got := test.orientation(); got != test.want {
 			t.Errorf("%s: orientation %d, want %d", test.name, got, test.want)
 		}
 	}
@@ -51,17 +65,40 @@ func TestOrientation(t *testing.T) {
 
 func FuzzOrientation(f *testing.F) {
 	f.Add(exifBlock(binary.LittleEndian, "II*\x00", entry(binary.LittleEndian, 0x0112, 3, 6)))
-	f.Add(exifBlock(binary.BigEndian, "MM\x00*", entry(binary.BigEndian, 0x0112, 3, 8)))
-	for _, name := range []string{"exif5.jpg", "exif8.jpg", "rgb-exif6.png", "lossy-exif8.webp"} {
+	f.Add(exifBlock(binary.BigEndian, "MM\x00*", entry(binary.BigEndian, 0x0112, 4, 8)))
+	f.Add([]byte(`tiff:Orientation="6"`))
+	for _, name := range []string{
+		"exif5.jpg", "exif8.jpg", "rgb-exif6.png", "lossy-exif8.webp", "xmp6.jpg", "xmp6.png", "xmp6-zip.png", "xmp8.webp",
+		"raw-profile6.png", "raw-profile8-zip.png", "orientation6.tiff",
+	} {
 		f.Add(readFile(f, name))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) { // a block, or a file with one
-		for _, exif := range [][]byte{data, jpegEXIF(data), pngEXIF(data), webpEXIF(data)} {
-			if got := orientation(exif); got < 1 || got > 8 {
+		for _, m := range []metadata{{exif: data}, {xmp: data}, jpegMetadata(data), pngMetadata(data), webpMetadata(data), tiffMetadata(data)} {
+			if got := m.orientation(); got < 0 || got > 8 {
 				t.Fatalf("orientation %d", got)
 			}
 		}
 	})
+}
+
+// TestAsStored compares what Decode gives of a file with and without its orientation.
+func TestAsStored(t *testing.T) {
+	for _, name := range []string{"exif5.jpg", "xmp6.png", "lossy-exif8.webp", "orientation6.tiff"} {
+		upright, err := Decode(bytes.NewReader(readFile(t, name)), Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored, err := Decode(bytes.NewReader(readFile(t, name)), Limits{AsStored: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stored.Orientation < 5 || upright.Orientation != stored.Orientation || stored.Width != upright.Height {
+			t.Errorf("%s: as stored %d x %d with the orientation %d, upright %d x %d with %d", name,
+				stored.Width, stored.Height, stored.Orientation, upright.Width, upright.Height, upright.Orientation)
+		}
+		compare(t, name, stored.upright(stored.Orientation), upright)
+	}
 }
 
 func TestUpright(t *testing.T) {

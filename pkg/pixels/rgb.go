@@ -7,7 +7,8 @@
 // The pixels equal the result of Pillow's open, ImageOps.exif_transpose and
 // convert("RGB"), so that boxes and crops agree with a Python pipeline:
 //
-//   - alpha is dropped, not blended: a transparent pixel keeps its hidden colour;
+//   - alpha is dropped, not blended: a transparent pixel keeps its hidden colour, in a GIF
+//     the colour of its table;
 //   - 16 bits become 8 by their high byte (Pillow does the same for colour, but clips
 //     16-bit grey at 255);
 //   - colour profiles and gamma are ignored.
@@ -42,6 +43,13 @@ type RGB struct {
 	// padding: 3 * Width * Height bytes, [Height,Width,3].
 	Pix           []uint8
 	Width, Height int
+	// Orientation is the orientation that the file states, as in EXIF: 1 is upright, 2 is
+	// mirrored, 3 is turned by 180°, 4 is both, and 5 to 8 are turned by 90°. Decode has
+	// undone it, unless Limits.AsStored is set. 0 is none.
+	Orientation int
+	// Hint says why the picture may not look as expected, in one sentence without a full
+	// stop. It is "" for most pictures.
+	Hint string
 }
 
 func newRGB(width, height int) *RGB {
@@ -74,6 +82,20 @@ func (m *RGB) RGBA64At(x, y int) color.RGBA64 {
 	}
 	p := m.Pix[3*(y*m.Width+x):][:3]
 	return color.RGBA64{R: uint16(p[0]) * 0x101, G: uint16(p[1]) * 0x101, B: uint16(p[2]) * 0x101, A: 0xffff}
+}
+
+// fill sets each pixel.
+func (m *RGB) fill(r, g, b uint8) {
+	for i := 0; i < len(m.Pix); i += 3 {
+		m.Pix[i], m.Pix[i+1], m.Pix[i+2] = r, g, b
+	}
+}
+
+// put copies the pixels of from, which must fit, to a position.
+func (m *RGB) put(from *RGB, at image.Point) {
+	for y := range from.Height {
+		copy(m.row(at.Y + y)[3*at.X:], from.row(y))
+	}
 }
 
 func (m *RGB) row(y int) []uint8 { return m.Pix[3*y*m.Width : 3*(y+1)*m.Width] }
@@ -146,10 +168,35 @@ func FromImage(img image.Image) (*RGB, error) {
 				to[3*x], to[3*x+1], to[3*x+2] = from[8*x], from[8*x+2], from[8*x+4]
 			}
 		}
+	case *image.Gray16:
+		for y := range out.Height {
+			from := img.Pix[img.PixOffset(b.Min.X, b.Min.Y+y):]
+			to := out.row(y)
+			for x := range out.Width {
+				to[3*x], to[3*x+1], to[3*x+2] = from[2*x], from[2*x], from[2*x]
+			}
+		}
 	default:
 		out.fromAny(img)
 	}
 	return out, nil
+}
+
+// darkGrey returns a hint if img has 16-bit greys of 14 bits or fewer, as many cameras
+// and scanners store them: their high bytes are dark.
+func darkGrey(img image.Image) string {
+	grey, ok := img.(*image.Gray16)
+	if !ok {
+		return ""
+	}
+	most := 0
+	for i := 0; i+1 < len(grey.Pix); i += 2 {
+		most = max(most, int(grey.Pix[i])<<8|int(grey.Pix[i+1]))
+	}
+	if most == 0 || most >= 1<<14 {
+		return ""
+	}
+	return fmt.Sprintf("its 16-bit greys reach %d of 65535, so it looks dark here; stretch them first, as with: magick IN -auto-level OUT.png", most)
 }
 
 func (m *RGB) check() error {

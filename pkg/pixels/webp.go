@@ -146,17 +146,6 @@ func (f webpFrame) decode() (*RGB, error) {
 	return m, nil
 }
 
-// webpEXIF returns the EXIF chunk, or nil if there is none.
-func webpEXIF(data []byte) []byte {
-	for rest := data[min(12, len(data)):]; ; {
-		id, body, next, ok := riffChunk(rest)
-		if !ok || id == "EXIF" {
-			return body
-		}
-		rest = next
-	}
-}
-
 // fromVP8 converts a lossy WebP's luma and chroma as libwebp does. Unlike in a JPEG,
 // their range is 16 to 235, and chroma is interpolated along both axes at once, weighted
 // 9, 3, 3 and 1 (UpsampleRgbLinePair in libwebp's upsampling.c). Converted like a JPEG,

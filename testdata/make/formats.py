@@ -10,12 +10,14 @@ pipeline sees, after ImageOps.exif_transpose and convert("RGB"). Made with Pillo
 import argparse
 import io
 import struct
+import textwrap
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 WIDTH, HEIGHT = 45, 35  # odd, and no multiple of a JPEG's or a WebP's blocks
 ORIENTATION = 0x0112
@@ -53,6 +55,15 @@ def exif(orientation: int) -> Image.Exif:
     block = Image.Exif()
     block[ORIENTATION] = orientation
     return block
+
+
+def xmp(orientation: int, element: bool = False) -> str:
+    """Returns an XMP packet that states the orientation, in one of the two forms."""
+    space = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"'
+    inner = f' tiff:Orientation="{orientation}"/>'
+    if element:
+        inner = f"><tiff:Orientation>{orientation}</tiff:Orientation></rdf:Description>"
+    return f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF {space}><rdf:Description{inner}</rdf:RDF></x:xmpmeta>'
 
 
 def png(samples: np.ndarray, depth: int, colour: int, interlaced: bool = False) -> bytes:
@@ -127,6 +138,19 @@ def pngs() -> Iterable[tuple[str, bytes]]:
     yield "rgba-16bit.png", png(np.dstack([wide, np.asarray(alpha(size)).astype(np.uint16) * 257]), 16, 6)
     yield "rgb-interlaced.png", png(np.asarray(rgb), 8, 2, interlaced=True)
     yield "rgb-exif6.png", saved(rgb, "PNG", exif=exif(6))
+    notes = PngInfo()
+    notes.add_itxt("XML:com.adobe.xmp", xmp(6))
+    yield "xmp6.png", saved(rgb, "PNG", pnginfo=notes)
+    notes = PngInfo()
+    notes.add_itxt("XML:com.adobe.xmp", xmp(6), zip=True)
+    yield "xmp6-zip.png", saved(rgb, "PNG", pnginfo=notes)
+    for name, orientation, zipped in [("raw-profile6.png", 6, False), ("raw-profile8-zip.png", 8, True)]:
+        block = exif(orientation).tobytes()
+        digits = "\n".join(textwrap.wrap(block.hex(), 72))
+        notes = PngInfo()
+        notes.add_text("Raw profile type exif", f"\nexif\n{len(block):8}\n{digits}\n", zip=zipped)
+        yield name, saved(rgb, "PNG", pnginfo=notes)
+    yield "no-end.png", saved(rgb, "PNG")[:-12]  # without IEND, the last chunk
 
 
 def jpegs() -> Iterable[tuple[str, bytes]]:
@@ -178,6 +202,12 @@ def jpegs() -> Iterable[tuple[str, bytes]]:
     yield "sampled-rgb-420.jpg", sampled(rgb, [(2, 2), one, one], marker + b"\0")
     for orientation in range(1, 9):
         yield f"exif{orientation}.jpg", saved(rgb, "JPEG", exif=exif(orientation), quality=80)
+    # An orientation of the type LONG, which Pillow takes though EXIF wants SHORT.
+    long = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">HHHIII", 1, ORIENTATION, 4, 1, 6, 0)
+    yield "exif6-long.jpg", saved(rgb, "JPEG", exif=long)
+    yield "xmp6.jpg", saved(rgb, "JPEG", xmp=xmp(6).encode())
+    yield "xmp8-element.jpg", saved(rgb, "JPEG", xmp=xmp(8, element=True).encode())
+    yield "exif3-xmp6.jpg", saved(rgb, "JPEG", exif=exif(3), xmp=xmp(6).encode())
 
 
 def webps() -> Iterable[tuple[str, bytes]]:
@@ -188,6 +218,7 @@ def webps() -> Iterable[tuple[str, bytes]]:
     yield "lossy.webp", saved(rgb, "WEBP", quality=80)
     yield "lossy-alpha.webp", saved(clear, "WEBP", quality=80, exact=True)
     yield "lossy-exif8.webp", saved(rgb, "WEBP", quality=80, exif=exif(8))
+    yield "xmp8.webp", saved(rgb, "WEBP", xmp=xmp(8).encode())
     yield "lossy-1x1.webp", saved(rgb.crop((10, 4, 11, 5)), "WEBP")
     yield "lossy-3x2.webp", saved(rgb.crop((10, 4, 13, 6)), "WEBP")
     yield "lossless.webp", saved(rgb, "WEBP", lossless=True)
@@ -219,10 +250,159 @@ def gifs_and_bmps() -> Iterable[tuple[str, bytes]]:
     yield "offset.gif", bytes(moved)
     # If colour 0 is clear, it is black in Pillow too.
     yield "clear.gif", saved(small, "GIF", transparency=0)
+    yield "clear-yellow.gif", saved(small, "GIF", transparency=2)
+    moved = bytearray(saved(small, "GIF", interlace=0, transparency=2))
+    moved[6:10] = struct.pack("<HH", WIDTH, HEIGHT)
+    at = moved.index(b",\0\0\0\0" + struct.pack("<HH", 20, 16))
+    moved[at + 1 : at + 5] = struct.pack("<HH", 8, 10)
+    yield "offset-yellow.gif", bytes(moved)
     yield "rgb.bmp", saved(rgb, "BMP")
     yield "rgba.bmp", saved(rgb.convert("RGBA"), "BMP")
     yield "palette.bmp", saved(palette, "BMP")
     yield "1bit.bmp", saved(rgb.convert("1"), "BMP")
+
+
+def bmp(
+    samples: np.ndarray,
+    bits: int,
+    header: int = 40,
+    palette: bytes = b"",
+    masks: tuple[int, ...] = (),
+    compression: int = 0,
+    packed: bytes | None = None,
+    top: bool = False,
+) -> bytes:
+    """Returns a BMP of the kinds that Pillow doesn't write. samples are pixel values
+    [H,W], or [H,W,3] of blue, green and red; packed are runs in place of them."""
+    height, width = samples.shape[:2]
+    if packed is None:
+        packed = b""
+        for row in samples if top else samples[::-1]:
+            if bits < 8:
+                digits = "".join(format(v, f"0{bits}b") for v in row)
+                line = bytes(int(digits[i : i + 8].ljust(8, "0"), 2) for i in range(0, len(digits), 8))
+            else:
+                line = row.astype("u1" if bits in (8, 24) else f"<u{bits // 8}").tobytes()
+            packed += line + bytes(-len(line) % 4)
+    if header == 12:
+        info = struct.pack("<IHHHH", 12, width, height, 1, bits)
+    else:
+        colours, signed = len(palette) // 4, -height if top else height
+        info = struct.pack("<IIiHHIIiiII", header, width, signed, 1, bits, compression, 0, 0, 0, colours, 0)
+        if header > 40:
+            info += struct.pack(f"<{len(masks)}I", *masks)
+            info += bytes(header - len(info))
+        else:
+            info += struct.pack(f"<{len(masks)}I", *masks)
+    body = info + palette
+    return b"BM" + struct.pack("<IHHI", 14 + len(body) + len(packed), 0, 0, 14 + len(body)) + body + packed
+
+
+def runs(samples: np.ndarray, bits: int) -> bytes:
+    """Packs pixel values [H,W] as a BMP's runs: pieces of the values as they are, and
+    runs of 3 or more equal ones."""
+
+    def packed(values: list[int]) -> bytes:
+        if bits == 8:
+            return bytes(values)
+        return bytes(a << 4 | b for a, b in zip(values[::2], [*values[1::2], 0], strict=False))
+
+    out = b""
+    for row in samples[::-1].tolist():
+        x = 0
+        while x < len(row):
+            n = next((i for i in range(x, len(row)) if row[i] != row[x]), len(row)) - x
+            if n >= 3 or len(row) - x < 3:
+                out += bytes([n, row[x] if bits == 8 else row[x] * 17])
+            else:
+                n = min(7, len(row) - x)
+                piece = packed(row[x : x + n])
+                out += bytes([0, n]) + piece + bytes(len(piece) % 2)
+            x += n
+        out += b"\0\0"
+    return out + b"\0\1"
+
+
+def bmps() -> Iterable[tuple[str, bytes]]:
+    """Yields BMPs of the other kinds that Pillow reads."""
+    rgb = np.asarray(scene()).astype(np.uint32)
+    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+    high = red >> 3 << 10 | green >> 3 << 5 | blue >> 3
+    yield "16bit.bmp", bmp(high, 16)
+    yield "16bit-555.bmp", bmp(high, 16, masks=(0x7C00, 0x3E0, 0x1F), compression=3)
+    high = red >> 3 << 11 | green >> 2 << 5 | blue >> 3
+    yield "16bit-565.bmp", bmp(high, 16, masks=(0xF800, 0x7E0, 0x1F), compression=3)
+    yield "16bit-565-v4.bmp", bmp(high, 16, header=108, masks=(0xF800, 0x7E0, 0x1F, 0), compression=3)
+    whole = red << 24 | green << 16 | blue << 8
+    yield "32bit-fields.bmp", bmp(whole, 32, masks=(0xFF000000, 0xFF0000, 0xFF00), compression=3)
+    whole = 77 << 24 | blue << 16 | green << 8 | red
+    masks = (0xFF, 0xFF00, 0xFF0000, 0xFF000000)
+    yield "32bit-v5.bmp", bmp(whole, 32, header=124, masks=masks, compression=3)
+    yield "24bit-top.bmp", bmp(rgb[..., ::-1], 24, top=True)
+    yield "24bit-os2.bmp", bmp(rgb[..., ::-1], 24, header=12)
+    for colours, bits in [(2, 1), (16, 4), (256, 8)]:
+        picture = scene().quantize(colours, dither=Image.Dither.NONE)
+        table = np.asarray(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        table = np.vstack([table, np.zeros((colours, 3), np.uint8)])[:colours, ::-1]
+        padded = np.hstack([table, np.zeros((colours, 1), np.uint8)])
+        values = np.asarray(picture)
+        yield f"{bits}bit-os2.bmp", bmp(values, bits, header=12, palette=table.tobytes())
+        yield f"{bits}bit-os2-v2.bmp", bmp(values, bits, header=64, palette=padded.tobytes())
+        if bits > 1:
+            yield (
+                f"{bits}bit-runs.bmp",
+                bmp(values, bits, palette=padded.tobytes(), compression={8: 1, 4: 2}[bits], packed=runs(values, bits)),
+            )
+    yield "palette-short.bmp", bmp(values, 8, palette=padded[:100].tobytes())
+    # After five rows the runs go on further right and two rows up.
+    five = runs(values[-5:], 8)[:-2]
+    moved = five + bytes([0, 2, 7, 2, 9, 200, 0, 0]) + runs(values[:-8], 8)
+    yield "8bit-runs-moved.bmp", bmp(values, 8, palette=padded.tobytes(), compression=1, packed=moved)
+
+
+def tiled(samples: np.ndarray) -> bytes:
+    """Returns a big-endian TIFF of 8-bit RGB samples [H,W,3] in tiles of 16 x 16."""
+    height, width = samples.shape[:2]
+    padded = np.pad(samples, ((0, -height % 16), (0, -width % 16), (0, 0)))
+    tiles = [padded[y : y + 16, x : x + 16].tobytes() for y in range(0, height, 16) for x in range(0, width, 16)]
+    tags = [(256, width), (257, height), (259, 1), (262, 2), (277, 3), (322, 16), (323, 16)]
+    start = 8 + 2 + 12 * (len(tags) + 3) + 4
+    bits = struct.pack(">HHH", 8, 8, 8)
+    counts = struct.pack(f">{len(tiles)}I", *[768] * len(tiles))
+    first = start + len(bits) + 2 * len(counts)
+    offsets = struct.pack(f">{len(tiles)}I", *[first + 768 * i for i in range(len(tiles))])
+    entries = [struct.pack(">HHII", tag, 4, 1, value) for tag, value in tags]
+    entries.append(struct.pack(">HHII", 258, 3, 3, start))
+    entries.append(struct.pack(">HHII", 324, 4, len(tiles), start + len(bits)))
+    entries.append(struct.pack(">HHII", 325, 4, len(tiles), start + len(bits) + len(counts)))
+    directory = struct.pack(">H", len(entries)) + b"".join(sorted(entries)) + bytes(4)
+    return b"MM\0*\0\0\0\x08" + directory + bits + offsets + counts + b"".join(tiles)
+
+
+def tiffs() -> Iterable[tuple[str, bytes]]:
+    """Yields TIFFs of each colour and compression that is read."""
+    rgb = scene()
+    yield "plain.tiff", saved(rgb, "TIFF")
+    for name, compression in {"lzw": "tiff_lzw", "deflate": "tiff_adobe_deflate", "packbits": "packbits"}.items():
+        yield f"{name}.tiff", saved(rgb, "TIFF", compression=compression)
+    yield "predictor.tiff", saved(rgb, "TIFF", compression="tiff_lzw", tiffinfo={317: 2})
+    yield "grey.tiff", saved(rgb.convert("L"), "TIFF")
+    yield "1bit.tiff", saved(rgb.convert("1"), "TIFF")
+    yield "fax.tiff", saved(rgb.convert("1"), "TIFF", compression="group4")
+    yield "fax-white-0.tiff", saved(rgb.convert("1"), "TIFF", compression="group4", tiffinfo={262: 0})
+    yield "fax-3.tiff", saved(rgb.convert("1"), "TIFF", compression="group3")
+    yield "palette.tiff", saved(rgb.quantize(64), "TIFF")
+    clear = rgb.copy()
+    clear.putalpha(alpha(rgb.size))
+    yield "rgba.tiff", saved(clear, "TIFF")
+    yield "pages.tiff", saved(rgb, "TIFF", save_all=True, append_images=[ImageOps.flip(rgb)])
+    yield "orientation6.tiff", saved(rgb, "TIFF", tiffinfo={ORIENTATION: 6})
+    yield "xmp6.tiff", saved(rgb, "TIFF", tiffinfo={700: xmp(6).encode()})
+    yield "tiled.tiff", tiled(np.asarray(rgb))
+
+
+# Files that come from elsewhere (README.md): only what Pillow reads in them is made.
+GIVEN = ["case-16-565.bmp", "case-rle8.bmp", "case-no-iend.png", "case.tif", "case-logo.gif", "case-logo.png"]
 
 
 def main() -> None:
@@ -231,9 +411,11 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="the folder to write into")
     folder: Path = parser.parse_args().out
     folder.mkdir(parents=True, exist_ok=True)
-    for files in (pngs(), jpegs(), webps(), gifs_and_bmps()):
+    given = [(name, (folder / name).read_bytes()) for name in GIVEN if (folder / name).exists()]
+    for files in (pngs(), jpegs(), webps(), gifs_and_bmps(), bmps(), tiffs(), given):
         for name, data in files:
-            (folder / name).write_bytes(data)
+            if files is not given:
+                (folder / name).write_bytes(data)
             picture = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
             ppm = b"P6 %d %d 255\n" % picture.size + picture.tobytes()
             (folder / f"{name}.ppm").write_bytes(ppm)
@@ -245,6 +427,13 @@ def main() -> None:
     (folder / "grey-16bit.png").write_bytes(png(deep, 16, 0))
     ppm = b"P6 %d %d 255\n" % rgb.size + np.repeat(grey[..., None], 3, -1).tobytes()
     (folder / "grey-16bit.png.ppm").write_bytes(ppm)
+    low = deep >> 4
+    low[0, 0] = 4095
+    (folder / "grey-12bit.png").write_bytes(png(low, 16, 0))
+    ppm_low = b"P6 %d %d 255\n" % rgb.size + np.repeat((low >> 8).astype(np.uint8), 3, -1).tobytes()
+    (folder / "grey-12bit.png.ppm").write_bytes(ppm_low)
+    (folder / "grey-16bit.tiff").write_bytes(saved(Image.fromarray(deep[..., 0]), "TIFF"))
+    (folder / "grey-16bit.tiff.ppm").write_bytes(ppm)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ package rpn
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/internal/archive"
@@ -95,8 +96,15 @@ func Given(s *torch.Scope, p Proposals) Found {
 // alone. Nothing is copied to the host.
 func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, limit int) ([]Found, error) {
 	b := int64(len(sizes))
+	seen, scale := sizes, func(boxes torch.Tensor) torch.Tensor { return boxes }
+	if shape := s.Shape(pictures); b > 0 && len(shape) == 4 && sameSize(sizes, shape) {
+		var size Size
+		pictures, size = n.shrink(s, pictures, sizes[0])
+		seen = slices.Repeat([]Size{size}, len(sizes))
+		scale = func(boxes torch.Tensor) torch.Tensor { return scaled(s, boxes, size, sizes[0]) }
+	}
 	flat := make([]int64, 0, 2*b)
-	for _, size := range sizes {
+	for _, size := range seen {
 		flat = append(flat, int64(size.Height), int64(size.Width))
 	}
 	out := s.Call(n.module, "forward", 2, pictures, torch.Host(s, flat, b, 2))
@@ -117,9 +125,10 @@ func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, l
 		most = min(most, limit)
 	}
 	counts := s.To(out[1], torch.Float32) // exact
+	rows := scale(out[0])
 	all := make([]Found, b)
 	for i := range all {
-		own := s.Reshape(s.Slice(out[0], 0, int64(i), int64(i)+1), -1, columns)
+		own := s.Reshape(s.Slice(rows, 0, int64(i), int64(i)+1), -1, columns)
 		all[i] = Found{s.Slice(own, 0, 0, int64(most)), s.Slice(counts, 0, int64(i), int64(i)+1), most, int(shape[1])}
 	}
 	return all, s.Err()

@@ -117,6 +117,54 @@ func TestProposalsEqualPythons(t *testing.T) {
 	}
 }
 
+// TestLargePicturesAreShrunk compares the proposals in large pictures, which Propose
+// resizes, with those of the archive, which resizes the same pictures itself.
+func TestLargePicturesAreShrunk(t *testing.T) {
+	engine, network := load(t, torchtest.Tiny(t).RPN)
+	for _, size := range []Size{{1500, 1500}, {1201, 2003}, {3001, 701}, {200, 11000}} {
+		values := make([]uint8, 3*size.Height*size.Width)
+		for i := range values {
+			x, y := i%size.Width, i/size.Width%size.Height
+			values[i] = uint8(128 + 80*math.Sin(float64(x*(1+i%3))/90)*math.Cos(float64(y)/70) + float64((x*7+y*13)%40))
+		}
+		var got Proposals
+		var want, counts []float32
+		if err := engine.Do(t.Context(), func(s *torch.Scope) error {
+			picture := torch.Upload(s, values, 1, 3, int64(size.Height), int64(size.Width))
+			if small, seen := network.shrink(s, picture, size); seen == size || s.Shape(small)[2] != int64(seen.Height) {
+				t.Errorf("%v is not shrunk", size)
+			}
+			all, _, err := propose(s, network, picture, []Size{size}, 0)
+			if err != nil {
+				return err
+			}
+			got = all[0]
+			out := s.Call(network.module, "forward", 2, picture, torch.Host(s, []int64{int64(size.Height), int64(size.Width)}, 1, 2))
+			want, counts = torch.Download[float32](s, out[0]), torch.Download[float32](s, s.To(out[1], torch.Float32))
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Boxes) != int(counts[0]) || len(got.Boxes) == 0 {
+			t.Errorf("%v: %d proposals, want %v", size, len(got.Boxes), counts)
+			continue
+		}
+		// A pixel of the network is up to 43 of the picture, and rounding is 1e-5 of it.
+		for k, b := range got.Boxes {
+			row := want[columns*k:][:columns]
+			for j, edge := range []float32{b.X0, b.Y0, b.X1, b.Y1, got.Objectness[k]} {
+				within := 0.05
+				if j == 4 {
+					within = 1e-5
+				}
+				if math.Abs(float64(edge-row[j])) > within {
+					t.Errorf("%v, proposal %d: number %d is %v, want %v within %v", size, k, j, edge, row[j], within)
+				}
+			}
+		}
+	}
+}
+
 func TestAnotherModelsOutputIsRefused(t *testing.T) {
 	// three returns three tensors, and a tower takes one argument.
 	for _, path := range []string{"../../../testdata/models/odd/three.pt", torchtest.Tiny(t).Image.Path} {

@@ -11,6 +11,7 @@ import (
 // names without directories.
 type Labels struct {
 	Categories []string
+	Warnings   []string // of the ground truth
 	images     map[string]map[string]bool
 }
 
@@ -25,14 +26,14 @@ func ReadLabels(path string) (*Labels, error) {
 	if len(d.Images) == 0 || len(d.Categories) == 0 {
 		return nil, fmt.Errorf("%s: %w: it has %d images and %d categories", path, eval.ErrFormat, len(d.Images), len(d.Categories))
 	}
-	labels := &Labels{images: map[string]map[string]bool{}}
+	labels := &Labels{Warnings: d.Warnings(), images: map[string]map[string]bool{}}
 	names := map[int64]string{}
 	for _, category := range d.Categories {
 		labels.Categories, names[category.ID] = append(labels.Categories, category.Name), category.Name
 	}
 	shown := map[int64]map[string]bool{}
 	for _, image := range d.Images {
-		base := filepath.Base(image.FileName)
+		base := image.Base()
 		// Images of one name in several directories count as one.
 		if labels.images[base] == nil {
 			labels.images[base] = map[string]bool{}

@@ -184,7 +184,7 @@ func (a *ablation) group(ctx context.Context, variants []*variant) error {
 	pace := console.NewPace()
 	var read []eval.Image
 	n := 0
-	for picture, err := range fitting(a.images, intake.DecodeAhead(ctx, inputs, limits, intake.Decoders())) {
+	for picture, err := range fitting(a.images, limits, intake.DecodeAhead(ctx, inputs, limits, intake.Decoders())) {
 		image := a.images[n]
 		if err == nil {
 			var regions *detect.Regions

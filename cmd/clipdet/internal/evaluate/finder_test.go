@@ -54,3 +54,63 @@ func TestFinder(t *testing.T) {
 		}
 	}
 }
+
+// TestFinderTakesNamesOfOtherSystems has names as tools of other systems write them.
+func TestFinderTakesNamesOfOtherSystems(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const composed, apart = "caf\u00e9.png", "the\u0301.png" // each file in one form
+	for _, name := range []string{"train/a b.png", "train/100%.png", "train/" + composed, "train/" + apart, "val/B.JPG", `val/odd\name.png`} {
+		path := filepath.Join("pictures", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	find := finder{dir: "pictures"}
+	for name, want := range map[string]string{
+		"train/a b.png":                  "train/a b.png",
+		`train\a b.png`:                  "train/a b.png",
+		`C:\data\train\a b.png`:          "train/a b.png",
+		"train/a%20b.png":                "train/a b.png",
+		`train\a%20b.png`:                "train/a b.png",
+		"train/100%.png":                 "train/100%.png",
+		here + "/pictures/train/a b.png": "train/a b.png",
+		"/home/someone/train/a b.png":    "train/a b.png",
+		"../images/a b.png":              "train/a b.png",
+		"train/cafe\u0301.png":           "train/" + composed,
+		"train/th\u00e9.png":             "train/" + apart,
+		"elsewhere/cafe\u0301.png":       "train/" + composed,
+		"val/b.jpg":                      "val/B.JPG",
+		`val/odd\name.png`:               `val/odd\name.png`,
+		"http://a.example/x/y/a%20b.png": "train/a b.png",
+	} {
+		if path, err := find.find(name); err != nil || path != filepath.Join("pictures", want) {
+			t.Errorf("%s: got %q (%v), want %s", name, path, err, want)
+		}
+	}
+}
+
+func FuzzFinder(f *testing.F) {
+	for _, name := range []string{"a.png", `x\a.png`, "%2e%2e/secret.png", "../secret.png", "/etc/passwd", "a%2F..%2F..%2Fsecret.png", "\x00", ".", ""} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		dir := t.TempDir()
+		inside := filepath.Join(dir, "in")
+		if err := errors.Join(os.Mkdir(inside, 0o755), os.WriteFile(filepath.Join(dir, "secret.png"), nil, 0o644),
+			os.WriteFile(filepath.Join(inside, "a.png"), nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		find := finder{dir: inside}
+		path, err := find.find(name)
+		if err != nil {
+			return
+		}
+		if rest, err := filepath.Rel(inside, path); err != nil || !filepath.IsLocal(rest) {
+			t.Fatalf("%q is found at %s, out of %s", name, path, inside)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
 	"github.com/clipdet/clipdet/pkg/eval"
@@ -21,6 +22,9 @@ func (f *outputs) report(cmd *cobra.Command, t *truth, images []eval.Image, made
 	}
 	if n.Images == 0 {
 		return exit.Inputs(fmt.Errorf("none of %d pictures could be read; there is nothing to measure", len(images)))
+	}
+	for _, warning := range n.Warnings {
+		console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("--annotations %s: %s", f.annotations, warning)
 	}
 	if _, err := io.WriteString(cmd.OutOrStdout(), n.table()); err != nil {
 		return exit.Inputs(err)

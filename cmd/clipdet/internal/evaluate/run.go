@@ -53,8 +53,9 @@ func (e *run) all(ctx context.Context) error {
 		progress.Say("an interrupted run can't go on: nothing is kept without --records, --json, --results or --html")
 	}
 	budget := e.plan.Budget(e.flags.pictureFlags.Memory)
-	images, decoded := budget.Keep(ctx, fitting(todo, intake.DecodeAhead(ctx, inputs, e.limits, intake.Decoders())), len(todo))
+	images, decoded := budget.Keep(ctx, fitting(todo, e.limits, intake.DecodeAhead(ctx, inputs, e.limits, intake.Decoders())), len(todo))
 	left := console.NewPace()
+	var doubtful []string
 	n := 0
 	for result, err := range e.detector.DetectAll(ctx, images, e.queries, e.plan.Params) {
 		if n == len(todo) || err != nil && ctx.Err() != nil {
@@ -68,6 +69,11 @@ func (e *run) all(ctx context.Context) error {
 		}
 		if err != nil {
 			progress.Say("%s", console.Naming(todo[n].FileName, err))
+		} else if hint := intake.Hint(picture); hint != "" {
+			progress.Say("%s: %s", console.QuotedPath(todo[n].FileName), hint)
+		}
+		if err == nil && e.doubtful(todo[n], picture) {
+			doubtful = append(doubtful, todo[n].FileName)
 		}
 		if err := e.records.add(record); err != nil {
 			return err
@@ -80,6 +86,10 @@ func (e *run) all(ctx context.Context) error {
 		left.Tell(progress, n, len(todo))
 	}
 	progress.Finish()
+	if len(doubtful) > 0 {
+		progress.Say("%d of the pictures, such as %s, state an orientation and were turned upright, and their size doesn't tell whether the annotations are of the upright picture or of the stored one; if of the stored one, measure with --ignore-exif",
+			len(doubtful), console.QuotedPath(doubtful[0]))
+	}
 	if n < len(todo) {
 		hint := "the same command goes on from here"
 		if e.records.file == nil {
@@ -90,15 +100,29 @@ func (e *run) all(ctx context.Context) error {
 	return nil
 }
 
+// turned reports whether a picture isn't as it is stored.
+func turned(picture image.Image, limits pixels.Limits) bool {
+	m, ok := picture.(*pixels.RGB)
+	return ok && m.Orientation > 1 && !limits.AsStored
+}
+
+// doubtful reports whether a picture was turned, and its size doesn't tell whether the
+// annotations are of the upright picture: the size is the same either way, or it isn't
+// annotated.
+func (e *run) doubtful(of eval.Image, picture image.Image) bool {
+	m, ok := picture.(*pixels.RGB)
+	return ok && turned(m, e.limits) && (m.Orientation < 5 || m.Width == m.Height || of.Width == 0 || of.Height == 0)
+}
+
 // fitting replaces a picture whose size is not the annotated one by an error. images must
 // be in the order of todo.
-func fitting(todo []eval.Image, images iter.Seq2[image.Image, error]) iter.Seq2[image.Image, error] {
+func fitting(todo []eval.Image, limits pixels.Limits, images iter.Seq2[image.Image, error]) iter.Seq2[image.Image, error] {
 	return func(yield func(image.Image, error) bool) {
 		n := 0
 		for picture, err := range images {
 			if err == nil {
 				size := picture.Bounds().Size()
-				if err = fits(todo[n], size.X, size.Y); err != nil {
+				if err = fits(todo[n], size.X, size.Y, turned(picture, limits)); err != nil {
 					picture = nil
 				}
 			}

@@ -80,11 +80,16 @@ func (t *truth) asks(picture, query string) (int64, error) {
 	return category, nil
 }
 
-// checkImages returns an error if there is nothing to measure, or if an image has no name
-// or the name of another image.
+// checkImages returns an error if there is nothing to measure, if a category has no name,
+// which is what is asked for, or if an image has no name or the name of another image.
 func (t *truth) checkImages() error {
 	if len(t.Images) == 0 || len(t.Categories) == 0 {
 		return fmt.Errorf("%w: there are %d images and %d categories, so there is nothing to measure", eval.ErrFormat, len(t.Images), len(t.Categories))
+	}
+	for _, c := range t.Categories {
+		if strings.TrimSpace(c.Name) == "" {
+			return fmt.Errorf("%w: the category with the id %d has no name, so it can't be asked for; name it, or leave it out", eval.ErrFormat, c.ID)
+		}
 	}
 	named := map[string]int64{}
 	for _, image := range t.Images {
@@ -185,9 +190,12 @@ func (t *truth) boxes(image int64) []box.Box {
 }
 
 // fits returns an error if a picture doesn't have the annotated size, because its boxes
-// would be in the wrong places.
-func fits(image eval.Image, width, height int) error {
+// would be in the wrong places. turned says that the picture is not as it is stored.
+func fits(image eval.Image, width, height int, turned bool) error {
 	if image.Width > 0 && image.Height > 0 && (image.Width != width || image.Height != height) {
+		if turned && image.Width == height && image.Height == width {
+			return fmt.Errorf("%w: it is %d x %d pixels when upright, and its annotations are of the stored %d x %d: measure with --ignore-exif", errSize, width, height, image.Width, image.Height)
+		}
 		return fmt.Errorf("%w: it is %d x %d pixels when upright, and its annotations are for %d x %d", errSize, width, height, image.Width, image.Height)
 	}
 	return nil

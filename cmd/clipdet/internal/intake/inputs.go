@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,7 +32,7 @@ type Input struct {
 
 // extensions are the extensions of the files that a directory stands for. A file given by
 // its name is tried regardless of its extension.
-var extensions = []string{".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"}
+var extensions = []string{".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 // Expand returns the pictures that the arguments stand for, in their order. A file stands
 // for itself. A directory stands for the pictures in it, sorted, without hidden files and
@@ -142,7 +143,16 @@ func DecodeAhead(ctx context.Context, inputs []Input, limits pixels.Limits, ahea
 	}
 }
 
-// Decode returns the upright picture of an input, or in.Err if that isn't nil.
+// GiveBack returns to the system the memory that work on a picture of the size left
+// behind, if the picture is large: 16 million pixels or more. Go would keep it until as
+// much is allocated again, but libtorch doesn't allocate there.
+func GiveBack(size image.Point) {
+	if size.X*size.Y >= 16e6 {
+		debug.FreeOSMemory()
+	}
+}
+
+// Decode returns the picture of an input, upright unless the limits say otherwise, or in.Err if that isn't nil.
 func Decode(in Input, limits pixels.Limits) (image.Image, error) {
 	if in.Err != nil {
 		return nil, in.Err
@@ -151,7 +161,16 @@ func Decode(in Input, limits pixels.Limits) (image.Image, error) {
 	if err != nil { // return no typed nil
 		return nil, err
 	}
+	GiveBack(picture.Bounds().Size())
 	return picture, nil
+}
+
+// Hint returns why a picture may not look as expected, or "".
+func Hint(picture image.Image) string {
+	if m, ok := picture.(*pixels.RGB); ok {
+		return m.Hint
+	}
+	return ""
 }
 
 // Names returns a name for the drawn pictures and labels of each input. Names are

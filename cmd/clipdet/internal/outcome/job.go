@@ -53,6 +53,11 @@ func (j *Job) Run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 		if err != nil {
 			failed++
 			j.Progress.Say("%s", console.Naming(in.Path, err))
+		} else if hint := intake.Hint(picture); hint != "" {
+			j.Progress.Say("%s: %s", console.QuotedPath(in.Path), hint)
+		}
+		if err == nil && result.Tiles > 0 {
+			j.Progress.Say("%s: %d x %d pixels, done in %d tiles too", console.QuotedPath(in.Path), result.Width, result.Height, result.Tiles)
 		}
 		if err == nil && j.Pictures != nil {
 			j.Pictures.draw(names[done], picture, result, func() { j.Budget.Release(picture) })

@@ -118,6 +118,7 @@ func (p *Pictures) save(name string, picture image.Image) (err error) {
 			err = fmt.Errorf("draw pictures: %w", err)
 		}
 	}()
+	defer intake.GiveBack(picture.Bounds().Size())
 	path := filepath.Join(p.dir, name)
 	temp, err := files.NewPartial(p.dir)
 	if err != nil {

@@ -3,6 +3,7 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -26,6 +27,8 @@ type DetectorFlags struct {
 	softNMS   float64
 	boxVoting float64
 	contained float64
+	tile      string
+	overlap   float64
 }
 
 // Add defines the flags on cmd.
@@ -39,6 +42,23 @@ func (f *DetectorFlags) Add(cmd *cobra.Command) {
 	flags.Float64Var(&f.softNMS, "soft-nms", 0, "lower the scores of overlapping boxes by exp(-IoU²/`SIGMA`), 0.5 for example, in place of --nms; 0 is off")
 	flags.Float64Var(&f.boxVoting, "box-voting", 0, "move each box to the mean of its query's boxes that overlap it by more than `IOU`, 0.5 for example; 0 is off")
 	flags.Float64Var(&f.contained, "contained", 0, "drop a box of which more than `SHARE` lies inside a stronger box of the query, 0.9 for example; 0 is off")
+	flags.StringVar(&f.tile, "tile", "none", "also do a large picture in tiles of `N` pixels a side, 1280 for example; auto does it where things would be too small, and none doesn't")
+	flags.Float64Var(&f.overlap, "tile-overlap", detect.DefaultTileOverlap, "`SHARE` of a tile's side that neighbours have in common, above 0 and up to 0.8")
+}
+
+// side returns the side of tiles, as Params.Tile has it.
+func (f *DetectorFlags) side() (int, error) {
+	switch f.tile {
+	case "none":
+		return 0, nil
+	case "auto":
+		return detect.TileAuto, nil
+	}
+	side, err := strconv.Atoi(f.tile)
+	if err != nil || side < 32 {
+		return 0, fmt.Errorf("--tile %s: want a side of 32 pixels or more, auto or none", f.tile)
+	}
+	return side, nil
 }
 
 // Plan checks the flags and returns their plan. Its errors mean wrong usage.
@@ -56,8 +76,14 @@ func (f *DetectorFlags) Plan(cmd *cobra.Command) (Plan, error) {
 		return Plan{}, errors.New("--soft-nms lowers scores that aren't negative, and a cosine may be: take another --rank")
 	case !(f.boxVoting >= 0 && f.boxVoting < 1):
 		return Plan{}, fmt.Errorf("--box-voting %v: want an IoU above 0 and below 1, or 0 for none", f.boxVoting)
+	case !(f.overlap > 0 && f.overlap <= 0.8):
+		return Plan{}, fmt.Errorf("--tile-overlap %v: want a share above 0, up to 0.8", f.overlap)
 	case !(f.contained >= 0 && f.contained <= 1):
 		return Plan{}, fmt.Errorf("--contained %v: want a share between 0 and 1, which are off", f.contained)
+	}
+	side, err := f.side()
+	if err != nil {
+		return Plan{}, err
 	}
 	p, err := f.ScoringFlags.Plan(cmd)
 	if err != nil {
@@ -66,7 +92,7 @@ func (f *DetectorFlags) Plan(cmd *cobra.Command) (Plan, error) {
 	p.Params = detect.Params{
 		TopK: f.topK, Threshold: float32(f.Threshold), Rank: p.Params.Rank,
 		NMS: f.nms, Agnostic: f.agnostic, SoftNMS: f.softNMS, BoxVoting: f.boxVoting, Contained: f.contained,
-		MaxDetections: f.Limits.Detections,
+		MaxDetections: f.Limits.Detections, Tile: side, TileOverlap: f.overlap,
 	}
 	if p.Params.Rank == detect.RankCosine && !cmd.Flags().Changed("threshold") {
 		p.Params.Threshold = -1

@@ -32,11 +32,12 @@ func (f *limitFlags) check() error {
 
 func (f *limitFlags) text() detect.Limits { return detect.Limits{Queries: f.queries} }
 
-// PictureFlags are the limits on the pictures that are read.
+// PictureFlags say which pictures are read, and how.
 type PictureFlags struct {
 	megapixels int
 	megabytes  int
 	Memory     int // MiB
+	asStored   bool
 }
 
 const (
@@ -50,6 +51,7 @@ const (
 
 // Add defines the flags on flags.
 func (f *PictureFlags) Add(flags *pflag.FlagSet) {
+	flags.BoolVar(&f.asStored, "ignore-exif", false, "take pictures as they are stored, not upright by the orientation that their EXIF or XMP states")
 	flags.IntVar(&f.megapixels, "max-megapixels", 100, "refuse pictures of more than `N` million pixels")
 	flags.IntVar(&f.megabytes, "max-megabytes", 512, "refuse files of pictures of more than `N` times 2^20 bytes")
 	flags.IntVar(&f.Memory, "memory", DefaultMemory, "keep at most `N` MiB of decoded pictures waiting; the models' memory comes on top")
@@ -68,7 +70,7 @@ func (f *PictureFlags) Check() error {
 	return nil
 }
 
-// Limits returns the limits for decoding a picture.
+// Limits returns how to decode a picture.
 func (f *PictureFlags) Limits() pixels.Limits {
-	return pixels.Limits{Pixels: int64(f.megapixels) * 1e6, Bytes: int64(f.megabytes) << 20}
+	return pixels.Limits{Pixels: int64(f.megapixels) * 1e6, Bytes: int64(f.megabytes) << 20, AsStored: f.asStored}
 }
