@@ -24,6 +24,21 @@ const (
 	RankCosine Rank = "cosine"
 )
 
+// Scores says what a query's Probability is measured against.
+type Scores string
+
+const (
+	// ScoresTogether measures each query against the background and the other queries,
+	// except those that are its like (Options.Alike), and is the default: which of these
+	// is it?
+	ScoresTogether Scores = "together"
+	// ScoresEach measures each query against the background alone: is it that, whatever
+	// else it is? It is for names that don't exclude each other, such as person and
+	// runner. The answer to one query doesn't depend on the others. A Detector without a
+	// background can't do it: ErrOption.
+	ScoresEach Scores = "each"
+)
+
 // ranks are all Ranks, the default first.
 var ranks = []Rank{RankFused, RankMean, RankProbability, RankCosine}
 
@@ -72,6 +87,8 @@ type Params struct {
 	Contained float64
 	// Rank is the number that is the Score; "" is RankFused.
 	Rank Rank
+	// Scores is what a query's Probability is measured against; "" is ScoresTogether.
+	Scores Scores
 	// MaxDetections bounds the memory for the Detections of a picture. More of them are
 	// ErrLimit; none is left out silently. 0 is 1,000,000.
 	MaxDetections int
@@ -80,6 +97,9 @@ type Params struct {
 func (p Params) withDefaults() (Params, error) {
 	if p.Rank == "" {
 		p.Rank = RankFused
+	}
+	if p.Scores == "" {
+		p.Scores = ScoresTogether
 	}
 	if p.NMS == 0 {
 		p.NMS = DefaultNMS
@@ -108,6 +128,8 @@ func (p Params) withDefaults() (Params, error) {
 		return p, fmt.Errorf("%w: Contained is %v; it is a share between 0 and 1, or 0 for none", ErrOption, p.Contained)
 	case !slices.Contains(ranks, p.Rank):
 		return p, fmt.Errorf("%w: Rank is %q; write fused, mean, probability or cosine", ErrOption, p.Rank)
+	case p.Scores != ScoresTogether && p.Scores != ScoresEach:
+		return p, fmt.Errorf("%w: Scores is %q; write together or each", ErrOption, p.Scores)
 	}
 	for _, query := range slices.Sorted(maps.Keys(p.Thresholds)) {
 		if threshold := p.Thresholds[query]; threshold != threshold {
@@ -145,6 +167,9 @@ func (d *Detector) matching(queries *Queries, params Params) (matching, error) {
 	}
 	if queries == nil || queries.detector != d {
 		return matching{}, fmt.Errorf("detect: %w: they are of another detector", ErrQuery)
+	}
+	if params.Scores == ScoresEach && len(d.options.Background) == 0 {
+		return matching{}, fmt.Errorf("detect: %w: Scores is %q, which measures against the background, and there is none", ErrOption, params.Scores)
 	}
 	m := matching{Params: params, queries: queries, thresholds: slices.Repeat([]float32{params.Threshold}, len(queries.names))}
 	for _, name := range slices.Sorted(maps.Keys(params.Thresholds)) {

@@ -139,7 +139,7 @@ func (e *run) given(ctx context.Context, picture image.Image, boxes []box.Box) (
 	for _, b := range boxes {
 		given.Proposals = append(given.Proposals, detect.Proposal{Box: b, Objectness: 1})
 	}
-	all, err := e.detector.Detect(ctx, given, e.queries, detect.Params{NMS: 1, Rank: e.plan.Params.Rank})
+	all, err := e.detector.Detect(ctx, given, e.queries, detect.Params{NMS: 1, Rank: e.plan.Params.Rank, Scores: e.plan.Params.Scores})
 	if err != nil {
 		return nil, err
 	}

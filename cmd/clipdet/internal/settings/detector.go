@@ -64,7 +64,7 @@ func (f *DetectorFlags) Plan(cmd *cobra.Command) (Plan, error) {
 		return p, err
 	}
 	p.Params = detect.Params{
-		TopK: f.topK, Threshold: float32(f.Threshold), Rank: p.Params.Rank,
+		TopK: f.topK, Threshold: float32(f.Threshold), Rank: p.Params.Rank, Scores: p.Params.Scores,
 		NMS: f.nms, Agnostic: f.agnostic, SoftNMS: f.softNMS, BoxVoting: f.boxVoting, Contained: f.contained,
 		MaxDetections: f.Limits.Detections,
 	}
