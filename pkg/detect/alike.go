@@ -12,6 +12,12 @@ import (
 // television 0.99, bike and bicycle 0.97, couch and sofa 0.93), and below it different
 // things (car and truck 0.77, dog and cat 0.72) and synonyms that they tell apart (car
 // and automobile 0.89).
+//
+// Measured on testdata/scenes, whose 80 names were asked with one of 61 other words for
+// one of them at a time: by the plain softmax the words cost 19 of the things that are
+// found without them. Above 0.92 are 21 of the words, and these cost none; the other 40
+// cost 5. From 0.91 on down, different names of the 80 are alike too, the two phases of a
+// growing moon first. With other models it wasn't measured.
 const DefaultAlike = 0.92
 
 // Alike is two queries that mean nearly the same to the models, see Options.Alike.
