@@ -22,6 +22,8 @@ type detectFlags struct {
 	pictures     bool
 	pictureFlags settings.PictureFlags
 	calibration  string
+	intake       intake.Flags
+	frames       *settings.Choice
 }
 
 func detectCommand() *cobra.Command { return new(detectFlags).command() }
@@ -85,7 +87,7 @@ Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
   clipdet detect -q "mug=@mug.png|@shelf.jpg#40,60,180,200" photos
   clipdet detect -q dog --models models/vit-b-32 --device cuda:0 --threshold 0.3 --top-k 5 photo.jpg`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && f.intake.FilesFrom == "" {
 				return errors.New("no picture: name files, directories or patterns, as in: clipdet detect -q dog photo.jpg")
 			}
 			return nil
@@ -96,6 +98,8 @@ Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
 	f.DetectorFlags.Add(cmd)
 	cmd.Flags().StringVar(&f.calibration, "calibration", "", "take each query's threshold from `FILE`, which calibrate wrote, in place of --threshold")
 	_ = cmd.MarkFlagFilename("calibration", "json") // fails only for an unknown flag
+	f.intake.Add(cmd.Flags())
+	f.frames = settings.AddChoice(cmd, "frames", "of a GIF that moves", intake.FirstFrame, intake.AllFrames)
 	f.format = settings.AddChoice(cmd, "format", "of the results", outcome.Formats...)
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "also write the results, and the pictures, into `DIR`, made where it is missing")
 	_ = cmd.MarkFlagDirname("out") // fails only for an unknown flag
@@ -128,7 +132,15 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 			return fmt.Errorf("--out: %w", err)
 		}
 	}
-	inputs := intake.Expand(args)
+	f.intake.Frames, f.intake.Limits = f.frames.Value, f.pictureFlags.Limits()
+	found, err := f.intake.Expand(args, cmd.InOrStdin())
+	if err != nil {
+		return err
+	}
+	inputs := found.Inputs
+	for _, note := range found.Notes {
+		console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("%s", note)
+	}
 	if f.pictures {
 		if err := outcome.NotDrawnOver(inputs, f.out); err != nil {
 			return err
@@ -144,7 +156,7 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	for _, q := range p.Queries {
 		labels = append(labels, q.Name)
 	}
-	w, err := outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, intake.WantsList(args), labels)
+	w, err := outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, found.List, labels)
 	if err != nil {
 		return exit.Inputs(fmt.Errorf("write the results: %w", err))
 	}
