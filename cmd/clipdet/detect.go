@@ -12,6 +12,7 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/outcome"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
+	"github.com/clipdet/clipdet/pkg/detect"
 )
 
 // detectFlags are the flags of the detect command.
@@ -22,6 +23,7 @@ type detectFlags struct {
 	pictures     bool
 	pictureFlags settings.PictureFlags
 	calibration  string
+	resume       bool
 	intake       intake.Flags
 	frames       *settings.Choice
 }
@@ -103,6 +105,7 @@ Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
 	f.format = settings.AddChoice(cmd, "format", "of the results", outcome.Formats...)
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "also write the results, and the pictures, into `DIR`, made where it is missing")
 	_ = cmd.MarkFlagDirname("out") // fails only for an unknown flag
+	cmd.Flags().BoolVar(&f.resume, "resume", false, "with --format jsonl and --out, add each picture's line to DIR/detections.jsonl at once, and go on after the lines that are there")
 	cmd.Flags().BoolVar(&f.pictures, "pictures", false, "draw three pictures of each into --out")
 	f.pictureFlags.Add(cmd.Flags())
 	return cmd
@@ -117,6 +120,8 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return errors.New("--pictures needs --out DIR to draw into")
 	case f.format.Value == "yolo" && f.out == "":
 		return errors.New("--format yolo needs --out DIR to write the labels into")
+	case f.resume && (f.format.Value != "jsonl" || f.out == ""):
+		return errors.New("--resume needs --format jsonl and --out DIR, to go on from what is there")
 	case f.pictureFlags.Check() != nil:
 		return f.pictureFlags.Check()
 	case f.calibration != "" && cmd.Flags().Changed("threshold"):
@@ -156,20 +161,40 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	for _, q := range p.Queries {
 		labels = append(labels, q.Name)
 	}
-	w, err := outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, found.List, labels)
-	if err != nil {
+	job := outcome.Job{Inputs: inputs, Together: f.resume}
+	var w *outcome.Writer
+	if f.resume {
+		made, err := f.madeWith(&p, detector)
+		if err != nil {
+			return err
+		}
+		var done outcome.Done
+		if w, done, err = outcome.Resume(cmd.OutOrStdout(), f.out, made); err != nil {
+			return err
+		}
+		if job.Inputs, job.Names = done.Left(inputs); len(job.Inputs) < len(inputs) {
+			console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("%d of %d pictures are done already", len(inputs)-len(job.Inputs), len(inputs))
+		}
+	} else if w, err = outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, found.List, labels); err != nil {
 		return exit.Inputs(fmt.Errorf("write the results: %w", err))
 	}
 	defer func() { err = errors.Join(err, w.End()) }()
 
 	budget := p.Budget(f.pictureFlags.Memory)
-	images, decoded := budget.Keep(ctx, intake.DecodeAhead(ctx, inputs, f.pictureFlags.Limits(), intake.Decoders()), len(inputs))
-	job := outcome.Job{
-		Inputs: inputs, Results: w, Progress: console.NewProgress(cmd.ErrOrStderr(), "detecting", len(inputs)),
-		Budget: budget, Decoded: decoded,
-	}
+	images, decoded := budget.Keep(ctx, intake.DecodeAhead(ctx, job.Inputs, f.pictureFlags.Limits(), intake.Decoders()), len(job.Inputs))
+	job.Results, job.Budget, job.Decoded = w, budget, decoded
+	job.Progress = console.NewProgress(cmd.ErrOrStderr(), "detecting", len(job.Inputs))
 	if f.pictures {
 		job.Pictures = outcome.NewPictures(f.out, labels)
 	}
 	return job.Run(ctx, detector.DetectAll(ctx, images, queries, p.Params))
+}
+
+// madeWith returns everything that the results of a picture depend on, by name.
+func (f *detectFlags) madeWith(p *settings.Plan, detector *detect.Detector) (map[string]any, error) {
+	scoring, err := p.Scoring(detector.Info())
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"models, queries or scoring": scoring, "choice of boxes": p.Params, "pictures": f.pictures}, nil
 }

@@ -54,7 +54,7 @@ func (e *run) all(ctx context.Context) error {
 	}
 	budget := e.plan.Budget(e.flags.pictureFlags.Memory)
 	images, decoded := budget.Keep(ctx, fitting(todo, intake.DecodeAhead(ctx, inputs, e.limits, intake.Decoders())), len(todo))
-	left := console.NewPace()
+	left := console.NewPace(console.DayPace)
 	n := 0
 	for result, err := range e.detector.DetectAll(ctx, images, e.queries, e.plan.Params) {
 		if n == len(todo) || err != nil && ctx.Err() != nil {

@@ -46,6 +46,9 @@ type animation struct {
 	given int
 }
 
+// mostAhead is more than the inputs that are decoded at once.
+const mostAhead = 16
+
 type decodedFrame struct {
 	picture *pixels.RGB
 	err     error
@@ -67,6 +70,7 @@ func (a *animation) frame(k int, limits pixels.Limits) (*pixels.RGB, error) {
 		}
 		a.made[a.next] = decodedFrame{picture, err}
 	}
+	delete(a.made, k-mostAhead) // wasn't asked for
 	frame := a.made[k]
 	delete(a.made, k)
 	if a.given++; a.given == a.frames {

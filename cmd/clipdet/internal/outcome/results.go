@@ -27,7 +27,7 @@ func fileName(format string) string {
 // End in any case.
 type Writer struct {
 	results.Writer
-	out *files.Output // nil: YOLO, which writes its own files
+	end func() error // nil: YOLO, which writes its own files
 }
 
 // Open returns a Writer of the given format. It writes to stdout and, if dir isn't empty,
@@ -45,7 +45,7 @@ func Open(format string, stdout io.Writer, dir string, list bool, queries []stri
 	if err != nil {
 		return nil, fmt.Errorf("--out: %w", err)
 	}
-	w := &Writer{out: out}
+	w := &Writer{end: out.Close}
 	switch format {
 	case "json":
 		w.Writer = results.NewJSONWriter(out, list)
@@ -67,10 +67,10 @@ func Open(format string, stdout io.Writer, dir string, list bool, queries []stri
 // End gives the file its name, even if the run failed. It removes the file if a write to
 // it failed.
 func (w *Writer) End() error {
-	if w.out == nil {
+	if w.end == nil {
 		return nil
 	}
-	if err := w.out.Close(); err != nil {
+	if err := w.end(); err != nil {
 		return exit.Inputs(fmt.Errorf("write the results: %w", err))
 	}
 	return nil
