@@ -1,0 +1,108 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+)
+
+// found returns the images of JSON Lines and what was detected in each, without times.
+func found(t *testing.T, lines string) (images, detections []string) {
+	t.Helper()
+	for line := range strings.Lines(lines) {
+		p := parse[picture](t, line)
+		text, err := json.Marshal(p.Detections)
+		if err != nil {
+			t.Fatal(err)
+		}
+		images, detections = append(images, p.Image), append(detections, p.Image+string(text))
+	}
+	return images, detections
+}
+
+// TestResume kills a run that has begun, and goes on. What is found must be what one run
+// finds.
+func TestResume(t *testing.T) {
+	args := []string{"detect", "-q", "dog", "-q", "owl", "--alike", "1", "--models", tinyModels, "--proposals", "5", "--threshold", "0", "--format", "jsonl", formats}
+	code, whole, _ := clipdet(t, args...)
+	if code != exit.CodeDone {
+		t.Fatalf("exit code %d", code)
+	}
+	_, want := found(t, whole)
+
+	out := t.TempDir()
+	file := filepath.Join(out, "detections.jsonl")
+	args = append(args, "--resume", "--out", out)
+	child := exec.Command(os.Args[0], args...)
+	child.Env = append(os.Environ(), asCommand+"=1")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if data, err := os.ReadFile(file); err == nil && strings.Count(string(data), "\n") > 2 {
+			break
+		}
+	}
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = child.Wait() // it was killed
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A failed picture is tried again, and half a line is none.
+	broken := string(before) + `{"image":"` + filepath.Join(formats, "rgb.bmp") + `","error":"none"}` + "\n" + `{"image":"half`
+	if err := os.WriteFile(file, []byte(broken), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	done, _ := found(t, string(before))
+	code, stdout, stderr := clipdet(t, args...)
+	if code != exit.CodeDone || len(done) < 3 || !strings.Contains(stderr, "pictures are done already") {
+		t.Errorf("%d pictures were done; then exit code %d, stderr %q", len(done), code, stderr)
+	}
+	after, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, got := found(t, string(after))
+	if strings.Join(got, "\n") != strings.Join(want, "\n") || strings.Count(stdout, "\n")+len(done) != len(want) {
+		t.Errorf("after the interruption %d records, %d of them on stdout, want the %d of one run:\n%s\nwant\n%s",
+			len(got), strings.Count(stdout, "\n"), len(want), strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+
+	// The same file twice has two records, and all that is done is not done again.
+	one := filepath.Join(formats, "420.jpg")
+	code, stdout, stderr = clipdet(t, append(args, one)...)
+	if images, _ := found(t, stdout); code != exit.CodeDone || len(images) != 1 || images[0] != one {
+		t.Errorf("the same file again: exit code %d, %q, stderr %q", code, images, stderr)
+	}
+	for _, test := range []struct {
+		more []string
+		code int
+		says string
+	}{
+		{[]string{"--threshold", "0.5"}, exit.CodeUsage, "choice of boxes"},
+		{[]string{"-q", "cat"}, exit.CodeUsage, "models, queries or scoring"},
+		{[]string{"--format", "json"}, exit.CodeUsage, "--resume needs --format jsonl"},
+		{[]string{"--out", ""}, exit.CodeUsage, "--out"},
+	} {
+		code, _, stderr := clipdet(t, append(args, test.more...)...)
+		if code != test.code || !strings.Contains(stderr, test.says) {
+			t.Errorf("%q: exit code %d, stderr %q; want %d and %q", test.more, code, stderr, test.code, test.says)
+		}
+	}
+	other := t.TempDir()
+	if err := os.WriteFile(filepath.Join(other, "detections.jsonl"), after, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := clipdet(t, append(args, "--out", other)...); code != exit.CodeUsage || !strings.Contains(stderr, "wasn't made with --resume") {
+		t.Errorf("another run's file: exit code %d, stderr %q", code, stderr)
+	}
+}
