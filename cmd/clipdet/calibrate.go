@@ -33,7 +33,7 @@ type calibrateFlags struct {
 func calibrateCommand() *cobra.Command {
 	var f calibrateFlags
 	cmd := &cobra.Command{
-		Use:   "calibrate -q QUERY... [flags] IMAGE|DIR|GLOB...",
+		Use:   "calibrate -q QUERY... [flags] IMAGE|DIR|GLOB|URL|-...",
 		Short: "Find thresholds from pictures in which the queries are not",
 		Long: `Takes pictures in which none of the queries is, and sets the threshold of each
 query so that nothing is found in a share of them, --quantile: the best score of a

@@ -32,7 +32,7 @@ func detectCommand() *cobra.Command { return new(detectFlags).command() }
 
 func (f *detectFlags) command() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "detect -q QUERY... [flags] IMAGE|DIR|GLOB...",
+		Use:   "detect -q QUERY... [flags] IMAGE|DIR|GLOB|URL|-...",
 		Short: "Find the queries in pictures",
 		Long: `Finds each query in each picture and writes the boxes.
 
@@ -45,10 +45,18 @@ query is the mean of its phrasings and examples. A part is
   -a glass              what it is not: where that fits a box better, the query's
                         probability there falls
   \-5 degrees           a phrase that begins with -; likewise \@ and \\
+An _ in a name or phrase is a space to CLIP. --queries FILE has many queries: one a
+line, a JSON list, or the categories of a data set in COCO's form.
 Pictures are far nearer to each other than to words, so show all queries or none,
 or rank by cosine.
 
-A directory stands for the pictures in it, without those of its own directories.
+A directory stands for the pictures in it, and with --recursive for those of its
+own directories too. What it holds and isn't read is counted on stderr, by kind.
+In a quoted pattern ** stands for any number of directories. - is a picture on
+stdin, and --files-from FILE a list, of stdin for -. An http or https URL is
+fetched within 60 seconds and 5 redirects, and from a public address alone, unless
+--allow-private is given. --frames all takes each frame of a GIF as a picture,
+FILE.gif#frame=N. A picture that is given twice is done twice.
 Pictures are JPEG, PNG, WebP, GIF (its first frame) and BMP. One that can't be
 read is named on stderr, and in json and jsonl takes an object with "error";
 the others are still done, and the exit code is 1.
@@ -76,6 +84,16 @@ but for the cosine, which is in [-1, 1]:
                background's phrasings and the query's own negative ones
   score        by --rank: fused, sqrt(probability x objectness), or mean,
                (probability + objectness) / 2, or one of the above alone
+Two names that mean nearly the same to the models, such as "sofa" and "couch",
+would share one probability, so that neither is found. They are named on stderr
+and not measured against each other (--alike). --scores each measures each name
+against the background alone, for names that don't exclude each other, such as
+"person" and "runner"; more is found then, and more of it wrongly.
+
+--resume is for long runs: each line of jsonl is added to DIR/detections.jsonl at
+once, and the same command goes on after a kill, a crash or a failed picture. It
+writes the new lines alone to stdout. A command that would find something else is
+refused.
 
 Thresholds of single queries come from "clipdet calibrate", with --calibration.
 
@@ -86,6 +104,8 @@ Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
   clipdet detect -q "traffic light" -q "bike=a bicycle|a mountain bike" -o found --pictures photos
   clipdet detect -q dog --format jsonl 'photos/*.jpg' | jq -c .detections[]
   clipdet detect -q "orange=an orange|-the colour orange" photos
+  find photos -name '*.jpg' -print0 | clipdet detect -q dog --files-from -
+  clipdet detect --queries names.txt --recursive --format jsonl --resume -o found photos
   clipdet detect -q "mug=@mug.png|@shelf.jpg#40,60,180,200" photos
   clipdet detect -q dog --models models/vit-b-32 --device cuda:0 --threshold 0.3 --top-k 5 photo.jpg`,
 		Args: func(_ *cobra.Command, args []string) error {
