@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/clipdet/clipdet/pkg/box"
 )
 
 // Rank says which number orders the boxes of a query and is the Score of a Detection.
@@ -85,6 +87,10 @@ type Params struct {
 	// a kept box of the same query with a greater Score. 0 drops none, and neither does 1
 	// or more.
 	Contained float64
+	// MinSize drops boxes whose shorter side has fewer pixels, and MaxSize boxes whose
+	// longer side has more, before any other box is dropped because of them. 0 drops none.
+	// Presence.Score is of all boxes.
+	MinSize, MaxSize float64
 	// Rank is the number that is the Score; "" is RankFused.
 	Rank Rank
 	// Scores is what a query's Probability is measured against; "" is ScoresTogether.
@@ -124,6 +130,8 @@ func (p Params) withDefaults() (Params, error) {
 		return p, fmt.Errorf("%w: SoftNMS lowers scores that aren't negative; take another Rank than cosine", ErrOption)
 	case !(p.BoxVoting >= 0):
 		return p, fmt.Errorf("%w: BoxVoting is %v; it is an IoU above 0, or 0 for none", ErrOption, p.BoxVoting)
+	case !(p.MinSize >= 0), !(p.MaxSize >= 0):
+		return p, fmt.Errorf("%w: MinSize and MaxSize are %v and %v; they are numbers of pixels, or 0 for none", ErrOption, p.MinSize, p.MaxSize)
 	case !(p.Contained >= 0):
 		return p, fmt.Errorf("%w: Contained is %v; it is a share between 0 and 1, or 0 for none", ErrOption, p.Contained)
 	case !slices.Contains(ranks, p.Rank):
@@ -139,10 +147,18 @@ func (p Params) withDefaults() (Params, error) {
 	return p, nil
 }
 
-// suppresses reports whether a box may be dropped or moved because of another, so that
-// all boxes are needed.
+// suppresses reports whether a box may be dropped or moved for another reason than its
+// score, so that all boxes are needed.
 func (p Params) suppresses() bool {
-	return p.NMS < 1 || p.Agnostic || p.SoftNMS > 0 || p.BoxVoting > 0 || p.contained()
+	return p.sized() || p.NMS < 1 || p.Agnostic || p.SoftNMS > 0 || p.BoxVoting > 0 || p.contained()
+}
+
+func (p Params) sized() bool { return p.MinSize > 0 || p.MaxSize > 0 }
+
+// fits reports whether a box has a size that is asked for.
+func (p Params) fits(b box.Box) bool {
+	width, height := float64(b.X1-b.X0), float64(b.Y1-b.Y0)
+	return min(width, height) >= p.MinSize && (p.MaxSize == 0 || max(width, height) <= p.MaxSize)
 }
 
 func (p Params) contained() bool { return p.Contained > 0 && p.Contained < 1 }

@@ -26,6 +26,8 @@ type DetectorFlags struct {
 	softNMS   float64
 	boxVoting float64
 	contained float64
+	minSize   float64
+	maxSize   float64
 }
 
 // Add defines the flags on cmd.
@@ -39,6 +41,8 @@ func (f *DetectorFlags) Add(cmd *cobra.Command) {
 	flags.Float64Var(&f.softNMS, "soft-nms", 0, "lower the scores of overlapping boxes by exp(-IoU²/`SIGMA`), 0.5 for example, in place of --nms; 0 is off")
 	flags.Float64Var(&f.boxVoting, "box-voting", 0, "move each box to the mean of its query's boxes that overlap it by more than `IOU`, 0.5 for example; 0 is off")
 	flags.Float64Var(&f.contained, "contained", 0, "drop a box of which more than `SHARE` lies inside a stronger box of the query, 0.9 for example; 0 is off")
+	flags.Float64Var(&f.minSize, "min-size", 0, "drop boxes whose shorter side is below `PIXELS`; 0 is off")
+	flags.Float64Var(&f.maxSize, "max-size", 0, "drop boxes whose longer side is above `PIXELS`; 0 is off")
 }
 
 // Plan checks the flags and returns their plan. Its errors mean wrong usage.
@@ -58,6 +62,10 @@ func (f *DetectorFlags) Plan(cmd *cobra.Command) (Plan, error) {
 		return Plan{}, fmt.Errorf("--box-voting %v: want an IoU above 0 and below 1, or 0 for none", f.boxVoting)
 	case !(f.contained >= 0 && f.contained <= 1):
 		return Plan{}, fmt.Errorf("--contained %v: want a share between 0 and 1, which are off", f.contained)
+	case !(f.minSize >= 0):
+		return Plan{}, fmt.Errorf("--min-size %v: want a number of pixels, or 0 for any", f.minSize)
+	case !(f.maxSize >= 0) || f.maxSize > 0 && f.maxSize < f.minSize:
+		return Plan{}, fmt.Errorf("--max-size %v: want a number of pixels, --min-size or more, or 0 for any", f.maxSize)
 	}
 	p, err := f.ScoringFlags.Plan(cmd)
 	if err != nil {
@@ -66,6 +74,7 @@ func (f *DetectorFlags) Plan(cmd *cobra.Command) (Plan, error) {
 	p.Params = detect.Params{
 		TopK: f.topK, Threshold: float32(f.Threshold), Rank: p.Params.Rank, Scores: p.Params.Scores,
 		NMS: f.nms, Agnostic: f.agnostic, SoftNMS: f.softNMS, BoxVoting: f.boxVoting, Contained: f.contained,
+		MinSize: f.minSize, MaxSize: f.maxSize,
 		MaxDetections: f.Limits.Detections,
 	}
 	if p.Params.Rank == detect.RankCosine && !cmd.Flags().Changed("threshold") {
