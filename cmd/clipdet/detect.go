@@ -24,6 +24,7 @@ type detectFlags struct {
 	pictureFlags settings.PictureFlags
 	calibration  string
 	resume       bool
+	overwrite    bool
 	intake       intake.Flags
 	frames       *settings.Choice
 }
@@ -61,7 +62,8 @@ Pictures are JPEG, PNG, WebP, GIF (its first frame) and BMP. One that can't be
 read is named on stderr, and in json and jsonl takes an object with "error";
 the others are still done, and the exit code is 1.
 
-Results go to stdout, and with --out also to DIR/detections.FORMAT:
+Results go to stdout, and with --out also to DIR/detections.FORMAT, which must not
+be there yet unless --overwrite is given:
   json   for one picture an object {"image", "width", "height", "proposals": N,
          "detections": [{"query", "box", "score", "cosine", "probability",
          "objectness", "phrase", "runner_up"}], "timings_ms"}; for a directory,
@@ -125,6 +127,7 @@ Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
 	f.format = settings.AddChoice(cmd, "format", "of the results", outcome.Formats...)
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "also write the results, and the pictures, into `DIR`, made where it is missing")
 	_ = cmd.MarkFlagDirname("out") // fails only for an unknown flag
+	cmd.Flags().BoolVar(&f.overwrite, "overwrite", false, "replace results that are in --out already")
 	cmd.Flags().BoolVar(&f.resume, "resume", false, "with --format jsonl and --out, add each picture's line to DIR/detections.jsonl at once, and go on after the lines that are there")
 	cmd.Flags().BoolVar(&f.pictures, "pictures", false, "draw three pictures of each into --out")
 	f.pictureFlags.Add(cmd.Flags())
@@ -142,6 +145,8 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return errors.New("--format yolo needs --out DIR to write the labels into")
 	case f.resume && (f.format.Value != "jsonl" || f.out == ""):
 		return errors.New("--resume needs --format jsonl and --out DIR, to go on from what is there")
+	case f.resume && f.overwrite:
+		return errors.New("--resume keeps what is there, and --overwrite replaces it: leave one of them out")
 	case f.pictureFlags.Check() != nil:
 		return f.pictureFlags.Check()
 	case f.calibration != "" && cmd.Flags().Changed("threshold"):
@@ -155,6 +160,11 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if f.out != "" {
 		if err := files.Writable(f.out); err != nil {
 			return fmt.Errorf("--out: %w", err)
+		}
+	}
+	if f.out != "" && !f.overwrite && !f.resume {
+		if err := outcome.Free(f.format.Value, f.out); err != nil {
+			return err
 		}
 	}
 	f.intake.Frames, f.intake.Limits = f.frames.Value, f.pictureFlags.Limits()
@@ -195,7 +205,7 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		if job.Inputs, job.Names = done.Left(inputs); len(job.Inputs) < len(inputs) {
 			console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("%d of %d pictures are done already", len(inputs)-len(job.Inputs), len(inputs))
 		}
-	} else if w, err = outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, found.List, labels); err != nil {
+	} else if w, err = outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, found.List, f.overwrite, labels); err != nil {
 		return exit.Inputs(fmt.Errorf("write the results: %w", err))
 	}
 	defer func() { err = errors.Join(err, w.End()) }()

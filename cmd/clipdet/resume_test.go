@@ -106,3 +106,46 @@ func TestResume(t *testing.T) {
 		t.Errorf("another run's file: exit code %d, stderr %q", code, stderr)
 	}
 }
+
+// TestResultsAreNotOverwritten runs twice into one directory, and with another run that
+// writes its results meanwhile.
+func TestResultsAreNotOverwritten(t *testing.T) {
+	for _, format := range []string{"json", "csv", "yolo"} {
+		out := t.TempDir()
+		args := []string{"detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "--format", format, "--out", out, filepath.Join(formats, "420.jpg")}
+		for i, test := range []struct {
+			more string
+			code int
+			says string
+		}{{"--top-k=1", exit.CodeDone, ""}, {"--top-k=2", exit.CodeUsage, "is there already; --overwrite"}, {"--overwrite", exit.CodeDone, ""}} {
+			code, _, stderr := clipdet(t, append(args, test.more)...)
+			if code != test.code || !strings.Contains(stderr, test.says) || test.says == "" && stderr != "" {
+				t.Errorf("%s, run %d: exit code %d, stderr %q; want %d and %q", format, i+1, code, stderr, test.code, test.says)
+			}
+		}
+	}
+	out := t.TempDir()
+	file := filepath.Join(out, "detections.jsonl")
+	stdout := &during{do: func() error { return os.WriteFile(file, []byte("theirs"), 0o644) }}
+	var stderr strings.Builder
+	code := run(t.Context(), []string{"detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "--format", "jsonl", "--out", out, filepath.Join(formats, "420.jpg")}, stdout, &stderr)
+	theirs, err := os.ReadFile(file)
+	ours, err2 := os.ReadFile(filepath.Join(out, "detections-2.jsonl"))
+	left, err3 := os.ReadDir(out)
+	if code != exit.CodeInputs || string(theirs) != "theirs" || string(ours) != stdout.String() || len(left) != 2 || !strings.Contains(stderr.String(), "detections-2.jsonl") {
+		t.Errorf("two runs at once: exit code %d, stderr %q, theirs %q, ours %q, files %v (%v, %v, %v)", code, &stderr, theirs, ours, left, err, err2, err3)
+	}
+}
+
+// during is a stdout that does something at each write.
+type during struct {
+	strings.Builder
+	do func() error
+}
+
+func (d *during) Write(p []byte) (int, error) {
+	if err := d.do(); err != nil {
+		return 0, err
+	}
+	return d.Builder.Write(p)
+}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
@@ -30,10 +32,24 @@ type Writer struct {
 	end func() error // nil: YOLO, which writes its own files
 }
 
+// Free returns an error if dir has results of the format, which Open would replace.
+func Free(format, dir string) error {
+	name := fileName(format)
+	if format == "yolo" {
+		name = "classes.txt"
+	}
+	path := filepath.Join(dir, name)
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return fmt.Errorf("--out: %s is there already; --overwrite replaces it, or choose another --out", path)
+	}
+	return nil
+}
+
 // Open returns a Writer of the given format. It writes to stdout and, if dir isn't empty,
 // to a file in dir. YOLO's labels are only written as files in dir. list makes JSON an
-// array. The places of the queries number COCO's categories and YOLO's classes.
-func Open(format string, stdout io.Writer, dir string, list bool, queries []string) (*Writer, error) {
+// array. The places of the queries number COCO's categories and YOLO's classes. Unless
+// overwrite is set, a file that another process writes to dir meanwhile stays.
+func Open(format string, stdout io.Writer, dir string, list, overwrite bool, queries []string) (*Writer, error) {
 	if format == "yolo" {
 		w, err := results.NewYOLOWriter(dir, queries)
 		if err != nil {
@@ -41,7 +57,11 @@ func Open(format string, stdout io.Writer, dir string, list bool, queries []stri
 		}
 		return &Writer{Writer: w}, nil
 	}
-	out, err := files.Create(stdout, dir, fileName(format))
+	create := files.Spare
+	if overwrite {
+		create = files.Create
+	}
+	out, err := create(stdout, dir, fileName(format))
 	if err != nil {
 		return nil, fmt.Errorf("--out: %w", err)
 	}
