@@ -150,7 +150,7 @@ func (f *ScoringFlags) Plan(cmd *cobra.Command) (Plan, error) {
 	if err != nil {
 		return p, err
 	}
-	if p.Queries, err = withExamples(typed); err != nil {
+	if p.Queries, err = withExamples(typed, len(f.Queries), f.queriesFile); err != nil {
 		return p, err
 	}
 	p.doubtNames(typed)
@@ -233,19 +233,23 @@ func parseQueries(args []string, path string, most int) ([]query.Query, error) {
 }
 
 // withExamples returns the queries with the pictures of their examples. No two may have
-// the same name.
-func withExamples(typed []query.Query) ([]detect.Query, error) {
+// the same name. Those after the first flags ones are of a file, which errors name.
+func withExamples(typed []query.Query, flags int, path string) ([]detect.Query, error) {
 	var queries []detect.Query
 	seen := map[string]bool{}
 	pictures := map[string]*pixels.RGB{}
-	for _, q := range typed {
+	for i, q := range typed {
+		from := "--query"
+		if i >= flags {
+			from = "--queries " + path
+		}
 		if seen[q.Name] {
-			return nil, fmt.Errorf("--query: %q is given twice; put its phrases in one, as in NAME=PHRASE|PHRASE", q.Name)
+			return nil, fmt.Errorf("%s: %q is given twice; put its phrases in one, as in NAME=PHRASE|PHRASE", from, q.Name)
 		}
 		seen[q.Name] = true
 		for i, file := range q.Files {
 			if err := readExample(&q.Examples[i], file, pictures); err != nil {
-				return nil, fmt.Errorf("--query %q: %w", q.Name, err)
+				return nil, fmt.Errorf("%s, %q: %w", from, q.Name, err)
 			}
 		}
 		queries = append(queries, q.Query)
