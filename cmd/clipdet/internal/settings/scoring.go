@@ -249,7 +249,7 @@ func withExamples(typed []query.Query, flags int, path string) ([]detect.Query, 
 		seen[q.Name] = true
 		for i, file := range q.Files {
 			if err := readExample(&q.Examples[i], file, pictures); err != nil {
-				return nil, fmt.Errorf("%s, %q: %w", from, q.Name, err)
+				return nil, fmt.Errorf("%s %q: %w", from, q.Name, err)
 			}
 		}
 		queries = append(queries, q.Query)
