@@ -21,6 +21,7 @@ type detectFlags struct {
 	format       *settings.Choice
 	out          string
 	pictures     bool
+	crops        bool
 	pictureFlags settings.PictureFlags
 	calibration  string
 	resume       bool
@@ -101,7 +102,8 @@ Thresholds of single queries come from "clipdet calibrate", with --calibration.
 
 --pictures draws for each NAME.jpg into --out: NAME.original.png, upright;
 NAME.proposals.png, the candidate boxes; NAME.detections.png, what was found.
-Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
+Where two files share a NAME, the later becomes NAME-2, in yolo too. --crops
+writes crops/QUERY/NAME.N.png, the pixels of the picture's Nth detection.`,
 		Example: `  clipdet detect -q dog photo.jpg
   clipdet detect -q "traffic light" -q "bike=a bicycle|a mountain bike" -o found --pictures photos
   clipdet detect -q dog --format jsonl 'photos/*.jpg' | jq -c .detections[]
@@ -130,6 +132,7 @@ Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
 	cmd.Flags().BoolVar(&f.overwrite, "overwrite", false, "replace results that are in --out already")
 	cmd.Flags().BoolVar(&f.resume, "resume", false, "with --format jsonl and --out, add each picture's line to DIR/detections.jsonl at once, and go on after the lines that are there")
 	cmd.Flags().BoolVar(&f.pictures, "pictures", false, "draw three pictures of each into --out")
+	cmd.Flags().BoolVar(&f.crops, "crops", false, "write what was found into --out, as crops/QUERY/NAME.N.png")
 	f.pictureFlags.Add(cmd.Flags())
 	return cmd
 }
@@ -141,6 +144,8 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	case f.pictures && f.out == "":
 		return errors.New("--pictures needs --out DIR to draw into")
+	case f.crops && f.out == "":
+		return errors.New("--crops needs --out DIR to write into")
 	case f.format.Value == "yolo" && f.out == "":
 		return errors.New("--format yolo needs --out DIR to write the labels into")
 	case f.resume && (f.format.Value != "jsonl" || f.out == ""):
@@ -176,7 +181,7 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	for _, note := range found.Notes {
 		console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("%s", note)
 	}
-	if f.pictures {
+	if f.pictures || f.crops {
 		if err := outcome.NotDrawnOver(inputs, f.out); err != nil {
 			return err
 		}
@@ -214,7 +219,10 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	images, decoded := budget.Keep(ctx, intake.DecodeAhead(ctx, job.Inputs, f.pictureFlags.Limits(), intake.Decoders()), len(job.Inputs))
 	job.Results, job.Budget, job.Decoded = w, budget, decoded
 	job.Progress = console.NewProgress(cmd.ErrOrStderr(), "detecting", len(job.Inputs))
-	if f.pictures {
+	switch {
+	case f.crops:
+		job.Pictures = outcome.NewCrops(f.out, labels, f.pictures)
+	case f.pictures:
 		job.Pictures = outcome.NewPictures(f.out, labels)
 	}
 	return job.Run(ctx, detector.DetectAll(ctx, images, queries, p.Params))
@@ -226,5 +234,5 @@ func (f *detectFlags) madeWith(p *settings.Plan, detector *detect.Detector) (map
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{"models, queries or scoring": scoring, "choice of boxes": p.Params, "pictures": f.pictures}, nil
+	return map[string]any{"models, queries or scoring": scoring, "choice of boxes": p.Params, "pictures": []bool{f.pictures, f.crops}}, nil
 }

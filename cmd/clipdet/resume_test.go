@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
 // found returns the images of JSON Lines and what was detected in each, without times.
@@ -148,4 +150,41 @@ func (d *during) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return d.Builder.Write(p)
+}
+
+// TestCrops compares each crop with the pixels of its box.
+func TestCrops(t *testing.T) {
+	out, input := t.TempDir(), filepath.Join(formats, "rgb.png")
+	args := []string{"detect", "-q", "dog", "-q", "a/b", "--alike", "1", "--models", tinyModels, "--proposals", "5", "--threshold", "0", "--top-k", "2", "--crops", "--out", out}
+	code, stdout, stderr := clipdet(t, append(args, input)...)
+	if code != exit.CodeDone || stderr != "" {
+		t.Fatalf("exit code %d, stderr %q", code, stderr)
+	}
+	whole, err := pixels.DecodeFile(input, pixels.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := parse[picture](t, stdout).Detections
+	for i, d := range found {
+		path := filepath.Join(out, "crops", strings.ReplaceAll(d.Query, "/", "_"), fmt.Sprintf("rgb.%d.png", i+1))
+		crop, err := pixels.DecodeFile(path, pixels.Limits{})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		x, y := int(d.Box.X0), int(d.Box.Y0)
+		if want := whole.At(x, y); crop.At(0, 0) != want || crop.Width < int(d.Box.X1)-x || crop.Height < int(d.Box.Y1)-y {
+			t.Errorf("%s is %d x %d and begins with %v; want the box %v and %v", path, crop.Width, crop.Height, crop.At(0, 0), d.Box, want)
+		}
+	}
+	if files, err := filepath.Glob(filepath.Join(out, "*")); err != nil || len(files) != 2 || len(found) < 2 {
+		t.Errorf("--out has %q (%v) for %d detections, want the results and crops alone", files, err, len(found))
+	}
+	crops, err := filepath.Glob(filepath.Join(out, "crops", "dog", "*.png"))
+	if err != nil || len(crops) == 0 {
+		t.Fatalf("%q, %v", crops, err)
+	}
+	if code, _, stderr := clipdet(t, append(args, "--overwrite", crops[0])...); code != exit.CodeUsage || !strings.Contains(stderr, "choose another --out") {
+		t.Errorf("a crop as the input: exit code %d, stderr %q", code, stderr)
+	}
 }
