@@ -13,6 +13,7 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/outcome"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
 	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/overlay"
 )
 
 // detectFlags are the flags of the detect command.
@@ -102,6 +103,7 @@ Thresholds of single queries come from "clipdet calibrate", with --calibration.
 
 --pictures draws for each NAME.jpg into --out: NAME.original.png, upright;
 NAME.proposals.png, the candidate boxes; NAME.detections.png, what was found.
+Their font has Latin, Greek and Cyrillic letters; stderr says what can't be drawn.
 Where two files share a NAME, the later becomes NAME-2, in yolo too. --crops
 writes crops/QUERY/NAME.N.png, the pixels of the picture's Nth detection.`,
 		Example: `  clipdet detect -q dog photo.jpg
@@ -224,6 +226,11 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		job.Pictures = outcome.NewCrops(f.out, labels, f.pictures)
 	case f.pictures:
 		job.Pictures = outcome.NewPictures(f.out, labels)
+	}
+	for _, label := range labels {
+		if undrawn := overlay.Undrawn(label); f.pictures && undrawn != "" {
+			job.Progress.Say("%q: pictures have boxes in place of %s, since their font has Latin, Greek and Cyrillic letters alone", label, undrawn)
+		}
 	}
 	return job.Run(ctx, detector.DetectAll(ctx, images, queries, p.Params))
 }
