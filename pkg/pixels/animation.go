@@ -48,19 +48,19 @@ const (
 func OpenAnimation(path string, limits Limits) (*Animation, error) {
 	f, err := files.Open(path)
 	if err != nil {
-		return nil, nil //nolint:nilerr // as documented
+		return nil, nil
 	}
 	defer f.Close()
 	head := make([]byte, 6)
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > limits.orDefault().Bytes {
-		return nil, nil //nolint:nilerr // as documented
+		return nil, nil
 	}
 	if _, err := io.ReadFull(f, head); err != nil || !starts(head, "GIF8?a") {
-		return nil, nil //nolint:nilerr // as documented
+		return nil, nil
 	}
 	data, err := files.ReadAll(io.MultiReader(bytes.NewReader(head), f), limits.orDefault().Bytes)
 	if err != nil {
-		return nil, nil //nolint:nilerr // as documented
+		return nil, nil
 	}
 	a, err := NewAnimation(data, limits)
 	if err != nil {
