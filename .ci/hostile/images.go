@@ -21,7 +21,7 @@ const tiny = "testdata/models/tiny"
 // good are pictures whose results must not depend on the files beside them.
 var good = []string{"testdata/formats/420.jpg", "testdata/formats/rgb.png", "testdata/formats/lossy.webp"}
 
-var extensions = []string{".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+var extensions = []string{".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"}
 
 // perProcess is the number of pictures of one process. They are in one directory.
 const perProcess = 100

@@ -1,9 +1,9 @@
-// Command hostile runs the built clipdet with mutated pictures and model archives, with
-// full disks, and with signals. It checks that clipdet refuses or does each as it
-// promises: exit codes 0 to 3, no crash, no hang, bounded memory, no half-written files,
-// errors that name the file, and the same results for good pictures among them as for
-// these pictures alone. The mutations depend only on a seed. Run it at the top of the
-// repository:
+// Command hostile runs the built clipdet with mutated pictures, animations, lists of
+// paths, files of queries and model archives, with full disks, and with signals. It checks
+// that clipdet refuses or does each as it promises: exit codes 0 to 3, no crash, no hang,
+// bounded memory, no half-written files, errors that name the file, and the same results
+// for good pictures among them as for these pictures alone. The mutations depend only on a
+// seed. Run it at the top of the repository:
 //
 //	go run ./.ci/hostile --clipdet ./clipdet [--images 10000] [--archives 1000]
 package main
@@ -135,6 +135,7 @@ func (b *bench) all(images, archives, forged int) error {
 	}
 	for _, part := range []func() error{
 		func() error { return b.images(images) },
+		func() error { return b.inputs(images) },
 		func() error { return b.archives(archives, false) },
 		func() error { return b.archives(forged, true) },
 		b.disk,

@@ -27,12 +27,13 @@ type calibrateFlags struct {
 	out         string
 	quantile    float64
 	annotations string
+	intake      intake.Flags
 }
 
 func calibrateCommand() *cobra.Command {
 	var f calibrateFlags
 	cmd := &cobra.Command{
-		Use:   "calibrate -q QUERY... [flags] IMAGE|DIR|GLOB...",
+		Use:   "calibrate -q QUERY... [flags] IMAGE|DIR|GLOB|URL|-...",
 		Short: "Find thresholds from pictures in which the queries are not",
 		Long: `Takes pictures in which none of the queries is, and sets the threshold of each
 query so that nothing is found in a share of them, --quantile: the best score of a
@@ -54,7 +55,7 @@ best score of all.`,
   clipdet calibrate -q dog -q cat --annotations instances.json --out pets.json photos
   clipdet detect -q dog -q cat --calibration pets.json photo.jpg`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && f.intake.FilesFrom == "" {
 				return errors.New("no picture: name files, directories or patterns in which the queries are not")
 			}
 			return nil
@@ -69,6 +70,7 @@ best score of all.`,
 	// MarkFlagFilename fails only for an unknown flag.
 	_ = cmd.MarkFlagFilename("annotations", "json")
 	_ = cmd.MarkFlagFilename("out", "json")
+	f.intake.Add(flags)
 	f.ScoringFlags.Add(cmd)
 	return cmd
 }
@@ -84,7 +86,14 @@ func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
 	if err := f.checkOut(); err != nil {
 		return err
 	}
-	inputs := intake.Expand(args)
+	found, err := f.intake.Expand(args, cmd.InOrStdin())
+	if err != nil {
+		return err
+	}
+	inputs := found.Inputs
+	for _, note := range found.Notes {
+		console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("%s", note)
+	}
 	var known *calibration.Labels
 	if f.annotations != "" {
 		if known, err = calibration.ReadLabels(f.annotations); err != nil {
@@ -120,17 +129,17 @@ func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	found, err := calibration.New(scoring, f.quantile, negatives)
+	thresholds, err := calibration.New(scoring, f.quantile, negatives)
 	if err != nil {
 		return exit.Inputs(err)
 	}
-	for _, t := range found.Thresholds {
+	for _, t := range thresholds.Thresholds {
 		if needed := int(math.Ceil(1/(1-f.quantile) - 1e-9)); f.quantile < 1 && t.Pictures < needed {
 			progress.Say("%q: too few pictures, %d, for a quantile of %v, which needs %d: the threshold is above all their scores",
 				t.Query, t.Pictures, f.quantile, needed)
 		}
 	}
-	if err := f.write(cmd.OutOrStdout(), found); err != nil {
+	if err := f.write(cmd.OutOrStdout(), thresholds); err != nil {
 		return exit.Inputs(fmt.Errorf("write the thresholds: %w", err))
 	}
 	if failed > 0 {

@@ -12,6 +12,8 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/outcome"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
+	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/overlay"
 )
 
 // detectFlags are the flags of the detect command.
@@ -20,15 +22,20 @@ type detectFlags struct {
 	format       *settings.Choice
 	out          string
 	pictures     bool
+	crops        bool
 	pictureFlags settings.PictureFlags
 	calibration  string
+	resume       bool
+	overwrite    bool
+	intake       intake.Flags
+	frames       *settings.Choice
 }
 
 func detectCommand() *cobra.Command { return new(detectFlags).command() }
 
 func (f *detectFlags) command() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "detect -q QUERY... [flags] IMAGE|DIR|GLOB...",
+		Use:   "detect -q QUERY... [flags] IMAGE|DIR|GLOB|URL|-...",
 		Short: "Find the queries in pictures",
 		Long: `Finds each query in each picture and writes the boxes.
 
@@ -41,17 +48,26 @@ query is the mean of its phrasings and examples. A part is
   -a glass              what it is not: where that fits a box better, the query's
                         probability there falls
   \-5 degrees           a phrase that begins with -; likewise \@ and \\
+An _ in a name or phrase is a space to CLIP. --queries FILE has many queries: one a
+line, a JSON list, or the categories of a data set in COCO's form.
 Pictures are far nearer to each other than to words, so show all queries or none,
 or rank by cosine.
 
-A directory stands for the pictures in it, without those of its own directories.
+A directory stands for the pictures in it, and with --recursive for those of its
+own directories too. What it holds and isn't read is counted on stderr, by kind.
+In a quoted pattern ** stands for any number of directories. - is a picture on
+stdin, and --files-from FILE a list, of stdin for -. An http or https URL is
+fetched within 60 seconds and 5 redirects, and from a public address alone, unless
+--allow-private is given. --frames all takes each frame of a GIF as a picture,
+FILE.gif#frame=N. A picture that is given twice is done twice.
 Pictures are JPEG, PNG, WebP, GIF (its first frame), BMP and TIFF (its first page).
 They are turned upright as their EXIF or XMP says, but for --ignore-exif. Others, such
 as HEIC and AVIF, are refused with a command that converts them. One that can't be
 read is named on stderr, and in json and jsonl takes an object with "error";
 the others are still done, and the exit code is 1.
 
-Results go to stdout, and with --out also to DIR/detections.FORMAT:
+Results go to stdout, and with --out also to DIR/detections.FORMAT, which must not
+be there yet unless --overwrite is given:
   json   for one picture an object {"image", "width", "height", "proposals": N,
          "detections": [{"query", "box", "score", "cosine", "probability",
          "objectness", "phrase", "runner_up"}], "timings_ms"}; for a directory,
@@ -80,21 +96,35 @@ but for the cosine, which is in [-1, 1]:
                background's phrasings and the query's own negative ones
   score        by --rank: fused, sqrt(probability x objectness), or mean,
                (probability + objectness) / 2, or one of the above alone
+Two names that mean nearly the same to the models, such as "sofa" and "couch",
+would share one probability, so that neither is found. They are named on stderr
+and not measured against each other (--alike). --scores each measures each name
+against the background alone, for names that don't exclude each other, such as
+"person" and "runner"; more is found then, and more of it wrongly.
+
+--resume is for long runs: each line of jsonl is added to DIR/detections.jsonl at
+once, and the same command goes on after a kill, a crash or a failed picture. It
+writes the new lines alone to stdout. A command that would find something else is
+refused.
 
 Thresholds of single queries come from "clipdet calibrate", with --calibration.
 
 --pictures draws for each NAME.jpg into --out: NAME.original.png, upright;
 NAME.proposals.png, the candidate boxes; NAME.detections.png, what was found.
-Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
+Their font has Latin, Greek and Cyrillic letters; stderr says what can't be drawn.
+Where two files share a NAME, the later becomes NAME-2, in yolo too. --crops
+writes crops/QUERY/NAME.N.png, the pixels of the picture's Nth detection.`,
 		Example: `  clipdet detect -q dog photo.jpg
   clipdet detect -q "traffic light" -q "bike=a bicycle|a mountain bike" -o found --pictures photos
   clipdet detect -q dog --format jsonl 'photos/*.jpg' | jq -c .detections[]
   clipdet detect -q "orange=an orange|-the colour orange" photos
+  find photos -name '*.jpg' -print0 | clipdet detect -q dog --files-from -
+  clipdet detect --queries names.txt --recursive --format jsonl --resume -o found photos
   clipdet detect -q "mug=@mug.png|@shelf.jpg#40,60,180,200" photos
   clipdet detect -q dog --tile auto panorama.jpg
   clipdet detect -q dog --models models/vit-b-32 --device cuda:0 --threshold 0.3 --top-k 5 photo.jpg`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && f.intake.FilesFrom == "" {
 				return errors.New("no picture: name files, directories or patterns, as in: clipdet detect -q dog photo.jpg")
 			}
 			return nil
@@ -105,10 +135,15 @@ Where two files share a NAME, the later becomes NAME-2, in yolo too.`,
 	f.DetectorFlags.Add(cmd)
 	cmd.Flags().StringVar(&f.calibration, "calibration", "", "take each query's threshold from `FILE`, which calibrate wrote, in place of --threshold")
 	_ = cmd.MarkFlagFilename("calibration", "json") // fails only for an unknown flag
+	f.intake.Add(cmd.Flags())
+	f.frames = settings.AddChoice(cmd, "frames", "of a GIF that moves", intake.FirstFrame, intake.AllFrames)
 	f.format = settings.AddChoice(cmd, "format", "of the results", outcome.Formats...)
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "also write the results, and the pictures, into `DIR`, made where it is missing")
 	_ = cmd.MarkFlagDirname("out") // fails only for an unknown flag
+	cmd.Flags().BoolVar(&f.overwrite, "overwrite", false, "replace results that are in --out already")
+	cmd.Flags().BoolVar(&f.resume, "resume", false, "with --format jsonl and --out, add each picture's line to DIR/detections.jsonl at once, and go on after the lines that are there")
 	cmd.Flags().BoolVar(&f.pictures, "pictures", false, "draw three pictures of each into --out")
+	cmd.Flags().BoolVar(&f.crops, "crops", false, "write what was found into --out, as crops/QUERY/NAME.N.png")
 	f.pictureFlags.Add(cmd.Flags())
 	return cmd
 }
@@ -120,8 +155,14 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	case f.pictures && f.out == "":
 		return errors.New("--pictures needs --out DIR to draw into")
+	case f.crops && f.out == "":
+		return errors.New("--crops needs --out DIR to write into")
 	case f.format.Value == "yolo" && f.out == "":
 		return errors.New("--format yolo needs --out DIR to write the labels into")
+	case f.resume && (f.format.Value != "jsonl" || f.out == ""):
+		return errors.New("--resume needs --format jsonl and --out DIR, to go on from what is there")
+	case f.resume && f.overwrite:
+		return errors.New("--resume keeps what is there, and --overwrite replaces it: leave one of them out")
 	case f.pictureFlags.Check() != nil:
 		return f.pictureFlags.Check()
 	case f.calibration != "" && cmd.Flags().Changed("threshold"):
@@ -137,8 +178,21 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 			return fmt.Errorf("--out: %w", err)
 		}
 	}
-	inputs := intake.Expand(args)
-	if f.pictures {
+	if f.out != "" && !f.overwrite && !f.resume {
+		if err := outcome.Free(f.format.Value, f.out); err != nil {
+			return err
+		}
+	}
+	f.intake.Frames, f.intake.Limits = f.frames.Value, f.pictureFlags.Limits()
+	found, err := f.intake.Expand(args, cmd.InOrStdin())
+	if err != nil {
+		return err
+	}
+	inputs := found.Inputs
+	for _, note := range found.Notes {
+		console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("%s", note)
+	}
+	if f.pictures || f.crops {
 		if err := outcome.NotDrawnOver(inputs, f.out); err != nil {
 			return err
 		}
@@ -153,20 +207,48 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	for _, q := range p.Queries {
 		labels = append(labels, q.Name)
 	}
-	w, err := outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, intake.WantsList(args), labels)
-	if err != nil {
+	job := outcome.Job{Inputs: inputs, Together: f.resume}
+	var w *outcome.Writer
+	if f.resume {
+		made, err := f.madeWith(&p, detector)
+		if err != nil {
+			return err
+		}
+		var done outcome.Done
+		if w, done, err = outcome.Resume(cmd.OutOrStdout(), f.out, made); err != nil {
+			return err
+		}
+		if job.Inputs, job.Names = done.Left(inputs); len(job.Inputs) < len(inputs) {
+			console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("%d of %d pictures are done already", len(inputs)-len(job.Inputs), len(inputs))
+		}
+	} else if w, err = outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, found.List, f.overwrite, labels); err != nil {
 		return exit.Inputs(fmt.Errorf("write the results: %w", err))
 	}
 	defer func() { err = errors.Join(err, w.End()) }()
 
 	budget := p.Budget(f.pictureFlags.Memory)
-	images, decoded := budget.Keep(ctx, intake.DecodeAhead(ctx, inputs, f.pictureFlags.Limits(), intake.Decoders()), len(inputs))
-	job := outcome.Job{
-		Inputs: inputs, Results: w, Progress: console.NewProgress(cmd.ErrOrStderr(), "detecting", len(inputs)),
-		Budget: budget, Decoded: decoded,
-	}
-	if f.pictures {
+	images, decoded := budget.Keep(ctx, intake.DecodeAhead(ctx, job.Inputs, f.pictureFlags.Limits(), intake.Decoders()), len(job.Inputs))
+	job.Results, job.Budget, job.Decoded = w, budget, decoded
+	job.Progress = console.NewProgress(cmd.ErrOrStderr(), "detecting", len(job.Inputs))
+	switch {
+	case f.crops:
+		job.Pictures = outcome.NewCrops(f.out, labels, f.pictures)
+	case f.pictures:
 		job.Pictures = outcome.NewPictures(f.out, labels)
 	}
+	for _, label := range labels {
+		if undrawn := overlay.Undrawn(label); f.pictures && undrawn != "" {
+			job.Progress.Say("%q: pictures have boxes in place of %s, since their font has Latin, Greek and Cyrillic letters alone", label, undrawn)
+		}
+	}
 	return job.Run(ctx, detector.DetectAll(ctx, images, queries, p.Params))
+}
+
+// madeWith returns everything that the results of a picture depend on, by name.
+func (f *detectFlags) madeWith(p *settings.Plan, detector *detect.Detector) (map[string]any, error) {
+	scoring, err := p.Scoring(detector.Info())
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"models, queries or scoring": scoring, "choice of boxes": p.Params, "pictures": []bool{f.pictures, f.crops}}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -44,6 +45,12 @@ func clipdet(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	code = run(t.Context(), args, &out, &err)
 	return code, out.String(), err.String()
 }
+
+var paceLine = regexp.MustCompile(`(?m)^clipdet: \d+ of \d+ pictures, \S+ left\n`)
+
+// withoutPace returns what is on stderr apart from the lines of progress, which depend on
+// the machine.
+func withoutPace(stderr string) string { return paceLine.ReplaceAllString(stderr, "") }
 
 // tree creates a new current directory with empty files, and with directories for names
 // that end in a slash.

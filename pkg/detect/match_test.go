@@ -296,3 +296,48 @@ func unit(v []float64) []float64 {
 	}
 	return out
 }
+
+// TestSizes asks for boxes of some sizes, and for the best of them.
+func TestSizes(t *testing.T) {
+	d := open(t, Options{})
+	given := []box.Box{{X1: 10, Y1: 10}, {X1: 10, Y1: 50}, {X1: 40, Y1: 40}, {X1: 100, Y1: 60}}
+	regions, err := d.Regions(t.Context(), with(scene(3, 100, 60), given...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer regions.Close()
+	q, err := d.Queries(t.Context(), Query{Name: "cup"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		least, most float64
+		want        []int // places in given
+	}{
+		{0, 0, []int{0, 1, 2, 3}}, {10, 0, []int{0, 1, 2, 3}}, {10.5, 0, []int{2, 3}}, {0, 50, []int{0, 1, 2}}, {0, 49, []int{0, 2}}, {40, 40, []int{2}}, {41, 50, nil},
+	} {
+		for _, topK := range []int{0, 1} {
+			result, err := regions.Match(t.Context(), q, Params{NMS: 1, MinSize: test.least, MaxSize: test.most, TopK: topK})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := len(test.want)
+			if topK > 0 {
+				want = min(want, topK)
+			}
+			if len(result.Detections) != want || result.Presence[0].Present != (want > 0) {
+				t.Errorf("%v to %v, top %d: %d boxes, present %v; want %d", test.least, test.most, topK, len(result.Detections), result.Presence[0].Present, want)
+			}
+			for _, f := range result.Detections {
+				if !slices.Contains(test.want, slices.Index(given, f.Box)) {
+					t.Errorf("%v to %v: found %v", test.least, test.most, f.Box)
+				}
+			}
+		}
+	}
+	for _, p := range []Params{{MinSize: -1}, {MaxSize: math.NaN()}} {
+		if _, err := regions.Match(t.Context(), q, p); !errors.Is(err, ErrOption) {
+			t.Errorf("%+v: %v, want ErrOption", p, err)
+		}
+	}
+}

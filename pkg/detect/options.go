@@ -64,6 +64,13 @@ type Options struct {
 	// softmax, so that a box can be none of the queries; nil is prompt.Background(), and
 	// an empty slice is none.
 	Background []string
+	// Alike says which queries mean the same: those whose classes, less the mean of the
+	// background, have a greater cosine. In a softmax of all queries they would share one
+	// probability, and nothing would be found of either. So a query isn't measured against
+	// its like, and like queries together weigh as one against the others. 0 is
+	// DefaultAlike; at 1 or more no queries are alike, and Probability is the plain
+	// softmax. Queries.Alike returns the pairs.
+	Alike float64
 	// Limits bound the queries and their phrases. The zero Limits are the defaults.
 	Limits Limits
 	// SubtractEmpty subtracts the mean of the templates filled with nothing ("a photo of
@@ -135,6 +142,12 @@ func (o Options) withDefaults() (Options, error) {
 		if option.value > option.most {
 			return o, fmt.Errorf("detect: %w: %s is %d; %d are the most", ErrOption, option.name, option.value, option.most)
 		}
+	}
+	if !(o.Alike >= 0) {
+		return o, fmt.Errorf("detect: %w: Alike is %v; it is a cosine above 0, or 0 for the default", ErrOption, o.Alike)
+	}
+	if o.Alike == 0 {
+		o.Alike = DefaultAlike
 	}
 	// The caller may change its slices later.
 	o.Crops, o.Templates, o.Background = slices.Clone(o.Crops), slices.Clone(o.Templates), slices.Clone(o.Background)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/clipdet/clipdet/pkg/box"
 )
 
 // Rank says which number orders the boxes of a query and is the Score of a Detection.
@@ -22,6 +24,21 @@ const (
 	RankProbability Rank = "probability"
 	// RankCosine is the Cosine, as in the first description of the method.
 	RankCosine Rank = "cosine"
+)
+
+// Scores says what a query's Probability is measured against.
+type Scores string
+
+const (
+	// ScoresTogether measures each query against the background and the other queries,
+	// except those that are its like (Options.Alike), and is the default: which of these
+	// is it?
+	ScoresTogether Scores = "together"
+	// ScoresEach measures each query against the background alone: is it that, whatever
+	// else it is? It is for names that don't exclude each other, such as person and
+	// runner. The answer to one query doesn't depend on the others. A Detector without a
+	// background can't do it: ErrOption.
+	ScoresEach Scores = "each"
 )
 
 // ranks are all Ranks, the default first.
@@ -70,8 +87,14 @@ type Params struct {
 	// a kept box of the same query with a greater Score. 0 drops none, and neither does 1
 	// or more.
 	Contained float64
+	// MinSize drops boxes whose shorter side has fewer pixels, and MaxSize boxes whose
+	// longer side has more, before any other box is dropped because of them. 0 drops none.
+	// Presence.Score is of all boxes.
+	MinSize, MaxSize float64
 	// Rank is the number that is the Score; "" is RankFused.
 	Rank Rank
+	// Scores is what a query's Probability is measured against; "" is ScoresTogether.
+	Scores Scores
 	// MaxDetections bounds the memory for the Detections of a picture. More of them are
 	// ErrLimit; none is left out silently. 0 is 1,000,000.
 	MaxDetections int
@@ -93,6 +116,9 @@ type Params struct {
 func (p Params) withDefaults() (Params, error) {
 	if p.Rank == "" {
 		p.Rank = RankFused
+	}
+	if p.Scores == "" {
+		p.Scores = ScoresTogether
 	}
 	if p.NMS == 0 {
 		p.NMS = DefaultNMS
@@ -123,10 +149,14 @@ func (p Params) withDefaults() (Params, error) {
 		return p, fmt.Errorf("%w: SoftNMS lowers scores that aren't negative; take another Rank than cosine", ErrOption)
 	case !(p.BoxVoting >= 0):
 		return p, fmt.Errorf("%w: BoxVoting is %v; it is an IoU above 0, or 0 for none", ErrOption, p.BoxVoting)
+	case !(p.MinSize >= 0), !(p.MaxSize >= 0):
+		return p, fmt.Errorf("%w: MinSize and MaxSize are %v and %v; they are numbers of pixels, or 0 for none", ErrOption, p.MinSize, p.MaxSize)
 	case !(p.Contained >= 0):
 		return p, fmt.Errorf("%w: Contained is %v; it is a share between 0 and 1, or 0 for none", ErrOption, p.Contained)
 	case !slices.Contains(ranks, p.Rank):
 		return p, fmt.Errorf("%w: Rank is %q; write fused, mean, probability or cosine", ErrOption, p.Rank)
+	case p.Scores != ScoresTogether && p.Scores != ScoresEach:
+		return p, fmt.Errorf("%w: Scores is %q; write together or each", ErrOption, p.Scores)
 	}
 	for _, query := range slices.Sorted(maps.Keys(p.Thresholds)) {
 		if threshold := p.Thresholds[query]; threshold != threshold {
@@ -136,10 +166,18 @@ func (p Params) withDefaults() (Params, error) {
 	return p, nil
 }
 
-// suppresses reports whether a box may be dropped or moved because of another, so that
-// all boxes are needed.
+// suppresses reports whether a box may be dropped or moved for another reason than its
+// score, so that all boxes are needed.
 func (p Params) suppresses() bool {
-	return p.NMS < 1 || p.Agnostic || p.SoftNMS > 0 || p.BoxVoting > 0 || p.contained()
+	return p.sized() || p.NMS < 1 || p.Agnostic || p.SoftNMS > 0 || p.BoxVoting > 0 || p.contained()
+}
+
+func (p Params) sized() bool { return p.MinSize > 0 || p.MaxSize > 0 }
+
+// fits reports whether a box has a size that is asked for.
+func (p Params) fits(b box.Box) bool {
+	width, height := float64(b.X1-b.X0), float64(b.Y1-b.Y0)
+	return min(width, height) >= p.MinSize && (p.MaxSize == 0 || max(width, height) <= p.MaxSize)
 }
 
 func (p Params) contained() bool { return p.Contained > 0 && p.Contained < 1 }
@@ -164,6 +202,9 @@ func (d *Detector) matching(queries *Queries, params Params) (matching, error) {
 	}
 	if queries == nil || queries.detector != d {
 		return matching{}, fmt.Errorf("detect: %w: they are of another detector", ErrQuery)
+	}
+	if params.Scores == ScoresEach && len(d.options.Background) == 0 {
+		return matching{}, fmt.Errorf("detect: %w: Scores is %q, which measures against the background, and there is none", ErrOption, params.Scores)
 	}
 	m := matching{Params: params, queries: queries, thresholds: slices.Repeat([]float32{params.Threshold}, len(queries.names))}
 	for _, name := range slices.Sorted(maps.Keys(params.Thresholds)) {

@@ -26,6 +26,9 @@ type Queries struct {
 	classes   *torch.Kept    // [Q+G,D]: unit means, then the background
 	negatives *torch.Kept    // [Q,N,D]: unit; nil if there are none
 	absent    *torch.Kept    // [Q,N]: 0, or -Inf in place of a missing one
+	alike     []Alike
+	shares    *torch.Kept // [Q+G,L+1]: see keepShares; nil if no queries are alike
+	column    *torch.Kept // [Q]
 }
 
 // Queries embeds queries. The phrasings of each query are embedded to unit length and
@@ -67,7 +70,11 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, e
 		all := d.embedExamples(s, known.embed(s), examples)
 		q.each, q.classes, q.negatives, q.absent = plan.classes(s, all, book.rows(d.options.Background), book.rows(text.empty))
 		d.addTime(s, since, &took)
-		return q.check(s, all)
+		if err := q.check(s, all); err != nil {
+			return err
+		}
+		q.keepShares(s, q.likeness(s, d.options.Alike))
+		return nil
 	})
 	if err != nil {
 		q.Close() // frees what was kept
@@ -137,4 +144,6 @@ func (q *Queries) Close() {
 	q.classes.Drop()
 	q.negatives.Drop()
 	q.absent.Drop()
+	q.shares.Drop()
+	q.column.Drop()
 }

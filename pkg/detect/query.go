@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/internal/crop"
@@ -19,7 +20,8 @@ import (
 
 // Query is a thing to look for: a name, and optionally texts and pictures of it.
 type Query struct {
-	// Name labels the detections.
+	// Name labels the detections. In the templates a _ of it is a space, as in
+	// traffic_light.
 	Name string
 	// Phrases describe the thing. They are used as they are. If there are neither phrases
 	// nor examples, the templates with Name are used instead.
@@ -63,7 +65,16 @@ func (q Query) Phrasings(templates []string) ([]string, error) {
 	if len(q.Phrases) > 0 || len(q.Examples) > 0 {
 		return slices.Clone(q.Phrases), nil
 	}
-	return prompt.Fill(q.Name, templates)
+	return prompt.Fill(spoken(q.Name), templates)
+}
+
+// spoken returns a name as people say it: with spaces for each _, unless nothing else is
+// in it.
+func spoken(name string) string {
+	if words := strings.Fields(strings.ReplaceAll(name, "_", " ")); len(words) > 0 && strings.Contains(name, "_") {
+		return strings.Join(words, " ")
+	}
+	return name
 }
 
 func (q Query) check() error {

@@ -18,7 +18,8 @@ type Detection struct {
 	// Cosine is the cosine of the box and the query's class, in [-1,1].
 	Cosine float32 `json:"cosine"`
 	// Probability is the softmax over the queries, the background and the query's own
-	// negatives, at CLIP's logit scale.
+	// negatives, at CLIP's logit scale. Options.Alike tells of queries that mean the same,
+	// and Params.Scores leaves out the other queries.
 	Probability float32 `json:"probability"`
 	Objectness  float32 `json:"objectness"` // of the proposal
 	// Phrase is the query's phrasing with the greatest cosine, or @ and the name of an

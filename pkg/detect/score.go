@@ -228,9 +228,9 @@ func (d *Detector) rank(s *torch.Scope, boxes, objectness, proposed torch.Tensor
 
 	all := s.Matmul(boxes, s.Permute(classes, 1, 0))                        // [K,Q+G]
 	cosine := s.Slice(all, 1, 0, q)                                         // [K,Q]
-	probability := s.Slice(s.Softmax(s.Scale(all, logitScale), 1), 1, 0, q) // [K,Q]
+	probability, total := queries.probability(s, all, m.Scores, logitScale) // [K,Q] each
 	if queries.negatives != nil {
-		probability = s.Mul(probability, queries.kept(s, boxes, all, logitScale))
+		probability = s.Mul(probability, queries.kept(s, boxes, total, logitScale))
 	}
 	var score torch.Tensor
 	switch m.Rank {
@@ -283,17 +283,17 @@ func (d *Detector) rank(s *torch.Scope, boxes, objectness, proposed torch.Tensor
 
 // kept returns the share of each probability that a query's own negative phrasings leave,
 // [K,Q]: exp(c) / (exp(c) + Σ exp(n)). Here n are the logits of the negatives, and c is
-// the logarithm of the sum of exp over all classes, whose cosines [K,Q+G] are given. The
-// share times the softmax over the classes is the softmax over classes and negatives.
-// kept works through the queries in parts, since [K,Q,N] may be large.
-func (q *Queries) kept(s *torch.Scope, boxes, cosines torch.Tensor, logitScale float64) torch.Tensor {
+// the logarithm of the probability's denominator, total [K,Q]. The share times the
+// softmax over the classes is the softmax over classes and negatives. kept works through
+// the queries in parts, since [K,Q,N] may be large.
+func (q *Queries) kept(s *torch.Scope, boxes, total torch.Tensor, logitScale float64) torch.Tensor {
 	negatives, absent := s.Use(q.negatives), s.Use(q.absent) // [Q,N,D], [Q,N]
 	shape := s.Shape(negatives)
-	all := s.Reshape(s.LogSumExp(s.Scale(cosines, logitScale), 1), -1, 1, 1) // [K,1,1]
+	boxCount := s.Shape(total)
 	if s.Err() != nil {
 		return torch.Tensor{}
 	}
-	k, n, d := s.Shape(all)[0], shape[1], shape[2]
+	k, n, d := boxCount[0], shape[1], shape[2]
 	step := max(1, phraseElements/(k*(n+1)))
 	var parts []torch.Tensor
 	for low := int64(0); low < shape[0]; low += step {
@@ -304,7 +304,8 @@ func (q *Queries) kept(s *torch.Scope, boxes, cosines torch.Tensor, logitScale f
 			some := s.Permute(s.Reshape(s.Slice(negatives, 0, low, high), -1, d), 1, 0)
 			logits := s.Reshape(s.Scale(s.Matmul(boxes, some), logitScale), -1, high-low, n)
 			logits = s.Add(logits, s.Slice(absent, 0, low, high))
-			softmax := s.Softmax(s.Cat(2, s.Expand(all, -1, high-low, 1), logits), 2)
+			all := s.Reshape(s.Slice(total, 1, low, high), -1, high-low, 1)
+			softmax := s.Softmax(s.Cat(2, all, logits), 2)
 			return s.Contiguous(s.Reshape(s.Slice(softmax, 2, 0, 1), -1, high-low))
 		}))
 	}

@@ -49,8 +49,8 @@ func see(t *testing.T, d *Detector, img image.Image, boxes []box.Box) [][]float6
 }
 
 // scores returns cosine and probability by query and box, by their definition in plain
-// Go.
-func scores(t *testing.T, d *Detector, list []Query, boxes [][]float64) (cosine, probability [][]float64) {
+// Go, and the number of pairs of queries that are alike.
+func scores(t *testing.T, d *Detector, list []Query, boxes [][]float64, measured Scores) (cosine, probability [][]float64, pairs int) {
 	t.Helper()
 	shared := make([]float64, len(boxes[0]))
 	if d.options.SubtractEmpty {
@@ -101,12 +101,33 @@ func scores(t *testing.T, d *Detector, list []Query, boxes [][]float64) (cosine,
 	}
 	background = alone(d.options.Background)
 	scale := d.files.Image.Manifest.LogitScale
+	common := make([]float64, len(shared))
+	if len(background) > 0 {
+		common = mean(background)
+	}
+	alike := func(i, j int) bool {
+		return d.options.Alike < 1 && dot(unit(plus(classes[i], common, -1)), unit(plus(classes[j], common, -1))) > d.options.Alike
+	}
+	likes := make([]int, len(list)) // of each query
+	for i := range list {
+		for j := range list {
+			if i != j && alike(i, j) {
+				likes[i]++
+				pairs++
+			}
+		}
+	}
 	for i, query := range list {
 		negatives := alone(query.Negatives)
 		var cosines, probabilities []float64
 		for _, e := range boxes {
-			total := 0.0
-			for _, c := range slices.Concat(classes, background, negatives) {
+			total := math.Exp(scale * dot(e, classes[i]))
+			for j, c := range classes {
+				if measured == ScoresTogether && j != i && !alike(i, j) {
+					total += math.Exp(scale*dot(e, c)) / float64(1+likes[j])
+				}
+			}
+			for _, c := range slices.Concat(background, negatives) {
 				total += math.Exp(scale * dot(e, c))
 			}
 			cosines = append(cosines, dot(e, classes[i]))
@@ -114,7 +135,7 @@ func scores(t *testing.T, d *Detector, list []Query, boxes [][]float64) (cosine,
 		}
 		cosine, probability = append(cosine, cosines), append(probability, probabilities)
 	}
-	return cosine, probability
+	return cosine, probability, pairs / 2
 }
 
 func plus(a, b []float64, factor float64) []float64 {
@@ -133,6 +154,7 @@ func TestScoresEqualTheirDefinition(t *testing.T) {
 			Examples: []Example{{Image: scene(5, 30, 40), Name: "bike.png"}}, Negatives: []string{"a wheel"}},
 		{Name: "cup"},
 	}
+	alike := []Query{{Name: "owl"}, {Name: "cup", Negatives: []string{"a glass"}}, {Name: "Owl", Negatives: []string{"an eagle"}}, {Name: "OWL"}, {Name: "traffic_light"}, {Name: "traffic light"}}
 	for _, test := range []struct {
 		name    string
 		options Options
@@ -148,6 +170,10 @@ func TestScoresEqualTheirDefinition(t *testing.T) {
 		{"examples alone", Options{Background: []string{}}, shown[:1]},
 		{"everything", Options{Crops: []Crop{{}, {Context: 2}, {Mode: CropSquash}}, SubtractEmpty: true, Templates: prompt.BareName(), Batch: 3}, shown},
 		{"everything, cached", Options{SubtractEmpty: true, TextCache: t.TempDir()}, shown},
+		{"a plain softmax", Options{Alike: 1}, words},
+		{"like queries", Options{}, alike},
+		{"many are alike", Options{Alike: 0.5}, alike},
+		{"like queries without a background", Options{Background: []string{}, Alike: 0.99}, alike},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.options.Proposals = 40
@@ -163,13 +189,33 @@ func TestScoresEqualTheirDefinition(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer regions.Close()
-			cosine, probability := scores(t, d, test.queries, see(t, d, img, regions.boxes))
+			seen := see(t, d, img, regions.boxes)
+			cosine, together, pairs := scores(t, d, test.queries, seen, ScoresTogether)
+			_, each, _ := scores(t, d, test.queries, seen, ScoresEach)
+			if len(q.Alike()) != pairs {
+				t.Errorf("%d pairs are alike: %+v; want %d", len(q.Alike()), q.Alike(), pairs)
+			}
 			place := map[box.Box]int{}
 			for k, b := range regions.boxes {
 				place[b] = k
 			}
+			type way struct {
+				rank   Rank
+				scores Scores
+			}
+			var ways []way
 			for _, rank := range ranks {
-				result, err := regions.Match(t.Context(), q, Params{NMS: 1, Rank: rank})
+				ways = append(ways, way{rank, ScoresTogether})
+				if len(d.options.Background) > 0 {
+					ways = append(ways, way{rank, ScoresEach})
+				}
+			}
+			for _, way := range ways {
+				rank, probability := way.rank, together
+				if way.scores == ScoresEach {
+					probability = each
+				}
+				result, err := regions.Match(t.Context(), q, Params{NMS: 1, Rank: rank, Scores: way.scores})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -183,7 +229,7 @@ func TestScoresEqualTheirDefinition(t *testing.T) {
 					want := map[Rank]float64{RankFused: math.Sqrt(p * o), RankMean: (p + o) / 2, RankProbability: p, RankCosine: c}[rank]
 					for _, pair := range [][2]float64{{float64(f.Cosine), c}, {float64(f.Probability), p}, {float64(f.Score), want}} {
 						if math.Abs(pair[0]-pair[1]) > 2e-4 {
-							t.Fatalf("%s: %+v; want cosine %v, probability %v, score %v", rank, f, c, p, want)
+							t.Fatalf("%v: %+v; want cosine %v, probability %v, score %v", way, f, c, p, want)
 						}
 					}
 					if !slices.Contains(q.phrases[i], f.Phrase) {
@@ -495,6 +541,66 @@ func TestThresholdsAndPresence(t *testing.T) {
 	} {
 		if _, err := regions.Match(t.Context(), q, params); !errors.Is(err, ErrOption) && !errors.Is(err, ErrQuery) {
 			t.Errorf("%s: got %v, want ErrOption or ErrQuery", fmt.Sprintf("%+v", params), err)
+		}
+	}
+}
+
+// TestASynonymTakesNothing adds names to a query that are the same to the models. Its
+// scores must stay, and another query must not lose either.
+func TestASynonymTakesNothing(t *testing.T) {
+	d := open(t, Options{Proposals: 40, Alike: 0.999})
+	regions, err := d.Regions(t.Context(), scene(9, 200, 160))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer regions.Close()
+	match := func(names ...string) map[string]map[box.Box]float32 {
+		var list []Query
+		for _, name := range names {
+			list = append(list, Query{Name: name})
+		}
+		q, err := d.Queries(t.Context(), list...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer q.Close()
+		result, err := regions.Match(t.Context(), q, Params{NMS: 1, Rank: RankProbability})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]map[box.Box]float32{}
+		for _, f := range result.Detections {
+			if found[f.Query] == nil {
+				found[f.Query] = map[box.Box]float32{}
+			}
+			found[f.Query][f.Box] = f.Probability
+		}
+		return found
+	}
+	alone, among := match("traffic light", "cup"), match("Traffic Light", "traffic light", "cup", "traffic_light")
+	for _, name := range []string{"traffic light", "cup"} {
+		for at, p := range alone[name] {
+			if got := among[name][at]; math.Abs(float64(got-p)) > 1e-6 {
+				t.Errorf("%s at %v has the probability %v, and %v without names like the traffic light", name, at, got, p)
+			}
+		}
+	}
+	if list, err := d.Queries(t.Context(), Query{Name: "cup"}, Query{Name: "Cup"}); err != nil {
+		t.Error(err)
+	} else if a := list.Alike(); len(a) != 1 || a[0].A != "cup" || a[0].B != "Cup" || a[0].Likeness < 0.9999 || a[0].Likeness > 1 {
+		t.Errorf("cup and Cup: %+v, want the pair with the likeness 1", a)
+	}
+}
+
+func TestScoresEachNeedsABackground(t *testing.T) {
+	d := open(t, Options{Background: []string{}})
+	q, err := d.Queries(t.Context(), Query{Name: "cup"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, scores := range []Scores{ScoresEach, "both"} {
+		if _, err := d.Detect(t.Context(), scene(9, 40, 40), q, Params{Scores: scores}); !errors.Is(err, ErrOption) {
+			t.Errorf("%s: %v, want ErrOption", scores, err)
 		}
 	}
 }

@@ -101,7 +101,13 @@ func (r *Regions) result(ctx context.Context, top ranking, m matching) (*Result,
 	}
 	// 5. Suppress (StageRank): candidates [Q,M] above the thresholds -> survivors, by NMS
 	// and top-k.
-	kept, counts, err := chooseAmong(ctx, r.boxes, top.lists(m.thresholds), m)
+	lists := top.lists(m.thresholds)
+	if m.sized() {
+		for q := range lists {
+			lists[q] = slices.DeleteFunc(lists[q], func(c candidate) bool { return !m.fits(r.boxes[c.proposal]) })
+		}
+	}
+	kept, counts, err := chooseAmong(ctx, r.boxes, lists, m)
 	if err != nil {
 		return nil, fmt.Errorf("detect: match: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/gofont/gomedium"
 	"golang.org/x/image/font/opentype"
+	"golang.org/x/image/font/sfnt"
 	"golang.org/x/image/math/fixed"
 	"golang.org/x/text/unicode/norm"
 )
@@ -33,6 +34,24 @@ type letters struct {
 }
 
 var parseFont = sync.OnceValues(func() (*opentype.Font, error) { return opentype.Parse(gomedium.TTF) })
+
+// Undrawn returns the letters of a name that the built-in font, Go Medium, has no glyph
+// of, each once. A tag shows boxes in their place. The font has Latin, Greek and Cyrillic.
+func Undrawn(name string) string {
+	parsed, err := parseFont()
+	if err != nil {
+		return name
+	}
+	var buffer sfnt.Buffer
+	var lacks strings.Builder
+	for _, r := range clean(name) {
+		glyph, err := parsed.GlyphIndex(&buffer, r)
+		if (err != nil || glyph == 0) && !strings.ContainsRune(lacks.String(), r) {
+			lacks.WriteRune(r)
+		}
+	}
+	return lacks.String()
+}
 
 // newLetters returns letters of 15 pixels for a picture of scale 600. It returns nil if
 // the font can't be loaded.

@@ -22,13 +22,17 @@ type Names struct {
 
 // Of returns the name of the next picture: its file's name without the extension, cut to
 // 200 bytes. If the name is taken, it gets the suffix -2, -3 and so on. Names that differ
-// only in case count as the same, because some file systems don't tell them apart. A name
-// has a slash only if path is the root.
+// only in case count as the same, because some file systems don't tell them apart. The
+// name of -, which stands for the standard input, is stdin. A name has a slash only if
+// path is the root.
 func (n *Names) Of(path string) string {
 	if n.taken == nil {
 		n.taken, n.last = map[string]bool{}, map[string]int{}
 	}
 	base := filepath.Base(path)
+	if base == "-" {
+		base = "stdin"
+	}
 	stem := cmp.Or(strings.TrimSuffix(base, filepath.Ext(base)), base)
 	if len(stem) > longestStem {
 		stem = strings.ToValidUTF8(stem[:longestStem], "") // drops the rest of a rune

@@ -132,6 +132,11 @@ func (s *Scope) Sqrt(t Tensor) Tensor {
 	return s.op("sqrt", func(out *libtch.Ctensor) { libtch.AtgSqrt(out, t.c) })
 }
 
+// Log returns the natural logarithm of each element.
+func (s *Scope) Log(t Tensor) Tensor {
+	return s.op("log", func(out *libtch.Ctensor) { libtch.AtgLog(out, t.c) })
+}
+
 // Softmax returns exp(t) over its sum along dim.
 func (s *Scope) Softmax(t Tensor, dim int64) Tensor {
 	return s.op("softmax", func(out *libtch.Ctensor) { libtch.AtgSoftmax(out, t.c, dim, int32(Float32)) })

@@ -57,6 +57,7 @@ func TestOps(t *testing.T) {
 		{"argmax", func(s *Scope) Tensor {
 			return s.To(s.ArgMax(Upload(s, []float32{1, 5, 9, 2}, 2, 2), 1), Float32)
 		}, []int64{2}, []float32{1, 0}},
+		{"logarithms", func(s *Scope) Tensor { return s.Log(Upload(s, []float32{1, math.E}, 2)) }, []int64{2}, []float32{0, 1}},
 		{"top-k values", func(s *Scope) Tensor {
 			values, _ := s.TopK(Upload(s, []float32{1, 5, 3}, 3), 2, 0)
 			return values

@@ -103,7 +103,7 @@ func (b *bench) gather(args []string) (bad int, err error) {
 		if n > 0 && len(readable) == n {
 			break
 		}
-		picture, err := intake.Decode(in, pixels.Limits{})
+		picture, err := intake.Decode(context.Background(), in, pixels.Limits{})
 		if err != nil {
 			b.progress.Say("%s", console.Naming(in.Path, err))
 			bad++

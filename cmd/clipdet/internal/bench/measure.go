@@ -220,7 +220,7 @@ type stageTimes struct {
 
 func (b *bench) stages(ctx context.Context, detector *detect.Detector, queries *detect.Queries, drawing *outcome.Pictures, in intake.Input) (t stageTimes, err error) {
 	start := time.Now()
-	picture, err := intake.Decode(in, pixels.Limits{})
+	picture, err := intake.Decode(ctx, in, pixels.Limits{})
 	if err != nil {
 		return t, exit.Inputs(fmt.Errorf("%s", console.Naming(in.Path, err)))
 	}

@@ -42,6 +42,11 @@ type Scoring struct {
 	Background    []string `json:"background"`
 	SubtractEmpty bool     `json:"subtract_empty"`
 	Queries       []Query  `json:"queries"`
+	// Scores is "each" if each query was measured against the background alone. Alike is
+	// the likeness above which queries aren't measured against each other. Either is left
+	// out if it is the default.
+	Scores string  `json:"scores,omitempty"`
+	Alike  float64 `json:"alike,omitempty"`
 }
 
 // Models are the digests of the three archives.
@@ -201,7 +206,7 @@ func (c Calibration) check() error {
 // or the scoring differ, if c doesn't have a query, or if a query is made of other parts.
 // A cosine depends only on its own query, so with that rank other queries and the
 // background may differ. The other ranks depend on a softmax, so for them the queries
-// must be the same, in any order.
+// must be the same, in any order, unless each was measured alone.
 func (c Calibration) For(asked Scoring) (map[string]float32, error) {
 	was := c.Scoring
 	type difference struct {
@@ -210,6 +215,7 @@ func (c Calibration) For(asked Scoring) (map[string]float32, error) {
 		same      bool
 	}
 	softmax := asked.Rank != "cosine"
+	together := softmax && asked.Scores == ""
 	for _, d := range []difference{
 		{"the region proposal network", was.Models.RPN, asked.Models.RPN, was.Models.RPN == asked.Models.RPN},
 		{"CLIP's image tower", was.Models.Image, asked.Models.Image, was.Models.Image == asked.Models.Image},
@@ -219,6 +225,8 @@ func (c Calibration) For(asked Scoring) (map[string]float32, error) {
 		{"the crops", was.Crops, asked.Crops, slices.Equal(was.Crops, asked.Crops)},
 		{"the templates", was.Templates, asked.Templates, slices.Equal(was.Templates, asked.Templates)},
 		{"the background", was.Background, asked.Background, !softmax || slices.Equal(was.Background, asked.Background)},
+		{"--scores", was.Scores, asked.Scores, !softmax || was.Scores == asked.Scores},
+		{"--alike", was.Alike, asked.Alike, !together || was.Alike == asked.Alike},
 		{"the subtraction of empty templates", was.SubtractEmpty, asked.SubtractEmpty, was.SubtractEmpty == asked.SubtractEmpty},
 	} {
 		if !d.same {
@@ -238,7 +246,7 @@ func (c Calibration) For(asked Scoring) (map[string]float32, error) {
 		}
 		thresholds[query.Name] = c.Thresholds[at].Threshold
 	}
-	if softmax {
+	if together {
 		for _, query := range was.Queries {
 			if _, ok := thresholds[query.Name]; !ok {
 				return nil, fmt.Errorf("%w: it was made with the query %q too, and probabilities depend on all; ask for it, or calibrate again without it",

@@ -89,6 +89,8 @@ func TestFor(t *testing.T) {
 		"another RPN":              {func(s *Scoring) { s.Models.RPN = "x" }, "region proposal network: r, not x"},
 		"another image tower":      {func(s *Scoring) { s.Models.Image = "x" }, "image tower"},
 		"another text tower":       {func(s *Scoring) { s.Models.Text = "x" }, "text tower"},
+		"each alone":               {func(s *Scoring) { s.Scores = "each" }, "--scores"},
+		"another likeness":         {func(s *Scoring) { s.Alike = 0.5 }, "--alike: 0, not 0.5"},
 		"another rank":             {func(s *Scoring) { s.Rank = "cosine" }, "rank: fused, not cosine"},
 		"other proposals":          {func(s *Scoring) { s.Proposals = 10 }, "proposals: 300, not 10"},
 		"other crops":              {func(s *Scoring) { s.Crops = s.Crops[:1] }, "crops"},

@@ -5,20 +5,22 @@ import (
 )
 
 // Pace reports the remaining time of a long run on a stderr without a progress bar.
-type Pace struct{ since, said time.Time }
+type Pace struct {
+	since, said time.Time
+	every       time.Duration
+}
 
-// NewPace returns a Pace for a run that starts now.
-func NewPace() Pace { return Pace{time.Now(), time.Now()} }
+// NewPace returns a Pace for a run that starts now, with some time between two reports.
+func NewPace(every time.Duration) Pace { return Pace{time.Now(), time.Now(), every} }
 
-// paceEvery is the time between two reports. The log of a day's run has about 1,000 of
-// them.
-const paceEvery = 90 * time.Second
+// DayPace is a time between reports with which the log of a day's run has about 1,000.
+const DayPace = 90 * time.Second
 
-// Tell prints how many pictures are done and the time left, at most once per paceEvery.
-// It prints nothing if the progress has a bar or all pictures are done. done must not be
+// Tell prints how many pictures are done and the time left, if the last report is long
+// enough ago. It prints nothing if the progress has a bar or all pictures are done. done must not be
 // 0.
 func (p *Pace) Tell(to Progress, done, of int) {
-	if to.bar != nil || time.Since(p.said) < paceEvery || done == of {
+	if to.bar != nil || time.Since(p.said) < p.every || done == of {
 		return
 	}
 	p.said = time.Now()

@@ -181,7 +181,7 @@ func (a *ablation) group(ctx context.Context, variants []*variant) error {
 		inputs = append(inputs, intake.Input{Path: path, Err: err})
 	}
 	limits := a.flags.pictureFlags.Limits()
-	pace := console.NewPace()
+	pace := console.NewPace(console.DayPace)
 	var read []eval.Image
 	n := 0
 	for picture, err := range fitting(a.images, limits, intake.DecodeAhead(ctx, inputs, limits, intake.Decoders())) {

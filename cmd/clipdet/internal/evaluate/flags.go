@@ -45,7 +45,7 @@ func (f *Flags) Add(cmd *cobra.Command) {
 	flags.StringVar(&f.shard, "shard", "1/1", "do each Nth picture, from the Ith on, `I/N`")
 	f.pictureFlags.Add(flags)
 	f.DetectorFlags.Add(cmd)
-	flags.Lookup("query").Hidden = true
+	flags.Lookup("query").Hidden, flags.Lookup("queries").Hidden = true, true
 	flags.Lookup("threshold").DefValue, f.Threshold = "0", 0
 	most := flags.Lookup("max-detections")
 	most.DefValue, most.Usage = "0", "keep the `N` best detections of a picture (default: as many as count, 100, or 300 where not everything is annotated)"
@@ -110,7 +110,7 @@ func (f *Flags) check(cmd *cobra.Command) error {
 	switch {
 	case f.images == "":
 		return errors.New("no pictures: name their directory with --images DIR")
-	case cmd.Flags().Changed("query"):
+	case cmd.Flags().Changed("query") || cmd.Flags().Changed("queries"):
 		return errors.New("--query: the categories of --annotations are the queries; --phrasings FILE says how they are asked")
 	}
 	if err := f.checkDistinct(

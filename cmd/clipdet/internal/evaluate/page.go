@@ -69,7 +69,7 @@ func (f *outputs) entries(n *Numbers) (iter.Seq2[report.Entry, error], error) {
 			if f.images != "" {
 				path, missing := find.find(entry.File)
 				// A picture that can no longer be read is shown as boxes only.
-				entry.Picture, _ = intake.Decode(intake.Input{Path: path, Err: missing}, pixels.Limits{AsStored: n.Made["--ignore-exif"] == "true"})
+				entry.Picture, _ = intake.Decode(context.Background(), intake.Input{Path: path, Err: missing}, pixels.Limits{AsStored: n.Made["--ignore-exif"] == "true"})
 			}
 			if !yield(entry, err) || err != nil {
 				return

@@ -43,7 +43,7 @@ var recordLimits = results.Limits{Bytes: 1 << 50}
 // them, except for last digits, or madeWith records their effect in another form, such as
 // the digests of the models.
 var indifferent = []string{
-	"images", "annotations", "json", "results", "html", "records", "shard", "query", "models", "device", "dtype",
+	"images", "annotations", "json", "results", "html", "records", "shard", "query", "queries", "models", "device", "dtype",
 	"threads", "batch", "batch-pictures", "text-cache", "memory", "verbose", "help",
 }
 

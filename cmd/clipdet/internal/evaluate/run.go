@@ -54,7 +54,7 @@ func (e *run) all(ctx context.Context) error {
 	}
 	budget := e.plan.Budget(e.flags.pictureFlags.Memory)
 	images, decoded := budget.Keep(ctx, fitting(todo, e.limits, intake.DecodeAhead(ctx, inputs, e.limits, intake.Decoders())), len(todo))
-	left := console.NewPace()
+	left := console.NewPace(console.DayPace)
 	var doubtful []string
 	n := 0
 	for result, err := range e.detector.DetectAll(ctx, images, e.queries, e.plan.Params) {
@@ -163,7 +163,7 @@ func (e *run) given(ctx context.Context, picture image.Image, boxes []box.Box) (
 	for _, b := range boxes {
 		given.Proposals = append(given.Proposals, detect.Proposal{Box: b, Objectness: 1})
 	}
-	all, err := e.detector.Detect(ctx, given, e.queries, detect.Params{NMS: 1, Rank: e.plan.Params.Rank})
+	all, err := e.detector.Detect(ctx, given, e.queries, detect.Params{NMS: 1, Rank: e.plan.Params.Rank, Scores: e.plan.Params.Scores})
 	if err != nil {
 		return nil, err
 	}

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Output writes results to stdout and, optionally, to a file that appears under its name
@@ -18,6 +20,17 @@ type Output struct {
 	file   *os.File // nil: only stdout
 	path   string
 	failed bool
+	spare  bool // whether to leave a file that is at path
+}
+
+// Spare is [Create], but a file of another process that takes the name meanwhile stays.
+// Close then gives the results another name and fails with an error that says it.
+func Spare(stdout io.Writer, dir, name string) (*Output, error) {
+	o, err := Create(stdout, dir, name)
+	if err == nil {
+		o.spare = true
+	}
+	return o, err
 }
 
 // Create returns an Output that writes to stdout and to the file name in dir. If dir is
@@ -54,7 +67,36 @@ func (o *Output) Close() error {
 	case o.failed: // Write has returned the error
 		return errors.Join(o.file.Close(), os.Remove(o.file.Name()))
 	}
+	if o.spare {
+		return publishNew(o.file, o.path)
+	}
 	return Publish(o.file, o.path)
+}
+
+// publishNew is Publish, but a regular file at path stays. The results then get the first
+// name of NAME-2, NAME-3 and so on that is free, and an error says it.
+func publishNew(temp *os.File, path string) error {
+	if err := temp.Close(); err != nil {
+		return errors.Join(err, os.Remove(temp.Name()))
+	}
+	to, extension := path, filepath.Ext(path)
+	for i := 2; ; i++ {
+		err := os.Link(temp.Name(), to)
+		info, there := os.Stat(to)
+		if err == nil || !errors.Is(err, fs.ErrExist) || there == nil && !info.Mode().IsRegular() {
+			if err != nil { // a file system without links, or something else is in the way
+				err = os.Rename(temp.Name(), to)
+			}
+			if removed := os.Remove(temp.Name()); err == nil && removed != nil && !errors.Is(removed, fs.ErrNotExist) {
+				err = removed
+			}
+			if err == nil && to != path {
+				err = fmt.Errorf("another run wrote %s meanwhile; these results are in %s", path, to)
+			}
+			return err
+		}
+		to = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(path, extension), i, extension)
+	}
 }
 
 // Writable creates the directory dir if it is missing, and returns an error if no file

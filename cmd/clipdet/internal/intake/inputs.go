@@ -5,19 +5,13 @@ package intake
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"image"
-	"io/fs"
 	"iter"
-	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/results"
@@ -26,82 +20,10 @@ import (
 // Input is a picture to process, or an argument that stands for no picture and the
 // reason.
 type Input struct {
-	Path string
+	Path string // as it was given: of a file, a URL, or - for stdin
 	Err  error
-}
-
-// extensions are the extensions of the files that a directory stands for. A file given by
-// its name is tried regardless of its extension.
-var extensions = []string{".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-
-// Expand returns the pictures that the arguments stand for, in their order. A file stands
-// for itself. A directory stands for the pictures in it, sorted, without hidden files and
-// subdirectories. A pattern, which a shell may have left unexpanded, stands for each of
-// its matches. A file that occurs again is taken once. An argument that stands for
-// nothing becomes an Input with an error, so that the error is reported in its place.
-func Expand(args []string) []Input {
-	var inputs []Input
-	seen := map[string]bool{}
-	add := func(path string, err error) {
-		if key := filepath.Clean(path); !seen[key] {
-			seen[key] = true
-			inputs = append(inputs, Input{Path: path, Err: err})
-		}
-	}
-	for _, arg := range args {
-		matches := []string{arg}
-		if _, err := os.Lstat(arg); errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(arg, "*?[") {
-			if matches, err = filepath.Glob(arg); err != nil {
-				add(arg, fmt.Errorf("bad pattern: %w", err))
-				continue
-			}
-			if len(matches) == 0 {
-				add(arg, errors.New("no file matches this pattern"))
-				continue
-			}
-		}
-		for _, match := range matches {
-			if info, err := os.Stat(match); err == nil && info.IsDir() {
-				addDirectory(match, add)
-			} else {
-				add(match, nil)
-			}
-		}
-	}
-	return inputs
-}
-
-func addDirectory(dir string, add func(string, error)) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		add(dir, err)
-		return
-	}
-	none := true
-	for _, entry := range entries {
-		hidden := strings.HasPrefix(entry.Name(), ".")
-		if hidden || entry.IsDir() || !slices.Contains(extensions, strings.ToLower(filepath.Ext(entry.Name()))) {
-			continue
-		}
-		add(filepath.Join(dir, entry.Name()), nil)
-		none = false
-	}
-	if none {
-		add(dir, fmt.Errorf("the directory holds no picture (%s)", strings.Join(extensions, ", ")))
-	}
-}
-
-// WantsList reports whether the arguments ask for a list of results, even if the list has
-// one element.
-func WantsList(args []string) bool {
-	if len(args) != 1 {
-		return true
-	}
-	info, err := os.Stat(args[0])
-	if err != nil {
-		return strings.ContainsAny(args[0], "*?[")
-	}
-	return info.IsDir()
+	// read returns the picture of an input that is no file; nil: the file at Path.
+	read func(context.Context, pixels.Limits) (*pixels.RGB, error)
 }
 
 // Decoders returns how many pictures to decode ahead of the current one, so that
@@ -130,13 +52,18 @@ func DecodeAhead(ctx context.Context, inputs []Input, limits pixels.Limits, ahea
 					return
 				}
 				go func() {
-					picture, err := Decode(in, limits)
+					picture, err := Decode(ctx, in, limits)
 					done <- decoded{picture, err}
 				}()
 			}
 		}()
 		for done := range pending {
-			if d := <-done; !yield(d.picture, d.err) {
+			select {
+			case d := <-done:
+				if !yield(d.picture, d.err) {
+					return
+				}
+			case <-ctx.Done(): // stdin may never end
 				return
 			}
 		}
@@ -152,12 +79,19 @@ func GiveBack(size image.Point) {
 	}
 }
 
-// Decode returns the picture of an input, upright unless the limits say otherwise, or in.Err if that isn't nil.
-func Decode(in Input, limits pixels.Limits) (image.Image, error) {
+// Decode returns the picture of an input, upright unless the limits say otherwise,
+// or in.Err if that isn't nil.
+func Decode(ctx context.Context, in Input, limits pixels.Limits) (image.Image, error) {
 	if in.Err != nil {
 		return nil, in.Err
 	}
-	picture, err := pixels.DecodeFile(in.Path, limits)
+	read := in.read
+	if read == nil {
+		read = func(_ context.Context, limits pixels.Limits) (*pixels.RGB, error) {
+			return pixels.DecodeFile(in.Path, limits)
+		}
+	}
+	picture, err := read(ctx, limits)
 	if err != nil { // return no typed nil
 		return nil, err
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
-// files creates a new current directory with empty files.
-func files(t *testing.T, names ...string) {
+// tree creates a new current directory with empty files.
+func tree(t *testing.T, names ...string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	all := fstest.MapFS{}
@@ -34,48 +34,127 @@ func files(t *testing.T, names ...string) {
 }
 
 func TestExpand(t *testing.T) {
-	files(t, "b.png", "a.JPG", "notes.txt", "[1].png", "d/2.webp", "d/1.gif", "d/.hidden.png", "d/notes.txt", "d/sub.png/x.png", "empty/", "words/notes.txt")
+	tree(t, "b.png", "a.JPG", "notes.txt", "[1].png", "d/2.webp", "d/1.gif", "d/.hidden.png", "d/notes.txt", "d/sub.png/x.png", "empty/", "words/notes.txt",
+		"phone/a.jfif", "phone/b.jpe", "phone/c.mpo", "phone/deep/er/d.PNG", "phone/deep/e.heic", "phone/.cache/f.png")
+	if err := os.Symlink("d", "link"); err != nil {
+		t.Fatal(err)
+	}
+	deep := Flags{Recursive: true}
 	tests := []struct {
-		args string
-		want string // paths; a failed one has a !
+		flags Flags
+		args  string
+		want  string // paths; a failed one has a !
+		list  bool
+		notes string
 	}{
-		{"b.png", "b.png"},
-		{"notes.txt", "notes.txt"}, // a named file is always tried
-		{"none.png", "none.png"},
-		{"b.png a.JPG", "b.png a.JPG"},
-		{"d", "d/1.gif d/2.webp"},
-		{"d/", "d/1.gif d/2.webp"},
-		{"*.png", "[1].png b.png"},
-		{"[1].png", "[1].png"}, // the file precedes the pattern
-		{"[ab].*", "a.JPG b.png"},
-		{"*", "[1].png a.JPG b.png d/1.gif d/2.webp empty! notes.txt words!"},
-		{"b.png ./b.png *.png", "b.png [1].png"},
-		{"*.tiff b.png", "*.tiff! b.png"},
-		{"[a", "[a!"},
-		{"empty words", "empty! words!"},
+		{Flags{}, "b.png", "b.png", false, ""},
+		{Flags{}, "notes.txt", "notes.txt", false, ""}, // a named file is always tried
+		{Flags{}, "none.png", "none.png", false, ""},
+		{Flags{}, "b.png a.JPG", "b.png a.JPG", true, ""},
+		{Flags{}, "d", "d/1.gif d/2.webp", true, "d: not read: 1 .txt, 1 directory (--recursive reads it)"},
+		{Flags{}, "d/", "d/1.gif d/2.webp", true, "d/: not read: 1 .txt, 1 directory (--recursive reads it)"},
+		{Flags{}, "link", "link/1.gif link/2.webp", true, "link: not read: 1 .txt, 1 directory (--recursive reads it)"},
+		{deep, "d", "d/1.gif d/2.webp d/sub.png/x.png", true, "d: not read: 1 .txt"},
+		{Flags{}, "phone", "phone/a.jfif phone/b.jpe phone/c.mpo", true, "phone: not read: 1 directory (--recursive reads it)"},
+		{deep, "phone", "phone/a.jfif phone/b.jpe phone/c.mpo phone/deep/er/d.PNG", true, "phone: not read: 1 .heic"},
+		{Flags{}, "phone/**/*.PNG", "phone/deep/er/d.PNG", true, ""},
+		{Flags{}, "**/[ab].*", "a.JPG b.png phone/a.jfif phone/b.jpe", true, ""},
+		{Flags{}, "phone/**", "phone/a.jfif phone/b.jpe phone/c.mpo phone/deep/er/d.PNG", true, "phone/**: not read: 1 .heic"},
+		{Flags{}, "none/**", "none/**!", true, ""},
+		{Flags{}, "*.png", "[1].png b.png", true, ""},
+		{Flags{}, "[1].png", "[1].png", false, ""}, // the file precedes the pattern
+		{Flags{}, "[ab].*", "a.JPG b.png", true, ""},
+		{Flags{}, "b.png ./b.png *.png", "b.png ./b.png [1].png b.png", true, ""},
+		{Flags{}, "*.tiff b.png", "*.tiff! b.png", true, ""},
+		{Flags{}, "[a", "[a!", true, ""},
+		{Flags{}, "**/[a", "**/[a!", true, ""},
+		{Flags{}, "empty words", "empty! words!", true, ""},
+		{Flags{}, "-", "-", false, ""},
+		{Flags{}, "https://u:secret@example.org/a.jpg?b=*", "https://u:xxxxx@example.org/a.jpg?b=*", false, ""},
+		{Flags{}, "http:///a.jpg http://%zz", "http:///a.jpg! http://%zz!", true, ""},
 	}
 	for _, test := range tests {
-		var got []string
-		for _, in := range Expand(strings.Fields(test.args)) {
-			mark := ""
-			if in.Err != nil {
-				mark = "!"
-			}
-			got = append(got, in.Path+mark)
+		found, err := test.flags.Expand(strings.Fields(test.args), strings.NewReader(""))
+		if err != nil {
+			t.Errorf("%s: %v", test.args, err)
+			continue
 		}
-		if strings.Join(got, " ") != test.want {
-			t.Errorf("expand(%s): got %s, want %s", test.args, strings.Join(got, " "), test.want)
+		if got := paths(found.Inputs); got != test.want || found.List != test.list || strings.Join(found.Notes, "; ") != test.notes {
+			t.Errorf("%s, %+v: got %s, list %v, notes %q; want %s, %v, %q", test.args, test.flags, got, found.List, found.Notes, test.want, test.list, test.notes)
 		}
 	}
 }
 
-func TestSeveral(t *testing.T) {
-	files(t, "a.png", "d/b.png")
-	for args, want := range map[string]bool{"a.png": false, "none.png": false, "d": true, "*.png": true, "a.png d": true} {
-		if got := WantsList(strings.Fields(args)); got != want {
-			t.Errorf("several(%s): got %v, want %v", args, got, want)
+// paths joins the inputs' paths. A failed one has a ! after it.
+func paths(inputs []Input) string {
+	var got []string
+	for _, in := range inputs {
+		mark := ""
+		if in.Err != nil {
+			mark = "!"
+		}
+		got = append(got, in.Path+mark)
+	}
+	return strings.Join(got, " ")
+}
+
+func TestFilesFrom(t *testing.T) {
+	tree(t, "a b.png", "d/1.png", "*.png")
+	if err := os.WriteFile("list", []byte("d\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name, file, stdin string
+		args, want, says  string
+	}{
+		{"lines", "-", "a b.png\nd\n\nnone.png", "", "a b.png d/1.png none.png", ""},
+		{"of Windows", "-", "\ufeffa b.png\r\nd\r\n", "", "a b.png d/1.png", ""},
+		{"with NULs", "-", "a b.png\x00new\nline.png\x00", "", "a b.png new\nline.png", ""},
+		{"no pattern", "-", "*.png\n", "", "*.png", ""},
+		{"a URL", "-", "https://example.org/a.png\n", "", "https://example.org/a.png", ""},
+		{"a file, after an argument", "list", "", "a", "a d/1.png", ""},
+		{"and a picture on stdin", "list", "", "-", "- d/1.png", ""},
+		{"nothing", "-", "\n\n", "", "", "names no picture"},
+		{"stdin twice", "-", "x", "-", "", "read once"},
+		{"- in a list", "-", "-\n", "", "", "stdin"},
+		{"no such file", "none", "", "", "", "no such file"},
+	} {
+		f := Flags{FilesFrom: test.file}
+		found, err := f.Expand(strings.Fields(test.args), strings.NewReader(test.stdin))
+		if test.says != "" {
+			if err == nil || !strings.Contains(err.Error(), test.says) || len(found.Inputs) > 0 {
+				t.Errorf("%s: %v, want an error that says %q", test.name, err, test.says)
+			}
+			continue
+		}
+		if got := paths(found.Inputs); err != nil || got != test.want || !found.List {
+			t.Errorf("%s: got %q, list %v, %v; want %q and a list", test.name, got, found.List, err, test.want)
 		}
 	}
+	if _, err := readList(strings.NewReader("123456"), 5); err == nil || !strings.Contains(err.Error(), "more than 5 bytes") {
+		t.Errorf("a list that is too long: %v", err)
+	}
+	if _, err := new(Flags).Expand([]string{"-", "-"}, strings.NewReader("")); err == nil {
+		t.Error("- twice is taken")
+	}
+}
+
+// FuzzReadList checks that the names of a list, written again before NULs, are the same
+// list.
+func FuzzReadList(f *testing.F) {
+	for _, seed := range []string{"a\nb\n", "a\x00b\nc\x00", "\ufeffa\r\n\r\n", "\r", "\x00"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, list string) {
+		names, err := readList(strings.NewReader(list), 1000)
+		if err != nil {
+			return
+		}
+		again, err := readList(strings.NewReader(strings.Join(names, "\x00")+"\x00"), 10000)
+		if err != nil || !slices.Equal(again, names) {
+			t.Fatalf("%q gave %q, and these again %q, %v", list, names, again, err)
+		}
+	})
 }
 
 func TestImageIDs(t *testing.T) {

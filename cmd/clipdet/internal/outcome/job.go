@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"image"
 	"iter"
+	"time"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
@@ -24,14 +25,25 @@ type Job struct {
 	Progress console.Progress
 	Budget   *intake.Budget     // holds the decoded pictures
 	Decoded  <-chan image.Image // each input's picture, from Budget.Keep
+	// Names are of the inputs' drawings; nil: intake.Names.
+	Names []string
+	// Together is set if a record must not be there before its drawings are.
+	Together bool
 }
+
+// paceEvery is the time between two reports of the progress where stderr has no bar.
+const paceEvery = 10 * time.Second
 
 // Run writes the outcomes, which must be in the order of Inputs. An input that fails is
 // reported, and the others are still processed. If outcomes ends early or ctx is done,
 // Run completes the document after the last outcome. It returns an error if an input
 // failed or is not done.
 func (j *Job) Run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]) error {
-	ids, names := intake.ImageIDs(j.Inputs), intake.Names(j.Inputs)
+	ids, names := intake.ImageIDs(j.Inputs), j.Names
+	if names == nil {
+		names = intake.Names(j.Inputs)
+	}
+	left := console.NewPace(paceEvery)
 	done, failed := 0, 0
 	if j.Pictures != nil {
 		defer j.Pictures.work.Wait() // leave no half-drawn picture
@@ -42,6 +54,13 @@ func (j *Job) Run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 		}
 		in := j.Inputs[done]
 		picture := <-j.Decoded
+		drawn := false
+		if err == nil && j.Pictures != nil && j.Together {
+			if err := j.Pictures.DrawNow(names[done], picture, result); err != nil {
+				return exit.Inputs(err)
+			}
+			drawn = true
+		}
 		unfit := j.Results.Write(results.Of(in.Path, ids[done], result, err))
 		if errors.Is(unfit, results.ErrRecord) { // this picture failed, not the run
 			err = unfit
@@ -59,13 +78,14 @@ func (j *Job) Run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 		if err == nil && result.Tiles > 0 {
 			j.Progress.Say("%s: %d x %d pixels, done in %d tiles too", console.QuotedPath(in.Path), result.Width, result.Height, result.Tiles)
 		}
-		if err == nil && j.Pictures != nil {
+		if err == nil && j.Pictures != nil && !drawn {
 			j.Pictures.draw(names[done], picture, result, func() { j.Budget.Release(picture) })
 		} else {
 			j.Budget.Release(picture)
 		}
 		done++
 		j.Progress.Step()
+		left.Tell(j.Progress, done, len(j.Inputs))
 	}
 	j.Progress.Finish()
 	if err := j.Results.Close(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
@@ -22,6 +23,9 @@ import (
 type Pictures struct {
 	dir    string
 	labels []string // query names; the place of one is its colour
+	draws  bool     // the three pictures
+	crops  bool     // what is found, each as a picture
+	folder []string // of the crops of each query
 	slots  chan struct{}
 	work   sync.WaitGroup
 
@@ -32,7 +36,7 @@ type Pictures struct {
 // NewPictures returns a Pictures that draws into dir. labels are the names of the
 // queries, in the order of their colours.
 func NewPictures(dir string, labels []string) *Pictures {
-	return &Pictures{dir: dir, labels: labels, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	return &Pictures{dir: dir, labels: labels, draws: true, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
 // The suffixes of the drawn pictures, which follow the input's name.
@@ -56,8 +60,12 @@ func NotDrawnOver(inputs []intake.Input, dir string) error {
 		return path
 	}
 	given := map[string]bool{}
+	crops := real(filepath.Join(dir, cropsFolder))
 	for _, in := range inputs {
 		given[real(in.Path)] = true
+		if crops != "" && strings.HasPrefix(real(in.Path), crops+string(filepath.Separator)) {
+			return fmt.Errorf("%s is one of the pictures to do, and crops are written there; choose another --out", in.Path)
+		}
 	}
 	delete(given, "")
 	for _, name := range intake.Names(inputs) {
@@ -96,6 +104,14 @@ func (p *Pictures) wait() error {
 
 // DrawNow draws the three pictures of one input. It returns when they are written.
 func (p *Pictures) DrawNow(name string, picture image.Image, result *detect.Result) error {
+	if p.crops {
+		if err := p.cut(name, picture, result.Detections); err != nil {
+			return err
+		}
+	}
+	if !p.draws {
+		return nil
+	}
 	proposals := make([]overlay.Mark, len(result.Proposals))
 	for i, proposal := range result.Proposals {
 		proposals[i] = overlay.Mark{Box: proposal.Box, Score: float64(proposal.Objectness)}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
@@ -27,13 +29,27 @@ func fileName(format string) string {
 // End in any case.
 type Writer struct {
 	results.Writer
-	out *files.Output // nil: YOLO, which writes its own files
+	end func() error // nil: YOLO, which writes its own files
+}
+
+// Free returns an error if dir has results of the format, which Open would replace.
+func Free(format, dir string) error {
+	name := fileName(format)
+	if format == "yolo" {
+		name = "classes.txt"
+	}
+	path := filepath.Join(dir, name)
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return fmt.Errorf("--out: %s is there already; --overwrite replaces it, or choose another --out", path)
+	}
+	return nil
 }
 
 // Open returns a Writer of the given format. It writes to stdout and, if dir isn't empty,
 // to a file in dir. YOLO's labels are only written as files in dir. list makes JSON an
-// array. The places of the queries number COCO's categories and YOLO's classes.
-func Open(format string, stdout io.Writer, dir string, list bool, queries []string) (*Writer, error) {
+// array. The places of the queries number COCO's categories and YOLO's classes. Unless
+// overwrite is set, a file that another process writes to dir meanwhile stays.
+func Open(format string, stdout io.Writer, dir string, list, overwrite bool, queries []string) (*Writer, error) {
 	if format == "yolo" {
 		w, err := results.NewYOLOWriter(dir, queries)
 		if err != nil {
@@ -41,11 +57,15 @@ func Open(format string, stdout io.Writer, dir string, list bool, queries []stri
 		}
 		return &Writer{Writer: w}, nil
 	}
-	out, err := files.Create(stdout, dir, fileName(format))
+	create := files.Spare
+	if overwrite {
+		create = files.Create
+	}
+	out, err := create(stdout, dir, fileName(format))
 	if err != nil {
 		return nil, fmt.Errorf("--out: %w", err)
 	}
-	w := &Writer{out: out}
+	w := &Writer{end: out.Close}
 	switch format {
 	case "json":
 		w.Writer = results.NewJSONWriter(out, list)
@@ -67,10 +87,10 @@ func Open(format string, stdout io.Writer, dir string, list bool, queries []stri
 // End gives the file its name, even if the run failed. It removes the file if a write to
 // it failed.
 func (w *Writer) End() error {
-	if w.out == nil {
+	if w.end == nil {
 		return nil
 	}
-	if err := w.out.Close(); err != nil {
+	if err := w.end(); err != nil {
 		return exit.Inputs(fmt.Errorf("write the results: %w", err))
 	}
 	return nil

@@ -23,7 +23,8 @@ type Query struct {
 // Parse parses a query as it is typed: NAME, or NAME=PART|PART with one or more parts.
 // The name ends at the first = and a part ends at each |. Neither can be escaped, but a
 // detect.Query literal may contain both. Space around a name or part is removed, and a
-// run of space within it becomes one space, except in file names. A part is one of
+// run of space within it becomes one space, except in file names. A _ in a phrase is a
+// space; a name keeps it, and detect.Query reads it as one. A part is one of
 //
 //	a mug                  a phrase
 //	a mug::2               a phrase of weight 2; the weight follows the last ::
@@ -157,9 +158,9 @@ func cutWeight(part string) (text string, weight float32, weighted bool, err err
 }
 
 // literal returns the text of a phrase. It removes a backslash that escapes a leading @,
-// - or backslash.
+// - or backslash, and reads each _ as a space.
 func literal(text string) string {
-	text = oneSpaced(text)
+	text = oneSpaced(strings.ReplaceAll(text, "_", " "))
 	for _, escaped := range [...]string{`\@`, `\-`, `\\`} {
 		if strings.HasPrefix(text, escaped) {
 			return text[1:]

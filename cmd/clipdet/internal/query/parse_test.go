@@ -20,6 +20,8 @@ func TestParse(t *testing.T) {
 	}{
 		{"a name", "dog", detect.Query{Name: "dog"}, nil},
 		{"a name with space", "  traffic \t light ", detect.Query{Name: "traffic light"}, nil},
+		{"a name with _", "traffic_light", detect.Query{Name: "traffic_light"}, nil},
+		{"a phrase with _", "light=a_traffic__light|-_a_lamp", detect.Query{Name: "light", Phrases: []string{"a traffic light"}, Negatives: []string{"a lamp"}}, nil},
 		{"a phrase", "bike=a bicycle", detect.Query{Name: "bike", Phrases: []string{"a bicycle"}}, nil},
 		{"phrases", " bike = a bicycle | a  mountain bike ", detect.Query{Name: "bike", Phrases: []string{"a bicycle", "a mountain bike"}}, nil},
 		{"= in a phrase", "sum=a sign that says 1+1=2", detect.Query{Name: "sum", Phrases: []string{"a sign that says 1+1=2"}}, nil},

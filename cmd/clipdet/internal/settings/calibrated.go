@@ -46,6 +46,12 @@ func (p Plan) Scoring(models detect.Info) (calibration.Scoring, error) {
 		Background:    append([]string{}, p.Options.Background...),
 		SubtractEmpty: p.Options.SubtractEmpty,
 	}
+	if p.Params.Scores == detect.ScoresEach {
+		s.Scores = string(p.Params.Scores)
+	}
+	if p.Options.Alike != detect.DefaultAlike {
+		s.Alike = p.Options.Alike
+	}
 	for _, crop := range p.Options.Crops {
 		s.Crops = append(s.Crops, calibration.Crop{Mode: string(crop.Mode), Context: crop.Context})
 	}

@@ -29,6 +29,8 @@ type DetectorFlags struct {
 	contained float64
 	tile      string
 	overlap   float64
+	minSize   float64
+	maxSize   float64
 }
 
 // Add defines the flags on cmd.
@@ -44,6 +46,8 @@ func (f *DetectorFlags) Add(cmd *cobra.Command) {
 	flags.Float64Var(&f.contained, "contained", 0, "drop a box of which more than `SHARE` lies inside a stronger box of the query, 0.9 for example; 0 is off")
 	flags.StringVar(&f.tile, "tile", "none", "also do a large picture in tiles of `N` pixels a side, 1280 for example; auto does it where things would be too small, and none doesn't")
 	flags.Float64Var(&f.overlap, "tile-overlap", detect.DefaultTileOverlap, "`SHARE` of a tile's side that neighbours have in common, above 0 and up to 0.8")
+	flags.Float64Var(&f.minSize, "min-size", 0, "drop boxes whose shorter side is below `PIXELS`; 0 is off")
+	flags.Float64Var(&f.maxSize, "max-size", 0, "drop boxes whose longer side is above `PIXELS`; 0 is off")
 }
 
 // side returns the side of tiles, as Params.Tile has it.
@@ -80,6 +84,10 @@ func (f *DetectorFlags) Plan(cmd *cobra.Command) (Plan, error) {
 		return Plan{}, fmt.Errorf("--tile-overlap %v: want a share above 0, up to 0.8", f.overlap)
 	case !(f.contained >= 0 && f.contained <= 1):
 		return Plan{}, fmt.Errorf("--contained %v: want a share between 0 and 1, which are off", f.contained)
+	case !(f.minSize >= 0):
+		return Plan{}, fmt.Errorf("--min-size %v: want a number of pixels, or 0 for any", f.minSize)
+	case !(f.maxSize >= 0) || f.maxSize > 0 && f.maxSize < f.minSize:
+		return Plan{}, fmt.Errorf("--max-size %v: want a number of pixels, --min-size or more, or 0 for any", f.maxSize)
 	}
 	side, err := f.side()
 	if err != nil {
@@ -90,9 +98,10 @@ func (f *DetectorFlags) Plan(cmd *cobra.Command) (Plan, error) {
 		return p, err
 	}
 	p.Params = detect.Params{
-		TopK: f.topK, Threshold: float32(f.Threshold), Rank: p.Params.Rank,
+		TopK: f.topK, Threshold: float32(f.Threshold), Rank: p.Params.Rank, Scores: p.Params.Scores,
 		NMS: f.nms, Agnostic: f.agnostic, SoftNMS: f.softNMS, BoxVoting: f.boxVoting, Contained: f.contained,
 		MaxDetections: f.Limits.Detections, Tile: side, TileOverlap: f.overlap,
+		MinSize: f.minSize, MaxSize: f.maxSize,
 	}
 	if p.Params.Rank == detect.RankCosine && !cmd.Flags().Changed("threshold") {
 		p.Params.Threshold = -1

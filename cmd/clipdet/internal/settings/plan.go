@@ -19,6 +19,7 @@ type Plan struct {
 	Params      detect.Params
 	Calibration *Calibration // nil: none
 	autotune    bool
+	say         func(format string, args ...any) // tells on stderr
 }
 
 // Budget returns a budget of the given size in MiB. It has room for the pictures that the
@@ -43,6 +44,7 @@ func (p *Plan) Open(ctx context.Context) (*detect.Detector, *detect.Queries, err
 		detector.Close()
 		return nil, nil, exit.NotOpened(ctx, err)
 	}
+	p.tellAlike(queries.Alike())
 	if p.Calibration == nil {
 		return detector, queries, nil
 	}
@@ -55,4 +57,20 @@ func (p *Plan) Open(ctx context.Context) (*detect.Detector, *detect.Queries, err
 		return nil, nil, fmt.Errorf("--calibration %s: %w", p.Calibration.path, err)
 	}
 	return detector, queries, nil
+}
+
+// tellAlike says which queries aren't measured against each other, if that matters for
+// the scores.
+func (p *Plan) tellAlike(pairs []detect.Alike) {
+	if p.Params.Scores == detect.ScoresEach || p.Params.Rank == detect.RankCosine {
+		return
+	}
+	const most = 5
+	for _, pair := range pairs[:min(most, len(pairs))] {
+		p.say("%q and %q are nearly the same to these models (likeness %.2f), so neither is measured against the other; ask for one of them, or see --alike",
+			pair.A, pair.B, pair.Likeness)
+	}
+	if more := len(pairs) - most; more > 0 {
+		p.say("%d more pairs of queries are as much alike", more)
+	}
 }

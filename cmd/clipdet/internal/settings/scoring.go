@@ -22,6 +22,7 @@ import (
 type ScoringFlags struct {
 	ModelFlags
 	Queries       []string
+	queriesFile   string
 	Templates     string
 	Background    string
 	subtractEmpty bool
@@ -34,6 +35,8 @@ type ScoringFlags struct {
 	autotune      bool
 	textCache     string
 	rank          *Choice
+	scores        *Choice
+	alike         float64
 	Limits        limitFlags
 }
 
@@ -58,6 +61,7 @@ func (f *ScoringFlags) Add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&f.Queries, "query", "q", nil, "what to find: `NAME`, or NAME=PHRASE|PHRASE|-PHRASE|@FILE; give it once for each thing")
 	complete(cmd, "query")
+	flags.StringVar(&f.queriesFile, "queries", "", "also find what `FILE` names: a query a line, # for comments, or JSON, a list of names or COCO's categories")
 	flags.StringVar(&f.Templates, "templates", "default", "phrasings of names: none (the bare name), default (seven of CLIP's), many (80), or a `FILE`, one a line with {} for the name, # for comments")
 	flags.StringVar(&f.Background, "background", "default", "phrasings of what is of no interest: none, default, or a `FILE`, one a line, # for comments")
 	flags.BoolVar(&f.subtractEmpty, "subtract-empty", false, "take from each query what templates without a name have in common; scores fall")
@@ -79,6 +83,9 @@ func (f *ScoringFlags) Add(cmd *cobra.Command) {
 	for _, rank := range []detect.Rank{detect.RankFused, detect.RankMean, detect.RankProbability, detect.RankCosine} {
 		ranks = append(ranks, string(rank))
 	}
+	f.scores = AddChoice(cmd, "scores", "whether a query's probability is its share among all queries and the background, or each query's against the background alone, for names that don't exclude each other",
+		string(detect.ScoresTogether), string(detect.ScoresEach))
+	flags.Float64Var(&f.alike, "alike", detect.DefaultAlike, "don't measure two queries against each other whose embeddings, less the background's mean, have a greater cosine than `COSINE`; 1 measures all")
 	f.rank = AddChoice(cmd, "rank", "what the score is, the geometric or arithmetic mean of probability and objectness, or one alone", ranks...)
 }
 
@@ -99,12 +106,16 @@ func (f *ScoringFlags) Plan(cmd *cobra.Command) (Plan, error) {
 			SubtractEmpty: f.subtractEmpty,
 			Logger:        logger(cmd),
 			Limits:        f.Limits.text(),
+			Alike:         f.alike,
 		},
-		Params: detect.Params{Rank: detect.Rank(f.rank.Value)},
+		Params: detect.Params{Rank: detect.Rank(f.rank.Value), Scores: detect.Scores(f.scores.Value)},
+		say:    console.NewProgress(cmd.ErrOrStderr(), "", 0).Say,
 	}
 	switch {
-	case len(f.Queries) == 0:
-		return p, errors.New("nothing to find: name it with --query, as in: clipdet detect -q dog photo.jpg")
+	case len(f.Queries) == 0 && f.queriesFile == "":
+		return p, errors.New("nothing to find: name it with --query, as in: clipdet detect -q dog photo.jpg, or with --queries FILE")
+	case !(f.alike > 0 && f.alike <= 1):
+		return p, fmt.Errorf("--alike %v: want a cosine above 0, up to 1, which measures all queries against each other", f.alike)
 	case f.proposals < 1:
 		return p, fmt.Errorf("--proposals %d: want 1 or more", f.proposals)
 	case f.Limits.check() != nil:
@@ -132,9 +143,17 @@ func (f *ScoringFlags) Plan(cmd *cobra.Command) (Plan, error) {
 	if p.Options.Background, err = readBackground(f.Background); err != nil {
 		return p, err
 	}
-	if p.Queries, err = parseQueries(f.Queries, f.Limits.queries); err != nil {
+	if p.Params.Scores == detect.ScoresEach && len(p.Options.Background) == 0 {
+		return p, errors.New("--scores each measures against the background: leave --background none out")
+	}
+	typed, err := parseQueries(f.Queries, f.queriesFile, f.Limits.queries)
+	if err != nil {
 		return p, err
 	}
+	if p.Queries, err = withExamples(typed, len(f.Queries), f.queriesFile); err != nil {
+		return p, err
+	}
+	p.doubtNames(typed)
 	if err := p.Options.Check(p.Queries...); err != nil {
 		return p, fmt.Errorf("--query: %w", err)
 	}
@@ -184,32 +203,77 @@ func readBackground(which string) ([]string, error) {
 	return phrases, nil
 }
 
-// parseQueries parses the queries and reads the pictures of their examples. More than
-// most queries are an error.
-func parseQueries(args []string, most int) ([]detect.Query, error) {
-	if len(args) > most {
-		return nil, fmt.Errorf("--query: %w: %d of them, and --max-queries is %d", detect.ErrLimit, len(args), most)
-	}
-	var queries []detect.Query
-	seen := map[string]bool{}
-	pictures := map[string]*pixels.RGB{}
+// parseQueries parses the queries of the command line, and then those of a file, if it
+// isn't "". More than most queries are an error.
+func parseQueries(args []string, path string, most int) ([]query.Query, error) {
+	var queries []query.Query
 	for _, arg := range args {
+		if len(queries) == most {
+			return nil, fmt.Errorf("--query: %w: %d of them, and --max-queries is %d", detect.ErrLimit, len(args), most)
+		}
 		typed, err := query.Parse(arg)
 		if err != nil {
 			return nil, fmt.Errorf("--query: %w", err)
 		}
-		if seen[typed.Name] {
-			return nil, fmt.Errorf("--query: %q is given twice; put its phrases in one, as in NAME=PHRASE|PHRASE", typed.Name)
+		queries = append(queries, typed)
+	}
+	if path == "" {
+		return queries, nil
+	}
+	file, err := files.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("--queries: %w", err)
+	}
+	defer file.Close()
+	more, err := query.ReadQueries(file, most-len(queries))
+	if err != nil {
+		return nil, fmt.Errorf("--queries %s: %w", path, err)
+	}
+	return append(queries, more...), nil
+}
+
+// withExamples returns the queries with the pictures of their examples. No two may have
+// the same name. Those after the first flags ones are of a file, which errors name.
+func withExamples(typed []query.Query, flags int, path string) ([]detect.Query, error) {
+	var queries []detect.Query
+	seen := map[string]bool{}
+	pictures := map[string]*pixels.RGB{}
+	for i, q := range typed {
+		from := "--query"
+		if i >= flags {
+			from = "--queries " + path
 		}
-		seen[typed.Name] = true
-		for i, file := range typed.Files {
-			if err := readExample(&typed.Examples[i], file, pictures); err != nil {
-				return nil, fmt.Errorf("--query %q: %w", typed.Name, err)
+		if seen[q.Name] {
+			return nil, fmt.Errorf("%s: %q is given twice; put its phrases in one, as in NAME=PHRASE|PHRASE", from, q.Name)
+		}
+		seen[q.Name] = true
+		for i, file := range q.Files {
+			if err := readExample(&q.Examples[i], file, pictures); err != nil {
+				return nil, fmt.Errorf("%s %q: %w", from, q.Name, err)
 			}
 		}
-		queries = append(queries, typed.Query)
+		queries = append(queries, q.Query)
 	}
 	return queries, nil
+}
+
+// doubtNames says that a name looks like several names. What has phrases of its own is
+// meant so.
+func (p Plan) doubtNames(typed []query.Query) {
+	var doubtful []string
+	for _, q := range typed {
+		if len(q.Phrases)+len(q.Examples) == 0 && query.Several(q.Name) {
+			doubtful = append(doubtful, q.Name)
+		}
+	}
+	if len(doubtful) == 0 {
+		return
+	}
+	others := ""
+	if len(doubtful) > 1 {
+		others = fmt.Sprintf(" (and %d more like it)", len(doubtful)-1)
+	}
+	p.say("%q is taken as one name%s; for several things give -q for each, or a line for each with --queries FILE", doubtful[0], others)
 }
 
 // readExample decodes the picture of an example, or takes it from pictures, which maps

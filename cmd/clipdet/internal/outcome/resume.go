@@ -1,0 +1,151 @@
+package outcome
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
+	"github.com/clipdet/clipdet/pkg/results"
+)
+
+// madeWithFile is beside the results of --resume and says what they were made with. A
+// running process holds a lock on it.
+const madeWithFile = "detections.resume.json"
+
+// Done counts the records of pictures that are done already, by their paths.
+type Done map[string]int
+
+// Left returns the inputs that are not done, and a name for the drawings of each, as
+// [intake.Names] gives them to all inputs. An input that occurs twice has two records.
+func (d Done) Left(inputs []intake.Input) (left []intake.Input, names []string) {
+	count := maps.Clone(d)
+	all := intake.Names(inputs)
+	for i, in := range inputs {
+		if count[in.Path] > 0 {
+			count[in.Path]--
+			continue
+		}
+		left, names = append(left, in), append(names, all[i])
+	}
+	return left, names
+}
+
+// Resume returns a Writer that continues DIR/detections.jsonl, or begins it, and what is
+// done already. Each record is added to the file at once, so that a process that is
+// killed loses only the pictures in hand. Records of failed pictures and a half-written
+// line are removed, and those pictures are tried again. made is what results depend on,
+// by name; if the file was made with something else, Resume fails and names it. It fails
+// too if another process writes to the file.
+func Resume(stdout io.Writer, dir string, made map[string]any) (_ *Writer, _ Done, err error) {
+	lock, err := os.OpenFile(filepath.Join(dir, madeWithFile), os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, nil, exit.Inputs(fmt.Errorf("--resume: %w", err))
+	}
+	defer func() {
+		if err != nil {
+			_ = lock.Close() // err says what is wrong
+		}
+	}()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = errors.New("another process writes to it")
+		}
+		return nil, nil, exit.Inputs(fmt.Errorf("--resume: %s: %w", lock.Name(), err))
+	}
+	path := filepath.Join(dir, fileName("jsonl"))
+	if err := sameMade(lock, path, made); err != nil {
+		return nil, nil, err
+	}
+	done, err := compact(path)
+	if err != nil {
+		return nil, nil, exit.Inputs(fmt.Errorf("--resume: %s: %w", path, err))
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, nil, exit.Inputs(fmt.Errorf("--resume: %w", err))
+	}
+	end := func() error { return errors.Join(file.Close(), lock.Close()) } // which unlocks it
+	return &Writer{results.NewJSONLWriter(io.MultiWriter(stdout, file)), end}, done, nil
+}
+
+// sameMade writes what results are made with to the file, or compares it with what the
+// file has. A process that was killed while it wrote the file left no results.
+func sameMade(file *os.File, path string, made map[string]any) error {
+	want := map[string]json.RawMessage{}
+	for name, value := range made {
+		text, err := json.Marshal(value)
+		if err != nil {
+			return err
+		}
+		want[name] = text
+	}
+	data, err := io.ReadAll(file)
+	if err != nil {
+		return exit.Inputs(fmt.Errorf("--resume: %w", err))
+	}
+	var has map[string]json.RawMessage
+	if json.Unmarshal(data, &has) != nil {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("--resume: %s is there and wasn't made with --resume; remove it, or choose another --out", path)
+		}
+		text, err := json.Marshal(want)
+		if err == nil {
+			err = file.Truncate(0)
+		}
+		if err == nil {
+			_, err = file.WriteAt(append(text, '\n'), 0)
+		}
+		if err != nil {
+			return exit.Inputs(fmt.Errorf("--resume: %w", err))
+		}
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if !bytes.Equal(has[name], want[name]) {
+			return fmt.Errorf("--resume: %s was made with other %s: %.200s, not %.200s; remove it, or choose another --out", path, name, has[name], want[name])
+		}
+	}
+	return nil
+}
+
+// compact removes from a file of JSON Lines the records of failed pictures and a
+// half-written last line, and counts the others. A missing file has none.
+func compact(path string) (Done, error) {
+	done := Done{}
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return done, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	err = files.Write(path, func(w io.Writer) error {
+		out := results.NewJSONLWriter(w)
+		for line, err := range results.ReadJSONL(file, results.Limits{Bytes: 1 << 50}) {
+			if err != nil {
+				return err
+			}
+			if line.Record.Error != "" {
+				continue
+			}
+			done[line.Record.Image]++
+			if err := out.Write(line.Record); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return done, err
+}
