@@ -6,11 +6,8 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// Further dtypes that weights may have.
-const (
-	Float16  DType = 5
-	BFloat16 DType = 15
-)
+// BFloat16 is a further dtype that weights may have.
+const BFloat16 DType = 15
 
 // MatmulRate returns the floating-point operations a second of products of two matrices
 // [n,n] of random numbers of the dtype. A multiply-add is two operations. It measures for
