@@ -2,7 +2,6 @@ package index
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"path/filepath"
 	"slices"
@@ -43,6 +42,8 @@ func matched(t *testing.T, d *detect.Detector, q *detect.Queries, paths []string
 	}
 	return all
 }
+
+func everything(string, box.Box) bool { return true }
 
 // tolerance is that of the embeddings' half precision.
 const tolerance = 2e-3
@@ -109,7 +110,7 @@ func TestSearchGivesWhatMatchGives(t *testing.T) {
 	}
 	for _, test := range tests {
 		if test.keep == nil {
-			test.keep = func(string, box.Box) bool { return true }
+			test.keep = everything
 		}
 		hits, err := ix.Search(t.Context(), d, q, test.params)
 		if err != nil {
@@ -120,7 +121,7 @@ func TestSearchGivesWhatMatchGives(t *testing.T) {
 		compare(t, test.name, hits, all, cmp.Or(test.params.TopK, DefaultTopK))
 	}
 
-	all := matched(t, d, q, paths, "", func(string, box.Box) bool { return true })
+	all := matched(t, d, q, paths, "", everything)
 	for q, list := range all {
 		seen := map[string]bool{}
 		all[q] = slices.DeleteFunc(list, func(h Hit) bool {
@@ -145,5 +146,4 @@ func TestSearchGivesWhatMatchGives(t *testing.T) {
 			}
 		}
 	}
-	fmt.Fprintln(t.Output(), ix.Stats())
 }
