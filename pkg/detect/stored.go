@@ -40,7 +40,7 @@ func (r *Regions) Stored(ctx context.Context) (Stored, error) {
 		return stored, nil
 	}
 	err := r.detector.onEngineBetween(ctx, func(s *torch.Scope) error {
-		stored.Embeddings = torch.Download[uint16](s, s.To(s.Use(r.embeddings), torch.Float16))
+		stored.Embeddings = torch.Download[uint16](s, s.To(s.Slice(s.Use(r.embeddings), 0, 0, int64(len(r.boxes))), torch.Float16))
 		return nil
 	})
 	if err != nil {
@@ -84,7 +84,7 @@ func (d *Detector) Nearest(ctx context.Context, blocks iter.Seq2[Stored, error],
 		}
 		if !s.Device().LikeGPU() {
 			n.rows = max(1, storedFloats/n.width) * int64(d.options.Threads)
-			n.buffer = s.Ones(torch.Float32, n.rows, n.width)
+			n.buffer = torch.Host(s, make([]float32, n.rows*n.width), n.rows, n.width)
 		}
 		for stored, err := range blocks {
 			if err == nil {
@@ -318,9 +318,9 @@ func (d *Detector) MatchStored(ctx context.Context, stored Stored, rows [][]int,
 	err = d.onEngineBetween(ctx, func(s *torch.Scope) error {
 		embeddings := s.To(torch.Upload(s, stored.Embeddings, int64(count), int64(d.files.Image.Manifest.EmbeddingWidth)), torch.Float32)
 		objectness := torch.Upload(s, stored.Objectness, int64(count), 1)
-		made, err := d.rank(s, embeddings, objectness, m)
+		made, err := d.rank(s, embeddings, objectness, torch.Tensor{}, m)
 		if err == nil {
-			top, err = d.read(s, made)
+			top, err = d.ranking(s, made)
 		}
 		if err == nil {
 			r.embeddings = s.Keep(embeddings)

@@ -91,6 +91,16 @@ func (ix *Index) Check(info detect.Info) error {
 	return nil
 }
 
+// Crops returns detect.Options.Crops of the Detector that made the index. The caller owns
+// the slice.
+func (ix *Index) Crops() []detect.Crop {
+	var crops []detect.Crop
+	for _, c := range ix.made.Crops {
+		crops = append(crops, detect.Crop{Mode: detect.CropMode(c.Mode), Context: c.Context})
+	}
+	return crops
+}
+
 // contents returns what the rows of a shard are, from memory if they are there.
 func (ix *Index) contents(s shard) (*contents, error) {
 	ix.mu.Lock()

@@ -67,9 +67,10 @@ type Hit struct {
 	// Detection is what detect.Regions.Match gives of the region, with the same parts, up
 	// to the half precision of the stored embedding: 2e-3 in probabilities and scores.
 	detect.Detection
-	Picture       string // its path
-	Region        int    // its number in the picture, from 1, by objectness
-	Width, Height int    // of the upright picture, pixels
+	Picture string `json:"image"`  // its path
+	Region  int    `json:"region"` // its number in the picture, from 1, by objectness
+	Width   int    `json:"width"`  // of the upright picture, pixels
+	Height  int    `json:"height"`
 }
 
 // Search returns the hits of each query, best first, in the order of queries' Names. It is
