@@ -92,6 +92,9 @@ func (f *indexFlags) run(cmd *cobra.Command, args []string) (err error) {
 			return err
 		}
 	}
+	if f.shardRegions < 1 {
+		return fmt.Errorf("--shard-regions %d: want 1 or more", f.shardRegions)
+	}
 	if err := f.pictureFlags.Check(); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"path"
 
 	"github.com/spf13/cobra"
 
@@ -96,6 +97,9 @@ func (f *searchFlags) run(cmd *cobra.Command, _ []string) error {
 	case !(f.threshold >= -1 && f.threshold <= 1):
 		return fmt.Errorf("--threshold %v: want -1 to 1", f.threshold)
 	}
+	if _, err := path.Match(f.params.Path, ""); err != nil {
+		return fmt.Errorf("--path %q: %w", f.params.Path, err)
+	}
 	p, err := f.Plan(cmd)
 	if err != nil {
 		return err
@@ -139,8 +143,8 @@ func (f *searchFlags) run(cmd *cobra.Command, _ []string) error {
 }
 
 // load reads a picture for the page.
-func (f *searchFlags) load(path string) (image.Image, error) {
-	return intake.Decode(intake.Input{Path: path}, pixels.Limits{})
+func (f *searchFlags) load(file string) (image.Image, error) {
+	return intake.Decode(intake.Input{Path: file}, pixels.Limits{})
 }
 
 // writeHits writes the hits of each query.
