@@ -152,7 +152,7 @@ func TestChangedAndRemovedPictures(t *testing.T) {
 		t.Error("a closed writer appends")
 	}
 	save(t, paths[3], scene(99))
-	now := append(paths[:1:1], paths[2:]...)
+	now := slices.Concat(paths[:1], paths[2:])
 	if n := fill(t, d, dir, now, options); n != 2 { // the changed one and the touched one
 		t.Errorf("%d pictures were encoded, want 2", n)
 	}
