@@ -1,6 +1,9 @@
 package index
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -43,17 +46,20 @@ func writeRows(w io.Writer, rows []row) error {
 // rows reads the shard's Parquet file, all of it, and yields its rows in parts.
 func (s shard) rows(each func(first int, rows []row) error) (err error) {
 	path := s.path("parquet")
-	file, err := os.Open(path)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	// The reader may take minutes and gigabytes for a file that is damaged.
+	if hash := sha256.Sum256(data); int64(len(data)) != s.Rows.Bytes || hex.EncodeToString(hash[:]) != s.Rows.SHA256 {
+		return fmt.Errorf("%s: %w: its checksum is not that of what was written", path, ErrDamaged)
+	}
 	defer func() {
 		if p := recover(); p != nil { // the reader's answer to some damage
 			err = fmt.Errorf("%s: %w: %v", path, ErrDamaged, p)
 		}
 	}()
-	read, err := parquet.OpenFile(file, s.Rows.Bytes, parquet.SkipBloomFilters(true), parquet.SkipPageIndex(true))
+	read, err := parquet.OpenFile(bytes.NewReader(data), s.Rows.Bytes, parquet.SkipBloomFilters(true), parquet.SkipPageIndex(true))
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
 	}
