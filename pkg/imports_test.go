@@ -68,6 +68,7 @@ func isGotch(path string) bool { return strings.HasPrefix(path, "github.com/suga
 var arrows = map[string]string{
 	"pkg/model/builtin":            "pkg/model",
 	"pkg/results":                  "pkg/detect pkg/eval pkg/box pkg/internal/files",
+	"pkg/index":                    "pkg/detect pkg/box pkg/internal/files",
 	"pkg/detect":                   "pkg/model pkg/pixels pkg/prompt pkg/box pkg/internal/clip pkg/internal/rpn pkg/internal/crop pkg/internal/suppress pkg/internal/archive pkg/internal/tokens pkg/internal/torch pkg/internal/files",
 	"pkg/device":                   "pkg/internal/torch",
 	"pkg/model":                    "pkg/internal/archive",
@@ -124,6 +125,17 @@ func TestPurePackagesDontReachTorch(t *testing.T) {
 		for _, banned := range []string{"pkg/internal/torch", "pkg/detect", "C"} {
 			if way := reach(found, name, banned, map[string]bool{}); way != nil {
 				t.Errorf("%s must not need %s: %s", name, banned, strings.Join(way, " -> "))
+			}
+		}
+	}
+}
+
+// Only who imports the index pays for its format.
+func TestOnlyIndexImportsParquet(t *testing.T) {
+	for name, list := range imports(t, false) {
+		for _, path := range list {
+			if strings.Contains(path, "parquet") && name != "pkg/index" {
+				t.Errorf("%s imports %s; only pkg/index may", name, path)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -130,6 +131,7 @@ type Info struct {
 	Threads          int // CPU threads of one operation
 	RPN, Image, Text model.File
 	DType            DTypeChoice
+	Crops            []Crop // what CLIP sees of each box
 }
 
 // Info returns the device, models and type of weights of d.
@@ -138,7 +140,7 @@ func (d *Detector) Info() Info {
 }
 
 func info(device torch.Device, options Options, files archive.Files, choice DTypeChoice) Info {
-	return Info{Device: device.String(), Threads: options.Threads, DType: choice,
+	return Info{Device: device.String(), Threads: options.Threads, DType: choice, Crops: slices.Clone(options.Crops),
 		RPN: model.FileOf(files.RPN), Image: model.FileOf(files.Image), Text: model.FileOf(files.Text)}
 }
 

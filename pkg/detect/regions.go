@@ -52,11 +52,16 @@ func (d *Detector) Regions(ctx context.Context, img image.Image) (_ *Regions, er
 		return nil, err
 	}
 	d.queue.add(t)
+	return d.embed(t)
+}
+
+// embed waits for a task of the queue that has no queries.
+func (d *Detector) embed(t *task) (*Regions, error) {
 	o := t.wait(d.queue)
 	if o.err != nil {
 		return nil, fmt.Errorf("detect: %w", o.err)
 	}
-	d.regionsEnd(ctx, o.regions)
+	d.regionsEnd(t.ctx, o.regions)
 	return o.regions, nil
 }
 
@@ -107,6 +112,9 @@ func (r *Regions) Proposals() []Proposal {
 	}
 	return all
 }
+
+// Size returns the size of the picture in pixels.
+func (r *Regions) Size() (width, height int) { return r.width, r.height }
 
 // Embeddings returns the unit embedding of each proposal, [K,D], in the order of
 // Proposals. The caller owns the slices. It fails with ErrClosed after Close, unless

@@ -219,32 +219,11 @@ func number(v float32) bool { return v-v == 0 }
 func (d *Detector) rank(s *torch.Scope, boxes, objectness, proposed torch.Tensor, m matching) (made unread, err error) {
 	since := time.Now()
 	queries, shape := m.queries, s.Shape(boxes)
-	classes := s.Use(queries.classes) // [Q+G,D]
-	if err := s.Err(); err != nil {
+	all, cosine, probability, score, err := d.scores(s, boxes, objectness, s.Permute(s.Use(queries.classes), 1, 0), m)
+	if err != nil {
 		return unread{}, err
 	}
 	k, q := shape[0], int64(len(queries.names))
-	logitScale := d.files.Image.Manifest.LogitScale
-
-	all := s.Matmul(boxes, s.Permute(classes, 1, 0))                        // [K,Q+G]
-	cosine := s.Slice(all, 1, 0, q)                                         // [K,Q]
-	probability, total := queries.probability(s, all, m.Scores, logitScale) // [K,Q] each
-	if queries.negatives != nil {
-		probability = s.Mul(probability, queries.kept(s, boxes, total, logitScale))
-	}
-	var score torch.Tensor
-	switch m.Rank {
-	case RankCosine:
-		score = cosine
-	case RankProbability:
-		score = probability
-	case RankFused:
-		score = s.Sqrt(s.Mul(probability, objectness))
-	case RankMean:
-		score = s.Scale(s.Add(probability, objectness), 0.5)
-	default:
-		return unread{}, fmt.Errorf("detect: %w: no rank %q", ErrOption, m.Rank)
-	}
 
 	if proposed != (torch.Tensor{}) {
 		score = s.WhereElse(proposed, score, math.Inf(-1))
@@ -279,6 +258,32 @@ func (d *Detector) rank(s *torch.Scope, boxes, objectness, proposed torch.Tensor
 	made.ranking.m, made.ranking.perBox = int(candidates), int(min(q, 2))
 	d.addTime(s, since, &made.ranking.timings[StageRank])
 	return made, s.Err()
+}
+
+// scores scores K boxes, with embeddings [K,D] and objectness [K,1], for each query: all
+// cosines [K,Q+G], and of the queries alone the cosine, probability and score [K,Q].
+// classes [D,Q+G] are of the queries and the background.
+func (d *Detector) scores(s *torch.Scope, boxes, objectness, classes torch.Tensor, m matching) (all, cosine, probability, score torch.Tensor, err error) {
+	q, logitScale := int64(len(m.queries.names)), d.files.Image.Manifest.LogitScale
+	all = s.Matmul(boxes, classes)
+	cosine = s.Slice(all, 1, 0, q)
+	probability, total := m.queries.probability(s, all, m.Scores, logitScale)
+	if m.queries.negatives != nil {
+		probability = s.Mul(probability, m.queries.kept(s, boxes, total, logitScale))
+	}
+	switch m.Rank {
+	case RankCosine:
+		score = cosine
+	case RankProbability:
+		score = probability
+	case RankFused:
+		score = s.Sqrt(s.Mul(probability, objectness))
+	case RankMean:
+		score = s.Scale(s.Add(probability, objectness), 0.5)
+	default:
+		return all, cosine, probability, score, fmt.Errorf("detect: %w: no rank %q", ErrOption, m.Rank)
+	}
+	return all, cosine, probability, score, s.Err()
 }
 
 // kept returns the share of each probability that a query's own negative phrasings leave,

@@ -33,51 +33,97 @@ const lookAhead = 2
 // next pictures fail with ErrClosed.
 func (d *Detector) DetectAll(ctx context.Context, images iter.Seq2[image.Image, error], queries *Queries, params Params) iter.Seq2[*Result, error] {
 	m, wrong := d.matching(queries, params)
-	return func(yield func(*Result, error) bool) {
+	return inOrder(ctx, d, images, call[*Result]{
+		name: "DetectAll",
+		submit: func(t *task) error {
+			if wrong != nil {
+				return wrong
+			}
+			if err := d.ask(t, &m); err != nil {
+				return err
+			}
+			d.queue.add(t)
+			return nil
+		},
+		finish: d.detect,
+		drop:   func(*Result) {},
+	})
+}
+
+// RegionsAll is [Detector.Regions] for a stream of pictures. It yields the regions of one
+// picture, or an error, for each picture, in order, and keeps the promises of
+// [Detector.DetectAll]. The caller closes the Regions that were yielded.
+func (d *Detector) RegionsAll(ctx context.Context, images iter.Seq2[image.Image, error]) iter.Seq2[*Regions, error] {
+	return inOrder(ctx, d, images, call[*Regions]{
+		name:   "RegionsAll",
+		submit: func(t *task) error { d.queue.add(t); return nil },
+		finish: d.embed,
+		drop:   (*Regions).Close,
+	})
+}
+
+// call is what a stream does with each picture.
+type call[T any] struct {
+	name   string
+	submit func(*task) error // in the order of the pictures
+	finish func(*task) (T, error)
+	drop   func(T) // an answer that nobody takes
+}
+
+// inOrder yields the answer to each picture, in order.
+func inOrder[T any](ctx context.Context, d *Detector, images iter.Seq2[image.Image, error], c call[T]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
 		stop, cancel := context.WithCancel(ctx)
-		ahead := make(chan chan answer, lookAhead+d.options.ImageBatch)
+		ahead := make(chan chan answer[T], lookAhead+d.options.ImageBatch)
 		var pictures sync.WaitGroup
-		go d.readAhead(stop, images, ahead, func(t *task, err error, next chan<- answer) {
+		go readAhead(stop, d, images, ahead, func(t *task, err error, next chan<- answer[T]) {
 			if err == nil {
-				err = wrong
+				err = c.submit(t) // here, so that pictures are taken in order
 			}
-			if err == nil {
-				err = d.ask(t, &m)
-			}
-			if err == nil {
-				d.queue.add(t) // here, so that pictures are taken in order
-			}
-			pictures.Go(func() { d.answer(ctx, t, err, next) })
+			pictures.Go(func() { c.answer(ctx, d, t, err, next) })
 		})
+		var next chan answer[T] // the answer that is waited for
 		defer func() {
 			cancel()
-			for range ahead { // until images has ended
+			left := []chan answer[T]{next}
+			for next := range ahead { // until images has ended
+				left = append(left, next)
 			}
 			pictures.Wait()
+			for _, next := range left {
+				select {
+				case a := <-next:
+					if a.err == nil {
+						c.drop(a.value)
+					}
+				default: // it was yielded
+				}
+			}
 		}()
 		for {
-			next, more := receive(ctx, ahead)
-			if !more {
+			var more bool
+			if next, more = receive(ctx, ahead); !more {
 				break
 			}
 			a, arrived := receive(ctx, next)
 			if !arrived {
 				break
 			}
-			if !yield(a.result, a.err) {
+			if !yield(a.value, a.err) {
 				return
 			}
 		}
 		if ctx.Err() != nil {
-			yield(nil, context.Cause(ctx))
+			var none T
+			yield(none, context.Cause(ctx))
 		}
 	}
 }
 
-// answer is what DetectAll yields for a picture.
-type answer struct {
-	result *Result
-	err    error
+// answer is what a stream yields for a picture.
+type answer[T any] struct {
+	value T
+	err   error
 }
 
 // receive returns the next value. It reports false if the channel is closed or ctx ends.
@@ -91,10 +137,10 @@ func receive[T any](ctx context.Context, in <-chan T) (v T, ok bool) {
 
 // readAhead sends a channel for the answer of each picture, in order, and starts its
 // task. The capacity of ahead bounds how far it reads.
-func (d *Detector) readAhead(ctx context.Context, images iter.Seq2[image.Image, error], ahead chan<- chan answer, start func(*task, error, chan<- answer)) {
+func readAhead[T any](ctx context.Context, d *Detector, images iter.Seq2[image.Image, error], ahead chan<- chan answer[T], start func(*task, error, chan<- answer[T])) {
 	defer close(ahead)
-	send := func() (next chan answer, ok bool) {
-		next = make(chan answer, 1)
+	send := func() (next chan answer[T], ok bool) {
+		next = make(chan answer[T], 1)
 		select {
 		case ahead <- next:
 			return next, true
@@ -109,7 +155,7 @@ func (d *Detector) readAhead(ctx context.Context, images iter.Seq2[image.Image, 
 		}
 		if panicked != nil {
 			if next, ok := send(); ok {
-				next <- answer{err: fmt.Errorf("detect: the stream of images: %w", panicked)}
+				next <- answer[T]{err: fmt.Errorf("detect: the stream of images: %w", panicked)}
 			}
 		}
 	}()
@@ -129,21 +175,24 @@ func (d *Detector) readAhead(ctx context.Context, images iter.Seq2[image.Image, 
 
 // answer sends the result of a task, or failed if that isn't nil. If the logger panics,
 // or a method of the stream's error, the panic is the picture's error.
-func (d *Detector) answer(ctx context.Context, t *task, failed error, next chan<- answer) {
-	a, since := answer{err: failed}, time.Now()
+func (c call[T]) answer(ctx context.Context, d *Detector, t *task, failed error, next chan<- answer[T]) {
+	a, since := answer[T]{err: failed}, time.Now()
 	panicked := &PanicError{Value: "runtime.Goexit"}
 	defer func() {
 		if p := recover(); p != nil {
 			panicked = &PanicError{Value: p, Stack: debug.Stack()}
 		}
 		if panicked != nil {
-			a = answer{err: fmt.Errorf("detect: %w", panicked)}
+			if a.err == nil {
+				c.drop(a.value)
+			}
+			a = answer[T]{err: fmt.Errorf("detect: %w", panicked)}
 		}
 		next <- a
 	}()
 	if failed == nil {
-		a.result, a.err = d.detect(t)
+		a.value, a.err = c.finish(t)
 	}
-	d.callEnds(ctx, "DetectAll", since, &a.err)
+	d.callEnds(ctx, c.name, since, &a.err)
 	panicked = nil
 }

@@ -16,6 +16,9 @@ import (
 // ErrTooLarge is returned if a reader has more bytes than the limit.
 var ErrTooLarge = errors.New("too many bytes")
 
+// Partial begins the name of a file that is being written.
+const Partial = ".partial-"
+
 // Open opens a file for reading. It doesn't wait for the writer of a pipe: a pipe without
 // one is empty.
 func Open(path string) (*os.File, error) {
@@ -36,12 +39,32 @@ func ReadAll(r io.Reader, limit int64) ([]byte, error) {
 // the umask. It writes another file in the directory and renames it, so that a reader
 // sees all of the content or none. A link at path is replaced, and not followed.
 func Replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
-	partial := filepath.Join(filepath.Dir(path), ".partial-"+rand.Text())
+	return replace(path, perm, write, func(*os.File) error { return nil })
+}
+
+// ReplaceDurably is Replace, and the file stays there even if the system fails right
+// after: file and folder are synchronised with the disk.
+func ReplaceDurably(path string, perm fs.FileMode, write func(io.Writer) error) error {
+	if err := replace(path, perm, write, (*os.File).Sync); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func replace(path string, perm fs.FileMode, write func(io.Writer) error, end func(*os.File) error) error {
+	partial := filepath.Join(filepath.Dir(path), Partial+rand.Text())
 	file, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
 		return err
 	}
-	err = errors.Join(write(file), file.Close())
+	if err = write(file); err == nil {
+		err = end(file)
+	}
+	err = errors.Join(err, file.Close())
 	if err == nil {
 		err = os.Rename(partial, path)
 	}

@@ -1,5 +1,8 @@
 package torch
 
+// #include "libtch.h"
+import "C"
+
 import (
 	"fmt"
 	"unsafe"
@@ -7,13 +10,18 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// number is a type of values that are copied between Go and libtorch.
-type number interface{ uint8 | int64 | float32 }
+// number is a type of values that are copied between Go and libtorch. A uint16 has the
+// bits of a float16 (IEEE 754's binary16), since Go has no such type.
+type number interface {
+	uint8 | uint16 | int64 | float32
+}
 
 func dtypeOf[T number]() DType {
 	switch any(*new(T)).(type) {
 	case uint8:
 		return Uint8
+	case uint16:
+		return Float16
 	case int64:
 		return Int64
 	}
@@ -60,6 +68,50 @@ func Host[T number](s *Scope, values []T, shape ...int64) Tensor {
 	}
 	copy(hostSlice[T](host, len(values)), values)
 	return host
+}
+
+// Borrow returns a tensor of the CPU that reads values where they are, without a copy.
+// They must not change, and memory that isn't Go's must stay mapped, until the tensor is
+// freed or the scope's work returns.
+func Borrow[T number](s *Scope, values []T, shape ...int64) Tensor {
+	if s.Err() != nil {
+		return Tensor{}
+	}
+	dtype := dtypeOf[T]()
+	if n := elements(shape); n != int64(len(values)) || n == 0 {
+		s.Fail(fmt.Errorf("torch: borrow: %d %s values don't fill the shape %v, or are none", len(values), dtype, shape))
+		return Tensor{}
+	}
+	strides := make([]int64, len(shape))
+	for i, step := len(shape)-1, int64(1); i >= 0; i-- {
+		strides[i], step = step, step*shape[i]
+	}
+	s.pins.Pin(&values[0])
+	return s.op("from_blob", func(out *libtch.Ctensor) {
+		*out = libtch.Ctensor(C.at_tensor_of_blob(unsafe.Pointer(&values[0]), (*C.int64_t)(&shape[0]), C.size_t(len(shape)),
+			(*C.int64_t)(&strides[0]), C.size_t(len(strides)), C.int(dtype), C.int(CPU.code())))
+	})
+}
+
+// ToDevice copies t to the engine's device, or returns another handle of it if it is
+// there.
+func (s *Scope) ToDevice(t Tensor) Tensor {
+	s.engine.work.uploads.Add(1)
+	return s.op("to", func(out *libtch.Ctensor) { libtch.AtgTo(out, t.c, s.Device().code()) })
+}
+
+// CopyInto copies t into buffer, which has t's shape, and converts it to the buffer's
+// dtype. It is the only operation that changes a tensor: a buffer that its caller made for
+// that, so that a loop doesn't take new memory in each turn.
+func (s *Scope) CopyInto(buffer, t Tensor) {
+	if s.Err() != nil {
+		return
+	}
+	s.engine.work.operations.Add(1)
+	libtch.AtCopy_(buffer.c, t.c)
+	if err := takeError("copy_"); err != nil {
+		s.Fail(err)
+	}
 }
 
 // Download copies t's elements to a new slice, in row-major order. On a GPU it waits for

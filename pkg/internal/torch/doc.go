@@ -11,7 +11,8 @@
 //     with or without an error. Only a tensor of [Scope.Keep] remains.
 //   - A Scope keeps its first error. Later operations do nothing and return the zero
 //     Tensor, so a chain of operations needs one check at its end.
-//   - Operations never change their operands in place.
+//   - Operations never change their operands in place, except that [Scope.CopyInto] fills a
+//     buffer.
 //   - The end of the context is the scope's error at the next operation.
 //   - [Live] counts the tensors that exist. It is zero after every engine is closed.
 //

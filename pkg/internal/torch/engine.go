@@ -186,6 +186,7 @@ func (e *Engine) runJob(j job) {
 			err = &PanicError{Value: p, Stack: debug.Stack()}
 		}
 		s.freeFrom(0)
+		s.pins.Unpin()
 		j.done <- err
 	}()
 	if err = j.work(s); err == nil {

@@ -12,6 +12,7 @@ int at_grad_set_enabled(int);
 void at_set_num_threads(int);
 int at_get_num_threads();
 void at_free(tensor);
+tensor at_tensor_of_blob(void *data, int64_t *dims, size_t ndims, int64_t *strides, size_t nstrides, int type, int device);
 
 module atm_load_on_device(char *path, int device);
 ivalue atm_method_(module, char *name, ivalue *in, int n);

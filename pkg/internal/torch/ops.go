@@ -13,6 +13,7 @@ type DType int32
 const (
 	Uint8   DType = 0
 	Int64   DType = 4
+	Float16 DType = 5
 	Float32 DType = 6
 	Float64 DType = 7
 )
@@ -23,6 +24,8 @@ func (d DType) String() string {
 		return "uint8"
 	case Int64:
 		return "int64"
+	case Float16:
+		return "float16"
 	case Float32:
 		return "float32"
 	case Float64:

@@ -8,7 +8,6 @@ import (
 
 // Further dtypes that weights may have.
 const (
-	Float16  DType = 5
 	BFloat16 DType = 15
 	Int8     DType = 1
 )

@@ -3,6 +3,7 @@ package torch
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync/atomic"
 
@@ -19,6 +20,7 @@ type Scope struct {
 	engine *Engine
 	ctx    context.Context
 	owned  []libtch.Ctensor
+	pins   runtime.Pinner // holds what Borrow reads
 	err    error
 }
 

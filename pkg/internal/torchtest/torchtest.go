@@ -111,6 +111,13 @@ func PeakGrowth(t testing.TB, do func()) int {
 	return status(t, "VmHWM:") - before
 }
 
+// Peak returns the largest resident memory of the process, in KB, since its start or the
+// latest PeakGrowth.
+func Peak(t testing.TB) int {
+	t.Helper()
+	return status(t, "VmHWM:")
+}
+
 // status returns a number of /proc/self/status.
 func status(t testing.TB, name string) (n int) {
 	t.Helper()

@@ -16,8 +16,12 @@ type limitFlags struct {
 }
 
 func (f *limitFlags) add(flags *pflag.FlagSet) {
-	flags.IntVar(&f.queries, "max-queries", 10_000, "refuse more than `N` queries")
+	f.addQueries(flags)
 	flags.IntVar(&f.Detections, "max-detections", 1_000_000, "fail a picture with more than `N` detections")
+}
+
+func (f *limitFlags) addQueries(flags *pflag.FlagSet) {
+	flags.IntVar(&f.queries, "max-queries", 10_000, "refuse more than `N` queries")
 }
 
 func (f *limitFlags) check() error {

@@ -28,16 +28,25 @@ func (p Plan) Budget(mebibytes int) *intake.Budget {
 	return intake.NewBudget(mebibytes, max(p.Options.ImageBatch, 4))
 }
 
-// Open loads the models, embeds the queries, and takes the thresholds from the
-// calibration, if there is one. The caller must close the Detector, which frees the
-// Queries too.
-func (p *Plan) Open(ctx context.Context) (*detect.Detector, *detect.Queries, error) {
+// Detector loads the models. The caller must close the Detector.
+func (p *Plan) Detector(ctx context.Context) (*detect.Detector, error) {
 	if p.autotune {
 		device.Autotune(true)
 	}
 	detector, err := detect.Open(ctx, p.Options)
 	if err != nil {
-		return nil, nil, exit.NotOpened(ctx, err)
+		return nil, exit.NotOpened(ctx, err)
+	}
+	return detector, nil
+}
+
+// Open loads the models, embeds the queries, and takes the thresholds from the
+// calibration, if there is one. The caller must close the Detector, which frees the
+// Queries too.
+func (p *Plan) Open(ctx context.Context) (*detect.Detector, *detect.Queries, error) {
+	detector, err := p.Detector(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
 	queries, err := detector.Queries(ctx, p.Queries...)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
@@ -59,84 +60,105 @@ func DefaultTextCache() string {
 // Add defines the flags on cmd.
 func (f *ScoringFlags) Add(cmd *cobra.Command) {
 	flags := cmd.Flags()
+	f.addQueries(cmd)
+	f.ModelFlags.Add(cmd)
+	f.addThreads(flags)
+	f.addBatches(flags)
+	f.addTextCache(cmd)
+	f.Limits.add(flags)
+	flags.IntVar(&f.proposals, "proposals", detect.DefaultProposals, "at most `N` candidate boxes of a picture")
+	f.addCrops(cmd)
+	f.addRank(cmd)
+}
+
+// AddForIndex defines the flags of encoding alone: without queries. PlanIndex makes their
+// plan.
+func (f *ScoringFlags) AddForIndex(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.IntVar(&f.proposals, "max-regions", 100, "at most `N` regions of a picture: its candidate boxes of the greatest objectness, after the proposal network's NMS")
+	f.ModelFlags.Add(cmd)
+	f.addThreads(flags)
+	f.addBatches(flags)
+	f.addCrops(cmd)
+}
+
+// AddForSearch defines the flags of queries alone: without pictures. Plan makes their plan,
+// whose crops the caller replaces by the index's.
+func (f *ScoringFlags) AddForSearch(cmd *cobra.Command) {
+	f.addQueries(cmd)
+	f.ModelFlags.Add(cmd)
+	f.addThreads(cmd.Flags())
+	f.addTextCache(cmd)
+	f.Limits.addQueries(cmd.Flags())
+	f.addRank(cmd)
+	f.proposals, f.batch, f.Limits.Detections = detect.DefaultProposals, detect.DefaultBatch, 1
+	f.crop, f.contexts = &Choice{Value: string(detect.CropAuto)}, []float64{1}
+}
+
+func (f *ScoringFlags) addQueries(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.StringArrayVarP(&f.Queries, "query", "q", nil, "what to find: `NAME`, or NAME=PHRASE|PHRASE|-PHRASE|@FILE; give it once for each thing")
 	complete(cmd, "query")
 	flags.StringVar(&f.queriesFile, "queries", "", "also find what `FILE` names: a query a line, # for comments, or JSON, a list of names or COCO's categories")
 	flags.StringVar(&f.Templates, "templates", "default", "phrasings of names: none (the bare name), default (seven of CLIP's), many (80), or a `FILE`, one a line with {} for the name, # for comments")
 	flags.StringVar(&f.Background, "background", "default", "phrasings of what is of no interest: none, default, or a `FILE`, one a line, # for comments")
 	flags.BoolVar(&f.subtractEmpty, "subtract-empty", false, "take from each query what templates without a name have in common; scores fall")
-	f.ModelFlags.Add(cmd)
+}
+
+func (f *ScoringFlags) addThreads(flags *pflag.FlagSet) {
 	flags.IntVar(&f.threads, "threads", 0, "CPU threads of one operation, `N`; 0 is OMP_NUM_THREADS, or else one for each processor, and fewer are faster where others use them")
+}
+
+func (f *ScoringFlags) addBatches(flags *pflag.FlagSet) {
 	flags.IntVar(&f.batch, "batch", detect.DefaultBatch, "encode `N` crops or phrases at once, which bounds a GPU's memory, and fewer where it doesn't suffice; a CPU always takes 16")
 	flags.Bool("tf32", true, "let a GPU compute convolutions of float32 with 10 bits of each factor, as NVIDIA's libraries do by default; false is exact and slower")
 	flags.BoolVar(&f.autotune, "autotune", false, "let cuDNN time its convolutions for each new size of pictures, which pays for many pictures of one size")
 	flags.IntVar(&f.together, "batch-pictures", 0, "take at most `N` of the pictures that wait through the models together; 0 is 4")
-	flags.StringVar(&f.textCache, "text-cache", DefaultTextCache(), "keep the queries' embeddings in `DIR` for later runs; \"\" keeps none")
+}
+
+func (f *ScoringFlags) addTextCache(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.textCache, "text-cache", DefaultTextCache(), "keep the queries' embeddings in `DIR` for later runs; \"\" keeps none")
 	_ = cmd.MarkFlagDirname("text-cache") // fails only for an unknown flag
-	f.Limits.add(flags)
-	flags.IntVar(&f.proposals, "proposals", detect.DefaultProposals, "at most `N` candidate boxes of a picture")
+}
+
+func (f *ScoringFlags) addCrops(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	f.crop = AddChoice(cmd, "crop", "how a box becomes CLIP's square, as the CLIP was trained, by its centre, its whole in another shape, or its whole with a margin",
 		string(detect.CropAuto), string(detect.CropCLIP), string(detect.CropSquash), string(detect.CropPad))
 	flags.Float64SliceVar(&f.contexts, "crop-context", []float64{1}, "scale each box by `FACTOR,...` about its centre before cutting it out; the views of several are averaged")
 	flags.Lookup("crop-context").DefValue = "1" // the help would show [1.000000]
+}
+
+func (f *ScoringFlags) addRank(cmd *cobra.Command) {
 	var ranks []string
 	for _, rank := range []detect.Rank{detect.RankFused, detect.RankMean, detect.RankProbability, detect.RankCosine} {
 		ranks = append(ranks, string(rank))
 	}
 	f.scores = AddChoice(cmd, "scores", "whether a query's probability is its share among all queries and the background, or each query's against the background alone, for names that don't exclude each other",
 		string(detect.ScoresTogether), string(detect.ScoresEach))
-	flags.Float64Var(&f.alike, "alike", detect.DefaultAlike, "don't measure two queries against each other whose embeddings, less the background's mean, have a greater cosine than `COSINE`; 1 measures all")
+	cmd.Flags().Float64Var(&f.alike, "alike", detect.DefaultAlike, "don't measure two queries against each other whose embeddings, less the background's mean, have a greater cosine than `COSINE`; 1 measures all")
 	f.rank = AddChoice(cmd, "rank", "what the score is, the geometric or arithmetic mean of probability and objectness, or one alone", ranks...)
 }
 
 // Plan checks the flags and returns their plan. Its errors mean wrong usage.
 func (f *ScoringFlags) Plan(cmd *cobra.Command) (Plan, error) {
-	p := Plan{
-		autotune: f.autotune,
-		Options: detect.Options{
-			Models:        f.Set(),
-			Device:        f.Device,
-			DType:         f.DType.Value,
-			Proposals:     f.proposals,
-			Threads:       f.threads,
-			Batch:         f.batch,
-			ImageBatch:    f.together,
-			Progress:      console.PhraseProgress(cmd.ErrOrStderr()),
-			TextCache:     f.textCache,
-			SubtractEmpty: f.subtractEmpty,
-			Logger:        logger(cmd),
-			Limits:        f.Limits.text(),
-			Alike:         f.alike,
-		},
-		Params: detect.Params{Rank: detect.Rank(f.rank.Value), Scores: detect.Scores(f.scores.Value)},
-		say:    console.NewProgress(cmd.ErrOrStderr(), "", 0).Say,
-	}
 	switch {
 	case len(f.Queries) == 0 && f.queriesFile == "":
-		return p, errors.New("nothing to find: name it with --query, as in: clipdet detect -q dog photo.jpg, or with --queries FILE")
+		return Plan{}, errors.New("nothing to find: name it with --query, as in: clipdet detect -q dog photo.jpg, or with --queries FILE")
 	case !(f.alike > 0 && f.alike <= 1):
-		return p, fmt.Errorf("--alike %v: want a cosine above 0, up to 1, which measures all queries against each other", f.alike)
-	case f.proposals < 1:
-		return p, fmt.Errorf("--proposals %d: want 1 or more", f.proposals)
+		return Plan{}, fmt.Errorf("--alike %v: want a cosine above 0, up to 1, which measures all queries against each other", f.alike)
 	case f.Limits.check() != nil:
-		return p, f.Limits.check()
-	case f.threads < 0 || f.threads > maxThreads:
-		return p, fmt.Errorf("--threads %d: want 0 (OMP_NUM_THREADS, or else one for each processor) to %d", f.threads, maxThreads)
-	case f.batch < 1:
-		return p, fmt.Errorf("--batch %d: want 1 or more", f.batch)
-	case f.together < 0 || f.together > maxTogether:
-		return p, fmt.Errorf("--batch-pictures %d: want 0 (which is 4) to %d", f.together, maxTogether)
+		return Plan{}, f.Limits.check()
 	}
-	for _, context := range f.contexts {
-		if !(context > 0 && context <= 100) {
-			return p, fmt.Errorf("--crop-context %v: want factors above 0 and at most 100, as in 1,1.5", context)
-		}
-		p.Options.Crops = append(p.Options.Crops, detect.Crop{Mode: detect.CropMode(f.crop.Value), Context: context})
+	options, err := f.encoding(cmd, "proposals")
+	if err != nil {
+		return Plan{}, err
 	}
-	if err := f.Check(); err != nil {
-		return p, err
-	}
-	var err error
+	p := Plan{autotune: f.autotune, Options: options, Params: detect.Params{Rank: detect.Rank(f.rank.Value), Scores: detect.Scores(f.scores.Value)}}
+	p.say = console.NewProgress(cmd.ErrOrStderr(), "", 0).Say
+	p.Options.Progress = console.PhraseProgress(cmd.ErrOrStderr())
+	p.Options.TextCache, p.Options.SubtractEmpty, p.Options.Limits = f.textCache, f.subtractEmpty, f.Limits.text()
+	p.Options.Alike = f.alike
 	if p.Options.Templates, err = readTemplates(f.Templates); err != nil {
 		return p, err
 	}
@@ -158,6 +180,39 @@ func (f *ScoringFlags) Plan(cmd *cobra.Command) (Plan, error) {
 		return p, fmt.Errorf("--query: %w", err)
 	}
 	return p, nil
+}
+
+// PlanIndex checks the flags of AddForIndex and returns their plan, which has no queries.
+// Its errors mean wrong usage.
+func (f *ScoringFlags) PlanIndex(cmd *cobra.Command) (Plan, error) {
+	options, err := f.encoding(cmd, "max-regions")
+	return Plan{autotune: f.autotune, Options: options}, err
+}
+
+// encoding checks the flags of encoding pictures, and returns their options. proposals is
+// the name of the flag for them.
+func (f *ScoringFlags) encoding(cmd *cobra.Command, proposals string) (detect.Options, error) {
+	o := detect.Options{
+		Models: f.Set(), Device: f.Device, DType: f.DType.Value, Proposals: f.proposals,
+		Threads: f.threads, Batch: f.batch, ImageBatch: f.together, Logger: logger(cmd),
+	}
+	switch {
+	case f.proposals < 1:
+		return o, fmt.Errorf("--%s %d: want 1 or more", proposals, f.proposals)
+	case f.threads < 0 || f.threads > maxThreads:
+		return o, fmt.Errorf("--threads %d: want 0 (OMP_NUM_THREADS, or else one for each processor) to %d", f.threads, maxThreads)
+	case f.batch < 1:
+		return o, fmt.Errorf("--batch %d: want 1 or more", f.batch)
+	case f.together < 0 || f.together > maxTogether:
+		return o, fmt.Errorf("--batch-pictures %d: want 0 (which is 4) to %d", f.together, maxTogether)
+	}
+	for _, context := range f.contexts {
+		if !(context > 0 && context <= 100) {
+			return o, fmt.Errorf("--crop-context %v: want factors above 0 and at most 100, as in 1,1.5", context)
+		}
+		o.Crops = append(o.Crops, detect.Crop{Mode: detect.CropMode(f.crop.Value), Context: context})
+	}
+	return o, f.Check()
 }
 
 func readTemplates(which string) ([]string, error) {

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/pkg/index"
+)
+
+func TestIndexAndSearch(t *testing.T) {
+	models, err := filepath.Abs(tinyModels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pictures, err := filepath.Abs(formats)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	if err := os.CopyFS("photos", os.DirFS(pictures)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("photos/bad.png", []byte("no picture"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	indexed := func(want int, says string, more ...string) {
+		t.Helper()
+		args := append([]string{"index", "--out", "ix", "--models", models, "--max-regions", "5", "--device", "cpu"}, more...)
+		code, stdout, stderr := clipdet(t, append(args, "photos")...)
+		if code != want || stdout != "" || !strings.Contains(stderr, says) {
+			t.Fatalf("exit code %d, want %d; stdout %q; stderr, which should say %q:\n%s", code, want, stdout, says, stderr)
+		}
+	}
+	indexed(exit.CodeInputs, "photos/bad.png")
+	if err := os.Remove("photos/bad.png"); err != nil {
+		t.Fatal(err)
+	}
+	indexed(exit.CodeDone, " 0 to be encoded, 0 removed")
+
+	asked := []string{"search", "--index", "ix", "--models", models, "--device", "cpu", "-q", "dog", "-q", "cat", "--text-cache", "cache"}
+	search := func(more ...string) string {
+		t.Helper()
+		code, stdout, stderr := clipdet(t, append(asked[:len(asked):len(asked)], more...)...)
+		if code != exit.CodeDone || stderr != "" {
+			t.Fatalf("search %s: exit code %d\n%s", strings.Join(more, " "), code, stderr)
+		}
+		return stdout
+	}
+	var hits []index.Hit
+	if err := json.Unmarshal([]byte(search("--top-k", "7", "--html", "page")), &hits); err != nil || len(hits) != 14 {
+		t.Fatalf("%v: %d hits, want 14", err, len(hits))
+	}
+	for i, hit := range hits {
+		if hit.Query != []string{"dog", "cat"}[i/7] || hit.Picture == "" || hit.Region < 1 || hit.Region > 5 || hit.Box.Empty() ||
+			hit.Width < 1 || hit.Height < 1 || i%7 > 0 && hit.Score > hits[i-1].Score {
+			t.Errorf("hit %d is %+v", i, hit)
+		}
+	}
+	page, err := os.ReadFile("page/index.html")
+	if err != nil || !strings.Contains(string(page), hits[0].Picture) || strings.Count(string(page), "<li ") != 14 {
+		t.Errorf("%v: the page has %d hits, and the best picture: %v", err, strings.Count(string(page), "<li "), strings.Contains(string(page), hits[0].Picture))
+	}
+	if first, err := os.Stat("page/images/1.jpg"); err != nil || first.Size() == 0 {
+		t.Errorf("the page has no picture: %v", err)
+	}
+	if n := strings.Count(search("--format", "jsonl", "--top-k", "3"), "\n"); n != 6 {
+		t.Errorf("%d lines, want 6", n)
+	}
+	rows, err := csv.NewReader(strings.NewReader(search("--format", "csv", "--top-k", "3"))).ReadAll()
+	if err != nil || len(rows) != 7 || rows[1][0] != hits[0].Picture {
+		t.Errorf("%v: csv has %q", err, rows)
+	}
+	var coco []struct {
+		Image int `json:"image_id"`
+	}
+	if err := json.Unmarshal([]byte(search("--format", "coco", "--top-k", "3")), &coco); err != nil || len(coco) != 6 || coco[0].Image != 1 {
+		t.Errorf("%v: coco has %v", err, coco)
+	}
+	if got := search("--path", "none*"); got != "[]\n" {
+		t.Errorf("without a picture that fits: %q", got)
+	}
+	seen := map[string]bool{}
+	if err := json.Unmarshal([]byte(search("--per-picture")), &hits); err != nil {
+		t.Fatal(err)
+	}
+	for _, hit := range hits {
+		if key := hit.Query + " " + hit.Picture; seen[key] {
+			t.Errorf("%s twice with --per-picture", key)
+		} else {
+			seen[key] = true
+		}
+	}
+
+	// A picture goes, and one is touched.
+	first := filepath.Base(hits[0].Picture)
+	if err := errors.Join(os.Remove(hits[0].Picture), os.Chtimes(hits[1].Picture, time.Time{}, time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	indexed(exit.CodeDone, " 0 to be encoded, 1 removed", "--by-content")
+	if got := search("--path", first); got != "[]\n" {
+		t.Errorf("of the removed picture there is %s", got)
+	}
+	before := search("--top-k", "1000")
+	for _, args := range [][]string{{"index", "compact", "ix"}, {"index", "verify", "ix"}} {
+		if code, stdout, stderr := clipdet(t, args...); code != exit.CodeDone || stdout != "" || stderr != "" {
+			t.Errorf("%v: exit code %d\n%s%s", args, code, stdout, stderr)
+		}
+	}
+	if after := search("--top-k", "1000"); after != before {
+		t.Errorf("compact changed what a search gives:\n%s\n%s", before, after)
+	}
+	shards, err := filepath.Glob("ix/*.npy")
+	if err != nil || len(shards) != 1 {
+		t.Fatalf("%v: %q after compact", err, shards)
+	}
+	data, err := os.ReadFile(shards[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2]++
+	if err := os.WriteFile(shards[0], data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := clipdet(t, "index", "verify", "ix"); code != exit.CodeInputs || !strings.Contains(stderr, shards[0]) {
+		t.Errorf("a changed byte: exit code %d\n%s", code, stderr)
+	}
+	code, _, stderr := clipdet(t, "search", "--index", "ix", "--device", "cpu", "-q", "dog")
+	if code != exit.CodeUsage || !strings.Contains(stderr, "digest") {
+		t.Errorf("the built-in models search an index of others: exit code %d\n%s", code, stderr)
+	}
+}
+
+// The built-in models put a right box first for at least nine of ten things.
+func TestSearchScenes(t *testing.T) {
+	objects, _ := annotations(t, regression)
+	dir := t.TempDir()
+	if code, _, stderr := clipdet(t, "index", "--out", dir, "--device", "cpu", regression); code != exit.CodeDone {
+		t.Fatal(stderr)
+	}
+	args := []string{"search", "--index", dir, "--device", "cpu", "--top-k", "1", "--rank", "probability", "--format", "jsonl"}
+	asked := map[string]bool{}
+	for _, o := range objects {
+		if !asked[o.name] {
+			asked[o.name] = true
+			args = append(args, "-q", o.name)
+		}
+	}
+	code, stdout, stderr := clipdet(t, args...)
+	if code != exit.CodeDone {
+		t.Fatal(stderr)
+	}
+	right := 0
+	for line := range strings.Lines(stdout) {
+		var hit index.Hit
+		if err := json.Unmarshal([]byte(line), &hit); err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range objects {
+			if o.name == hit.Query && filepath.Base(o.file) == filepath.Base(hit.Picture) && o.box.IoU(hit.Box) >= 0.5 {
+				right++
+				break
+			}
+		}
+	}
+	if 10*right < 9*len(asked) {
+		t.Errorf("of %d things %d have a right box first, want nine of ten", len(asked), right)
+	}
+	t.Logf("%d of %d things have a right box first", right, len(asked))
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"path"
+
+	"github.com/spf13/cobra"
+
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/report"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
+	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/index"
+	"github.com/clipdet/clipdet/pkg/pixels"
+	"github.com/clipdet/clipdet/pkg/results"
+)
+
+// searchFlags are the flags of the search command.
+type searchFlags struct {
+	settings.ScoringFlags
+	index     string
+	params    index.Params
+	threshold float64
+	format    *settings.Choice
+	html      string
+}
+
+func searchCommand() *cobra.Command { return new(searchFlags).command() }
+
+func (f *searchFlags) command() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "search --index DIR -q QUERY... [flags]",
+		Short: "Find the queries in all pictures of an index",
+		Long: `Finds the regions of the index that fit each query best, in all pictures at once. It
+is exact: every region is compared with every query. No picture is read, but for
+--html. 'clipdet index' makes the index; the models have to be the same.
+
+A query is what it is for 'clipdet detect', with phrases, weights, negative phrases
+and examples, and a hit has the scores that detect gives that box, up to 0.002:
+embeddings are kept in half precision. Nothing suppresses boxes that overlap, so a
+thing may be hit several times; --per-picture keeps the best of each picture.
+
+The filters --path and --min-size apply before the best are chosen, so there are as
+many hits as asked for, if so many regions fit.
+
+Hits go to stdout, query by query, the best first:
+  json   a list of {"query", "box", "score", "cosine", "probability", "objectness",
+         "phrase", "runner_up", "image", "region", "width", "height"}; region is
+         the number of the box in its picture, from 1
+  jsonl  an object a line
+  csv    a row for each hit, as detect's
+  coco   COCO's results: image_id is the number in the file's name where the names
+         of all hits are like COCO's, or else the picture's place among those that
+         were hit; category_id is the query's place from 1`,
+		Example: `  clipdet search --index photos.index -q dog -q "bike=a bicycle|a mountain bike"
+  clipdet search --index photos.index -q "mug=@shelf.jpg#40,60,180,200" --per-picture --top-k 20
+  clipdet search --index photos.index -q hat --path '2024/*' --min-size 32 --html found`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("search takes no picture, got %q: it asks the index", args[0])
+			}
+			return nil
+		},
+		RunE: f.run,
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.index, "index", "", "`DIR` of the index")
+	_ = cmd.MarkFlagDirname("index") // fails only for an unknown flag
+	f.AddForSearch(cmd)
+	flags.IntVar(&f.params.TopK, "top-k", index.DefaultTopK, "at most `N` hits of each query")
+	flags.Float64Var(&f.threshold, "threshold", 0, "least `SCORE` of a hit; 0 keeps all")
+	flags.BoolVar(&f.params.PerPicture, "per-picture", false, "at most one hit of each picture for a query, the best")
+	flags.Float64Var(&f.params.MinSize, "min-size", 0, "only boxes whose shorter side has at least `N` pixels of the picture")
+	flags.StringVar(&f.params.Path, "path", "", "only pictures whose path matches `GLOB`, or whose name does if it has no slash")
+	f.format = settings.AddChoice(cmd, "format", "of the hits", "json", "jsonl", "csv", "coco")
+	flags.StringVar(&f.html, "html", "", "also write a page with the pictures and boxes of the hits, by query, into `DIR`")
+	_ = cmd.MarkFlagDirname("html") // fails only for an unknown flag
+	return cmd
+}
+
+func (f *searchFlags) run(cmd *cobra.Command, _ []string) error {
+	switch {
+	case f.index == "":
+		return errors.New("--index is missing: name the directory that 'clipdet index' made")
+	case len(f.Queries) == 0:
+		return errors.New("nothing to find: name it with --query, as in: clipdet search --index photos.index -q dog")
+	case f.params.TopK < 1:
+		return fmt.Errorf("--top-k %d: want 1 or more", f.params.TopK)
+	case !(f.params.MinSize >= 0):
+		return fmt.Errorf("--min-size %v: want 0 or more", f.params.MinSize)
+	case !(f.threshold >= -1 && f.threshold <= 1):
+		return fmt.Errorf("--threshold %v: want -1 to 1", f.threshold)
+	}
+	if _, err := path.Match(f.params.Path, ""); err != nil {
+		return fmt.Errorf("--path %q: %w", f.params.Path, err)
+	}
+	p, err := f.Plan(cmd)
+	if err != nil {
+		return err
+	}
+	f.params.Rank, f.params.Threshold = p.Params.Rank, float32(f.threshold)
+	ix, err := index.Open(f.index, index.OpenOptions{})
+	if err != nil {
+		return notIndexed(err)
+	}
+	p.Options.Crops = ix.Crops()
+	ctx := cmd.Context()
+	info, err := detect.Resolve(ctx, p.Options)
+	if err != nil {
+		return exit.NotOpened(ctx, err)
+	}
+	if err := ix.Check(info); err != nil {
+		return err
+	}
+	detector, queries, err := p.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer detector.Close()
+	hits, err := ix.Search(ctx, detector, queries, f.params)
+	if err != nil {
+		return notIndexed(err)
+	}
+	if err := writeHits(cmd.OutOrStdout(), f.format.Value, queries.Names(), hits); err != nil {
+		return exit.Inputs(fmt.Errorf("write the hits: %w", err))
+	}
+	if f.html != "" {
+		unread, err := report.WriteHits(ctx, f.html, shown(queries.Names(), hits), f.load, report.Options{})
+		if err == nil && unread > 0 {
+			err = fmt.Errorf("--html: %d pictures can't be read any more, and are shown without", unread)
+		}
+		if err != nil {
+			return exit.Inputs(err)
+		}
+	}
+	return nil
+}
+
+// load reads a picture for the page.
+func (f *searchFlags) load(file string) (image.Image, error) {
+	return intake.Decode(intake.Input{Path: file}, pixels.Limits{})
+}
+
+// writeHits writes the hits of each query.
+func writeHits(to io.Writer, format string, names []string, hits [][]index.Hit) error {
+	var inputs []intake.Input // of the pictures that were hit
+	place := make(map[string]int)
+	for _, list := range hits {
+		for _, hit := range list {
+			if _, known := place[hit.Picture]; !known {
+				place[hit.Picture] = len(inputs)
+				inputs = append(inputs, intake.Input{Path: hit.Picture})
+			}
+		}
+	}
+	ids := intake.ImageIDs(inputs)
+	var records results.Writer
+	var err error
+	switch format {
+	case "csv":
+		records, err = results.NewCSVWriter(to)
+	case "coco":
+		records, err = results.NewCOCOWriter(to, names...)
+	}
+	if err != nil {
+		return err
+	}
+	encoder := json.NewEncoder(to)
+	encoder.SetEscapeHTML(false)
+	lead := "["
+	for _, list := range hits {
+		for _, hit := range list {
+			if records != nil {
+				err = records.Write(results.Record{
+					Image: hit.Picture, ID: ids[place[hit.Picture]], Width: hit.Width, Height: hit.Height,
+					Detections: []detect.Detection{hit.Detection},
+				})
+			} else {
+				if format == "json" {
+					_, err = io.WriteString(to, lead)
+					lead = ","
+				}
+				if err == nil {
+					err = encoder.Encode(hit)
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case records != nil:
+		return records.Close()
+	case format == "json" && lead == "[":
+		_, err = io.WriteString(to, "[]\n")
+	case format == "json":
+		_, err = io.WriteString(to, "]\n")
+	}
+	return err
+}
+
+// shown returns the hits for the page.
+func shown(names []string, hits [][]index.Hit) []report.QueryHits {
+	var all []report.QueryHits
+	for q, list := range hits {
+		of := report.QueryHits{Query: names[q]}
+		for _, hit := range list {
+			of.Hits = append(of.Hits, report.Hit{
+				File: hit.Picture, Width: hit.Width, Height: hit.Height, Box: hit.Box,
+				Score: hit.Score, Probability: hit.Probability, Objectness: hit.Objectness, Phrase: hit.Phrase,
+			})
+		}
+		all = append(all, of)
+	}
+	return all
+}
