@@ -131,7 +131,7 @@ func TestMemoryOfALargePicture(t *testing.T) {
 		if err := os.WriteFile(path, withOrientation(t, slope(width, height), 6), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		child := exec.Command(os.Args[0], "detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "--text-cache", "", "--pictures", "-o", dir, path)
+		child := exec.Command(os.Args[0], "detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "--text-cache", "", "--pictures", "--overwrite", "-o", dir, path)
 		child.Env = append(os.Environ(), asCommand+"=1")
 		if out, err := child.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)

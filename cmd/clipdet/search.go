@@ -88,8 +88,6 @@ func (f *searchFlags) run(cmd *cobra.Command, _ []string) error {
 	switch {
 	case f.index == "":
 		return errors.New("--index is missing: name the directory that 'clipdet index' made")
-	case len(f.Queries) == 0:
-		return errors.New("nothing to find: name it with --query, as in: clipdet search --index photos.index -q dog")
 	case f.params.TopK < 1:
 		return fmt.Errorf("--top-k %d: want 1 or more", f.params.TopK)
 	case !(f.params.MinSize >= 0):
@@ -131,7 +129,10 @@ func (f *searchFlags) run(cmd *cobra.Command, _ []string) error {
 		return exit.Inputs(fmt.Errorf("write the hits: %w", err))
 	}
 	if f.html != "" {
-		unread, err := report.WriteHits(ctx, f.html, shown(queries.Names(), hits), f.load, report.Options{})
+		load := func(file string) (image.Image, error) {
+			return intake.Decode(ctx, intake.Input{Path: file}, pixels.Limits{})
+		}
+		unread, err := report.WriteHits(ctx, f.html, shown(queries.Names(), hits), load, report.Options{})
 		if err == nil && unread > 0 {
 			err = fmt.Errorf("--html: %d pictures can't be read any more, and are shown without", unread)
 		}
@@ -140,11 +141,6 @@ func (f *searchFlags) run(cmd *cobra.Command, _ []string) error {
 		}
 	}
 	return nil
-}
-
-// load reads a picture for the page.
-func (f *searchFlags) load(file string) (image.Image, error) {
-	return intake.Decode(intake.Input{Path: file}, pixels.Limits{})
 }
 
 // writeHits writes the hits of each query.

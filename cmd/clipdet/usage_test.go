@@ -266,7 +266,7 @@ func TestCompletion(t *testing.T) {
 		{"detect --device ", "auto cpu cuda:0"},
 		{"detect --rank ", "fused mean probability cosine"},
 		{"detect --crop ", "auto clip squash pad"},
-		{"detect --dtype ", "auto float32 bfloat16 float16 unmeasured"},
+		{"detect --dtype ", "auto float32 bfloat16 float16 int8 unmeasured"},
 		{"models i", "inspect"},
 	}
 	for _, test := range tests {
