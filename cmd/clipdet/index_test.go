@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,6 +71,17 @@ func TestIndexAndSearch(t *testing.T) {
 	if first, err := os.Stat("page/images/1.jpg"); err != nil || first.Size() == 0 {
 		t.Errorf("the page has no picture: %v", err)
 	}
+	like := fmt.Sprintf("%s#%d", hits[3].Picture, hits[3].Region)
+	code, stdout, stderr := clipdet(t, "search", "--index", "ix", "--models", models, "--device", "cpu", "--like", like, "--top-k", "4", "--threshold", "0.9")
+	var alike []index.Hit
+	if err := json.Unmarshal([]byte(stdout), &alike); code != exit.CodeDone || err != nil || len(alike) == 0 || alike[0].Query != like || alike[0].Score < 0.999 {
+		t.Errorf("--like %s: exit code %d, %v, %s\n%s", like, code, err, stdout, stderr)
+	}
+	for _, wrong := range []string{"photos/none.png#1", hits[3].Picture, hits[3].Picture + "#0", hits[3].Picture + "#9999"} {
+		if code, _, stderr := clipdet(t, "search", "--index", "ix", "--models", models, "--device", "cpu", "--like", wrong); code != exit.CodeUsage || !strings.Contains(stderr, wrong[:6]) {
+			t.Errorf("--like %s: exit code %d\n%s", wrong, code, stderr)
+		}
+	}
 	if n := strings.Count(search("--format", "jsonl", "--top-k", "3"), "\n"); n != 6 {
 		t.Errorf("%d lines, want 6", n)
 	}
@@ -131,7 +143,7 @@ func TestIndexAndSearch(t *testing.T) {
 	if code, _, stderr := clipdet(t, "index", "verify", "ix"); code != exit.CodeInputs || !strings.Contains(stderr, shards[0]) {
 		t.Errorf("a changed byte: exit code %d\n%s", code, stderr)
 	}
-	code, _, stderr := clipdet(t, "search", "--index", "ix", "--device", "cpu", "-q", "dog")
+	code, _, stderr = clipdet(t, "search", "--index", "ix", "--device", "cpu", "-q", "dog")
 	if code != exit.CodeUsage || !strings.Contains(stderr, "digest") {
 		t.Errorf("the built-in models search an index of others: exit code %d\n%s", code, stderr)
 	}

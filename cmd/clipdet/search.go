@@ -7,6 +7,8 @@ import (
 	"image"
 	"io"
 	"path"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -28,6 +30,7 @@ type searchFlags struct {
 	threshold float64
 	format    *settings.Choice
 	html      string
+	like      []string
 }
 
 func searchCommand() *cobra.Command { return new(searchFlags).command() }
@@ -45,6 +48,11 @@ and examples, and a hit has the scores that detect gives that box, up to 0.002:
 embeddings are kept in half precision. Nothing suppresses boxes that overlap, so a
 thing may be hit several times; --per-picture keeps the best of each picture.
 
+--like PICTURE#N asks for more regions like one of the index, which is named as in
+hits: by its picture's path and its number. It is another query, with that region as
+its example. If no other query is given, hits are ranked by cosine, so that
+--threshold 0.95 finds near-duplicates; the region itself comes first.
+
 The filters --path and --min-size apply before the best are chosen, so there are as
 many hits as asked for, if so many regions fit.
 
@@ -59,7 +67,8 @@ Hits go to stdout, query by query, the best first:
          were hit; category_id is the query's place from 1`,
 		Example: `  clipdet search --index photos.index -q dog -q "bike=a bicycle|a mountain bike"
   clipdet search --index photos.index -q "mug=@shelf.jpg#40,60,180,200" --per-picture --top-k 20
-  clipdet search --index photos.index -q hat --path '2024/*' --min-size 32 --html found`,
+  clipdet search --index photos.index -q hat --path '2024/*' --min-size 32 --html found
+  clipdet search --index photos.index --like photos/shelf.jpg#3 --per-picture --threshold 0.9`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("search takes no picture, got %q: it asks the index", args[0])
@@ -73,6 +82,7 @@ Hits go to stdout, query by query, the best first:
 	flags.StringVar(&f.index, "index", "", "`DIR` of the index")
 	_ = cmd.MarkFlagDirname("index") // fails only for an unknown flag
 	f.AddForSearch(cmd)
+	flags.StringArrayVar(&f.like, "like", nil, "find more like the region N of a picture of the index, `PICTURE#N`; give it once for each region")
 	flags.IntVar(&f.params.TopK, "top-k", index.DefaultTopK, "at most `N` hits of each query")
 	flags.Float64Var(&f.threshold, "threshold", 0, "least `SCORE` of a hit; 0 keeps all")
 	flags.BoolVar(&f.params.PerPicture, "per-picture", false, "at most one hit of each picture for a query, the best")
@@ -82,6 +92,24 @@ Hits go to stdout, query by query, the best first:
 	flags.StringVar(&f.html, "html", "", "also write a page with the pictures and boxes of the hits, by query, into `DIR`")
 	_ = cmd.MarkFlagDirname("html") // fails only for an unknown flag
 	return cmd
+}
+
+// region is a value of --like.
+type region struct {
+	picture string
+	number  int
+}
+
+func parseRegion(text string) (region, error) {
+	at := strings.LastIndex(text, "#") // a path may have one too
+	if at <= 0 {
+		return region{}, fmt.Errorf("--like %s: write PICTURE#N, a picture of the index and the number of its region", text)
+	}
+	number, err := strconv.Atoi(text[at+1:])
+	if err != nil || number < 1 {
+		return region{}, fmt.Errorf("--like %s: %q is no number of a region, which are 1 and more", text, text[at+1:])
+	}
+	return region{text[:at], number}, nil
 }
 
 func (f *searchFlags) run(cmd *cobra.Command, _ []string) error {
@@ -98,14 +126,33 @@ func (f *searchFlags) run(cmd *cobra.Command, _ []string) error {
 	if _, err := path.Match(f.params.Path, ""); err != nil {
 		return fmt.Errorf("--path %q: %w", f.params.Path, err)
 	}
+	regions := make([]region, len(f.like))
+	for i, text := range f.like {
+		var err error
+		if regions[i], err = parseRegion(text); err != nil {
+			return err
+		}
+		f.Made = append(f.Made, detect.Query{Name: text, Examples: []detect.Example{{Embedding: []uint16{}, Name: text}}})
+	}
+	alone := len(f.Queries) == 0 && !cmd.Flags().Changed("queries")
 	p, err := f.Plan(cmd)
 	if err != nil {
 		return err
 	}
 	f.params.Rank, f.params.Threshold = p.Params.Rank, float32(f.threshold)
+	if alone && !cmd.Flags().Changed("rank") {
+		f.params.Rank = detect.RankCosine
+	}
 	ix, err := index.Open(f.index, index.OpenOptions{})
 	if err != nil {
 		return notIndexed(err)
+	}
+	for i, r := range regions {
+		example, err := ix.Example(r.picture, r.number)
+		if err != nil {
+			return notIndexed(err)
+		}
+		p.Queries[len(p.Queries)-len(regions)+i].Examples[0] = example
 	}
 	p.Options.Crops = ix.Crops()
 	ctx := cmd.Context()

@@ -49,13 +49,13 @@ func (d *Detector) Queries(ctx context.Context, queries ...Query) (_ *Queries, e
 		return nil, err
 	}
 	q := &Queries{detector: d, places: text.places}
-	var examples []picturedExample
+	var examples []checkedExample
 	for i, query := range queries {
-		pictures, err := query.pictures()
+		checked, err := query.examples(d.files.Image.Manifest.EmbeddingWidth)
 		if err != nil {
 			return nil, fmt.Errorf("detect: query %q: %w", query.Name, err)
 		}
-		examples = append(examples, pictures...)
+		examples = append(examples, checked...)
 		q.names = append(q.names, query.Name)
 		q.phrases = append(q.phrases, slices.Concat(text.phrasings[i], query.labels()))
 	}

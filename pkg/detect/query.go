@@ -40,10 +40,13 @@ type Query struct {
 	Examples []Example
 }
 
-// Example is a picture of a thing, or a box of it.
+// Example is a picture of a thing, or a box of it, or the embedding of one.
 type Example struct {
 	// Image is the caller's and isn't changed.
 	Image image.Image
+	// Embedding, if it isn't nil, takes the place of Image and Box: the embedding of a
+	// region by the same models, [D], as [Stored] has it. The length doesn't count.
+	Embedding []uint16
 	// Box is the place of the thing, in pixels of the picture, as edges; nil is the whole
 	// picture.
 	Box *box.Box
@@ -101,6 +104,8 @@ func (q Query) check() error {
 	}
 	for i, e := range q.Examples {
 		switch {
+		case e.Embedding != nil && (e.Image != nil || e.Box != nil):
+			return fmt.Errorf("%w: %q has an embedding, and a picture or box too; give one of them", ErrQuery, e.label(i))
 		case e.Box != nil && (!e.Box.Valid() || e.Box.Empty()):
 			return fmt.Errorf("%w: the box of %q has no inside; give left, top, right and bottom edge", ErrQuery, e.label(i))
 		case e.Weight != 0 && !positive(e.Weight):
@@ -156,16 +161,25 @@ func (q Query) weights(phrasings int) (weights []float64, total, texts float64) 
 	return weights, total, texts
 }
 
-// picturedExample is a checked example.
-type picturedExample struct {
-	picture *pixels.RGB
-	box     box.Box
+// checkedExample is an example whose embedding has the width D, if it has one.
+type checkedExample struct {
+	embedding []uint16 // nil: of the picture's box
+	picture   *pixels.RGB
+	box       box.Box
 }
 
-// pictures checks the examples of q.
-func (q Query) pictures() ([]picturedExample, error) {
-	var found []picturedExample
+// examples checks the examples of q for models whose embeddings have a width.
+func (q Query) examples(width int) ([]checkedExample, error) {
+	var found []checkedExample
 	for i, e := range q.Examples {
+		if e.Embedding != nil {
+			if len(e.Embedding) != width {
+				return nil, fmt.Errorf("%w: the embedding of %s has %d numbers, and the models' have %d",
+					ErrQuery, e.label(i), len(e.Embedding), width)
+			}
+			found = append(found, checkedExample{embedding: e.Embedding})
+			continue
+		}
 		picture, err := fromImage(e.Image)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.label(i), err)
@@ -178,14 +192,14 @@ func (q Query) pictures() ([]picturedExample, error) {
 			return nil, fmt.Errorf("%w: the box %v of %s has no part of the picture, which is %d x %d pixels",
 				ErrQuery, b, e.label(i), picture.Width, picture.Height)
 		}
-		found = append(found, picturedExample{picture, b})
+		found = append(found, checkedExample{picture: picture, box: b})
 	}
 	return found, nil
 }
 
 // embedExamples returns the embeddings [P+E,D] of texts [P,D], which is the zero Tensor
 // if P is 0, and of the examples.
-func (d *Detector) embedExamples(s *torch.Scope, texts torch.Tensor, examples []picturedExample) torch.Tensor {
+func (d *Detector) embedExamples(s *torch.Scope, texts torch.Tensor, examples []checkedExample) torch.Tensor {
 	if len(examples) == 0 {
 		return texts
 	}
@@ -195,6 +209,9 @@ func (d *Detector) embedExamples(s *torch.Scope, texts torch.Tensor, examples []
 	}
 	for _, e := range examples {
 		all = append(all, s.Within(func() torch.Tensor {
+			if e.embedding != nil {
+				return s.Unit(s.To(torch.Upload(s, e.embedding, 1, int64(len(e.embedding))), torch.Float32))
+			}
 			t := newTask(context.Background(), e.picture)
 			t.uploaded, t.boxes = crop.Upload(s, e.picture), []box.Box{e.box}
 			t.found = rpn.Given(s, rpn.Proposals{Boxes: t.boxes, Objectness: []float32{1}})

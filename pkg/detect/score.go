@@ -193,18 +193,18 @@ func (u unread) read(values []float32) (ranking, error) {
 }
 
 // first leaves the candidates among the first k boxes, if the others come last.
-func (r *ranking) first(k int) {
-	if k >= r.m {
+func (t *ranking) first(k int) {
+	if k >= t.m {
 		return
 	}
-	for _, list := range []*[]float32{&r.score, &r.box, &r.cosine, &r.probability, &r.phrase} {
+	for _, list := range []*[]float32{&t.score, &t.box, &t.cosine, &t.probability, &t.phrase} {
 		kept := (*list)[:0]
-		for low := 0; low < len(*list); low += r.m {
+		for low := 0; low < len(*list); low += t.m {
 			kept = append(kept, (*list)[low:low+k]...)
 		}
 		*list = kept
 	}
-	r.m = k
+	t.m = k
 }
 
 // number reports whether v is neither NaN nor infinite.

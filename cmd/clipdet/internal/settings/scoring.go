@@ -23,6 +23,7 @@ import (
 type ScoringFlags struct {
 	ModelFlags
 	Queries       []string
+	Made          []detect.Query // of other flags of the command
 	queriesFile   string
 	Templates     string
 	Background    string
@@ -143,7 +144,7 @@ func (f *ScoringFlags) addRank(cmd *cobra.Command) {
 // Plan checks the flags and returns their plan. Its errors mean wrong usage.
 func (f *ScoringFlags) Plan(cmd *cobra.Command) (Plan, error) {
 	switch {
-	case len(f.Queries) == 0 && f.queriesFile == "":
+	case len(f.Queries) == 0 && f.queriesFile == "" && len(f.Made) == 0:
 		return Plan{}, errors.New("nothing to find: name it with --query, as in: clipdet detect -q dog photo.jpg, or with --queries FILE")
 	case !(f.alike > 0 && f.alike <= 1):
 		return Plan{}, fmt.Errorf("--alike %v: want a cosine above 0, up to 1, which measures all queries against each other", f.alike)
@@ -175,6 +176,7 @@ func (f *ScoringFlags) Plan(cmd *cobra.Command) (Plan, error) {
 	if p.Queries, err = withExamples(typed, len(f.Queries), f.queriesFile); err != nil {
 		return p, err
 	}
+	p.Queries = append(p.Queries, f.Made...)
 	p.doubtNames(typed)
 	if err := p.Options.Check(p.Queries...); err != nil {
 		return p, fmt.Errorf("--query: %w", err)
