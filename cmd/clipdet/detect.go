@@ -59,7 +59,8 @@ In a quoted pattern ** stands for any number of directories. - is a picture on
 stdin, and --files-from FILE a list, of stdin for -. An http or https URL is
 fetched within 60 seconds and 5 redirects, and from a public address alone, unless
 --allow-private is given. --frames all takes each frame of a GIF as a picture,
-FILE.gif#frame=N. A picture that is given twice is done twice.
+FILE.gif#frame=N. --fps N takes N frames of each second of a video, FILE.mp4#ms=TIME,
+with the ffmpeg and ffprobe on PATH. A picture that is given twice is done twice.
 Pictures are JPEG, PNG, WebP, GIF (its first frame), BMP and TIFF (its first page).
 They are turned upright as their EXIF or XMP says, but for --ignore-exif. Others, such
 as HEIC and AVIF, are refused with a command that converts them. One that can't be
@@ -136,6 +137,7 @@ writes crops/QUERY/NAME.N.png, the pixels of the picture's Nth detection.`,
 	cmd.Flags().StringVar(&f.calibration, "calibration", "", "take each query's threshold from `FILE`, which calibrate wrote, in place of --threshold")
 	_ = cmd.MarkFlagFilename("calibration", "json") // fails only for an unknown flag
 	f.intake.Add(cmd.Flags())
+	cmd.Flags().Float64Var(&f.intake.FPS, "fps", 0, "read videos too, with the ffmpeg on PATH, and take `N` frames of each second; 0 reads none")
 	f.frames = settings.AddChoice(cmd, "frames", "of a GIF that moves", intake.FirstFrame, intake.AllFrames)
 	f.format = settings.AddChoice(cmd, "format", "of the results", outcome.Formats...)
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "also write the results, and the pictures, into `DIR`, made where it is missing")
@@ -182,6 +184,9 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		if err := outcome.Free(f.format.Value, f.out); err != nil {
 			return err
 		}
+	}
+	if !(f.intake.FPS >= 0 && f.intake.FPS <= 1000) {
+		return fmt.Errorf("--fps %v: want frames a second, up to 1000, or 0 to read no videos", f.intake.FPS)
 	}
 	f.intake.Frames, f.intake.Limits = f.frames.Value, f.pictureFlags.Limits()
 	found, err := f.intake.Expand(args, cmd.InOrStdin())

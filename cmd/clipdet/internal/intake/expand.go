@@ -57,6 +57,9 @@ func (f *Flags) Expand(args []string, stdin io.Reader) (Found, error) {
 	if f.Frames == AllFrames {
 		e.frames(f.Limits)
 	}
+	if f.FPS > 0 {
+		e.videos(f.FPS)
+	}
 	return e.found, nil
 }
 
@@ -191,7 +194,7 @@ const folders = "directory"
 // if not.
 func (e *expansion) isPicture(path string) bool {
 	extension := strings.ToLower(filepath.Ext(path))
-	if slices.Contains(extensions, extension) {
+	if slices.Contains(extensions, extension) || e.flags.FPS > 0 && isVideo(path) {
 		return true
 	}
 	e.unread[cmp.Or(extension, "without an extension")]++

@@ -10,9 +10,10 @@ import (
 // as they are.
 type Flags struct {
 	Recursive bool
-	FilesFrom string // "": none
-	Frames    string // FirstFrame, "" too, or AllFrames
-	Private   bool   // whether URLs may lead to private addresses
+	FilesFrom string  // "": none
+	Frames    string  // FirstFrame, "" too, or AllFrames
+	FPS       float64 // frames of a video for each second; 0: videos aren't read
+	Private   bool    // whether URLs may lead to private addresses
 	// Limits are of the animations whose frames are counted.
 	Limits pixels.Limits
 }
