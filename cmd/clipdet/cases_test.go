@@ -8,10 +8,8 @@ import (
 	"image/color"
 	"image/jpeg"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
@@ -118,35 +116,5 @@ func TestHintOfDarkGrey(t *testing.T) {
 	code, stdout, stderr := clipdet(t, "detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", filepath.Join(formats, "grey-12bit.png"))
 	if code != exit.CodeDone || !json.Valid([]byte(stdout)) || !strings.Contains(stderr, "grey-12bit.png: its 16-bit greys reach 4095 of 65535, so it looks dark here") {
 		t.Errorf("exit code %d, stderr %q", code, stderr)
-	}
-}
-
-// TestMemoryOfALargePicture compares the peak of a process that does a picture of 16
-// million pixels, and draws it, with the peak for a small one. 12 bytes a pixel is the
-// bound.
-func TestMemoryOfALargePicture(t *testing.T) {
-	dir := t.TempDir()
-	peak := func(width, height int) int64 {
-		path := filepath.Join(dir, fmt.Sprintf("%d.jpg", width))
-		if err := os.WriteFile(path, withOrientation(t, slope(width, height), 6), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		child := exec.Command(os.Args[0], "detect", "-q", "dog", "--models", tinyModels, "--proposals", "5", "--text-cache", "", "--pictures", "--overwrite", "-o", dir, path)
-		child.Env = append(os.Environ(), asCommand+"=1")
-		if out, err := child.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		usage, ok := child.ProcessState.SysUsage().(*syscall.Rusage)
-		if !ok {
-			t.Fatal("the peak of the memory isn't known")
-		}
-		return usage.Maxrss << 10
-	}
-	const width, height = 5000, 3200
-	small, large := peak(60, 40), peak(width, height)
-	if perPixel := float64(large-small) / (width * height); perPixel > 12 {
-		t.Errorf("%.1f bytes a pixel at the peak, want 12 at most", perPixel)
-	} else {
-		t.Logf("%.1f bytes a pixel at the peak", perPixel)
 	}
 }
