@@ -184,7 +184,7 @@ func TestWritersAndReadersReportTheErrorsOfFiles(t *testing.T) {
 			}
 		}
 	}
-	if _, err := NewYOLOWriter(filepath.Join(t.TempDir(), "none\x00"), nil); err == nil {
+	if _, err := NewYOLOWriter(filepath.Join(t.TempDir(), "none\x00"), "", nil); err == nil {
 		t.Error("yolo: no error for a folder that can't be made")
 	}
 }
@@ -432,7 +432,7 @@ func TestRecordsThatCannotBeWritten(t *testing.T) {
 			var err error
 			dir := t.TempDir()
 			if format == "yolo" {
-				w, err = NewYOLOWriter(dir, []string{"dog", "bike"})
+				w, err = NewYOLOWriter(dir, "", []string{"dog", "bike"})
 			} else {
 				w, err = newWriter(format, &got)
 			}
@@ -462,7 +462,7 @@ func TestRecordsThatCannotBeWritten(t *testing.T) {
 		t.Errorf("coco, two categories of one name: got %v, want ErrRecord", err)
 	}
 	for _, classes := range [][]string{{"dog", "dog"}, {""}, {"a\nb"}, {"a\r"}} {
-		if _, err := NewYOLOWriter(t.TempDir(), classes); !errors.Is(err, ErrRecord) {
+		if _, err := NewYOLOWriter(t.TempDir(), "", classes); !errors.Is(err, ErrRecord) {
 			t.Errorf("yolo, classes %q: got %v, want ErrRecord", classes, err)
 		}
 	}
