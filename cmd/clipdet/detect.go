@@ -88,8 +88,10 @@ be there yet unless --overwrite is given:
          same ids
   csv    a row for each detection, under a row of names
   yolo   no stdout, but files in --out: DIR/classes.txt, a query a line, and for
-         each NAME.jpg DIR/labels/NAME.txt, a line for each detection: class cx
-         cy width height score, in shares of the picture's width and height
+         each picture a line for each detection: class cx cy width height score,
+         in shares of the picture's width and height. images/train/NAME.jpg has
+         DIR/labels/train/NAME.txt; without a folder named images, labels mirrors
+         the folders below the directory, or the one that holds all arguments
 'clipdet schema' prints the JSON Schema of json and jsonl.
 
 The proposals' network sees a picture at a size of its own, and misses what is small
@@ -122,7 +124,8 @@ Thresholds of single queries come from "clipdet calibrate", with --calibration.
 --pictures draws for each NAME.jpg into --out: NAME.original.png, upright;
 NAME.proposals.png, the candidate boxes; NAME.detections.png, what was found.
 Their font has Latin, Greek and Cyrillic letters; stderr says what can't be drawn.
-Where two files share a NAME, the later becomes NAME-2, in yolo too. --crops
+Where two files share a NAME, the later becomes NAME-2, in yolo only if they are in
+one folder. --crops
 writes crops/QUERY/NAME.N.png, the pixels of the picture's Nth detection.`,
 		Example: `  clipdet detect -q dog photo.jpg
   clipdet detect -q "traffic light" -q "bike=a bicycle|a mountain bike" -o found --pictures photos
@@ -244,7 +247,7 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		if job.Inputs, job.Names = done.Left(inputs); len(job.Inputs) < len(inputs) {
 			console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("%d of %d pictures are done already", len(inputs)-len(job.Inputs), len(inputs))
 		}
-	} else if w, err = outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, found.List, f.overwrite, labels, categories); err != nil {
+	} else if w, err = outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, found, f.overwrite, labels, categories); err != nil {
 		return exit.Inputs(fmt.Errorf("write the results: %w", err))
 	}
 	defer func() { err = errors.Join(err, w.End()) }()

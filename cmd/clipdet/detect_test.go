@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"image/png"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -411,6 +412,50 @@ func TestYOLO(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(out, "*"))
 	if err != nil || len(files) != 2 {
 		t.Errorf("--out has %q (%v), want classes.txt and labels alone", files, err)
+	}
+}
+
+// TestYOLOPairs verifies that labels have the folders of their pictures.
+func TestYOLOPairs(t *testing.T) {
+	models, err := filepath.Abs(tinyModels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	picture, err := filepath.Abs(filepath.Join(formats, "420.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree(t, "set/images/train/", "set/images/val/", "photos/x/y/")
+	for _, to := range []string{"set/images/train/a.jpg", "set/images/val/a.jpg", "photos/x/y/a.jpg", "photos/x/b.jpg"} {
+		if err := os.Symlink(picture, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct{ args, want string }{
+		{"--recursive set", "train/a.txt val/a.txt"},
+		{"set/images/val", "val/a.txt"},
+		{"--recursive photos/x", "b.txt y/a.txt"},
+		{"--recursive photos", "x/b.txt x/y/a.txt"},
+		{"photos/**/a.jpg", "x/y/a.txt"},
+		{"photos/x/*.jpg", "b.txt"},
+		{"photos/x/b.jpg photos/x/y/a.jpg set/images/val/a.jpg", "photos/x/b.txt photos/x/y/a.txt val/a.txt"},
+	} {
+		out := filepath.Join(t.TempDir(), "out")
+		args := append([]string{"detect", "-q", "dog", "--models", models, "--proposals", "5", "--format", "yolo", "--out", out}, strings.Fields(test.args)...)
+		if code, _, stderr := clipdet(t, args...); code != exit.CodeDone {
+			t.Errorf("%s: exit code %d\n%s", test.args, code, stderr)
+		}
+		var got []string
+		labels := os.DirFS(filepath.Join(out, "labels"))
+		err := fs.WalkDir(labels, ".", func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && !entry.IsDir() {
+				got = append(got, path)
+			}
+			return err
+		})
+		if err != nil || strings.Join(got, " ") != test.want {
+			t.Errorf("%s: the labels are %q (%v), want %s", test.args, got, err, test.want)
+		}
 	}
 }
 
