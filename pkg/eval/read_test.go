@@ -262,6 +262,10 @@ func FuzzReadDataset(f *testing.F) {
 			known(t, err)
 			return
 		}
+		images, err := ReadImages(bytes.NewReader(data), Limits{Bytes: 1 << 16})
+		if err != nil || !reflect.DeepEqual(images.Images, d.Images) || !reflect.DeepEqual(images.Categories, d.Categories) {
+			t.Errorf("without annotations: read %+v, error %v, want the images and categories of %+v", images, err, d)
+		}
 		results := []Result{}
 		for _, a := range d.Annotations {
 			results = append(results, Result{a.ImageID, a.CategoryID, a.BBox, a.Area})

@@ -12,14 +12,14 @@ import (
 
 // IDs are the ids that a data set gives its images and categories.
 type IDs struct {
-	path string
-	*eval.Dataset
+	path  string
+	data  *eval.Dataset
 	named map[string][]namedImage // by the folded last part of the name
 }
 
 // namedImage is an image under one of the names that its file_name may stand for.
 type namedImage struct {
-	image int // in Images
+	image int // in Images of the data set
 	parts []string
 }
 
@@ -34,7 +34,7 @@ func ReadIDs(path string) (*IDs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--ids %s: %w", path, err)
 	}
-	ids := &IDs{path: path, Dataset: d, named: map[string][]namedImage{}}
+	ids := &IDs{path: path, data: d, named: map[string][]namedImage{}}
 	for i, image := range d.Images {
 		for _, form := range forms(image.FileName) {
 			parts := strings.Split(filepath.ToSlash(filepath.Clean(form)), "/")
@@ -51,7 +51,7 @@ func ReadIDs(path string) (*IDs, error) {
 func (ids *IDs) Categories(queries []string) ([]eval.Category, error) {
 	like := func(name string) string { return folded(queryName(name)) }
 	named, alike := map[string][]eval.Category{}, map[string][]eval.Category{}
-	for _, c := range ids.Dataset.Categories {
+	for _, c := range ids.data.Categories {
 		named[c.Name] = append(named[c.Name], c)
 		alike[like(c.Name)] = append(alike[like(c.Name)], c)
 	}
@@ -64,7 +64,7 @@ func (ids *IDs) Categories(queries []string) ([]eval.Category, error) {
 		}
 		switch {
 		case len(exact) == 0:
-			return nil, fmt.Errorf("--ids %s: no category there is named %q, as a query is", ids.path, query)
+			return nil, fmt.Errorf("--ids %s: no category there is named %q", ids.path, query)
 		case len(exact) > 1:
 			return nil, fmt.Errorf("--ids %s: the query %q may be the category %d or %d there", ids.path, query, exact[0].ID, exact[1].ID)
 		}
@@ -95,10 +95,10 @@ func (ids *IDs) Of(inputs []intake.Input) ([]eval.Image, error) {
 			missing = append(missing, in.Path)
 			continue
 		case 1:
-			images[i] = ids.Images[found[0]]
+			images[i] = ids.data.Images[found[0]]
 		default:
 			return nil, fmt.Errorf("--ids %s: %s may be the image %d, %s, or %d, %s", ids.path, in.Path,
-				ids.Images[found[0]].ID, ids.Images[found[0]].FileName, ids.Images[found[1]].ID, ids.Images[found[1]].FileName)
+				ids.data.Images[found[0]].ID, ids.data.Images[found[0]].FileName, ids.data.Images[found[1]].ID, ids.data.Images[found[1]].FileName)
 		}
 		other, taken := by[images[i].ID]
 		if taken && absolute(other) != absolute(in.Path) {
