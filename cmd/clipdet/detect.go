@@ -3,16 +3,19 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/evaluate"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/outcome"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
 	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/eval"
 	"github.com/clipdet/clipdet/pkg/overlay"
 )
 
@@ -24,6 +27,7 @@ type detectFlags struct {
 	pictures     bool
 	crops        bool
 	pictureFlags settings.PictureFlags
+	ids          string
 	calibration  string
 	resume       bool
 	overwrite    bool
@@ -74,13 +78,20 @@ be there yet unless --overwrite is given:
          "objectness", "phrase", "runner_up"}], "timings_ms"}; for a directory,
          a pattern or several arguments a list of them
   jsonl  an object a line
-  coco   COCO's results: image_id is the number in the file's name where all
-         names are like COCO's (000000000139.jpg), or else the picture's place
-         from 1; category_id is the query's place from 1
+  coco   a data set in COCO's form: images, each with its path as file_name,
+         categories and annotations, each with a score. An image's id is the
+         number in the file's name where all names are like COCO's
+         (000000000139.jpg), or else the picture's place from 1; a category's is
+         the query's place from 1. --ids FILE takes both, and the file_name, from
+         a data set; each picture and query must have one there
+  coco-results  the list of results that pycocotools' loadRes takes, with the
+         same ids
   csv    a row for each detection, under a row of names
   yolo   no stdout, but files in --out: DIR/classes.txt, a query a line, and for
-         each NAME.jpg DIR/labels/NAME.txt, a line for each detection: class cx
-         cy width height score, in shares of the picture's width and height
+         each picture a line for each detection: class cx cy width height score,
+         in shares of the picture's width and height. images/train/NAME.jpg has
+         DIR/labels/train/NAME.txt; without a folder named images, labels mirrors
+         the folders below the directory, or the one that holds all arguments
 'clipdet schema' prints the JSON Schema of json and jsonl.
 
 The proposals' network sees a picture at a size of its own, and misses what is small
@@ -113,7 +124,8 @@ Thresholds of single queries come from "clipdet calibrate", with --calibration.
 --pictures draws for each NAME.jpg into --out: NAME.original.png, upright;
 NAME.proposals.png, the candidate boxes; NAME.detections.png, what was found.
 Their font has Latin, Greek and Cyrillic letters; stderr says what can't be drawn.
-Where two files share a NAME, the later becomes NAME-2, in yolo too. --crops
+Where two files share a NAME, the later becomes NAME-2, in yolo only if they are in
+one folder. --crops
 writes crops/QUERY/NAME.N.png, the pixels of the picture's Nth detection.`,
 		Example: `  clipdet detect -q dog photo.jpg
   clipdet detect -q "traffic light" -q "bike=a bicycle|a mountain bike" -o found --pictures photos
@@ -122,6 +134,7 @@ writes crops/QUERY/NAME.N.png, the pixels of the picture's Nth detection.`,
   find photos -name '*.jpg' -print0 | clipdet detect -q dog --files-from -
   clipdet detect --queries names.txt --recursive --format jsonl --resume -o found photos
   clipdet detect -q "mug=@mug.png|@shelf.jpg#40,60,180,200" photos
+  clipdet detect --queries instances.json --format coco --ids instances.json val2017 > found.json
   clipdet detect -q dog --tile auto panorama.jpg
   clipdet detect -q dog --models models/vit-b-32 --device cuda:0 --threshold 0.3 --top-k 5 photo.jpg`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -140,6 +153,8 @@ writes crops/QUERY/NAME.N.png, the pixels of the picture's Nth detection.`,
 	cmd.Flags().Float64Var(&f.intake.FPS, "fps", 0, "read videos too, with the ffmpeg on PATH, and take `N` frames of each second; 0 reads none")
 	f.frames = settings.AddChoice(cmd, "frames", "of a GIF that moves", intake.FirstFrame, intake.AllFrames)
 	f.format = settings.AddChoice(cmd, "format", "of the results", outcome.Formats...)
+	cmd.Flags().StringVar(&f.ids, "ids", "", "with --format coco or coco-results, take the ids of images, by file name, and of categories, by name, from the data set in `FILE`")
+	_ = cmd.MarkFlagFilename("ids", "json") // fails only for an unknown flag
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "also write the results, and the pictures, into `DIR`, made where it is missing")
 	_ = cmd.MarkFlagDirname("out") // fails only for an unknown flag
 	cmd.Flags().BoolVar(&f.overwrite, "overwrite", false, "replace results that are in --out already")
@@ -161,6 +176,8 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return errors.New("--crops needs --out DIR to write into")
 	case f.format.Value == "yolo" && f.out == "":
 		return errors.New("--format yolo needs --out DIR to write the labels into")
+	case f.ids != "" && !strings.HasPrefix(f.format.Value, "coco"):
+		return errors.New("--ids needs --format coco or coco-results, as the others have no ids")
 	case f.resume && (f.format.Value != "jsonl" || f.out == ""):
 		return errors.New("--resume needs --format jsonl and --out DIR, to go on from what is there")
 	case f.resume && f.overwrite:
@@ -202,17 +219,21 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 			return err
 		}
 	}
+	var labels []string
+	for _, q := range p.Queries {
+		labels = append(labels, q.Name)
+	}
+	images, categories, err := f.idsOf(inputs, labels)
+	if err != nil {
+		return err
+	}
 	ctx := cmd.Context()
 	detector, queries, err := p.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer detector.Close()
-	var labels []string
-	for _, q := range p.Queries {
-		labels = append(labels, q.Name)
-	}
-	job := outcome.Job{Inputs: inputs, Together: f.resume}
+	job := outcome.Job{Inputs: inputs, Images: images, Together: f.resume}
 	var w *outcome.Writer
 	if f.resume {
 		made, err := f.madeWith(&p, detector)
@@ -226,13 +247,13 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		if job.Inputs, job.Names = done.Left(inputs); len(job.Inputs) < len(inputs) {
 			console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("%d of %d pictures are done already", len(inputs)-len(job.Inputs), len(inputs))
 		}
-	} else if w, err = outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, found.List, f.overwrite, labels); err != nil {
+	} else if w, err = outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, found, f.overwrite, labels, categories); err != nil {
 		return exit.Inputs(fmt.Errorf("write the results: %w", err))
 	}
 	defer func() { err = errors.Join(err, w.End()) }()
 
 	budget := p.Budget(f.pictureFlags.Memory)
-	images, decoded := budget.Keep(ctx, intake.DecodeAhead(ctx, job.Inputs, f.pictureFlags.Limits(), intake.Decoders()), len(job.Inputs))
+	decoding, decoded := budget.Keep(ctx, intake.DecodeAhead(ctx, job.Inputs, f.pictureFlags.Limits(), intake.Decoders()), len(job.Inputs))
 	job.Results, job.Budget, job.Decoded = w, budget, decoded
 	job.Progress = console.NewProgress(cmd.ErrOrStderr(), "detecting", len(job.Inputs))
 	switch {
@@ -246,7 +267,24 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 			job.Progress.Say("%q: pictures have boxes in place of %s, since their font has Latin, Greek and Cyrillic letters alone", label, undrawn)
 		}
 	}
-	return job.Run(ctx, detector.DetectAll(ctx, images, queries, p.Params))
+	return job.Run(ctx, detector.DetectAll(ctx, decoding, queries, p.Params))
+}
+
+// idsOf returns what --ids has of the inputs and queries, or nil without it.
+func (f *detectFlags) idsOf(inputs []intake.Input, queries []string) ([]eval.Image, []eval.Category, error) {
+	if f.ids == "" {
+		return nil, nil, nil
+	}
+	ids, err := evaluate.ReadIDs(f.ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	categories, err := ids.Categories(queries)
+	if err != nil {
+		return nil, nil, err
+	}
+	images, err := ids.Of(inputs)
+	return images, categories, err
 }
 
 // madeWith returns everything that the results of a picture depend on, by name.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"image/png"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/eval"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/results"
 )
@@ -150,14 +152,17 @@ func TestOutputs(t *testing.T) {
 		}
 	}
 	sizes := map[string]string{"a": "one/a.jpg", "b": "one/b.png", "a-2": "two/a.png"}
-	for _, format := range []string{"json", "jsonl", "coco", "csv"} {
+	for _, format := range []string{"json", "jsonl", "coco", "coco-results", "csv"} {
 		out := filepath.Join("found", format)
 		code, stdout, stderr := clipdet(t, "detect", "-q", "dog", "-q", "cat", "--models", models, "--proposals", "5", "--threshold", "0",
 			"--top-k", "2", "--format", format, "--out", out, "--pictures", "one", "two")
 		if code != exit.CodeDone || stderr != "" {
 			t.Fatalf("%s: exit code %d, stderr %q; want 0 and nothing", format, code, stderr)
 		}
-		name := "detections." + strings.Replace(format, "coco", "coco.json", 1)
+		name := "detections." + format
+		if strings.HasPrefix(format, "coco") {
+			name += ".json"
+		}
 		written, err := os.ReadFile(filepath.Join(out, name))
 		if err != nil || string(written) != stdout {
 			t.Errorf("%s: %s does not hold what stdout has (%v)", format, name, err)
@@ -178,6 +183,20 @@ func TestOutputs(t *testing.T) {
 				rows += len(parse[picture](t, line).Detections)
 			}
 		case "coco":
+			d, err := eval.ReadDataset(strings.NewReader(stdout), eval.Limits{})
+			if err != nil {
+				t.Fatalf("%v in\n%s", err, stdout)
+			}
+			rows = len(d.Annotations)
+			for i, path := range []string{"one/a.jpg", "one/b.png", "two/a.png"} {
+				if len(d.Images) != 3 || d.Images[i].ID != int64(i)+1 || d.Images[i].FileName != path || d.Images[i].Width == 0 {
+					t.Errorf("coco: image %d of %+v is not %s", i+1, d.Images, path)
+				}
+			}
+			if want := []eval.Category{{ID: 1, Name: "dog"}, {ID: 2, Name: "cat"}}; !slices.Equal(d.Categories, want) {
+				t.Errorf("coco: the categories are %+v, want %+v", d.Categories, want)
+			}
+		case "coco-results":
 			rows = len(parse[[]map[string]any](t, stdout))
 		case "csv":
 			table, err := csv.NewReader(strings.NewReader(stdout)).ReadAll()
@@ -220,6 +239,78 @@ func TestOutputs(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// TestIDs detects with the ids of a data set. Both forms of COCO must have them, and the
+// names of the data set.
+func TestIDs(t *testing.T) {
+	data, err := filepath.Abs("../../testdata/images")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree(t, "p/val/", "other/")
+	for to, from := range map[string]string{"p/val/one.jpg": "scene-020.jpg", "p/two.jpg": "scene-019.jpg", "other/far.jpg": "scene-020.jpg"} {
+		if err := os.Symlink(filepath.Join(data, from), to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const names = `{"images":[{"id":42,"file_name":"val/one.jpg","width":640,"height":480},{"id":7,"file_name":"two.jpg"},{"id":8,"file_name":"far.jpg","width":480,"height":640}],
+		"categories":[{"id":5,"name":"owl"},{"id":90,"name":"traffic_light"}]}`
+	if err := os.WriteFile("ids.json", []byte(names), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	models, err := filepath.Abs(filepath.Join(data, "..", "..", "cmd", "clipdet", tinyModels))
+	if err != nil {
+		t.Fatal(err)
+	}
+	detect := func(more ...string) (int, string, string) {
+		return clipdet(t, append([]string{"detect", "--models", models, "--proposals", "5", "--threshold", "0", "--top-k", "2", "--ids", "ids.json"}, more...)...)
+	}
+	asked := []string{"-q", "traffic light", "-q", "owl", "--recursive", "--format"}
+	code, stdout, stderr := detect(append(asked, "coco", "p", "p/two.jpg")...)
+	d, err := eval.ReadDataset(strings.NewReader(stdout), eval.Limits{})
+	if err != nil || code != exit.CodeDone || stderr != "" {
+		t.Fatalf("exit code %d, %v\n%s%s", code, err, stderr, stdout)
+	}
+	if len(d.Images) != 2 || d.Images[0].ID != 7 || d.Images[0].FileName != "two.jpg" || d.Images[1].ID != 42 || d.Images[1].FileName != "val/one.jpg" {
+		t.Errorf("the images are %+v, want 7 two.jpg and 42 val/one.jpg", d.Images)
+	}
+	if want := []eval.Category{{ID: 90, Name: "traffic_light"}, {ID: 5, Name: "owl"}}; !slices.Equal(d.Categories, want) {
+		t.Errorf("the categories are %+v, want %+v", d.Categories, want)
+	}
+	code, list, stderr := detect(append(asked, "coco-results", "p", "p/two.jpg")...)
+	found, err := eval.ReadResults(strings.NewReader(list), eval.Limits{})
+	if code != exit.CodeDone || err != nil || len(found) == 0 || len(found) != len(d.Annotations) {
+		t.Fatalf("exit code %d, %v, %d results for %d annotations\n%s", code, err, len(found), len(d.Annotations), stderr)
+	}
+	again, err := eval.ReadResults(strings.NewReader(stdout), eval.Limits{})
+	if err != nil || !slices.Equal(again, found) {
+		t.Errorf("the data set has the results %v (%v), want those of the list, %v", again, err, found)
+	}
+	for i, r := range found {
+		if a := d.Annotations[i]; a.ID != int64(i)+1 || a.ImageID != r.ImageID || a.CategoryID != r.CategoryID || a.BBox != r.BBox {
+			t.Errorf("annotation %d is %+v, want that of %+v", i+1, a, r)
+		}
+	}
+
+	// Of another size than the data set says: that picture fails alone.
+	code, stdout, stderr = detect(append(asked, "coco", "other/far.jpg", "p/two.jpg")...)
+	if code != exit.CodeInputs || !strings.Contains(stderr, "other/far.jpg") || !strings.Contains(stderr, "image 8 is 480 x 640") || strings.Contains(stdout, `"id":8,"file_name"`) ||
+		!strings.Contains(stdout, `"id":7,"file_name"`) {
+		t.Errorf("a picture of another size: exit code %d\n%s%s", code, stderr, stdout)
+	}
+	for _, test := range []struct{ args, says string }{
+		{"-q owl --format coco ids.json p/two.jpg other/none.jpg", "no image there is named ids.json, other/none.jpg"},
+		{"-q owl -q dog --format coco p/two.jpg", `no category there is named "dog"`},
+		{"-q owl --format json p/two.jpg", "--format coco"},
+		{"-q owl --format coco --ids none.json p/two.jpg", "none.json"},
+		{"-q owl --format coco --ids p/two.jpg p/two.jpg", "--ids p/two.jpg: not in COCO's format"},
+	} {
+		code, stdout, stderr := detect(strings.Fields(test.args)...)
+		if code != exit.CodeUsage || stdout != "" || !strings.Contains(stderr, test.says) {
+			t.Errorf("%s: exit code %d, want %d and %q on stderr:\n%s%s", test.args, code, exit.CodeUsage, test.says, stderr, stdout)
 		}
 	}
 }
@@ -321,6 +412,50 @@ func TestYOLO(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(out, "*"))
 	if err != nil || len(files) != 2 {
 		t.Errorf("--out has %q (%v), want classes.txt and labels alone", files, err)
+	}
+}
+
+// TestYOLOPairs verifies that labels have the folders of their pictures.
+func TestYOLOPairs(t *testing.T) {
+	models, err := filepath.Abs(tinyModels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	picture, err := filepath.Abs(filepath.Join(formats, "420.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree(t, "set/images/train/", "set/images/val/", "photos/x/y/")
+	for _, to := range []string{"set/images/train/a.jpg", "set/images/val/a.jpg", "photos/x/y/a.jpg", "photos/x/b.jpg"} {
+		if err := os.Symlink(picture, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct{ args, want string }{
+		{"--recursive set", "train/a.txt val/a.txt"},
+		{"set/images/val", "val/a.txt"},
+		{"--recursive photos/x", "b.txt y/a.txt"},
+		{"--recursive photos", "x/b.txt x/y/a.txt"},
+		{"photos/**/a.jpg", "x/y/a.txt"},
+		{"photos/x/*.jpg", "b.txt"},
+		{"photos/x/b.jpg photos/x/y/a.jpg set/images/val/a.jpg", "photos/x/b.txt photos/x/y/a.txt val/a.txt"},
+	} {
+		out := filepath.Join(t.TempDir(), "out")
+		args := append([]string{"detect", "-q", "dog", "--models", models, "--proposals", "5", "--format", "yolo", "--out", out}, strings.Fields(test.args)...)
+		if code, _, stderr := clipdet(t, args...); code != exit.CodeDone {
+			t.Errorf("%s: exit code %d\n%s", test.args, code, stderr)
+		}
+		var got []string
+		labels := os.DirFS(filepath.Join(out, "labels"))
+		err := fs.WalkDir(labels, ".", func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && !entry.IsDir() {
+				got = append(got, path)
+			}
+			return err
+		})
+		if err != nil || strings.Join(got, " ") != test.want {
+			t.Errorf("%s: the labels are %q (%v), want %s", test.args, got, err, test.want)
+		}
 	}
 }
 

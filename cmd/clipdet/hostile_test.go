@@ -79,7 +79,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer full.Close()
-	for _, format := range []string{"json", "jsonl", "coco", "csv"} {
+	for _, format := range []string{"json", "jsonl", "coco", "coco-results", "csv"} {
 		out := t.TempDir()
 		var stderr strings.Builder
 		code := run(t.Context(), []string{"detect", "-q", "dog", "--models", tinyModels, "--format", format, "-o", out, "--threshold", "0",
@@ -102,10 +102,13 @@ func TestNoEndlessInputs(t *testing.T) {
 		t.Errorf("exit code %d, want %d, three errors and a result:\n%s%s", code, exit.CodeInputs, stdout, stderr)
 	}
 	for _, args := range [][]string{{"--templates", fifo(t, "t.txt")}, {"--templates", "/dev/zero"}, {"--calibration", fifo(t, "c.json")},
-		{"--calibration", "/dev/zero"}, {"--annotations", fifo(t, "a.json")}} {
+		{"--calibration", "/dev/zero"}, {"--annotations", fifo(t, "a.json")}, {"--ids", fifo(t, "i.json")}, {"--ids", "/dev/zero"}} {
 		command := "detect"
 		if args[0] == "--annotations" {
 			command = "calibrate"
+		}
+		if args[0] == "--ids" {
+			args = append(args, "--format", "coco")
 		}
 		if code, _, stderr := clipdet(t, append(args, command, "-q", "dog", "x.jpg")...); code != exit.CodeUsage || !strings.Contains(stderr, args[1]) {
 			t.Errorf("%v: exit code %d, want %d; stderr is %q", args, code, exit.CodeUsage, stderr)

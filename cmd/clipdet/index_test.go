@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/pkg/eval"
 	"github.com/clipdet/clipdet/pkg/index"
 )
 
@@ -92,8 +93,12 @@ func TestIndexAndSearch(t *testing.T) {
 	var coco []struct {
 		Image int `json:"image_id"`
 	}
-	if err := json.Unmarshal([]byte(search("--format", "coco", "--top-k", "3")), &coco); err != nil || len(coco) != 6 || coco[0].Image != 1 {
-		t.Errorf("%v: coco has %v", err, coco)
+	if err := json.Unmarshal([]byte(search("--format", "coco-results", "--top-k", "3")), &coco); err != nil || len(coco) != 6 || coco[0].Image != 1 {
+		t.Errorf("%v: coco-results has %v", err, coco)
+	}
+	d, err := eval.ReadDataset(strings.NewReader(search("--format", "coco", "--top-k", "3")), eval.Limits{})
+	if err != nil || len(d.Annotations) != 6 || len(d.Images) == 0 || d.Images[0].FileName != hits[0].Picture || d.Images[0].Width != hits[0].Width {
+		t.Errorf("%v: coco has %+v", err, d)
 	}
 	if got := search("--path", "none*"); got != "[]\n" {
 		t.Errorf("without a picture that fits: %q", got)

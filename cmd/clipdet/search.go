@@ -62,9 +62,11 @@ Hits go to stdout, query by query, the best first:
          the number of the box in its picture, from 1
   jsonl  an object a line
   csv    a row for each hit, as detect's
-  coco   COCO's results: image_id is the number in the file's name where the names
-         of all hits are like COCO's, or else the picture's place among those that
-         were hit; category_id is the query's place from 1`,
+  coco   a data set in COCO's form, of the pictures that were hit: an image's id is
+         the number in the file's name where the names of all hits are like COCO's,
+         or else the picture's place among those; a category's is the query's place
+         from 1
+  coco-results  the list of results that pycocotools' loadRes takes, with the same ids`,
 		Example: `  clipdet search --index photos.index -q dog -q "bike=a bicycle|a mountain bike"
   clipdet search --index photos.index -q "mug=@shelf.jpg#40,60,180,200" --per-picture --top-k 20
   clipdet search --index photos.index -q hat --path '2024/*' --min-size 32 --html found
@@ -88,7 +90,7 @@ Hits go to stdout, query by query, the best first:
 	flags.BoolVar(&f.params.PerPicture, "per-picture", false, "at most one hit of each picture for a query, the best")
 	flags.Float64Var(&f.params.MinSize, "min-size", 0, "only boxes whose shorter side has at least `N` pixels of the picture")
 	flags.StringVar(&f.params.Path, "path", "", "only pictures whose path matches `GLOB`, or whose name does if it has no slash")
-	f.format = settings.AddChoice(cmd, "format", "of the hits", "json", "jsonl", "csv", "coco")
+	f.format = settings.AddChoice(cmd, "format", "of the hits", "json", "jsonl", "csv", "coco", "coco-results")
 	flags.StringVar(&f.html, "html", "", "also write a page with the pictures and boxes of the hits, by query, into `DIR`")
 	_ = cmd.MarkFlagDirname("html") // fails only for an unknown flag
 	return cmd
@@ -209,7 +211,9 @@ func writeHits(to io.Writer, format string, names []string, hits [][]index.Hit) 
 	case "csv":
 		records, err = results.NewCSVWriter(to)
 	case "coco":
-		records, err = results.NewCOCOWriter(to, names...)
+		records, err = results.NewCOCOWriter(to, names, nil)
+	case "coco-results":
+		records, err = results.NewCOCOResultsWriter(to, names, nil)
 	}
 	if err != nil {
 		return err

@@ -103,7 +103,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"detect", "-q", "dog=", "a.png"}, "phrase 1 is empty"},
 		{[]string{"detect", "-q", "dog", "-q", "dog=a dog", "a.png"}, `"dog" is given twice`},
 		{[]string{"detect", "-q", "x=" + long, "a.png"}, "--query"},
-		{[]string{"detect", "-q", "dog", "--format", "xml", "a.png"}, "json, jsonl, coco, csv, yolo"},
+		{[]string{"detect", "-q", "dog", "--format", "xml", "a.png"}, "json, jsonl, coco, coco-results, csv, yolo"},
 		{[]string{"detect", "-q", "dog", "--rank", "best", "a.png"}, "fused, mean, probability, cosine"},
 		{[]string{"detect", "-q", "dog", "--crop", "round", "a.png"}, "clip, squash, pad"},
 		{[]string{"detect", "-q", "dog", "--dtype", "int4", "a.png"}, "auto, float32, bfloat16, float16"},
@@ -262,7 +262,7 @@ func TestHelpAndVersion(t *testing.T) {
 // for completions.
 func TestCompletion(t *testing.T) {
 	tests := []struct{ args, want string }{
-		{"detect --format ", "json jsonl coco csv yolo"},
+		{"detect --format ", "json jsonl coco coco-results csv yolo"},
 		{"detect --device ", "auto cpu cuda:0"},
 		{"detect --rank ", "fused mean probability cosine"},
 		{"detect --crop ", "auto clip squash pad"},

@@ -45,6 +45,17 @@ func (l Limits) orDefault() Limits {
 // The data set passes [Dataset.Check]. ReadDataset fails with the errors of Check, with
 // ErrFormat or ErrTooLarge, or with an error of r.
 func ReadDataset(r io.Reader, limits Limits) (*Dataset, error) {
+	return readDataset(r, limits, true)
+}
+
+// ReadImages reads the images and categories of a data set as ReadDataset does. It skips
+// the annotations, and takes a data set without them, such as COCO's
+// image_info_test2017.json.
+func ReadImages(r io.Reader, limits Limits) (*Dataset, error) {
+	return readDataset(r, limits, false)
+}
+
+func readDataset(r io.Reader, limits Limits, annotations bool) (*Dataset, error) {
 	limits = limits.orDefault()
 	in := newStream(r, limits.Bytes)
 	d := new(Dataset)
@@ -61,6 +72,9 @@ func ReadDataset(r io.Reader, limits Limits) (*Dataset, error) {
 		case "images":
 			return list(in, "image", limits.Items, d.addImage)
 		case "annotations":
+			if !annotations {
+				return list(in, "annotation", limits.Items, func(*json.RawMessage) error { return nil })
+			}
 			return list(in, "annotation", limits.Items, d.addAnnotation)
 		}
 		return list(in, "category", limits.Items, d.addCategory)
@@ -69,7 +83,7 @@ func ReadDataset(r io.Reader, limits Limits) (*Dataset, error) {
 		return nil, err
 	}
 	for _, key := range []string{"images", "annotations", "categories"} {
-		if !seen[key] {
+		if !seen[key] && (annotations || key != "annotations") {
 			return nil, fmt.Errorf("%w: there is no list %q", ErrFormat, key)
 		}
 	}
@@ -289,6 +303,11 @@ func (s *stream) object(field func(key string) error) error {
 	if err := s.open('{', "the JSON"); err != nil {
 		return err
 	}
+	return s.fields(field)
+}
+
+// fields is object after the {.
+func (s *stream) fields(field func(key string) error) error {
 	for s.json.More() {
 		key, err := s.json.Token()
 		if err != nil {
@@ -329,6 +348,11 @@ func list[T any](s *stream, what string, most int, add func(*T) error) error {
 	if err := s.open('[', "the list of each "+what); err != nil {
 		return err
 	}
+	return elements(s, what, most, add)
+}
+
+// elements is list after the [.
+func elements[T any](s *stream, what string, most int, add func(*T) error) error {
 	for i := 0; s.json.More(); i++ {
 		if i == most {
 			return fmt.Errorf("%w: there are more than %d of %s; raise the limit", ErrTooLarge, most, what)

@@ -136,7 +136,11 @@ func TestReadResultsFails(t *testing.T) {
 		want       error
 		says       string
 	}{
-		{"an object", `{}`, ErrFormat, "begins with {, want ["},
+		{"an object", `{}`, ErrFormat, "begins with {, and has no list"},
+		{"a text", `"1"`, ErrFormat, "want a list of results or a data set"},
+		{"annotations twice", `{"annotations":[],"annotations":[]}`, ErrFormat, "occurs twice"},
+		{"ground truth", `{"annotations":[{"id":1,"image_id":1,"category_id":2,"bbox":[1,2,3,4]}]}`, ErrFormat, "annotation 0: not in COCO's format: it has no score"},
+		{"more after an object", `{"annotations":[]} 1`, ErrFormat, "goes on"},
 		{"no score", `[{"image_id":1,"category_id":2,"bbox":[1,2,3,4]}]`, ErrFormat, "result 0: not in COCO's format: it has no score"},
 		{"no image", `[{"score":1}]`, ErrFormat, "image_id"},
 		{"a negative width", `[{"image_id":1,"category_id":2,"bbox":[1,2,-3,4],"score":0}]`, ErrBBox, "result 0"},
@@ -151,6 +155,35 @@ func TestReadResultsFails(t *testing.T) {
 	}
 	if _, err := ReadResults(strings.NewReader(`[{"image_id":1,"category_id":2,"bbox":[1,2,3,4],"score":0},{}]`), Limits{Items: 1}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("two results where one is the limit: %v", err)
+	}
+}
+
+// TestResultsOfADataset has the same results as a list and as annotations.
+func TestResultsOfADataset(t *testing.T) {
+	const one = `[{"id":7,"image_id":1,"category_id":2,"bbox":[1,2,3,4],"area":12,"iscrowd":0,"score":0.5}]`
+	want, err := ReadResults(strings.NewReader(one), Limits{})
+	if err != nil || len(want) != 1 {
+		t.Fatalf("the list: %v, %v", want, err)
+	}
+	got, err := ReadResults(strings.NewReader(`{"info":{},"categories":[{"id":2}],"annotations":`+one+`,"images":[{"id":1}]}`), Limits{})
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("the data set: got %v (%v), want %v", got, err, want)
+	}
+}
+
+// TestReadImages reads data sets with and without annotations, whatever these have.
+func TestReadImages(t *testing.T) {
+	const images = `{"images":[{"id":7,"file_name":"a.jpg"}],"categories":[{"id":2,"name":"dog"}]`
+	for _, rest := range []string{`}`, `,"annotations":[]}`, `,"annotations":[{"image_id":"none"},7]}`} {
+		d, err := ReadImages(strings.NewReader(images+rest), Limits{})
+		if err != nil || len(d.Images) != 1 || d.Images[0].FileName != "a.jpg" || len(d.Categories) != 1 || len(d.Annotations) != 0 {
+			t.Errorf("%s: got %+v, %v; want an image and a category", rest, d, err)
+		}
+	}
+	for _, text := range []string{`{}`, `{"images":[]}`, images, images + `,"annotations":7}`, images + `,"images":[]}`} {
+		if d, err := ReadImages(strings.NewReader(text), Limits{}); !errors.Is(err, ErrFormat) {
+			t.Errorf("%s: got %+v, %v; want ErrFormat", text, d, err)
+		}
 	}
 }
 
@@ -229,6 +262,10 @@ func FuzzReadDataset(f *testing.F) {
 			known(t, err)
 			return
 		}
+		images, err := ReadImages(bytes.NewReader(data), Limits{Bytes: 1 << 16})
+		if err != nil || !reflect.DeepEqual(images.Images, d.Images) || !reflect.DeepEqual(images.Categories, d.Categories) {
+			t.Errorf("without annotations: read %+v, error %v, want the images and categories of %+v", images, err, d)
+		}
 		results := []Result{}
 		for _, a := range d.Annotations {
 			results = append(results, Result{a.ImageID, a.CategoryID, a.BBox, a.Area})
@@ -248,6 +285,7 @@ func FuzzReadDataset(f *testing.F) {
 func FuzzReadResults(f *testing.F) {
 	f.Add([]byte(`[]`))
 	addFile(f, "testdata/coco.results.json")
+	f.Add([]byte(`{"annotations":[{"id":1,"image_id":1,"category_id":2,"bbox":[1,2,3,4],"score":0.5}],"images":[]}`))
 	f.Add([]byte(`[{"image_id":1,"category_id":2,"bbox":[1,2,3,4],"score":0.5}]`))
 	f.Add([]byte(`[{"image_id":1,"category_id":2,"bbox":[1,2,3,4,5],"score":1e999}]`))
 	f.Add([]byte(`[{"image_id":1.5,"category_id":null,"bbox":null,"score":"1"},]`))

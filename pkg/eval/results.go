@@ -16,13 +16,14 @@ type Result struct {
 }
 
 // ReadResults reads COCO's results JSON, a list of objects with image_id, category_id,
-// bbox and score. It fails with ErrFormat, ErrTooLarge or ErrBBox, or with an error of r.
-// It doesn't check whether the ids are known; Evaluate does.
+// bbox and score, or the annotations of a data set, if they have the same. It fails with
+// ErrFormat, ErrTooLarge or ErrBBox, or with an error of r. It doesn't check whether the
+// ids are known; Evaluate does.
 func ReadResults(r io.Reader, limits Limits) ([]Result, error) {
 	limits = limits.orDefault()
 	in := newStream(r, limits.Bytes)
 	results := []Result{}
-	err := list(in, "result", limits.Items, func(from *resultJSON) error {
+	add := func(from *resultJSON) error {
 		b, err := references(from.ImageID, from.CategoryID, from.BBox)
 		if err != nil {
 			return err
@@ -32,14 +33,44 @@ func ReadResults(r io.Reader, limits Limits) ([]Result, error) {
 		}
 		results = append(results, Result{int64(*from.ImageID), int64(*from.CategoryID), b, *from.Score})
 		return b.check()
-	})
-	if err == nil {
-		err = in.end()
+	}
+	start, err := in.json.Token()
+	switch {
+	case err != nil:
+		return nil, in.wrong(err)
+	case start == json.Delim('['):
+		err = elements(in, "result", limits.Items, add)
+		if err == nil {
+			err = in.end()
+		}
+	case start == json.Delim('{'):
+		err = annotated(in, limits.Items, add)
+	default:
+		return nil, fmt.Errorf("%w: it begins with %v, want a list of results or a data set", ErrFormat, start)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return results, nil
+}
+
+// annotated reads the results of a data set after its {.
+func annotated(in *stream, most int, add func(*resultJSON) error) error {
+	seen := false
+	err := in.fields(func(key string) error {
+		if key != "annotations" {
+			return in.skip()
+		}
+		if seen {
+			return fmt.Errorf("%w: %q occurs twice", ErrFormat, key)
+		}
+		seen = true
+		return list(in, "annotation", most, add)
+	})
+	if err == nil && !seen {
+		err = fmt.Errorf("%w: it begins with {, and has no list \"annotations\"", ErrFormat)
+	}
+	return err
 }
 
 // ReadResultsFile reads a file as ReadResults does. Its errors begin with the path.

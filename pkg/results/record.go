@@ -22,14 +22,14 @@ var (
 	ErrRecord = errors.New("the format can't hold this")
 )
 
-// Record is the result of one picture. If Error is set, all other fields but Image and ID
-// are zero.
+// Record is the result of one picture. If Error is set, all other fields but Image, ID and
+// FileName are zero.
 //
 // The tags are for native JSON. A new field needs omitempty, a line in [Of] and an
 // entry in schema.json; it is then written and read like the others.
 type Record struct {
 	Image  string `json:"image"` // the path, as it was given
-	ID     int64  `json:"-"`     // COCO's image_id, only in COCO results
+	ID     int64  `json:"-"`     // COCO's image_id, only in COCO's formats
 	Width  int    `json:"width"` // of the upright picture, pixels
 	Height int    `json:"height"`
 	// Proposals is the number of candidate boxes.
@@ -47,6 +47,8 @@ type Record struct {
 	Boxes [][5]float32       `json:"boxes,omitempty"`
 	Given []detect.Detection `json:"given,omitempty"`
 	Error string             `json:"error,omitempty"`
+	// FileName is COCO's file_name, only in its data set. If it is empty, it is Image.
+	FileName string `json:"-"`
 }
 
 // Of returns the record of a picture: of err if it isn't nil, and else of result. The

@@ -79,7 +79,9 @@ func newWriter(format string, w io.Writer) (Writer, error) {
 	case "jsonl":
 		return NewJSONLWriter(w), nil
 	case "coco":
-		return NewCOCOWriter(w, "dog", "bike")
+		return NewCOCOWriter(w, []string{"dog", "bike"}, nil)
+	case "coco-results":
+		return NewCOCOResultsWriter(w, []string{"dog", "bike"}, nil)
 	}
 	return NewCSVWriter(w)
 }
@@ -114,12 +116,30 @@ func TestFormats(t *testing.T) {
 		{"json list", all, "[\n" + lead(goldenFound, "\n  ") + ",\n" + goldenError + ",\n" + goldenNone + "\n]\n"},
 		{"json list", all[:0], "[]\n"},
 		{"jsonl", all, lead(goldenFound, "") + "\n" + goldenError + "\n" + goldenNone + "\n"},
-		{"coco", all, `[
+		{"coco", all, `{"info":{"description":"Detections by clipdet"},
+"categories":[{"id":1,"name":"dog"},{"id":2,"name":"bike"}],
+"annotations":[
+{"id":1,"image_id":139,"category_id":1,"bbox":[1,2.5,10,20],"area":200,"iscrowd":0,"score":0.75},
+{"id":2,"image_id":139,"category_id":2,"bbox":[0,0,640,480],"area":307200,"iscrowd":0,"score":0.5}
+]
+,"images":[
+{"id":139,"file_name":"a & b.png","width":640,"height":480},
+{"id":9,"file_name":"none.png","width":2,"height":1}
+]
+}
+`},
+		{"coco", all[:0], `{"info":{"description":"Detections by clipdet"},
+"categories":[{"id":1,"name":"dog"},{"id":2,"name":"bike"}],
+"annotations":[]
+,"images":[]
+}
+`},
+		{"coco-results", all, `[
 {"image_id":139,"category_id":1,"bbox":[1,2.5,10,20],"score":0.75},
 {"image_id":139,"category_id":2,"bbox":[0,0,640,480],"score":0.5}
 ]
 `},
-		{"coco", all[1:], "[]\n"},
+		{"coco-results", all[1:], "[]\n"},
 		{"csv", all, `image,query,x0,y0,x1,y1,score,cosine,probability,objectness,phrase,runner_up
 a & b.png,dog,1,2.5,11,22.5,0.75,0.25,0.5,0.125,"a <dog> & ""cat"", or so",bike
 a & b.png,bike,0,0,640,480,0.5,-0.5,1,1,a bike,
@@ -130,7 +150,7 @@ a & b.png,bike,0,0,640,480,0.5,-0.5,1,1,a bike,
 		if got != test.want {
 			t.Errorf("%s of %d records: got\n%s\nwant\n%s", test.format, len(test.records), got, test.want)
 		}
-		if (strings.HasPrefix(test.format, "json") && test.format != "jsonl" || test.format == "coco") && !json.Valid([]byte(got)) {
+		if (strings.HasPrefix(test.format, "json") && test.format != "jsonl" || strings.HasPrefix(test.format, "coco")) && !json.Valid([]byte(got)) {
 			t.Errorf("%s: not JSON:\n%s", test.format, got)
 		}
 	}
@@ -147,7 +167,7 @@ func (brokenPipe) Write([]byte) (int, error) { return 0, errPipe }
 func (brokenPipe) Read([]byte) (int, error)  { return 0, errPipe }
 
 func TestWritersAndReadersReportTheErrorsOfFiles(t *testing.T) {
-	for _, format := range []string{"json", "json list", "jsonl", "coco", "csv"} {
+	for _, format := range []string{"json", "json list", "jsonl", "coco", "coco-results", "csv"} {
 		w, err := newWriter(format, brokenPipe{})
 		if err == nil {
 			err = w.Write(three()[0])
@@ -164,7 +184,7 @@ func TestWritersAndReadersReportTheErrorsOfFiles(t *testing.T) {
 			}
 		}
 	}
-	if _, err := NewYOLOWriter(filepath.Join(t.TempDir(), "none\x00"), nil); err == nil {
+	if _, err := NewYOLOWriter(filepath.Join(t.TempDir(), "none\x00"), "", nil); err == nil {
 		t.Error("yolo: no error for a folder that can't be made")
 	}
 }
@@ -240,18 +260,92 @@ func readCOCO(t *testing.T, text string, queries ...string) (ids []int64, found 
 
 func TestCOCORoundTrip(t *testing.T) {
 	for name, records := range sets() {
-		text := written(t, "coco", records)
-		ids, found := readCOCO(t, text, "dog", "bike")
 		var wantIDs []int64
 		var want []detect.Detection
+		var wantImages []eval.Image
 		for _, r := range records {
+			if r.Error == "" {
+				wantImages = append(wantImages, eval.Image{ID: r.ID, FileName: r.Image, Width: r.Width, Height: r.Height})
+			}
 			for _, d := range r.Detections {
 				wantIDs = append(wantIDs, r.ID)
 				want = append(want, detect.Detection{Query: d.Query, Box: d.Box, Score: d.Score})
 			}
 		}
-		if !slices.Equal(ids, wantIDs) || !slices.Equal(found, want) {
-			t.Errorf("%q: got %v\n%+v\nwant %v\n%+v\nof\n%s", name, ids, found, wantIDs, want, text)
+		for _, format := range []string{"coco", "coco-results"} {
+			text := written(t, format, records)
+			ids, found := readCOCO(t, text, "dog", "bike")
+			if !slices.Equal(ids, wantIDs) || !slices.Equal(found, want) {
+				t.Errorf("%s, %q: got %v\n%+v\nwant %v\n%+v\nof\n%s", format, name, ids, found, wantIDs, want, text)
+			}
+		}
+		d, err := eval.ReadDataset(strings.NewReader(written(t, "coco", records)), eval.Limits{})
+		if err != nil {
+			t.Fatalf("%q: %v", name, err)
+		}
+		if !reflect.DeepEqual(d.Images, wantImages) || !reflect.DeepEqual(d.Categories, []eval.Category{{ID: 1, Name: "dog"}, {ID: 2, Name: "bike"}}) {
+			t.Errorf("%q: got images %+v and categories %+v, want %+v, dog and bike", name, d.Images, d.Categories, wantImages)
+		}
+		if d.Warnings() != nil || len(d.Annotations) != len(want) {
+			t.Errorf("%q: got %d annotations and the warnings %q, want %d and none", name, len(d.Annotations), d.Warnings(), len(want))
+		}
+		for i, a := range d.Annotations {
+			if b := want[i].Box; a.ID != int64(i)+1 || a.BBox.Box() != b || a.Area != a.BBox[2]*a.BBox[3] || a.Crowd {
+				t.Errorf("%q, annotation %d: got %+v, want the box %v", name, i+1, a, b)
+			}
+		}
+	}
+}
+
+// TestCOCOWithIDsOfADataset writes with the ids and names of a data set, and two records
+// of one image.
+func TestCOCOWithIDsOfADataset(t *testing.T) {
+	record := three()[0]
+	record.FileName = "val/a.png"
+	categories := []eval.Category{{ID: 18, Name: "Dog_"}, {ID: 2, Name: "bike"}}
+	var text, list bytes.Buffer
+	w, err := NewCOCOWriter(&text, []string{"dog", "bike"}, categories)
+	if err != nil {
+		t.Fatal(err)
+	}
+	results, err := NewCOCOResultsWriter(&list, []string{"dog", "bike"}, categories)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := errors.Join(w.Write(record), results.Write(record)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := text.Len()
+	for _, change := range []func(*Record){func(r *Record) { r.FileName = "val/b.png" }, func(r *Record) { r.Width = 641 }} {
+		other := record
+		change(&other)
+		if err := w.Write(other); !errors.Is(err, ErrRecord) || !strings.Contains(err.Error(), "image_id 139") || text.Len() != before {
+			t.Errorf("another image with the id: got %v, want ErrRecord and nothing written", err)
+		}
+	}
+	if err := errors.Join(w.Close(), results.Close()); err != nil {
+		t.Fatal(err)
+	}
+	d, err := eval.ReadDataset(&text, eval.Limits{})
+	if err != nil || len(d.Images) != 1 || d.Images[0].FileName != "val/a.png" || !reflect.DeepEqual(d.Categories, categories) || len(d.Annotations) != 4 {
+		t.Fatalf("got %+v, %v; want one image, val/a.png, two categories and four annotations", d, err)
+	}
+	again, err := eval.ReadResults(&list, eval.Limits{})
+	if err != nil || len(again) != 4 {
+		t.Fatalf("got %+v, %v; want four results", again, err)
+	}
+	for i, a := range d.Annotations {
+		if want := []int64{18, 2}[i%2]; a.CategoryID != want || again[i].CategoryID != want {
+			t.Errorf("annotation %d has the category_id %d, and the result %d; want %d", i+1, a.CategoryID, again[i].CategoryID, want)
+		}
+	}
+	for _, bad := range [][]eval.Category{{}, categories[:1], {{ID: 1}, {ID: 1}}} {
+		_, err := NewCOCOWriter(io.Discard, []string{"dog", "bike"}, bad)
+		_, resultsErr := NewCOCOResultsWriter(io.Discard, []string{"dog", "bike"}, bad)
+		if !errors.Is(err, ErrRecord) || !errors.Is(resultsErr, ErrRecord) {
+			t.Errorf("categories %+v: got %v and %v, want ErrRecord", bad, err, resultsErr)
 		}
 	}
 }
@@ -314,7 +408,7 @@ func TestRecordsThatCannotBeWritten(t *testing.T) {
 		change(&r)
 		return r
 	}
-	everywhere := []string{"json", "json list", "jsonl", "coco", "csv", "yolo"}
+	everywhere := []string{"json", "json list", "jsonl", "coco", "coco-results", "csv", "yolo"}
 	tests := []struct {
 		name    string
 		record  Record
@@ -326,8 +420,8 @@ func TestRecordsThatCannotBeWritten(t *testing.T) {
 		{"reversed box", bad(func(r *Record) { r.Detections[1].Box.X0 = 641 }), everywhere},
 		{"negative width", bad(func(r *Record) { r.Width = -1 }), everywhere},
 		{"negative proposals", bad(func(r *Record) { r.Proposals = -1 }), everywhere},
-		{"unknown query", bad(func(r *Record) { r.Detections[1].Query = "cat" }), []string{"coco", "yolo"}},
-		{"no size", bad(func(r *Record) { r.Width = 0 }), []string{"yolo"}},
+		{"unknown query", bad(func(r *Record) { r.Detections[1].Query = "cat" }), []string{"coco", "coco-results", "yolo"}},
+		{"no size", bad(func(r *Record) { r.Width = 0 }), []string{"coco", "yolo"}},
 		{"box outside", bad(func(r *Record) { r.Detections[1].Box.X1 = 640.5 }), []string{"yolo"}},
 		{"no file name", bad(func(r *Record) { r.Image = "/" }), []string{"yolo"}},
 	}
@@ -338,7 +432,7 @@ func TestRecordsThatCannotBeWritten(t *testing.T) {
 			var err error
 			dir := t.TempDir()
 			if format == "yolo" {
-				w, err = NewYOLOWriter(dir, []string{"dog", "bike"})
+				w, err = NewYOLOWriter(dir, "", []string{"dog", "bike"})
 			} else {
 				w, err = newWriter(format, &got)
 			}
@@ -364,11 +458,11 @@ func TestRecordsThatCannotBeWritten(t *testing.T) {
 	if err := one.Write(three()[1]); !errors.Is(err, ErrRecord) {
 		t.Errorf("json, two pictures in an object: got %v, want ErrRecord", err)
 	}
-	if _, err := NewCOCOWriter(io.Discard, "dog", "dog"); !errors.Is(err, ErrRecord) {
+	if _, err := NewCOCOWriter(io.Discard, []string{"dog", "dog"}, nil); !errors.Is(err, ErrRecord) {
 		t.Errorf("coco, two categories of one name: got %v, want ErrRecord", err)
 	}
 	for _, classes := range [][]string{{"dog", "dog"}, {""}, {"a\nb"}, {"a\r"}} {
-		if _, err := NewYOLOWriter(t.TempDir(), classes); !errors.Is(err, ErrRecord) {
+		if _, err := NewYOLOWriter(t.TempDir(), "", classes); !errors.Is(err, ErrRecord) {
 			t.Errorf("yolo, classes %q: got %v, want ErrRecord", classes, err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/eval"
 )
 
 // compiled returns schema.json. If strict, the schema refuses a field that it doesn't
@@ -134,8 +135,8 @@ func TestFormatsPage(t *testing.T) {
 	for _, match := range regexp.MustCompile("(?s)```(?:json|jsonl|csv|text)\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
 		blocks = append(blocks, match[1])
 	}
-	if len(blocks) != 7 {
-		t.Fatalf("FORMATS.md has %d examples, want 7", len(blocks))
+	if len(blocks) != 8 {
+		t.Fatalf("FORMATS.md has %d examples, want 8", len(blocks))
 	}
 	schema := compiled(t, true)
 	for _, block := range blocks[:3] {
@@ -155,8 +156,13 @@ func TestFormatsPage(t *testing.T) {
 	var ids []int64
 	var images []string
 	ids, formats["coco"] = readCOCO(t, blocks[3], "owl", "camera")
-	images, formats["csv"] = readCSV(t, blocks[4])
-	formats["yolo"] = readYOLO(t, blocks[6], strings.Fields(blocks[5]), 640, 480)
+	_, formats["coco-results"] = readCOCO(t, blocks[4], "owl", "camera")
+	images, formats["csv"] = readCSV(t, blocks[5])
+	formats["yolo"] = readYOLO(t, blocks[7], strings.Fields(blocks[6]), 640, 480)
+	dataset, err := eval.ReadDataset(strings.NewReader(blocks[3]), eval.Limits{})
+	if err != nil || len(dataset.Images) != 1 || dataset.Images[0].FileName != picture {
+		t.Errorf("COCO's data set: got %+v and %v, want one image, %s", dataset, err, picture)
+	}
 	if !slices.Equal(ids, []int64{1, 1}) || !slices.Equal(images, []string{picture, picture}) {
 		t.Errorf("COCO's image_ids are %v and CSV's images %q, want 1 and %s twice", ids, images, picture)
 	}

@@ -19,7 +19,7 @@ import (
 func labelled(t *testing.T, records []Record) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	w, err := NewYOLOWriter(dir, []string{"dog", "bike"})
+	w, err := NewYOLOWriter(dir, "", []string{"dog", "bike"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,21 +38,27 @@ func labelled(t *testing.T, records []Record) (dir string) {
 func filesBelow(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
-	for _, pattern := range []string{"*", "labels/*", ".*", "labels/.*", "../*.txt"} {
-		files, err := filepath.Glob(filepath.Join(dir, pattern))
-		if err != nil {
-			t.Fatal(err)
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
 		}
-		for _, file := range files {
-			if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
-				data, err := os.ReadFile(file)
-				name, relErr := filepath.Rel(dir, file)
-				if err != nil || relErr != nil || info.Mode().Perm() != 0o644 {
-					t.Errorf("%s: mode %v (%v, %v), want 0644", file, info.Mode(), err, relErr)
-				}
-				texts[name] = string(data)
-			}
+		data, err := os.ReadFile(path)
+		info, infoErr := entry.Info()
+		name, relErr := filepath.Rel(dir, path)
+		if err := errors.Join(err, infoErr, relErr); err != nil {
+			return err
 		}
+		if info.Mode().Perm() != 0o644 {
+			t.Errorf("%s: mode %v, want 0644", path, info.Mode())
+		}
+		texts[name] = string(data)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if outside, err := filepath.Glob(filepath.Join(dir, "../*.txt")); err != nil || len(outside) > 0 {
+		t.Errorf("outside of the folder there is %q (%v)", outside, err)
 	}
 	return texts
 }
@@ -63,10 +69,50 @@ func TestYOLOFiles(t *testing.T) {
 		"classes.txt": "dog\nbike\n",
 		"labels/a & b.txt": "0 0.009375000 0.026041667 0.015625000 0.041666667 0.75\n" +
 			"1 0.500000000 0.500000000 1.000000000 1.000000000 0.5\n",
-		"labels/none.txt": "", "labels/none-2.txt": "", "labels/none-3.txt": "",
+		"labels/none.txt": "", "labels/sub/none.txt": "", "labels/none-2.txt": "",
 	}
 	if got := filesBelow(t, dir); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)
+	}
+}
+
+// TestYOLOMirrorsFolders checks that labels pair with pictures as Ultralytics pairs them,
+// and that none is lost.
+func TestYOLOMirrorsFolders(t *testing.T) {
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		root   string
+		images []string
+		want   []string // below labels, without .txt
+	}{
+		{"", []string{"images/train/a.jpg", "images/val/a.jpg", "set/images/train/b.jpg", "images/a.jpg"}, []string{"train/a", "val/a", "train/b", "a"}},
+		{"", []string{"/d/images/x/images/y/a.jpg", "myimages/a.jpg", "images.jpg", "images"}, []string{"y/a", "myimages/a", "images", "images-2"}},
+		{"", []string{"x/images/../a.jpg", "images/../../../a.jpg", "images/train/../../up.jpg"}, []string{"x/a", "a", "up"}},
+		{"", []string{"a/b.jpg", "a/b.png", "A/B.jpg", "c/b.jpg", "./a//b.jpg"}, []string{"a/b", "a/b-2", "A/B-3", "c/b", "a/b-4"}},
+		{"photos", []string{"photos/a.jpg", "photos/x/a.jpg", filepath.Join(here, "photos/x/b.jpg"), "other/a.jpg", "../a.jpg", "/a.jpg"},
+			[]string{"a", "x/a", "x/b", "a-2", "a-3", "a-4"}},
+		{"/p", []string{"/p/q/a.jpg", "-", "https://h.org/images/train/a.jpg", "/p/q/m.gif#frame=2"}, []string{"q/a", "stdin", "a", "q/m"}},
+	} {
+		dir := filepath.Join(t.TempDir(), "out")
+		w, err := NewYOLOWriter(dir, test.root, []string{"dog"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, image := range test.images {
+			if err := w.Write(Record{Image: image, Width: 1, Height: 1}); err != nil {
+				t.Errorf("root %q: %v", test.root, err)
+			}
+		}
+		want := map[string]string{"classes.txt": "dog\n"}
+		for _, name := range test.want {
+			want["labels/"+name+".txt"] = ""
+		}
+		if got := filesBelow(t, dir); !reflect.DeepEqual(got, want) {
+			t.Errorf("root %q, %q: got %q\nwant %q", test.root, test.images, got, want)
+		}
 	}
 }
 
@@ -144,7 +190,7 @@ func TestYOLOStaysInItsFolder(t *testing.T) {
 	if err := errors.Join(os.Remove(link), os.Symlink(outside, link)); err != nil {
 		t.Fatal(err)
 	}
-	w, err := NewYOLOWriter(dir, []string{"dog", "bike"})
+	w, err := NewYOLOWriter(dir, "", []string{"dog", "bike"})
 	if err == nil {
 		err = w.Write(Record{Image: "/etc/../../none.png", Width: 1, Height: 1})
 	}
@@ -154,15 +200,22 @@ func TestYOLOStaysInItsFolder(t *testing.T) {
 	if data, err := os.ReadFile(link); err != nil || len(data) != 0 {
 		t.Errorf("the label file has %q (%v), want none", data, err)
 	}
+	if err := os.Symlink(filepath.Dir(outside), filepath.Join(dir, "labels", "sub")); err != nil {
+		t.Fatal(err)
+	}
+	err = w.Write(Record{Image: "sub/outside.png", Width: 1, Height: 1})
+	if data, readErr := os.ReadFile(outside); err == nil || readErr != nil || len(data) == 0 {
+		t.Errorf("below a link out: writing gave %v, and the file outside has %q (%v), want an error and what it had", err, data, readErr)
+	}
 }
 
 // TestYOLOKeepsLabelsFromOtherClasses checks that the labels of an earlier run keep their
 // classes.
 func TestYOLOKeepsLabelsFromOtherClasses(t *testing.T) {
-	dir := labelled(t, three())
+	dir := labelled(t, []Record{{Image: "sub/none.png", Width: 1, Height: 1}})
 	want := filesBelow(t, dir)
 	for _, classes := range [][]string{{"bike", "dog"}, {"dog"}, {"dog", "bike", "cat"}} {
-		if _, err := NewYOLOWriter(dir, classes); !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), dir) {
+		if _, err := NewYOLOWriter(dir, "", classes); !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), dir) {
 			t.Errorf("%q beside labels of others: got %v, want fs.ErrExist that names the folder", classes, err)
 		}
 	}
@@ -177,7 +230,7 @@ func TestYOLOKeepsLabelsFromOtherClasses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := NewYOLOWriter(dir, []string{"cat"}); err != nil {
+	if _, err := NewYOLOWriter(dir, "", []string{"cat"}); err != nil {
 		t.Errorf("without labels: got %v", err)
 	}
 }

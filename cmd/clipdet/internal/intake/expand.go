@@ -30,6 +30,10 @@ type Found struct {
 	Inputs []Input
 	Notes  []string // what was not taken, for people
 	List   bool     // whether to write a list of results, even if there is one input
+	// Root is the deepest folder that holds the files, directories and patterns that were
+	// named, as an absolute path. A directory that was named is its own. It is empty if
+	// there are only URLs and stdin.
+	Root string
 }
 
 // Expand returns the pictures that the arguments stand for, in their order. A file, a URL
@@ -86,6 +90,20 @@ func (e *expansion) add(path string, err error) {
 	e.found.Inputs = append(e.found.Inputs, Input{Path: path, Err: err})
 }
 
+// within makes the root hold a folder.
+func (e *expansion) within(folder string) {
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return // no working directory, so nothing relative is read
+	}
+	if e.found.Root == "" {
+		e.found.Root = folder
+	}
+	for e.found.Root != folder && !strings.HasPrefix(folder, strings.TrimSuffix(e.found.Root, "/")+"/") {
+		e.found.Root = filepath.Dir(e.found.Root)
+	}
+}
+
 // takeStdin fails if stdin has a use already.
 func (e *expansion) takeStdin() error {
 	if e.taken || e.stdin == nil {
@@ -114,6 +132,8 @@ func (e *expansion) argument(arg string) error {
 		return nil
 	}
 	e.found.List = true
+	base, _ := doublestar.SplitPattern(filepath.Clean(arg))
+	e.within(base)
 	var matches []string
 	var err error
 	deep := strings.Contains(arg, "**")
@@ -144,10 +164,12 @@ func (e *expansion) argument(arg string) error {
 // path adds a file or what a directory holds.
 func (e *expansion) path(path string) {
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		e.within(filepath.Dir(path))
 		e.add(path, nil)
 		return
 	}
 	e.found.List = true
+	e.within(path)
 	e.directory(path)
 }
 

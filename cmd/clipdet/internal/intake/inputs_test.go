@@ -157,6 +157,33 @@ func FuzzReadList(f *testing.F) {
 	})
 }
 
+func TestRoot(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := errors.Join(os.MkdirAll("a/b/c", 0o755), os.MkdirAll("ab", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]string{
+		"a/b": "a/b", "a/b/": "a/b", "a/b/x.jpg": "a/b", "a/b a/b/c": "a/b", "a/b/c a/b": "a/b", "a/b/c a/x.jpg": "a", "a ab": ".", "x.jpg": ".",
+		"a/b/*.jpg": "a/b", "a/**": "a", "a/**/x.jpg a/b": "a", "*/b/*.jpg": ".", "a ../x.jpg": "..", "a /x.jpg": "/", "- a/b": "a/b",
+	} {
+		found, err := new(Flags).Expand(strings.Fields(args), strings.NewReader(""))
+		if !filepath.IsAbs(want) {
+			want = filepath.Join(here, want)
+		}
+		if err != nil || found.Root != want {
+			t.Errorf("%s: got %q (%v), want %q", args, found.Root, err, want)
+		}
+	}
+	found, err := new(Flags).Expand([]string{"-"}, strings.NewReader(""))
+	if err != nil || found.Root != "" {
+		t.Errorf("stdin: got %q (%v), want none", found.Root, err)
+	}
+}
+
 func TestImageIDs(t *testing.T) {
 	tests := []struct {
 		paths string

@@ -14,6 +14,7 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
 	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/eval"
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
@@ -27,6 +28,8 @@ type Job struct {
 	Decoded  <-chan image.Image // each input's picture, from Budget.Keep
 	// Names are of the inputs' drawings; nil: intake.Names.
 	Names []string
+	// Images are the data set's image of each input; nil: it is numbered.
+	Images []eval.Image
 	// Together is set if a record must not be there before its drawings are.
 	Together bool
 }
@@ -39,9 +42,14 @@ const paceEvery = 10 * time.Second
 // Run completes the document after the last outcome. It returns an error if an input
 // failed or is not done.
 func (j *Job) Run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]) error {
-	ids, names := intake.ImageIDs(j.Inputs), j.Names
+	names, images := j.Names, j.Images
 	if names == nil {
 		names = intake.Names(j.Inputs)
+	}
+	if images == nil {
+		for _, id := range intake.ImageIDs(j.Inputs) {
+			images = append(images, eval.Image{ID: id})
+		}
 	}
 	left := console.NewPace(paceEvery)
 	done, failed := 0, 0
@@ -55,16 +63,21 @@ func (j *Job) Run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 		in := j.Inputs[done]
 		picture := <-j.Decoded
 		drawn := false
+		if err == nil {
+			err = fits(images[done], result)
+		}
 		if err == nil && j.Pictures != nil && j.Together {
 			if err := j.Pictures.DrawNow(names[done], picture, result); err != nil {
 				return exit.Inputs(err)
 			}
 			drawn = true
 		}
-		unfit := j.Results.Write(results.Of(in.Path, ids[done], result, err))
+		record := results.Of(in.Path, images[done].ID, result, err)
+		record.FileName = images[done].FileName
+		unfit := j.Results.Write(record)
 		if errors.Is(unfit, results.ErrRecord) { // this picture failed, not the run
 			err = unfit
-			unfit = j.Results.Write(results.Of(in.Path, ids[done], nil, err))
+			unfit = j.Results.Write(results.Of(in.Path, images[done].ID, nil, err))
 		}
 		if unfit != nil {
 			return exit.Inputs(fmt.Errorf("write the results: %w", unfit))
@@ -103,6 +116,16 @@ func (j *Job) Run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 		return exit.Inputs(errors.New("no picture was done"))
 	case failed > 0:
 		return exit.Inputs(fmt.Errorf("%d of %d pictures failed", failed, done))
+	}
+	return nil
+}
+
+// fits returns an error if a picture doesn't have the size that a data set states of it,
+// because its boxes would be in other places there.
+func fits(image eval.Image, result *detect.Result) error {
+	if image.Width > 0 && image.Height > 0 && (image.Width != result.Width || image.Height != result.Height) {
+		return fmt.Errorf("it is %d x %d pixels, and the data set's image %d is %d x %d; of a turned picture, --ignore-exif takes the stored pixels",
+			result.Width, result.Height, image.ID, image.Width, image.Height)
 	}
 	return nil
 }

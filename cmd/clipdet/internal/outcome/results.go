@@ -9,17 +9,19 @@ import (
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
+	"github.com/clipdet/clipdet/pkg/eval"
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
 // Formats are the values of --format.
-var Formats = []string{"json", "jsonl", "coco", "csv", "yolo"}
+var Formats = []string{"json", "jsonl", "coco", "coco-results", "csv", "yolo"}
 
 // fileName returns the name of a format's file in --out.
 func fileName(format string) string {
 	switch format {
-	case "coco":
-		return "detections.coco.json"
+	case "coco", "coco-results":
+		return "detections." + format + ".json"
 	default:
 		return "detections." + format
 	}
@@ -46,12 +48,13 @@ func Free(format, dir string) error {
 }
 
 // Open returns a Writer of the given format. It writes to stdout and, if dir isn't empty,
-// to a file in dir. YOLO's labels are only written as files in dir. list makes JSON an
-// array. The places of the queries number COCO's categories and YOLO's classes. Unless
-// overwrite is set, a file that another process writes to dir meanwhile stays.
-func Open(format string, stdout io.Writer, dir string, list, overwrite bool, queries []string) (*Writer, error) {
+// to a file in dir. YOLO's labels are only written as files in dir, and mirror the folders
+// below found.Root. found.List makes JSON an array. The places of the queries number YOLO's classes, and COCO's categories if
+// categories is nil. Unless overwrite is set, a file that another process writes to dir
+// meanwhile stays.
+func Open(format string, stdout io.Writer, dir string, found intake.Found, overwrite bool, queries []string, categories []eval.Category) (*Writer, error) {
 	if format == "yolo" {
-		w, err := results.NewYOLOWriter(dir, queries)
+		w, err := results.NewYOLOWriter(dir, found.Root, queries)
 		if err != nil {
 			return nil, fmt.Errorf("--out: %w", err)
 		}
@@ -68,11 +71,13 @@ func Open(format string, stdout io.Writer, dir string, list, overwrite bool, que
 	w := &Writer{end: out.Close}
 	switch format {
 	case "json":
-		w.Writer = results.NewJSONWriter(out, list)
+		w.Writer = results.NewJSONWriter(out, found.List)
 	case "jsonl":
 		w.Writer = results.NewJSONLWriter(out)
 	case "coco":
-		w.Writer, err = results.NewCOCOWriter(out, queries...)
+		w.Writer, err = results.NewCOCOWriter(out, queries, categories)
+	case "coco-results":
+		w.Writer, err = results.NewCOCOResultsWriter(out, queries, categories)
 	case "csv":
 		w.Writer, err = results.NewCSVWriter(out)
 	default:
