@@ -336,9 +336,9 @@ def save(
 
     twin, the same weights in float32, makes the known answer and counts its operations;
     None is the module itself. runs_here says whether this machine can run the module's
-    dtype, which is then compared with the answer. may_wait is for other people's networks: if they wait for the
-    device, which slows a GPU down, that is only a warning. Raises ContractError, and
-    writes nothing, if a check fails.
+    dtype, which is then compared with the answer. may_wait is for other people's
+    networks: if they wait for the device, which slows a GPU down, that is only a warning.
+    Raises ContractError, and writes nothing, if a check fails.
     """
     module = module.eval().requires_grad_(False)
     scripted = module if isinstance(module, torch.jit.ScriptModule) else torch.jit.script(module)

@@ -369,7 +369,8 @@ def export(
         seed=steady_seed(network, reference, inputs, dtype),
         values=VALUES[dtype],
         tolerance=TOLERANCE[dtype],
-        twin=reference if dtype == "float16" else None,  # on CPUs libtorch 2.1 lacks float16, and 2.11 is slow
+        twin=reference if dtype == "float16" else None,
+        runs_here=dtype != "float16",  # on CPUs libtorch 2.1 lacks it, and 2.11 is slow
     )
     return path
 
