@@ -141,7 +141,8 @@ def export(
         fields = {**fields, "embedding_width": width, **common}
         described = archive.manifest(kind, pair.architecture, weights, dtype, last, **fields)
         path = out / archive.file_name(kind, dtype)
-        # The types whose known answer is that of float32. On CPUs libtorch 2.1 lacks float16, and 2.11 is slow.
+        # The types whose known answer is that of float32. On CPUs libtorch 2.1 lacks
+        # float16, and 2.11 is slow.
         answering = twin if dtype in ("float16", "int8") else None
         archive.save(
             path,

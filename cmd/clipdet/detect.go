@@ -57,8 +57,8 @@ line, a JSON list, or the categories of a data set in COCO's form.
 Pictures are far nearer to each other than to words, so show all queries or none,
 or rank by cosine.
 
-A directory stands for the pictures in it, and with --recursive for those of its
-own directories too. What it holds and isn't read is counted on stderr, by kind.
+A directory stands for the pictures in it, and with --recursive also for the
+pictures in its own directories. What it holds and isn't read is counted on stderr, by kind.
 In a quoted pattern ** stands for any number of directories. - is a picture on
 stdin, and --files-from FILE a list, of stdin for -. An http or https URL is
 fetched within 60 seconds and 5 redirects, and from a public address alone, unless
@@ -115,7 +115,7 @@ against the background alone, for names that don't exclude each other, such as
 "person" and "runner"; more is found then, and more of it wrongly.
 
 --resume is for long runs: each line of jsonl is added to DIR/detections.jsonl at
-once, and the same command goes on after a kill, a crash or a failed picture. It
+once, and the same command continues after a kill, a crash or a failed picture. It
 writes the new lines alone to stdout. A command that would find something else is
 refused.
 

@@ -28,7 +28,7 @@ func found(t *testing.T, lines string) (images, detections []string) {
 	return images, detections
 }
 
-// TestResume kills a run that has begun, and goes on. What is found must be what one run
+// TestResume kills a run that has begun, and resumes it. What is found must be what one run
 // finds.
 func TestResume(t *testing.T) {
 	args := []string{"detect", "-q", "dog", "-q", "owl", "--alike", "1", "--models", tinyModels, "--proposals", "5", "--threshold", "0", "--format", "jsonl", formats}

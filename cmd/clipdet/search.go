@@ -134,7 +134,7 @@ func (f *searchFlags) run(cmd *cobra.Command, _ []string) error {
 		if regions[i], err = parseRegion(text); err != nil {
 			return err
 		}
-		f.Made = append(f.Made, detect.Query{Name: text, Examples: []detect.Example{{Embedding: []uint16{}, Name: text}}})
+		f.Made = append(f.Made, detect.Query{Name: text, Examples: []detect.Example{{}}}) // of the index, below
 	}
 	alone := len(f.Queries) == 0 && !cmd.Flags().Changed("queries")
 	p, err := f.Plan(cmd)

@@ -74,17 +74,22 @@ func (d *Detector) crops(s *torch.Scope, pending []pendingCrop) torch.Tensor {
 	manifest := d.files.Image.Manifest
 	var parts []torch.Tensor
 	for len(pending) > 0 {
-		first := pending[0]
-		var rects []image.Rectangle
-		for len(pending) > 0 && pending[0].task == first.task && pending[0].view == first.view {
-			rects, pending = append(rects, pending[0].rect), pending[1:]
+		first, n := pending[0], 1
+		for n < len(pending) && pending[n].task == first.task && pending[n].view == first.view {
+			n++
 		}
+		same := pending[:n]
+		pending = pending[n:]
 		seen := d.options.Crops[first.view]
 		mode := seen.mode(manifest)
 		if s.Device().LikeGPU() {
-			boxes := s.Slice(first.task.found.Boxes(s), 0, int64(first.row), int64(first.row+len(rects)))
+			boxes := s.Slice(first.task.found.Boxes(s), 0, int64(first.row), int64(first.row+n))
 			parts = append(parts, crop.OnDevice(s, first.task.uploaded, boxes, seen.Context, mode, manifest.InputSize, manifest.Mean))
 			continue
+		}
+		rects := make([]image.Rectangle, n)
+		for i, c := range same {
+			rects[i] = c.rect
 		}
 		parts = append(parts, crop.Crops(s, first.task.uploaded, rects, mode, manifest.InputSize, manifest.Mean))
 	}

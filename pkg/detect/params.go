@@ -34,9 +34,8 @@ const (
 	// except those that are its like (Options.Alike), and is the default: which of these
 	// is it?
 	ScoresTogether Scores = "together"
-	// ScoresEach measures each query against the background alone: is it that, whatever
-	// else it is? It is for names that don't exclude each other, such as person and
-	// runner. The answer to one query doesn't depend on the others. A Detector without a
+	// ScoresEach measures each query against the background alone: is it that, too? It is
+	// for names that don't exclude each other, such as person and runner. The answer to one query doesn't depend on the others. A Detector without a
 	// background can't do it: ErrOption.
 	ScoresEach Scores = "each"
 )

@@ -33,7 +33,7 @@ type Detection struct {
 // Result is what was found in one picture.
 type Result struct {
 	Width, Height int         // of the picture, in pixels
-	Proposals     []Proposal  // best first, or in the caller's order; then those of each tile
+	Proposals     []Proposal  // best first, or in the caller's order; then the proposals of each tile
 	Detections    []Detection // of all queries, the greatest score first
 	Presence      []Presence  // of each query, in their order
 	Timings       Timings

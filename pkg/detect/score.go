@@ -137,9 +137,7 @@ func (d *Detector) outcome(s *torch.Scope, made scored) outcome {
 // read copies the numbers of a task to the host: its proposals, if they are unread, and
 // its scores.
 func (d *Detector) read(s *torch.Scope, made scored) (ranking, error) {
-	t, since := made.task, time.Now()
-	values := torch.Download[float32](s, s.Use(made.numbers))
-	d.addTime(s, since, &made.unread.ranking.timings[StageDownload])
+	t, values := made.task, d.download(s, s.Use(made.numbers), &made.unread)
 	if err := s.Err(); err != nil {
 		return ranking{}, err
 	}
@@ -159,13 +157,19 @@ func (d *Detector) read(s *torch.Scope, made scored) (ranking, error) {
 
 // ranking copies numbers to the host that belong to the scope.
 func (d *Detector) ranking(s *torch.Scope, made unread) (ranking, error) {
-	since := time.Now()
-	values := torch.Download[float32](s, made.numbers)
-	d.addTime(s, since, &made.ranking.timings[StageDownload])
+	values := d.download(s, made.numbers, &made)
 	if err := s.Err(); err != nil {
 		return ranking{}, err
 	}
 	return made.read(values)
+}
+
+// download copies numbers to the host, and counts the time.
+func (d *Detector) download(s *torch.Scope, numbers torch.Tensor, of *unread) []float32 {
+	since := time.Now()
+	values := torch.Download[float32](s, numbers)
+	d.addTime(s, since, &of.ranking.timings[StageDownload])
+	return values
 }
 
 // read takes the numbers apart. It fails with ErrOutput if one of the embeddings or

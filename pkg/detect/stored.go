@@ -207,8 +207,8 @@ func (n *nearest) merge(part Stored, kept []int64, first int64, values []float32
 	return all || part.Groups == nil
 }
 
-// mergeRated returns the best of a and b, at most most, and one of each group if there are groups. Both are
-// best first.
+// mergeRated returns the best of a and b, at most most, and one of each group if there
+// are groups. Both are best first.
 func mergeRated(a, b []rated, most int, grouped bool) []rated {
 	if len(a) == most && b[0].score <= a[most-1].score {
 		return a

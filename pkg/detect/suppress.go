@@ -51,9 +51,9 @@ func (t ranking) candidates(q int, threshold float32) []candidate {
 }
 
 // chooseAmong suppresses the candidates of each query, given best first. It returns the
-// survivors, those of a query best first, and how many each query has without
-// params.Best, which bounds the survivors alone. It asks ctx before each query, and fails with ErrLimit if there
-// are more survivors than params allow.
+// survivors, of each query the best first, and how many each query has without
+// params.Best, which bounds the survivors alone. It asks ctx before each query, and fails
+// with ErrLimit if there are more survivors than params allow.
 func chooseAmong(ctx context.Context, boxes []box.Box, lists [][]candidate, params matching) ([]survivor, []int, error) {
 	groups := lists
 	if params.contained() {

@@ -56,7 +56,7 @@ func Threads() int { return torch.DefaultThreads() }
 // LiveTensors returns the number of tensors in this process, of all detectors.
 func LiveTensors() int64 { return torch.Live() }
 
-// Autotune says whether cuDNN times its ways to convolve for each new size of pictures,
+// Autotune sets whether cuDNN times its ways to convolve for each new size of pictures,
 // and keeps the fastest. It is a setting of libtorch for the whole process, off by
 // default, and may change the last digits of proposals. It pays for many pictures of one
 // size, as of a camera. On a CPU it changes nothing.

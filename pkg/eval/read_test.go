@@ -171,7 +171,7 @@ func TestResultsOfADataset(t *testing.T) {
 	}
 }
 
-// TestReadImages reads data sets with and without annotations, whatever these have.
+// TestReadImages reads data sets with annotations of any kind, and without.
 func TestReadImages(t *testing.T) {
 	const images = `{"images":[{"id":7,"file_name":"a.jpg"}],"categories":[{"id":2,"name":"dog"}]`
 	for _, rest := range []string{`}`, `,"annotations":[]}`, `,"annotations":[{"image_id":"none"},7]}`} {

@@ -32,7 +32,7 @@ func (d Device) GPU() (GPU, error) {
 	return GPU{Name: C.GoString(&name[0]), Memory: int64(total), InUse: int64(total - free)}, nil
 }
 
-// Autotune says whether cuDNN times its algorithms for each new shape of a convolution. It
+// Autotune sets whether cuDNN times its algorithms for each new shape of a convolution. It
 // is a setting of the process.
 func Autotune(on bool) {
 	n := 0

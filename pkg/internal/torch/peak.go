@@ -13,9 +13,10 @@ const (
 )
 
 // MatmulRate returns the operations a second of products of two matrices [n,n] of random
-// numbers of the dtype; those of Int8 are added up in int32. A multiply-add is two operations. It measures for
-// about as long as long says, but at least three products, and returns the best rate,
-// since disturbances only make it slower. It returns 0 after an error.
+// numbers of the dtype; products of Int8 are added up in int32. A multiply-add is two
+// operations. It measures for about as long as long says, but at least three products, and
+// returns the best rate, since disturbances only make it slower. It returns 0 after an
+// error.
 func (s *Scope) MatmulRate(dtype DType, n int64, long time.Duration) float64 {
 	multiply := s.Matmul
 	random := func() Tensor {

@@ -17,8 +17,8 @@ func NewPace(every time.Duration) Pace { return Pace{time.Now(), time.Now(), eve
 const DayPace = 90 * time.Second
 
 // Tell prints how many pictures are done and the time left, if the last report is long
-// enough ago. It prints nothing if the progress has a bar or all pictures are done. done must not be
-// 0.
+// enough ago. It prints nothing if the progress has a bar or all pictures are done. done
+// must not be 0.
 func (p *Pace) Tell(to Progress, done, of int) {
 	if to.bar != nil || time.Since(p.said) < p.every || done == of {
 		return

@@ -49,9 +49,9 @@ func Free(format, dir string) error {
 
 // Open returns a Writer of the given format. It writes to stdout and, if dir isn't empty,
 // to a file in dir. YOLO's labels are only written as files in dir, and mirror the folders
-// below found.Root. found.List makes JSON an array. The places of the queries number YOLO's classes, and COCO's categories if
-// categories is nil. Unless overwrite is set, a file that another process writes to dir
-// meanwhile stays.
+// below found.Root. found.List makes JSON an array. The places of the queries number
+// YOLO's classes, and COCO's categories if categories is nil. Unless overwrite is set, a
+// file that another process writes to dir meanwhile stays.
 func Open(format string, stdout io.Writer, dir string, found intake.Found, overwrite bool, queries []string, categories []eval.Category) (*Writer, error) {
 	if format == "yolo" {
 		w, err := results.NewYOLOWriter(dir, found.Root, queries)

@@ -260,8 +260,8 @@ func readBackground(which string) ([]string, error) {
 	return phrases, nil
 }
 
-// parseQueries parses the queries of the command line, and then those of a file, if it
-// isn't "". More than most queries are an error.
+// parseQueries parses the queries of the command line, and then the queries of the file at
+// path, unless that is "". More than most queries are an error.
 func parseQueries(args []string, path string, most int) ([]query.Query, error) {
 	var queries []query.Query
 	for _, arg := range args {
