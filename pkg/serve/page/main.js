@@ -204,15 +204,7 @@ function show() {
   byId("stage").hidden = !has || !picture?.width;
   for (const id of ["strip-part", "parts-part"]) byId(id).hidden = !has;
   showStrip();
-  messages.drop("picture");
-  if (picture?.state === "failed") {
-    const passing = picture.problem.status === 0 || picture.problem.status >= 500 || picture.problem.status === 429 || picture.problem.status === 408 || picture.problem.status === 401;
-    const text = picture.problem instanceof api.Problem ? api.inWords(picture.problem, limits) : `This browser can't read it: ${picture.problem.message}.`;
-    messages.show("picture", "error", `${picture.name}: ${text}`, [
-      ...(passing ? [["Try again", () => again(picture)]] : []),
-      ["Remove it", () => remove(picture)],
-    ]);
-  }
+  showFailure();
   if (picture?.width) {
     stage.picture(picture);
     stage.wait({ waiting: "Waits for its turn", encoding: "Looking at the picture" }[picture.state] ?? "");
@@ -222,6 +214,18 @@ function show() {
   const settled = pictures.every((p) => p.state === "failed" || (p.state === "ready" && p.asked === asked));
   document.body.setAttribute("aria-busy", String(!settled));
   showFound();
+}
+
+function showFailure() {
+  const picture = current;
+  if (picture?.state !== "failed") return messages.drop("picture");
+  const { problem } = picture;
+  const text = problem instanceof api.Problem ? api.inWords(problem, limits) : `This browser can't read it: ${problem.message}.`;
+  const mayPass = [0, 401, 408, 429].includes(problem.status) || problem.status >= 500;
+  messages.show("picture", "error", `${picture.name}: ${text}`, [
+    ...(mayPass ? [["Try again", () => again(picture)]] : []),
+    ["Remove it", () => remove(picture)],
+  ]);
 }
 
 /** Shows what depends on the threshold alone. */

@@ -13,6 +13,7 @@ export class Messages {
 
   /** Shows a message of the kind error or busy. actions are pairs of a label and a function. */
   show(key, kind, text, actions = []) {
+    if (this.#shown.get(key)?.firstChild.textContent === text) return; // it would be read out again
     this.drop(key);
     const buttons = actions.map(([label, act]) => {
       const button = make("button", { type: "button", class: "button small-button" }, label);
