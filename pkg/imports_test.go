@@ -69,6 +69,8 @@ var arrows = map[string]string{
 	"pkg/model/builtin":            "pkg/model",
 	"pkg/results":                  "pkg/detect pkg/eval pkg/box pkg/internal/files",
 	"pkg/index":                    "pkg/detect pkg/box pkg/internal/files",
+	"pkg/serve":                    "pkg/detect pkg/device pkg/index pkg/model pkg/pixels pkg/prompt pkg/query pkg/results pkg/internal/files",
+	"pkg/query":                    "pkg/detect pkg/box pkg/prompt",
 	"pkg/detect":                   "pkg/model pkg/pixels pkg/prompt pkg/box pkg/internal/clip pkg/internal/rpn pkg/internal/crop pkg/internal/suppress pkg/internal/archive pkg/internal/tokens pkg/internal/torch pkg/internal/files",
 	"pkg/device":                   "pkg/internal/torch",
 	"pkg/model":                    "pkg/internal/archive",
@@ -136,6 +138,17 @@ func TestOnlyIndexImportsParquet(t *testing.T) {
 		for _, path := range list {
 			if strings.Contains(path, "parquet") && name != "pkg/index" {
 				t.Errorf("%s imports %s; only pkg/index may", name, path)
+			}
+		}
+	}
+}
+
+// Only who imports the service pays for its metrics.
+func TestOnlyServeImportsPrometheus(t *testing.T) {
+	for name, list := range imports(t, false) {
+		for _, path := range list {
+			if strings.Contains(path, "prometheus") && name != "pkg/serve" {
+				t.Errorf("%s imports %s; only pkg/serve may", name, path)
 			}
 		}
 	}

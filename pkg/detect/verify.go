@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
@@ -45,7 +46,14 @@ func verify(ctx context.Context, file archive.File, on torch.Device) (difference
 	}
 	defer engine.Close()
 	err = engine.Do(ctx, func(s *torch.Scope) error {
-		outputs, err := replay(s, file)
+		module, err := s.Load(file.Path)
+		if err == nil {
+			err = file.Unchanged()
+		}
+		var outputs []archive.Array
+		if err == nil {
+			outputs, err = replay(s, module, file)
+		}
 		if err == nil {
 			difference, err = file.Manifest.KnownAnswer.Compare(outputs)
 		}
@@ -68,18 +76,35 @@ func advise(err error, file archive.File) error {
 		err, file.Manifest.Kind)
 }
 
-// replay runs the model on the inputs of its known answer.
-func replay(s *torch.Scope, file archive.File) ([]archive.Array, error) {
+// Check replays the known answers of the models that d has loaded, and waits for its turn
+// as a picture does. It fails with model.ErrAnswer if a model answers otherwise, and with
+// the errors of a call, as ErrDevice if the device is lost. So a service can tell whether
+// it is ready.
+func (d *Detector) Check(ctx context.Context) (err error) {
+	defer d.callEnds(ctx, "Check", time.Now(), &err)
+	for _, loaded := range []struct {
+		module func() *torch.Module
+		file   archive.File
+	}{{d.text.Module, d.files.Text}, {d.image.Module, d.files.Image}, {d.network.Module, d.files.RPN}} {
+		err := d.onEngine(ctx, func(s *torch.Scope) error {
+			outputs, err := replay(s, loaded.module(), loaded.file)
+			if err == nil {
+				_, err = loaded.file.Manifest.KnownAnswer.Compare(outputs)
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("detect: check %s: %w", loaded.file.Manifest.Kind, err)
+		}
+	}
+	return nil
+}
+
+// replay runs a loaded model on the inputs of its known answer.
+func replay(s *torch.Scope, module *torch.Module, file archive.File) ([]archive.Array, error) {
 	known := file.Manifest.KnownAnswer
 	arrays, err := known.Generate()
 	if err != nil {
-		return nil, err
-	}
-	module, err := s.Load(file.Path)
-	if err != nil {
-		return nil, err
-	}
-	if err := file.Unchanged(); err != nil {
 		return nil, err
 	}
 	inputs := make([]torch.Tensor, len(arrays))

@@ -111,6 +111,20 @@ func Decode(r io.Reader, limits Limits) (*RGB, error) {
 	return f.read(data, limits)
 }
 
+// Size returns the width and height of an encoded picture, as it is stored, from its
+// header. It decodes no pixels, so it doesn't find all damage. It fails as Decode does.
+func Size(data []byte, limits Limits) (width, height int, err error) {
+	limits = limits.orDefault()
+	f, err := identify(data)
+	if err != nil {
+		return 0, 0, err
+	}
+	if int64(len(data)) > limits.Bytes {
+		return 0, 0, tooManyBytes(limits)
+	}
+	return f.size(data, limits)
+}
+
 // DecodeFile decodes a regular file as Decode does. Its errors name the file. It refuses
 // a pipe or a device with ErrFormat, because either may have no end or no data.
 func DecodeFile(path string, limits Limits) (*RGB, error) {
@@ -154,17 +168,8 @@ func identify(head []byte) (format, error) {
 }
 
 func (f format) read(data []byte, limits Limits) (*RGB, error) {
-	config, err := f.config(data)
-	if err != nil {
-		return nil, f.explain(err, data)
-	}
-	width, height := config.Width, config.Height
-	if width <= 0 || height <= 0 {
-		return nil, fmt.Errorf("%w: the %s is %d x %d pixels", ErrEmpty, f.name, width, height)
-	}
-	if int64(width) > limits.Pixels/int64(height) {
-		return nil, fmt.Errorf("%w: the %s is %d x %d = %d pixels, over the limit of %d; scale it down or raise the limit",
-			ErrTooLarge, f.name, width, height, int64(width)*int64(height), limits.Pixels)
+	if _, _, err := f.size(data, limits); err != nil {
+		return nil, err
 	}
 	img, err := f.decodeSafely(data)
 	if err != nil {
@@ -185,6 +190,23 @@ func (f format) read(data []byte, limits Limits) (*RGB, error) {
 		m.Orientation = stated
 	}
 	return m, nil
+}
+
+// size returns the size that the header states, if it is within the limits.
+func (f format) size(data []byte, limits Limits) (width, height int, err error) {
+	config, err := f.config(data)
+	if err != nil {
+		return 0, 0, f.explain(err, data)
+	}
+	width, height = config.Width, config.Height
+	if width <= 0 || height <= 0 {
+		return 0, 0, fmt.Errorf("%w: the %s is %d x %d pixels", ErrEmpty, f.name, width, height)
+	}
+	if int64(width) > limits.Pixels/int64(height) {
+		return 0, 0, fmt.Errorf("%w: the %s is %d x %d = %d pixels, over the limit of %d; scale it down or raise the limit",
+			ErrTooLarge, f.name, width, height, int64(width)*int64(height), limits.Pixels)
+	}
+	return width, height, nil
 }
 
 var errPanic = errors.New("its decoder panicked")

@@ -33,6 +33,9 @@ func (e *Encoder) Encoded() int64 { return e.encoded.Load() }
 // be called from any goroutine.
 func (e *Encoder) Halved() int64 { return e.halved.Load() }
 
+// Module returns the loaded archive.
+func (e *Encoder) Module() *torch.Module { return e.module }
+
 // Load reads a tower onto the engine's device. It fails with archive.ErrMismatch if the
 // file is of another kind.
 func Load(s *torch.Scope, file archive.File) (*Encoder, error) {

@@ -37,6 +37,9 @@ func Load(s *torch.Scope, file archive.File) (*Network, error) {
 	return &Network{module: module, manifest: file.Manifest}, nil
 }
 
+// Module returns the loaded archive.
+func (n *Network) Module() *torch.Module { return n.module }
+
 // Proposals are the candidate boxes of one picture, best first.
 type Proposals struct {
 	Boxes      []box.Box // in pixels of the picture

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/clipdet/clipdet/cmd/clipdet/internal/query"
 	"github.com/clipdet/clipdet/pkg/eval"
+	"github.com/clipdet/clipdet/pkg/query"
 	"github.com/clipdet/clipdet/pkg/results"
 )
 

@@ -12,9 +12,9 @@ import (
 	"unicode"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
-	"github.com/clipdet/clipdet/cmd/clipdet/internal/query"
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/eval"
+	"github.com/clipdet/clipdet/pkg/query"
 )
 
 // truth is a data set and the queries that stand for its categories.

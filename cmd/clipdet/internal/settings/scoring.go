@@ -4,17 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
-	"github.com/clipdet/clipdet/cmd/clipdet/internal/query"
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/pixels"
 	"github.com/clipdet/clipdet/pkg/prompt"
+	"github.com/clipdet/clipdet/pkg/query"
 )
 
 // ScoringFlags are the flags that scores depend on: what to look for, with which models,
@@ -319,7 +320,7 @@ func withExamples(typed []query.Query, flags int, path string) ([]detect.Query, 
 func (p Plan) doubtNames(typed []query.Query) {
 	var doubtful []string
 	for _, q := range typed {
-		if len(q.Phrases)+len(q.Examples) == 0 && query.Several(q.Name) {
+		if len(q.Phrases)+len(q.Examples) == 0 && several(q.Name) {
 			doubtful = append(doubtful, q.Name)
 		}
 	}
@@ -331,6 +332,13 @@ func (p Plan) doubtNames(typed []query.Query) {
 		others = fmt.Sprintf(" (and %d more like it)", len(doubtful)-1)
 	}
 	p.say("%q is taken as one name%s; for several things give -q for each, or a line for each with --queries FILE", doubtful[0], others)
+}
+
+// several reports whether a name looks like several names in one, as other programs take
+// them: "a dog . a cat ." or "dog, cat". clipdet takes it as one name.
+func several(name string) bool {
+	return strings.ContainsAny(name, ",;") || strings.Contains(name, " . ") || strings.HasSuffix(name, " .") ||
+		strings.Contains(name, ". ") && strings.HasSuffix(name, ".")
 }
 
 // readExample decodes the picture of an example, or takes it from pictures, which maps

@@ -87,17 +87,6 @@ func (a *after) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func TestSeveral(t *testing.T) {
-	for name, want := range map[string]bool{
-		"dog": false, "traffic light": false, "St. Bernard": false, "e.g.": false, "U.S. flag": false, "3.5 inch disk": false,
-		"a dog . a cat .": true, "dog . cat": true, "dog. cat.": true, "dog .": true, "dog, cat": true, "dog;cat": true,
-	} {
-		if Several(name) != want {
-			t.Errorf("Several(%q) is %v, want %v", name, !want, want)
-		}
-	}
-}
-
 // FuzzReadQueries checks that what is read can be asked, and that every failure is a
 // known one.
 func FuzzReadQueries(f *testing.F) {

@@ -1,5 +1,5 @@
-// Package query parses queries as people type them, and reads files of templates and
-// phrases.
+// Package query parses queries as people type them, and reads files of queries, templates
+// and phrases. It needs no models. Its functions may be called at the same time.
 package query
 
 import (

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/prompt"
@@ -166,11 +165,4 @@ func parseElement(element json.RawMessage) (Query, error) {
 	q := Query{Query: detect.Query{Name: oneSpaced(*category.Name)}}
 	_, err := q.Phrasings(prompt.BareName())
 	return q, err
-}
-
-// Several reports whether a name looks like several names in one, as other programs take
-// them: "a dog . a cat ." or "dog, cat". clipdet takes it as one name.
-func Several(name string) bool {
-	return strings.ContainsAny(name, ",;") || strings.Contains(name, " . ") || strings.HasSuffix(name, " .") ||
-		strings.Contains(name, ". ") && strings.HasSuffix(name, ".")
 }
