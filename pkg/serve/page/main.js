@@ -424,6 +424,7 @@ async function example() {
   const response = await fetch("example.jpg");
   if (!names.queries.length) {
     names.set(["woman", "helmet", "space shuttle", "mission patch=an icon|a logo"]);
+    byId("most").value = "1";
     namesChanged();
   }
   take([new File([await response.blob()], "astronaut.jpg", { type: "image/jpeg" })]);

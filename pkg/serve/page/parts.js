@@ -27,9 +27,9 @@ export function parts(d, n) {
       "dl",
       { class: "bars" },
       row("score", number(d.score, 3), bar(d.score, colour(n)), make("small", {}, "√(probability × objectness)")),
-      row("probability", number(d.probability, 3), bar(d.probability), make("small", {}, "that it is this, and not another name or background")),
-      row("objectness", number(d.objectness, 3), bar(d.objectness), make("small", {}, "that the box holds a whole object of any kind")),
-      row("cosine", number(d.cosine, 3), bar(d.cosine), make("small", {}, "of the box's pixels and the words")),
+      row("probability", number(d.probability, 3), bar(d.probability), make("small", {}, "this, of all names and background")),
+      row("objectness", number(d.objectness, 3), bar(d.objectness), make("small", {}, "a whole object, of any kind")),
+      row("cosine", number(d.cosine, 3), bar(d.cosine), make("small", {}, "of pixels and words")),
     ),
     make(
       "dl",
