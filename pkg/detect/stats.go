@@ -16,8 +16,8 @@ import (
 // Stats counts what a Detector has done since Open. Queue and LiveTensors are the numbers
 // of this moment. The others only grow. In JSON durations are milliseconds.
 type Stats struct {
-	// Calls is the number of calls of Queries, Regions, Match, Detect and Check that have ended,
-	// and of pictures of DetectAll that have an answer.
+	// Calls is the number of calls of Queries, Regions, Match, Detect and Check that have
+	// ended, and of pictures of DetectAll that have an answer.
 	Calls int64 `json:"calls"`
 	// Failures is the number of Calls that ended with an error, by the first kind that
 	// fits:

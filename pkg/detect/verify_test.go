@@ -3,8 +3,10 @@ package detect
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
+	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
 )
@@ -39,5 +41,23 @@ func TestVerify(t *testing.T) {
 	cancel()
 	if _, _, err := Verify(ctx, tiny(), "rpn.pt", "cpu"); !errors.Is(err, context.Canceled) {
 		t.Errorf("an ended context gives %v, want Canceled", err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	d := open(t, Options{})
+	if err := d.Check(t.Context()); err != nil {
+		t.Errorf("the tiny models' answers: %v", err)
+	}
+	for name, of := range map[string]*archive.File{"rpn": &d.files.RPN, "clip-image": &d.files.Image, "clip-text": &d.files.Text} {
+		of.Manifest.KnownAnswer.Seed++ // another input, and so another answer
+		if err := d.Check(t.Context()); !errors.Is(err, model.ErrAnswer) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s answers otherwise: got %v, want ErrAnswer that names it", name, err)
+		}
+		of.Manifest.KnownAnswer.Seed--
+	}
+	d.Close()
+	if err := d.Check(t.Context()); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: got %v, want ErrClosed", err)
 	}
 }

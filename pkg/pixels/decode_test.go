@@ -360,3 +360,31 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestSizeIsThatOfTheHeader(t *testing.T) {
+	for _, name := range []string{"../../testdata/photos/cat.jpg", "../../testdata/images/scene-002.jpg"} {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := Decode(bytes.NewReader(data), Limits{AsStored: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		width, height, err := Size(data, Limits{})
+		if err != nil || width != want.Width || height != want.Height {
+			t.Errorf("%s: got %d x %d, %v; want %d x %d", name, width, height, err, want.Width, want.Height)
+		}
+		for what, limits := range map[string]Limits{"pixels": {Pixels: int64(width)*int64(height) - 1}, "bytes": {Bytes: int64(len(data)) - 1}} {
+			if _, _, err := Size(data, limits); !errors.Is(err, ErrTooLarge) {
+				t.Errorf("%s: with one too few %s: got %v, want ErrTooLarge", name, what, err)
+			}
+		}
+	}
+	if _, _, err := Size(nil, Limits{}); !errors.Is(err, ErrEmpty) {
+		t.Errorf("without bytes: got %v, want ErrEmpty", err)
+	}
+	if _, _, err := Size([]byte("no picture"), Limits{}); !errors.Is(err, ErrFormat) {
+		t.Errorf("of a text: got %v, want ErrFormat", err)
+	}
+}

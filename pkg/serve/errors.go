@@ -10,6 +10,9 @@ var (
 	ErrRequest = errors.New("unusable request")
 	// ErrToken is for a request without Options.Token: 401.
 	ErrToken = errors.New("no token, or another than the service's")
+	// ErrOrigin is for a request that a page of another site sent, unless Options.Origins
+	// names it: 403.
+	ErrOrigin = errors.New("sent by a page of another site")
 	// ErrNotFound is for a path or regions that aren't there: 404.
 	ErrNotFound = errors.New("not found")
 	// ErrNoIndex is for a search if there is no Options.Index: 404.

@@ -21,6 +21,7 @@ var known = []struct {
 }{
 	{ErrRequest, "serve.ErrRequest", http.StatusBadRequest},
 	{ErrToken, "serve.ErrToken", http.StatusUnauthorized},
+	{ErrOrigin, "serve.ErrOrigin", http.StatusForbidden},
 	{ErrNotFound, "serve.ErrNotFound", http.StatusNotFound},
 	{ErrNoIndex, "serve.ErrNoIndex", http.StatusNotFound},
 	{ErrMethod, "serve.ErrMethod", http.StatusMethodNotAllowed},
