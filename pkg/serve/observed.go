@@ -67,7 +67,7 @@ func (h *Handler) observed(w http.ResponseWriter, r *http.Request, path string, 
 		status, broken := h.end(o, r, id, err)
 		took := time.Since(since)
 		h.metrics.request(path, status, took)
-		about = append(about, slog.Int("status", status), slog.Int64("bytes", o.bytes), slog.Duration("took", took))
+		about = append(about, slog.Int("status", status), slog.Int64("bytes", o.bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000))
 		level := slog.LevelInfo
 		if err != nil {
 			about = append(about, slog.Any("error", err))

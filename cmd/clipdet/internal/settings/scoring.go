@@ -37,6 +37,7 @@ type ScoringFlags struct {
 	together      int
 	autotune      bool
 	textCache     string
+	textMemory    int // phrases
 	rank          *Choice
 	scores        *Choice
 	alike         float64
@@ -104,7 +105,7 @@ func (f *ScoringFlags) AddForService(cmd *cobra.Command) {
 	f.ModelFlags.Add(cmd)
 	f.addThreads(flags)
 	f.addBatches(flags)
-	f.addTextCache(cmd)
+	flags.IntVar(&f.textMemory, "text-memory", 10_000, "keep the embeddings of the `N` phrases that were used last in memory, some 2 KB each")
 	f.addPhrasings(flags)
 	flags.IntVar(&f.proposals, "proposals", detect.DefaultProposals, "at most `N` candidate boxes of a picture")
 	f.addCrops(cmd)
@@ -201,10 +202,14 @@ func (f *ScoringFlags) Plan(cmd *cobra.Command) (Plan, error) {
 // PlanService checks the flags of AddForService and returns their plan, which has no
 // queries. Its errors mean wrong usage.
 func (f *ScoringFlags) PlanService(cmd *cobra.Command) (Plan, error) {
+	if f.textMemory < 0 {
+		return Plan{}, fmt.Errorf("--text-memory %d: want a number of phrases, or 0 for none", f.textMemory)
+	}
 	options, err := f.phrasing(cmd)
 	if err != nil {
 		return Plan{}, err
 	}
+	options.TextMemory = f.textMemory
 	return Plan{autotune: f.autotune, Options: options}, options.Check(detect.Query{Name: "any"})
 }
 
