@@ -2,6 +2,7 @@ package serve
 
 import (
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -93,11 +94,12 @@ func (h *Handler) end(o *observer, r *http.Request, id string, err error) (statu
 		return http.StatusOK, false
 	case err == nil:
 		return o.status, false
-	case r.Context().Err() != nil:
+	case r.Context().Err() != nil && !errors.Is(err, ErrBody): // a body's end in time ends the context too
 		return statusLeft, o.status != 0
 	case o.status != 0:
 		return o.status, true
 	}
+	h.ready.doubt(err)
 	p := problemOf(err).ready(err)
 	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {
 		o.Header().Set("Retry-After", h.retryAfter())
