@@ -46,7 +46,7 @@ func needed(args []string) []string {
 		return nil
 	}
 	switch cmd.CommandPath() {
-	case "clipdet detect", "clipdet eval", "clipdet calibrate", "clipdet bench", "clipdet index", "clipdet search":
+	case "clipdet detect", "clipdet eval", "clipdet calibrate", "clipdet bench", "clipdet index", "clipdet search", "clipdet serve":
 		if cmd.ParseFlags(rest) != nil { // the command itself will say so
 			return []string{limitedSpinning}
 		}

@@ -49,6 +49,7 @@ Exit codes:
 		Example: `  clipdet detect -q dog -q "bike=a bicycle|a mountain bike" street.jpg
   clipdet eval --images val2017 --annotations instances_val2017.json --models models
   clipdet index --out photos.index photos && clipdet search --index photos.index -q dog
+  clipdet serve --addr 127.0.0.1:8080
   clipdet models list
   clipdet doctor`,
 		Version:       version.Clipdet(),
@@ -60,7 +61,7 @@ Exit codes:
 	}
 	root.SetVersionTemplate("clipdet {{.Version}}\n")
 	root.PersistentFlags().BoolP("verbose", "v", false, "log what happens, in detail, to stderr")
-	root.AddCommand(detectCommand(), calibrateCommand(), evalCommand(), indexCommand(), searchCommand(), benchCommand(), modelsCommand(), doctorCommand(), schemaCommand())
+	root.AddCommand(detectCommand(), calibrateCommand(), evalCommand(), indexCommand(), searchCommand(), serveCommand(), benchCommand(), modelsCommand(), doctorCommand(), schemaCommand())
 	return root
 }
 

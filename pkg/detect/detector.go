@@ -18,19 +18,20 @@ import (
 
 // Detector finds queries in pictures with three models on one device. Close frees them.
 type Detector struct {
-	options   Options
-	files     archive.Files
-	choice    DTypeChoice
-	tokenizer *tokens.Tokenizer
-	engine    *torch.Engine
-	network   *rpn.Network
-	image     *clip.Encoder
-	text      *clip.Encoder
-	texts     textCache
-	queue     *queue
-	served    chan struct{} // closed when serve has returned
-	waiting   atomic.Int64  // calls that wait for the engine, except the queue's tasks
-	counts    counts
+	options    Options
+	files      archive.Files
+	choice     DTypeChoice
+	tokenizer  *tokens.Tokenizer
+	engine     *torch.Engine
+	network    *rpn.Network
+	image      *clip.Encoder
+	text       *clip.Encoder
+	texts      textCache
+	remembered *textMemory
+	queue      *queue
+	served     chan struct{} // closed when serve has returned
+	waiting    atomic.Int64  // calls that wait for the engine, except the queue's tasks
+	counts     counts
 }
 
 // Open loads the models onto the device. It fails with ErrOption or ErrDevice if options
@@ -61,6 +62,7 @@ func openOn(ctx context.Context, options Options, device torch.Device) (*Detecto
 	}
 	d := &Detector{options: options, files: files, choice: choice, tokenizer: tokenizer, engine: engine, queue: newQueue(), served: make(chan struct{})}
 	d.texts = newTextCache(options.TextCache, files.Text.Manifest, device, options.Threads, options.Logger)
+	d.remembered = newTextMemory(options.TextMemory)
 	if err := engine.Do(ctx, d.load); err != nil {
 		engine.Close()
 		return nil, fmt.Errorf("detect: %w", publicError(err))

@@ -96,6 +96,11 @@ type Options struct {
 	// phrase takes up to 4 D bytes in each list that has it, where D is the width of an
 	// embedding. "" keeps none.
 	TextCache string
+	// TextMemory is the number of phrases, those that were used last, whose embeddings are
+	// kept in memory: 4 D bytes each. It is for a service, whose words come from strangers
+	// and shouldn't fill a disk, but come again, and whose background is always the same.
+	// 0 keeps none.
+	TextMemory int
 	// Progress is called with the number of phrases that are encoded and the number that
 	// a call of Queries has to encode. It runs on the engine's thread, so it must return
 	// soon and not call the Detector. If it panics, the call of Queries fails with
@@ -135,6 +140,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"Batch", o.Batch, math.MaxInt},
 		{"ImageBatch", o.ImageBatch, maxImageBatch},
 		{"Threads", o.Threads, torch.MaxThreads},
+		{"TextMemory", o.TextMemory, math.MaxInt},
 	} {
 		if option.value < 0 {
 			return o, fmt.Errorf("detect: %w: %s is %d; it must be positive, or 0 for the default", ErrOption, option.name, option.value)

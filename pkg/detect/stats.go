@@ -39,7 +39,7 @@ type Stats struct {
 	Crops int64 `json:"crops"`
 	// Phrases is the number of phrases that the text tower embedded.
 	Phrases int64 `json:"phrases"`
-	// CacheHits is the number of phrases that came from Options.TextCache.
+	// CacheHits is the number of phrases that came from Options.TextCache or TextMemory.
 	CacheHits int64 `json:"cache_hits"`
 	// Halved is the number of times that a batch of crops or phrases was halved for lack
 	// of memory.

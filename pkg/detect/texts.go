@@ -11,23 +11,29 @@ import (
 type texts struct {
 	detector *Detector
 	book     *phrasebook
-	values   []float32  // [P,D], zeros for missing ones; nil without a cache
-	missing  []int64    // rows of the book that the cache lacks
+	values   []float32  // [P,D], zeros for missing ones; nil without a cache and memory
+	missing  []int64    // rows of the book that both lack
 	unkept   [][]string // lists of phrases that the cache lacks
 }
 
-// recall looks up lists of phrases of the book in the cache.
+// recall looks up lists of phrases of the book in the cache, and then phrases in the
+// memory.
 func (d *Detector) recall(book *phrasebook, lists [][]string) *texts {
 	t := &texts{detector: d, book: book}
 	width := d.files.Text.Manifest.EmbeddingWidth
 	known := make([]bool, len(book.tokens))
-	if d.texts.dir != "" {
+	if d.texts.dir != "" || d.remembered.most > 0 {
 		t.values = make([]float32, len(book.tokens)*width)
 	}
 	for _, phrases := range lists {
 		found := d.texts.read(book.tokensOf(phrases))
 		if found == nil {
 			t.unkept = append(t.unkept, phrases)
+			for i, row := range book.rows(phrases) {
+				if d.remembered.most > 0 && !known[row] {
+					known[row] = d.remembered.read(phrases[i], t.values[int(row)*width:(int(row)+1)*width])
+				}
+			}
 			continue
 		}
 		for i, row := range book.rows(phrases) {
@@ -111,17 +117,23 @@ func columns(row []int64) int {
 	return min((used+step-1)/step*step, len(row))
 }
 
-// keep writes to the cache what it lacked.
+// keep writes to the cache and to the memory what they lacked.
 func (t *texts) keep() {
 	if t.values == nil {
 		return
 	}
-	width := t.detector.files.Text.Manifest.EmbeddingWidth
+	d, width := t.detector, t.detector.files.Text.Manifest.EmbeddingWidth
 	for _, phrases := range t.unkept {
 		var values []float32
-		for _, row := range t.book.rows(phrases) {
-			values = append(values, t.values[int(row)*width:(int(row)+1)*width]...)
+		for i, row := range t.book.rows(phrases) {
+			embedding := t.values[int(row)*width : (int(row)+1)*width]
+			values = append(values, embedding...)
+			if d.remembered.most > 0 {
+				d.remembered.write(phrases[i], embedding)
+			}
 		}
-		t.detector.texts.write(t.book.tokensOf(phrases), values)
+		if d.texts.dir != "" {
+			d.texts.write(t.book.tokensOf(phrases), values)
+		}
 	}
 }

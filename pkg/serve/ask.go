@@ -2,7 +2,6 @@ package serve
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -56,12 +55,12 @@ func (h *Handler) embed(w http.ResponseWriter, r *http.Request) error {
 	}
 	made, err := h.detector.Queries(ctx, queries...)
 	if err != nil {
-		return h.failed(err)
+		return err
 	}
 	defer made.Close()
 	embeddings, err := made.Embeddings(ctx)
 	if err != nil {
-		return h.failed(err)
+		return err
 	}
 	return writeJSON(w, http.StatusOK, struct {
 		Width      int         `json:"width"`
@@ -111,12 +110,12 @@ func (h *Handler) search(w http.ResponseWriter, r *http.Request) error {
 	defer cancel()
 	embedded, err := h.asked.get(ctx, h.detector, queries)
 	if err != nil {
-		return h.failed(err)
+		return err
 	}
 	defer h.asked.release(embedded)
 	hits, err := h.options.Index.Search(ctx, h.detector, embedded.Queries, params)
 	if err != nil {
-		return h.failed(err)
+		return err
 	}
 	type found struct {
 		Query string      `json:"query"`
@@ -206,14 +205,4 @@ func (h *Handler) models(w http.ResponseWriter, _ *http.Request) error {
 		a.Index = &indexAnswer{stats.Pictures, stats.Regions}
 	}
 	return writeJSON(w, http.StatusOK, a)
-}
-
-// isFault reports whether an error puts in doubt whether the models still work.
-func isFault(err error) bool {
-	for _, of := range []error{detect.ErrDevice, detect.ErrOutOfMemory, detect.ErrOutput, detect.ErrClosed} {
-		if errors.Is(err, of) {
-			return true
-		}
-	}
-	return problemOf(err).Error == "serve.ErrInternal"
 }

@@ -126,6 +126,7 @@ func (h *Handler) detectForm(w http.ResponseWriter, r *http.Request, body *body)
 // line returns the line of a picture. Its error, or a panic, is that picture's alone.
 func (h *Handler) line(ctx context.Context, picture encoded, queries *shared, a asked) (text []byte) {
 	fail := func(err error) []byte {
+		h.ready.doubt(err)
 		h.options.Logger.InfoContext(ctx, "picture failed", "error", err)
 		record, err := json.Marshal(results.Of(picture.name, 0, nil, errors.New(problemOf(err).Detail)))
 		if err != nil { // it is of two strings
@@ -158,7 +159,7 @@ func (h *Handler) detectOne(ctx context.Context, picture encoded, queries *share
 	since := time.Now()
 	result, err := h.detector.Detect(ctx, img, queries.Queries, a.params)
 	if err != nil {
-		return results.Record{}, h.failed(err)
+		return results.Record{}, err
 	}
 	h.done(since, result.Timings)
 	return recordOf(picture.name, result, a.boxes), nil

@@ -50,7 +50,7 @@ func readForm(contentType string, from io.Reader, most int) (form, error) {
 			if f.request != nil {
 				return f, wrong("the form has several parts named request")
 			}
-			f.request = append([]byte{}, data...)
+			f.request = data // not nil, even without bytes
 		case name == "":
 			return f, wrong("the part %.80q of the form has no file name; pictures have one, and the JSON is named request", part.FormName())
 		case len(f.pictures) == most:

@@ -42,7 +42,7 @@ func (r *readiness) worked() {
 
 // doubt notes an error. After a fault the models are asked again.
 func (r *readiness) doubt(err error) {
-	if err == nil || !isFault(err) {
+	if !isFault(err) {
 		return
 	}
 	r.mu.Lock()
@@ -50,6 +50,17 @@ func (r *readiness) doubt(err error) {
 	r.good = time.Time{}
 }
 
+// isFault reports whether an error puts in doubt whether the models still work.
+func isFault(err error) bool {
+	for _, of := range []error{detect.ErrDevice, detect.ErrOutOfMemory, detect.ErrOutput, detect.ErrClosed} {
+		if errors.Is(err, of) {
+			return true
+		}
+	}
+	return problemOf(err).Error == "serve.ErrInternal"
+}
+
+// end says that the service ends.
 func (r *readiness) end() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -67,7 +68,7 @@ func (h *Handler) observed(w http.ResponseWriter, r *http.Request, path string, 
 		status, broken := h.end(o, r, id, err)
 		took := time.Since(since)
 		h.metrics.request(path, status, took)
-		about = append(about, slog.Int("status", status), slog.Int64("bytes", o.bytes), slog.Duration("took", took))
+		about = append(about, slog.Int("status", status), slog.Int64("bytes", o.bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000))
 		level := slog.LevelInfo
 		if err != nil {
 			about = append(about, slog.Any("error", err))
@@ -93,11 +94,12 @@ func (h *Handler) end(o *observer, r *http.Request, id string, err error) (statu
 		return http.StatusOK, false
 	case err == nil:
 		return o.status, false
-	case r.Context().Err() != nil:
+	case r.Context().Err() != nil && !errors.Is(err, ErrBody): // a body's end in time ends the context too
 		return statusLeft, o.status != 0
 	case o.status != 0:
 		return o.status, true
 	}
+	h.ready.doubt(err)
 	p := problemOf(err).ready(err)
 	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {
 		o.Header().Set("Retry-After", h.retryAfter())

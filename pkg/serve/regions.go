@@ -74,7 +74,7 @@ func (h *Handler) encode(r *http.Request, id string, data []byte) (*kept, time.T
 	defer release()
 	regions, err := h.detector.Regions(ctx, img)
 	if err != nil {
-		return nil, time.Time{}, h.failed(err)
+		return nil, time.Time{}, err
 	}
 	h.ready.worked()
 	// An embedding is float32 [K,D], an objectness is there and here, and a box is here.
@@ -141,12 +141,12 @@ func (h *Handler) match(w http.ResponseWriter, r *http.Request, id string) error
 	defer cancel()
 	queries, err := h.asked.get(ctx, h.detector, a.queries)
 	if err != nil {
-		return h.failed(err)
+		return err
 	}
 	defer h.asked.release(queries)
 	result, err := k.regions.Match(ctx, queries.Queries, a.params)
 	if err != nil {
-		return h.failed(err)
+		return err
 	}
 	return writeJSON(w, http.StatusOK, recordOf(a.name, result, a.boxes))
 }
@@ -171,12 +171,6 @@ func matchAsked(parameters string, data []byte, limits Options) (asked, error) {
 		return a, wrong("what to find is in the body and in the URL; give it once")
 	}
 	return a, nil
-}
-
-// failed notes an error of the detector, and returns it.
-func (h *Handler) failed(err error) error {
-	h.ready.doubt(err)
-	return err
 }
 
 // done notes a picture that was detected.

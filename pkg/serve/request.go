@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/query"
@@ -96,6 +97,9 @@ func readJSON(data []byte, to any, fields []string) error {
 
 // strict reads one JSON value and nothing after it.
 func strict(data []byte, to any) error {
+	if !utf8.Valid(data) { // it would be read as other text
+		return wrong("the JSON is not UTF-8")
+	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	if err := decoder.Decode(to); err != nil {
 		return wrong("the JSON: %w", err)
@@ -116,6 +120,9 @@ func fromURL(text string, fields []string, limits Options) (asked, error) {
 	object := make(map[string]json.RawMessage)
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		list := values[name]
+		if slices.ContainsFunc(list, func(text string) bool { return !utf8.ValidString(text) }) {
+			return a, wrong("%.80q is not UTF-8", name)
+		}
 		if name == "q" {
 			object["queries"], err = json.Marshal(list)
 			if err != nil {
@@ -186,9 +193,13 @@ func (r request) check(limits Options) (asked, error) {
 	for _, word := range []struct {
 		name  string
 		given *string
-	}{{"rank", r.Rank}, {"scores", r.Scores}} {
-		if word.given != nil && *word.given == "" {
-			return a, wrong("%s is empty; leave it out", word.name)
+		known []string
+	}{
+		{"rank", r.Rank, []string{"fused", "mean", "probability", "cosine"}},
+		{"scores", r.Scores, []string{"together", "each"}},
+	} {
+		if word.given != nil && !slices.Contains(word.known, *word.given) {
+			return a, wrong("%s is %.40q; it may be one of %v", word.name, *word.given, word.known)
 		}
 	}
 	threshold := defaultThreshold
@@ -229,7 +240,14 @@ func (r request) check(limits Options) (asked, error) {
 	if p.MaxSize > 0 && p.MaxSize < p.MinSize {
 		return a, wrong("max_size is %v, below min_size, %v", p.MaxSize, p.MinSize)
 	}
-	for name, threshold := range r.Thresholds {
+	if p.SoftNMS > 0 && p.Rank == detect.RankCosine {
+		return a, wrong("soft_nms lowers scores that aren't negative; take another rank than cosine")
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Thresholds)) {
+		threshold := r.Thresholds[name]
+		if !slices.ContainsFunc(a.queries, func(q detect.Query) bool { return q.Name == name }) {
+			return a, wrong("there is a threshold for %.80q, which is no query", name)
+		}
 		if !(threshold >= -1 && threshold <= 1) {
 			return a, wrong("the threshold of %.80q is %v, not -1 to 1", name, threshold)
 		}

@@ -37,6 +37,7 @@ type ScoringFlags struct {
 	together      int
 	autotune      bool
 	textCache     string
+	textMemory    int // phrases
 	rank          *Choice
 	scores        *Choice
 	alike         float64
@@ -97,11 +98,29 @@ func (f *ScoringFlags) AddForSearch(cmd *cobra.Command) {
 	f.crop, f.contexts = &Choice{Value: string(detect.CropAuto)}, []float64{1}
 }
 
+// AddForService defines the flags of a detector whose queries and parameters come with each
+// request. PlanService makes their plan.
+func (f *ScoringFlags) AddForService(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	f.ModelFlags.Add(cmd)
+	f.addThreads(flags)
+	f.addBatches(flags)
+	flags.IntVar(&f.textMemory, "text-memory", 10_000, "keep the embeddings of the `N` phrases that were used last in memory, some 2 KB each")
+	f.addPhrasings(flags)
+	flags.IntVar(&f.proposals, "proposals", detect.DefaultProposals, "at most `N` candidate boxes of a picture")
+	f.addCrops(cmd)
+	f.addAlike(flags)
+}
+
 func (f *ScoringFlags) addQueries(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&f.Queries, "query", "q", nil, "what to find: `NAME`, or NAME=PHRASE|PHRASE|-PHRASE|@FILE; give it once for each thing")
 	complete(cmd, "query")
 	flags.StringVar(&f.queriesFile, "queries", "", "also find what `FILE` names: a query a line, # for comments, or JSON, a list of names or COCO's categories")
+	f.addPhrasings(flags)
+}
+
+func (f *ScoringFlags) addPhrasings(flags *pflag.FlagSet) {
 	flags.StringVar(&f.Templates, "templates", "default", "phrasings of names: none (the bare name), default (seven of CLIP's), many (80), or a `FILE`, one a line with {} for the name, # for comments")
 	flags.StringVar(&f.Background, "background", "default", "phrasings of what is of no interest: none, default, or a `FILE`, one a line, # for comments")
 	flags.BoolVar(&f.subtractEmpty, "subtract-empty", false, "take from each query what templates without a name have in common; scores fall")
@@ -138,8 +157,12 @@ func (f *ScoringFlags) addRank(cmd *cobra.Command) {
 	}
 	f.scores = AddChoice(cmd, "scores", "whether a query's probability is its share among all queries and the background, or each query's against the background alone, for names that don't exclude each other",
 		string(detect.ScoresTogether), string(detect.ScoresEach))
-	cmd.Flags().Float64Var(&f.alike, "alike", detect.DefaultAlike, "don't measure two queries against each other whose embeddings, less the background's mean, have a greater cosine than `COSINE`; 1 measures all")
+	f.addAlike(cmd.Flags())
 	f.rank = AddChoice(cmd, "rank", "what the score is, the geometric or arithmetic mean of probability and objectness, or one alone", ranks...)
+}
+
+func (f *ScoringFlags) addAlike(flags *pflag.FlagSet) {
+	flags.Float64Var(&f.alike, "alike", detect.DefaultAlike, "don't measure two queries against each other whose embeddings, less the background's mean, have a greater cosine than `COSINE`; 1 measures all")
 }
 
 // Plan checks the flags and returns their plan. Its errors mean wrong usage.
@@ -147,26 +170,17 @@ func (f *ScoringFlags) Plan(cmd *cobra.Command) (Plan, error) {
 	switch {
 	case len(f.Queries) == 0 && f.queriesFile == "" && len(f.Made) == 0:
 		return Plan{}, errors.New("nothing to find: name it with --query, as in: clipdet detect -q dog photo.jpg, or with --queries FILE")
-	case !(f.alike > 0 && f.alike <= 1):
-		return Plan{}, fmt.Errorf("--alike %v: want a cosine above 0, up to 1, which measures all queries against each other", f.alike)
 	case f.Limits.check() != nil:
 		return Plan{}, f.Limits.check()
 	}
-	options, err := f.encoding(cmd, "proposals")
+	options, err := f.phrasing(cmd)
 	if err != nil {
 		return Plan{}, err
 	}
 	p := Plan{autotune: f.autotune, Options: options, Params: detect.Params{Rank: detect.Rank(f.rank.Value), Scores: detect.Scores(f.scores.Value)}}
 	p.say = console.NewProgress(cmd.ErrOrStderr(), "", 0).Say
 	p.Options.Progress = console.PhraseProgress(cmd.ErrOrStderr())
-	p.Options.TextCache, p.Options.SubtractEmpty, p.Options.Limits = f.textCache, f.subtractEmpty, f.Limits.text()
-	p.Options.Alike = f.alike
-	if p.Options.Templates, err = readTemplates(f.Templates); err != nil {
-		return p, err
-	}
-	if p.Options.Background, err = readBackground(f.Background); err != nil {
-		return p, err
-	}
+	p.Options.Limits = f.Limits.text()
 	if p.Params.Scores == detect.ScoresEach && len(p.Options.Background) == 0 {
 		return p, errors.New("--scores each measures against the background: leave --background none out")
 	}
@@ -183,6 +197,37 @@ func (f *ScoringFlags) Plan(cmd *cobra.Command) (Plan, error) {
 		return p, fmt.Errorf("--query: %w", err)
 	}
 	return p, nil
+}
+
+// PlanService checks the flags of AddForService and returns their plan, which has no
+// queries. Its errors mean wrong usage.
+func (f *ScoringFlags) PlanService(cmd *cobra.Command) (Plan, error) {
+	if f.textMemory < 0 {
+		return Plan{}, fmt.Errorf("--text-memory %d: want a number of phrases, or 0 for none", f.textMemory)
+	}
+	options, err := f.phrasing(cmd)
+	if err != nil {
+		return Plan{}, err
+	}
+	options.TextMemory = f.textMemory
+	return Plan{autotune: f.autotune, Options: options}, options.Check(detect.Query{Name: "any"})
+}
+
+// phrasing is encoding with the options of embedding queries.
+func (f *ScoringFlags) phrasing(cmd *cobra.Command) (detect.Options, error) {
+	if !(f.alike > 0 && f.alike <= 1) {
+		return detect.Options{}, fmt.Errorf("--alike %v: want a cosine above 0, up to 1, which measures all queries against each other", f.alike)
+	}
+	o, err := f.encoding(cmd, "proposals")
+	if err != nil {
+		return o, err
+	}
+	o.TextCache, o.SubtractEmpty, o.Alike = f.textCache, f.subtractEmpty, f.alike
+	if o.Templates, err = readTemplates(f.Templates); err != nil {
+		return o, err
+	}
+	o.Background, err = readBackground(f.Background)
+	return o, err
 }
 
 // PlanIndex checks the flags of AddForIndex and returns their plan, which has no queries.
