@@ -23,7 +23,7 @@ PHOTOS = REPO / "testdata" / "photos"
 SCENES = REPO / "testdata" / "images"
 
 # Chromium looks for a camera and finds a moving picture.
-SWITCHES = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+SWITCHES = ["--disable-gpu", "--disable-dev-shm-usage", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 PATIENCE = 60_000  # milliseconds; for a machine on which much else runs
 
 
@@ -52,7 +52,7 @@ def serving(folder: Path, *flags: str, port: int = 0):
     port = port or free_port()
     log = folder / f"serve-{port}.log"
     with log.open("ab") as out:
-        command = [PROGRAM, "serve", "--addr", f"127.0.0.1:{port}", *flags]
+        command = [PROGRAM, "serve", "--addr", f"127.0.0.1:{port}", "--timeout", "10m", *flags]
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
     try:
         url = f"http://127.0.0.1:{port}/"
@@ -132,7 +132,7 @@ def opened(context: BrowserContext, url: str) -> tuple[Page, Watch]:
     page.on("pageerror", lambda error: watch.faults.append(str(error)))
     page.on("request", watch.request)
     page.goto(url)
-    page.wait_for_function("document.getElementById('service').textContent || document.querySelector('.message')")
+    page.wait_for_function("document.querySelector('#service:not(:empty), .message, dialog[open]')")
     return page, watch
 
 

@@ -21,4 +21,7 @@ export function makeSVG(tag, attributes = {}) {
 }
 
 export const number = (value, digits = 2) => value.toFixed(digits);
+
+/** A score with two digits: cut, not rounded, so that a box under a threshold never shows it. */
+export const score = (value) => number(Math.floor(Math.fround(value) * 100 + 1e-4) / 100);
 export const plural = (n, one, many) => `${n} ${n === 1 ? one : many}`;

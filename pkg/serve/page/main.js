@@ -3,7 +3,7 @@
 
 import * as api from "./api.js";
 import { camera } from "./camera.js";
-import { byId, make, makeSVG, number, plural } from "./elements.js";
+import { byId, make, makeSVG, number, plural, score } from "./elements.js";
 import { files } from "./files.js";
 import * as formats from "./formats.js";
 import { colour, draw } from "./marks.js";
@@ -254,7 +254,7 @@ function showFound() {
     const swatch = make("span", { class: "swatch" }), meter = make("i", {});
     swatch.style.background = meter.style.background = colour(n(d));
     meter.style.width = `${100 * Math.max(0, Math.min(1, d.score))}%`;
-    const button = make("button", { type: "button" }, swatch, make("span", { class: "found-name" }, d.query), make("span", { class: "meter", ariaHidden: "true" }, meter), make("span", { class: "value" }, number(d.score)));
+    const button = make("button", { type: "button" }, swatch, make("span", { class: "found-name" }, d.query), make("span", { class: "meter", ariaHidden: "true" }, meter), make("span", { class: "value" }, score(d.score)));
     for (const event of ["pointerenter", "focus", "click"]) button.addEventListener(event, () => stage.pick(i));
     button.setAttribute("aria-describedby", "parts");
     return make("li", {}, button);
@@ -277,7 +277,7 @@ function whyNone(picture) {
   if (!names.queries.length) return "Nothing yet: add a name above.";
   if (!picture.result) return "Nothing yet.";
   const best = picture.result.detections[0];
-  return best ? `Not there: no box has a score of ${number(threshold())}. The best is ${best.query} with ${number(best.score)}.` : "Not there: the picture has no candidate boxes.";
+  return best ? `Not there: no box has a score of ${number(threshold())}. The best is ${best.query} with ${score(best.score)}.` : "Not there: the picture has no candidate boxes.";
 }
 
 let telling = 0, told = "";
@@ -287,7 +287,7 @@ function tell(found) {
   clearTimeout(telling);
   telling = setTimeout(() => {
     if (!found || !current) return;
-    const words = [...found].map(([name, { count, best }]) => (count ? `${name}: ${plural(count, "box", "boxes")}, best ${number(best)}` : `${name}: not there`));
+    const words = [...found].map(([name, { count, best }]) => (count ? `${name}: ${plural(count, "box", "boxes")}, best ${score(best)}` : `${name}: not there`));
     const text = `${current.name}. ${words.join("; ")}.`;
     if (text !== told) byId("live").textContent = told = text;
   }, 700);

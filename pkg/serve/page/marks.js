@@ -1,6 +1,8 @@
 // How boxes look: colours and the places of tags, on the page and in the picture that is
 // downloaded. It is what the command's pictures look like (pkg/overlay).
 
+import { score as cut } from "./elements.js";
+
 // The colours of Okabe and Ito that the colour-blind can tell apart, without black; green
 // and blue are lighter, so that they show on dark pictures. https://jfly.uni-koeln.de/color/
 const first = ["#e69f00", "#56b4e9", "#0cb888", "#f0e442", "#cc79a7", "#d55e00", "#1f86d8"];
@@ -81,7 +83,7 @@ const ruler = document.createElement("canvas").getContext("2d");
 export function tagOf(name, score, size, room) {
   ruler.font = font(size);
   const padding = Math.round(size / 3), width = (text) => ruler.measureText(text).width;
-  const end = " " + score.toFixed(2);
+  const end = " " + cut(score);
   let letters = [...name];
   if (width(name + end) > room - 2 * padding) {
     while (letters.length && width(letters.join("") + "…" + end) > room - 2 * padding) letters.pop();

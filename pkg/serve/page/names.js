@@ -1,7 +1,7 @@
 // The list of names, each as the command's -q has it, and what was found of each.
 
 import { colour } from "./marks.js";
-import { make, number } from "./elements.js";
+import { make, score } from "./elements.js";
 
 /** The name of a query: what comes before the first =. */
 export const nameOf = (text) => text.split("=")[0].trim().replace(/\s+/g, " ");
@@ -147,8 +147,8 @@ export class Names {
       let text = "", kind = "";
       if (row.problem) [text, kind] = [row.problem, "error"];
       else if (row.twice) [text, kind] = ["is in the list already", "error"];
-      else if (of?.count) [text, kind] = [`${of.count === 1 ? "1 box" : `${of.count} boxes`}, best ${number(of.best)}`, "there"];
-      else if (of) [text, kind] = [`not there${of.best > 0 ? `, best ${number(of.best)}` : ""}`, "missing"];
+      else if (of?.count) [text, kind] = [`${of.count === 1 ? "1 box" : `${of.count} boxes`}, best ${score(of.best)}`, "there"];
+      else if (of) [text, kind] = [`not there${of.best > 0 ? `, best ${score(of.best)}` : ""}`, "missing"];
       if (row.says.textContent !== text) row.says.textContent = text;
       row.item.dataset.kind = kind;
       row.field.toggleAttribute("aria-invalid", kind === "error");

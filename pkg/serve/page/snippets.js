@@ -17,7 +17,8 @@ export function curl(url, files, request, token) {
 export function go(url, files, request, token) {
   const values = new Map();
   for (const [key, value] of listed(request)) values.set(key, [...(values.get(key) ?? []), goString(value)]);
-  const parameters = [...values].map(([key, list]) => `\t\t${goString(key)}: {${list.join(", ")}},`);
+  const widest = Math.max(...[...values.keys()].map((key) => goString(key).length)); // as gofmt aligns them
+  const parameters = [...values].map(([key, list]) => `\t\t${(goString(key) + ":").padEnd(widest + 1)} {${list.join(", ")}},`);
   return `package main
 
 import (

@@ -1,7 +1,7 @@
 // The picture with its boxes. Boxes are buttons: they are pointed to, tabbed to, and walked
 // through with the arrow keys, the best first.
 
-import { make, makeSVG, number, plural } from "./elements.js";
+import { make, makeSVG, plural, score } from "./elements.js";
 import { colour, ink, placeTags, proposalLook, tagOf } from "./marks.js";
 
 const labelled = 40; // so many boxes have a tag; the others show it when picked
@@ -74,7 +74,7 @@ export class Stage {
     this.#buttons = marks.map((mark, i) => {
       const [x0, y0, x1, y1] = mark.edges;
       const button = make("button", { type: "button", class: "box", tabIndex: i ? -1 : 0 });
-      button.setAttribute("aria-label", `${mark.name}, score ${number(mark.score)}, ${i + 1} of ${marks.length}`);
+      button.setAttribute("aria-label", `${mark.name}, score ${score(mark.score)}, ${i + 1} of ${marks.length}`);
       button.setAttribute("aria-describedby", "parts");
       Object.assign(button.style, { left: share(x0, width), top: share(y0, height), width: share(x1 - x0, width), height: share(y1 - y0, height) });
       button.style.setProperty("--mark", colour(mark.n));
