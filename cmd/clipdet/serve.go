@@ -175,6 +175,9 @@ func (f *serveFlags) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
+	if err := options.Check(); err != nil {
+		return err
+	}
 	p, err := f.PlanService(cmd)
 	if err != nil {
 		return err

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"image"
+	"image/color"
+	"image/png"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -142,11 +145,56 @@ func TestFaultsAreLogged(t *testing.T) {
 	})
 }
 
-// Models that fail in libtorch itself are the picture's error.
+// faultyPicture returns a picture that asks testdata/models/faulty for a fault.
+func faultyPicture(t *testing.T, fault uint8) string {
+	t.Helper()
+	img := image.NewRGBA(image.Rect(0, 0, 80, 60))
+	for i := range img.Pix {
+		img.Pix[i] = 100
+	}
+	img.SetRGBA(0, 0, color.RGBA{250, 5, 10 * fault, 255})
+	var text bytes.Buffer
+	if err := png.Encode(&text, img); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
+}
+
+// Models that fail in libtorch itself cost a picture its answer, and no other.
 func TestFaultyModels(t *testing.T) {
-	s := start(t, detect.Options{Models: model.Dir("../../testdata/models/faulty")}, Options{})
-	r := s.ask(t, "POST", "/v1/detect?q=owl", "", read(t, "images/scene-002.jpg"))
-	t.Logf("%d %s", r.status, r.body)
+	var log bytes.Buffer
+	s := start(t, detect.Options{Models: model.Dir("../../testdata/models/faulty")}, Options{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
+	good := read(t, "photos/cat.jpg")
+	want := alone(t, s.detector, "-", good, detect.Params{Threshold: 0.1}, false, "owl")
+	for _, test := range []struct {
+		name   string
+		fault  uint8
+		status int
+		err    string
+	}{
+		{"the module throws", 1, http.StatusInternalServerError, "serve.ErrInternal"},
+		{"no memory", 2, http.StatusServiceUnavailable, "detect.ErrOutOfMemory"},
+		{"no numbers", 6, http.StatusInternalServerError, "serve.ErrInternal"},
+	} {
+		picture := faultyPicture(t, test.fault)
+		r := s.ask(t, "POST", "/v1/detect?q=owl", "", picture)
+		isProblem(t, test.name, r, test.status, test.err)
+		if test.status == http.StatusServiceUnavailable && r.header.Get("Retry-After") == "" {
+			t.Errorf("%s: no Retry-After", test.name)
+		}
+		kind, body := formOf(t, part{"image", "bad", picture}, part{"image", "-", good})
+		r = s.ask(t, "POST", "/v1/detect?q=owl&threshold=0.1", kind, body)
+		first, second, _ := strings.Cut(r.body, "\n")
+		if !strings.HasPrefix(first, `{"image":"bad","error":`) || !same(t, second, want) {
+			t.Errorf("%s: the form gets %s; want an error, and %+v", test.name, r.body, want)
+		}
+		if r := s.ask(t, "GET", "/readyz", "", ""); r.status != http.StatusOK {
+			t.Errorf("%s: readiness is then %d %s", test.name, r.status, r.body)
+		}
+	}
+	if strings.Contains(log.String(), "panic") {
+		t.Errorf("there was a panic: %s", log.String())
+	}
 }
 
 func TestPage(t *testing.T) {

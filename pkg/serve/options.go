@@ -67,6 +67,12 @@ type Options struct {
 // mostQueries is what openapi.json says.
 const mostQueries = 1000
 
+// Check fails with ErrOption if an option is out of range, before there is a detector.
+func (o Options) Check() error {
+	_, err := o.withDefaults()
+	return err
+}
+
 func (o Options) withDefaults() (Options, error) {
 	for _, option := range []struct {
 		name  string
