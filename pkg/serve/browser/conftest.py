@@ -23,7 +23,12 @@ PHOTOS = REPO / "testdata" / "photos"
 SCENES = REPO / "testdata" / "images"
 
 # Chromium looks for a camera and finds a moving picture.
-SWITCHES = ["--disable-gpu", "--disable-dev-shm-usage", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+SWITCHES = [
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
 PATIENCE = 60_000  # milliseconds; for a machine on which much else runs
 
 
@@ -143,7 +148,9 @@ def visit(browser: Browser):
     with contextlib.ExitStack() as stack:
 
         def one(url: str, **options) -> tuple[Page, Watch]:
-            context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, "accept_downloads": True, **options})
+            context = browser.new_context(
+                **{"viewport": {"width": 1400, "height": 900}, "accept_downloads": True, **options}
+            )
             stack.callback(context.close)
             page, watch = opened(context, url)
             watches.append((watch, url.split("#")[0]))

