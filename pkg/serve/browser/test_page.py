@@ -7,12 +7,16 @@ import socket
 import struct
 import subprocess
 import time
+import urllib.error
+import urllib.request
+import zlib
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import PATIENCE, PHOTOS, PROGRAM, SCENES
 from playwright.sync_api import Page, expect
+
+from conftest import PATIENCE, PHOTOS, PROGRAM, SCENES
 
 SCENE = SCENES / "scene-020.jpg"  # an owl and a camera among others
 PHONE = {"viewport": {"width": 375, "height": 812}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
@@ -128,10 +132,8 @@ def test_drop_two_and_type(service, visit):
     assert page.locator(".thumb").count() == 2
     assert "add a name" in page.text_content("#found-none")
     name(page, "owl", "camera")
-    assert page.locator(".thumb").evaluate_all("(e) => e.map((x) => x.getAttribute('aria-label').split(':')[0])") == [
-        "a.jpg",
-        "b.jpg",
-    ]
+    labels = page.locator(".thumb").evaluate_all("(all) => all.map((e) => e.ariaLabel)")
+    assert [label.split(":")[0] for label in labels] == ["a.jpg", "b.jpg"]
     assert says(page)[0].endswith("best 0.99")
     assert "owl" in page.locator(".tag").first.text_content()
     assert watch.asked("/v1/regions/") >= 2  # matches
@@ -235,10 +237,10 @@ def test_the_same_as_the_command(service, visit, tmp_path):
             said = subprocess.run(text, shell=True, cwd=SCENE.parent, capture_output=True, text=True)
         else:
             (tmp_path / "main.go").write_text(text)
-            assert (
-                subprocess.run(["gofmt", "-l", tmp_path / "main.go"], capture_output=True, text=True, check=True).stdout
-                == ""
+            unformatted = subprocess.run(
+                ["gofmt", "-l", tmp_path / "main.go"], check=True, capture_output=True, text=True
             )
+            assert unformatted.stdout == ""
             subprocess.run(["go", "build", "-o", tmp_path / "ask", "main.go"], cwd=tmp_path, check=True)
             said = subprocess.run([tmp_path / "ask"], cwd=SCENE.parent, capture_output=True, text=True)
         answer = json.loads(said.stdout)
@@ -316,7 +318,6 @@ def message(page: Page) -> str:
 
 def png(width: int, height: int) -> bytes:
     """A black picture; its lines are all the same."""
-    import zlib
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -413,22 +414,37 @@ def test_busy_service_is_waited_for(serve, visit, shot):
 
 
 def test_service_that_ends(serve, visit):
-    service = serve("--grace", "20s")
+    service = serve("--grace", "25s")
     page, watch = visit(service.url)
     watch.expected = ("503",)
     choose(page, SCENE)
-    # A request whose body is still on its way keeps the service from ending.
+    # A request whose body is still on its way keeps the service from ending. It is under way
+    # once the service has asked for the body.
     host, port = service.url.split("/")[2].split(":")
-    with socket.create_connection((host, int(port))) as slow:
-        slow.sendall(
-            b"POST /v1/regions HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 100\r\n\r\n\xff\xd8"
-        )
-        time.sleep(1)
+    head = (
+        "POST /v1/regions HTTP/1.1",
+        "Host: x",
+        "Content-Type: image/jpeg",
+        "Content-Length: 100",
+        "Expect: 100-continue",
+    )
+    with socket.create_connection((host, int(port)), 60) as slow:
+        slow.sendall("\r\n".join((*head, "", "")).encode())
+        assert b"100 Continue" in slow.recv(100)
         service.process.terminate()
-        time.sleep(1)
+        while status(service.url + "v1/models") != 503:
+            time.sleep(0.05)
         page.fill("#new-name", "owl")
         page.press("#new-name", "Enter")
         assert "can't answer at the moment" in message(page)
+
+
+def status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def test_service_that_goes_and_comes_back(serve, visit):
@@ -572,7 +588,8 @@ def test_twenty_megapixels_upright(service, visit, shot, tmp_path):
           const canvas = new OffscreenCanvas(5472, 3648), context = canvas.getContext("2d");
           context.rotate(-Math.PI / 2);
           context.drawImage(bitmap, -3648, 0, 3648, 5472);
-          const bytes = new Uint8Array(await (await canvas.convertToBlob({ type: "image/jpeg", quality: 0.8 })).arrayBuffer());
+          const blob = await canvas.convertToBlob({ type: "image/jpeg", quality: 0.8 });
+          const bytes = new Uint8Array(await blob.arrayBuffer());
           let binary = "";
           for (let i = 0; i < bytes.length; i += 32768) binary += String.fromCharCode(...bytes.subarray(i, i + 32768));
           return btoa(binary);
@@ -586,10 +603,8 @@ def test_twenty_megapixels_upright(service, visit, shot, tmp_path):
     print(f"20 megapixels are shown after {time.monotonic() - begun:.1f} s")
     settled(page)
     name(page, "owl", "camera")
-    width, height = page.evaluate(
-        "document.querySelector('.frame img').decode().then(() => [document.querySelector('.frame img').naturalWidth, document.querySelector('.frame img').naturalHeight])"
-    )
-    assert (width, height) == (1707, 2560)
+    size = page.locator(".frame img").evaluate("(e) => e.decode().then(() => [e.naturalWidth, e.naturalHeight])")
+    assert size == [1707, 2560]
     _, got = downloaded(page, "json")
     assert (json.loads(got)["width"], json.loads(got)["height"]) == (3648, 5472)
     # The owl is at the lower left of the scene, and so it is on the page.
@@ -601,10 +616,14 @@ def test_twenty_megapixels_upright(service, visit, shot, tmp_path):
     assert box["y"] - frame["y"] > frame["height"] / 2
     shot(page, "large")
     _, drawn = downloaded(page, "picture")
-    assert page.evaluate(
-        "async (t) => { const b = await createImageBitmap(new Blob([Uint8Array.from(atob(t), (c) => c.charCodeAt(0))])); return b.height / b.width }",
+    ratio = page.evaluate(
+        """async (text) => {
+          const bitmap = await createImageBitmap(new Blob([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))]));
+          return bitmap.height / bitmap.width;
+        }""",
         base64.b64encode(drawn).decode(),
-    ) == pytest.approx(1.5, abs=0.01)
+    )
+    assert ratio == pytest.approx(1.5, abs=0.01)
 
 
 # ---- search
