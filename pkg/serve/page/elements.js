@@ -1,0 +1,27 @@
+// Elements of the page. Texts are always texts, never HTML.
+
+export const byId = (id) => document.getElementById(id);
+
+/** Makes an element with attributes, or properties where they exist, and children. */
+export function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name in element) element[name] = value;
+    else element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** The same in SVG. */
+export function makeSVG(tag, attributes = {}) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
+export const number = (value, digits = 2) => value.toFixed(digits);
+
+/** A score with two digits: cut, not rounded, so that a box under a threshold never shows it. */
+export const score = (value) => number(Math.floor(Math.fround(value) * 100 + 1e-4) / 100);
+export const plural = (n, one, many) => `${n} ${n === 1 ? one : many}`;
