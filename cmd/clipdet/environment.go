@@ -50,6 +50,9 @@ func needed(args []string) []string {
 		if cmd.ParseFlags(rest) != nil { // the command itself will say so
 			return []string{limitedSpinning}
 		}
+		if cmd.CommandPath() == "clipdet serve" {
+			_ = fromEnvironment(cmd.Flags(), os.LookupEnv) // likewise
+		}
 		if tf32, err := cmd.Flags().GetBool("tf32"); err == nil && !tf32 {
 			return []string{limitedSpinning, exact}
 		}

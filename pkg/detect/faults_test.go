@@ -133,7 +133,7 @@ func (b *rig) faults() []fault {
 		{"the text tower throws", ask(wordy(throws)), torch.ErrLibtorch, "always fails", kindLibtorch},
 		{"not even one phrase has memory", ask(wordy(noMemory)), ErrOutOfMemory, "memory", kindOutOfMemory},
 		{"phrases of another type", ask(wordy(otherType)), clip.ErrOutput, "float32", kindOutput},
-		{"phrases of another width", ask(wordy(otherWidth)), clip.ErrOutput, "[16,32]", kindOutput},
+		{"phrases of another width", ask(wordy(otherWidth)), clip.ErrOutput, "[8,32]", kindOutput},
 		{"phrases that are no numbers", ask(wordy(noNumber)), ErrOutput, "not of numbers", kindOutput},
 		{"too long a phrase", ask(Query{Name: "x", Phrases: []string{strings.Repeat("dog ", 100)}}), prompt.ErrTooLong, "", kindOther},
 		{"no queries", ask(), ErrQuery, "", kindOther},
@@ -294,8 +294,8 @@ func TestLittleMemoryIsEnough(t *testing.T) {
 			t.Errorf("detection %d has the cosine %v, %v where there is memory", i, f.Cosine, w.Cosine)
 		}
 	}
-	if n := d.Stats().Halved; n != 4 { // 16 to 8 to 4, of crops and of phrases
-		t.Errorf("batches were halved %d times, want 4", n)
+	if n := d.Stats().Halved; n != 3 { // crops 16 to 8 to 4, and phrases 8 to 4
+		t.Errorf("batches were halved %d times, want 3", n)
 	}
 	if n := sound.Stats().Halved; n != 0 {
 		t.Errorf("batches were halved %d times where there is memory", n)

@@ -36,7 +36,7 @@ func newTextCache(dir string, text archive.Manifest, device torch.Device, thread
 		return textCache{}
 	}
 	h := sha256.New()
-	fmt.Fprintln(h, text.Digest)
+	fmt.Fprintln(h, text.Digest, "blocks of 8")
 	fmt.Fprintln(h, torch.Version())
 	if gpu, err := device.GPU(); err == nil {
 		fmt.Fprintln(h, gpu.Name)

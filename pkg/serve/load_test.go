@@ -64,7 +64,7 @@ func TestThroughput(t *testing.T) {
 	if long {
 		options = detect.Options{Models: builtin.Models(), Proposals: detect.DefaultProposals}
 	}
-	s := start(t, options, Options{Queue: 2 * clients})
+	s := start(t, options, Options{Queue: 2 * clients, Time: time.Hour}) // however slow the machine is
 	pictures := samples(t, s.detector, "photos/cat.jpg", "photos/coffee.jpg", "photos/rocket.jpg", "images/scene-002.jpg")
 	since := time.Now()
 	for _, p := range pictures {

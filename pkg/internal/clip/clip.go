@@ -64,18 +64,22 @@ func (e *Encoder) Encode(s *torch.Scope, batch torch.Tensor) torch.Tensor {
 	return out
 }
 
-// block is the number of inputs that a CPU encodes at once. A matrix product of another
-// size may add up in another order, so that the last digits of an embedding would depend
-// on the inputs beside it. In blocks of one size they don't. A crop of ViT-B/32 takes as
-// long in a batch of 16 as in one of 64.
-const block = 16
+// A CPU encodes block crops, or textBlock texts, at once. A matrix product of another size
+// may add up in another order, so that the last digits of an embedding would depend on the
+// inputs beside it. In blocks of one size they don't. A crop of ViT-B/32 takes as long in a
+// batch of 16 as in one of 64. The phrasings of a single name fill few blocks, so smaller
+// blocks of texts answer sooner. They encode many texts about as fast.
+const (
+	block     = 16
+	textBlock = 8
+)
 
 // Batches encodes inputs batch by batch. It may be used on the engine's thread only, and
 // for one piece of work.
 //
-// A CPU encodes 16 inputs at once, and fills the last batch up to that, so that an
-// input's embedding doesn't depend, to the bit, on the others of its batch. A GPU encodes
-// the caller's number. If the memory doesn't suffice, both halve their batches, down to
+// A CPU encodes a block at once, and fills the last batch up to that, so that an input's
+// embedding doesn't depend, to the bit, on the others of its batch. A GPU encodes the
+// caller's number. If the memory doesn't suffice, both halve their batches, down to
 // one input; on a GPU later batches have no more inputs than that.
 type Batches struct {
 	encoder *Encoder
@@ -90,6 +94,9 @@ func (e *Encoder) Batches(s *torch.Scope, size int) *Batches {
 			size = min(size, e.fits)
 		}
 		return &Batches{e, size, false}
+	}
+	if e.manifest.Kind == archive.CLIPText {
+		return &Batches{e, textBlock, true}
 	}
 	return &Batches{e, block, true}
 }
