@@ -429,7 +429,7 @@ def test_service_that_ends(serve, visit):
         "Expect: 100-continue",
     )
     with socket.create_connection((host, int(port)), 60) as slow:
-        slow.sendall("\r\n".join(head).encode())
+        slow.sendall("\r\n".join((*head, "", "")).encode())
         assert b"100 Continue" in slow.recv(100)
         service.process.terminate()
         while status(service.url + "v1/models") != 503:
