@@ -20,8 +20,12 @@ export function makeSVG(tag, attributes = {}) {
   return element;
 }
 
-export const number = (value, digits = 2) => value.toFixed(digits);
+export const number = (value, digits) => value.toFixed(digits);
 
-/** A score with two digits: cut, not rounded, so that a box under a threshold never shows it. */
-export const score = (value) => number(Math.floor(Math.fround(value) * 100 + 1e-4) / 100);
+/** A score: cut, not rounded, so that a box under a threshold never shows it. */
+export function score(value, digits = 2) {
+  const unit = 10 ** digits, rounding = 4e-8; // 0.29 as float32 is a little less
+  return number(Math.floor((Math.fround(value) + rounding) * unit) / unit, digits);
+}
+
 export const plural = (n, one, many) => `${n} ${n === 1 ? one : many}`;

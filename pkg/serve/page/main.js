@@ -3,7 +3,7 @@
 
 import * as api from "./api.js";
 import { camera } from "./camera.js";
-import { byId, make, makeSVG, number, plural, score } from "./elements.js";
+import { byId, make, makeSVG, plural, score } from "./elements.js";
 import { files } from "./files.js";
 import * as formats from "./formats.js";
 import { colour, draw } from "./marks.js";
@@ -156,7 +156,6 @@ async function match(picture) {
       const result = queries.length ? await askFor(picture, queries, end.signal) : null;
       if (now !== asked || picture.matching !== end) return; // another is under way
       Object.assign(picture, { result, asked: now });
-      picture.names = queries.map(nameOf);
     } catch (problem) {
       if (end.signal.aborted || picture.end.signal.aborted || now !== asked) return;
       if (problem.status === 400 || problem.status === 422) {
@@ -235,7 +234,7 @@ function showFound() {
   const detections = picture?.result ? left(picture) : [];
   const n = (d) => Math.max(0, colours.indexOf(d.query));
   chosen = { marks: detections, at: -1, n };
-  byId("threshold-value").textContent = number(threshold());
+  byId("threshold-value").textContent = score(threshold());
   if (picture?.width) stage.marks(detections.map((d) => ({ name: d.query, n: n(d), score: d.score, edges: d.box })));
   byId("parts").replaceChildren(hint());
 
@@ -278,7 +277,7 @@ function whyNone(picture) {
   if (!names.queries.length) return "Nothing yet: add a name above.";
   if (!picture.result) return "Nothing yet.";
   const best = picture.result.detections[0];
-  return best ? `Not there: no box has a score of ${number(threshold())}. The best is ${best.query} with ${score(best.score)}.` : "Not there: the picture has no candidate boxes.";
+  return best ? `Not there: no box has a score of ${score(threshold())}. The best is ${best.query} with ${score(best.score)}.` : "Not there: the picture has no candidate boxes.";
 }
 
 let telling = 0, told = "";

@@ -1,6 +1,6 @@
 // The parts of a detection's score, in words and bars.
 
-import { make, number } from "./elements.js";
+import { make, number, score } from "./elements.js";
 import { colour } from "./marks.js";
 
 function bar(share, tone) {
@@ -22,13 +22,13 @@ export function parts(d, n) {
   return make(
     "div",
     { class: "sheet" },
-    make("p", { class: "sheet-title" }, swatch, make("b", {}, d.query), " ", make("span", { class: "value" }, number(d.score, 3))),
+    make("p", { class: "sheet-title" }, swatch, make("b", {}, d.query), " ", make("span", { class: "value" }, score(d.score, 3))),
     make(
       "dl",
       { class: "bars" },
-      row("score", number(d.score, 3), bar(d.score, colour(n)), make("small", {}, "√(probability × objectness)")),
-      row("probability", number(d.probability, 3), bar(d.probability), make("small", {}, "this, of all names and background")),
-      row("objectness", number(d.objectness, 3), bar(d.objectness), make("small", {}, "a whole object, of any kind")),
+      row("score", score(d.score, 3), bar(d.score, colour(n)), make("small", {}, "√(probability × objectness)")),
+      row("probability", score(d.probability, 3), bar(d.probability), make("small", {}, "this, of all names and background")),
+      row("objectness", score(d.objectness, 3), bar(d.objectness), make("small", {}, "a whole object, of any kind")),
       row("cosine", number(d.cosine, 3), bar(d.cosine), make("small", {}, "of pixels and words")),
     ),
     make(

@@ -2,7 +2,7 @@
 // these come from a folder that the person chooses, and stay in the browser.
 
 import * as api from "./api.js";
-import { byId, make, makeSVG, number, plural } from "./elements.js";
+import { byId, make, makeSVG, number, plural, score } from "./elements.js";
 import { colour } from "./marks.js";
 import { split } from "./names.js";
 
@@ -39,7 +39,7 @@ function card(hit, n, rank) {
   }
   picture.append(svg);
   const title = [
-    `probability ${number(hit.probability, 3)}, objectness ${number(hit.objectness, 3)}, cosine ${number(hit.cosine, 3)}`,
+    `probability ${score(hit.probability, 3)}, objectness ${score(hit.objectness, 3)}, cosine ${number(hit.cosine, 3)}`,
     `nearest phrase: ${hit.phrase}`, hit.runner_up && `runner-up: ${hit.runner_up}`,
   ].filter(Boolean);
   return make(
@@ -49,7 +49,7 @@ function card(hit, n, rank) {
     make(
       "div",
       { class: "hit-text" },
-      make("b", { class: "value" }, `${rank}. ${number(hit.score, 3)}`), " ",
+      make("b", { class: "value" }, `${rank}. ${score(hit.score, 3)}`), " ",
       make("span", { class: "hit-path" }, tail(hit.image)),
       make("p", { class: "hit-folder" }, hit.image.slice(0, -tail(hit.image).length)),
       make("details", {}, make("summary", { class: "faint" }, "Parts of the score"), ...title.map((line) => make("p", { class: "small" }, line)), make("p", { class: "small" }, `region ${hit.region}: ${Math.round(x1 - x0)} × ${Math.round(y1 - y0)} of ${hit.width} × ${hit.height} pixels`)),
@@ -71,7 +71,7 @@ function render() {
 }
 
 /** Prepares the view. index is {pictures, regions}; fails shows a problem, or null for none. */
-export function prepare(index, { fails, waits, changed }) {
+export function prepare(index, { fails, waits }) {
   byId("index-size").textContent = `${plural(index.pictures, "picture", "pictures")}, ${plural(index.regions, "region", "regions")}`;
   byId("folder-button").addEventListener("click", () => byId("folder").click());
   byId("folder").addEventListener("change", (event) => {
@@ -87,7 +87,6 @@ export function prepare(index, { fails, waits, changed }) {
     event.preventDefault();
     const queries = split(byId("search-names").value);
     if (!queries.length) return byId("search-names").focus();
-    changed?.(queries);
     running?.abort();
     const now = (running = new AbortController());
     const request = { queries, top_k: Number(byId("search-most").value), per_picture: byId("per-picture").checked, path: byId("search-path").value.trim() };
