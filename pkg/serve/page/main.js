@@ -56,6 +56,7 @@ function remove(picture) {
   picture.end.abort();
   for (const url of [picture.shown, picture.small]) if (url) URL.revokeObjectURL(url);
   select(pictures[Math.min(at, pictures.length - 1)] ?? null);
+  if (!current) byId("start").querySelector("button").focus(); // the button that had the focus is hidden
 }
 
 /** Encodes the pictures that wait, the one that is looked at first. */
@@ -162,11 +163,11 @@ async function match(picture) {
         picture.asked = now;
         picture.result = null;
         if (!names.blame(problem.detail)) messages.show("names", "error", api.inWords(problem, limits));
-      } else if (problem instanceof api.Problem && picture === current) {
-        messages.show("names", "error", api.inWords(problem, limits), [["Try again", () => (messages.drop("names"), match(picture))]]);
+      } else if (problem instanceof api.Problem) {
+        Object.assign(picture, { result: null, stuck: now }); // what was found was of other names
+        if (picture === current) messages.show("names", "error", api.inWords(problem, limits), [["Try again", () => (messages.drop("names"), match(picture))]]);
         break;
-      } else if (!(problem instanceof api.Problem)) throw problem;
-      else break;
+      } else throw problem;
     }
     show();
   }
@@ -211,7 +212,7 @@ function show() {
     stage.proposals(byId("proposals").checked ? (picture.regions?.boxes ?? []) : []);
   }
   byId("proposal-count").textContent = picture?.regions ? `(${picture.regions.boxes.length})` : "";
-  const settled = pictures.every((p) => p.state === "failed" || (p.state === "ready" && p.asked === asked));
+  const settled = pictures.every((p) => p.state === "failed" || (p.state === "ready" && (p.asked === asked || p.stuck === asked)));
   document.body.setAttribute("aria-busy", String(!settled));
   showFound();
 }
@@ -301,21 +302,27 @@ function picked(i) {
 }
 
 function showStrip() {
-  const list = byId("strip"), had = [...list.children].findIndex((item) => item.contains(document.activeElement));
-  const items = pictures.map((picture) => {
+  const items = pictures.map((picture) => (picture.thumb ??= thumb(picture)));
+  const list = byId("strip");
+  if (items.length !== list.children.length || items.some((item, i) => item !== list.children[i])) list.replaceChildren(...items);
+  for (const picture of pictures) {
+    const button = picture.thumb.firstChild, [face, badge] = button.children;
+    if (picture.small && face.tagName !== "IMG") face.replaceWith(make("img", { src: picture.small, alt: "" }));
     const count = picture.result ? left(picture).length : 0;
     const says = { waiting: "waits", encoding: "is being looked at", failed: "failed" }[picture.state] ?? (picture.result ? plural(count, "box", "boxes") : "no names yet");
-    const badge = { waiting: "·", encoding: "…", failed: "!" }[picture.state] ?? (picture.result ? String(count) : "");
-    const face = picture.small ? make("img", { src: picture.small, alt: "" }) : make("span", { class: "no-face" }, picture.name.split(".").at(-1));
-    const button = make("button", { type: "button", class: "thumb", title: picture.name }, face, make("span", { class: "badge", ariaHidden: "true" }, badge));
+    badge.textContent = { waiting: "·", encoding: "…", failed: "!" }[picture.state] ?? (picture.result ? String(count) : "");
     button.dataset.state = picture.state;
     button.setAttribute("aria-label", `${picture.name}: ${says}`);
     if (picture === current) button.setAttribute("aria-current", "true");
-    button.addEventListener("click", () => select(picture));
-    return make("li", {}, button);
-  });
-  list.replaceChildren(...items);
-  if (had >= 0) (items[Math.min(had, items.length - 1)]?.firstChild ?? byId("start")).focus();
+    else button.removeAttribute("aria-current");
+  }
+}
+
+function thumb(picture) {
+  const face = make("span", { class: "no-face" }, picture.name.split(".").at(-1));
+  const button = make("button", { type: "button", class: "thumb", title: picture.name }, face, make("span", { class: "badge", ariaHidden: "true" }));
+  button.addEventListener("click", () => select(picture));
+  return make("li", {}, button);
 }
 
 byId("strip").addEventListener("keydown", (event) => {
@@ -345,6 +352,8 @@ function save(blob, name) {
 const base = () => (pictures.length === 1 ? pictures[0].name.replace(/\.[^.]*$/, "") + "." : "");
 
 async function download(kind) {
+  clearTimeout(typing);
+  await matchAll(); // what was typed at last, too
   const records = pictures.map(record);
   switch (kind) {
     case "json":
@@ -406,6 +415,11 @@ function recall() {
   if (given.has("q")) names.set(given.getAll("q"));
   return given.get("view");
 }
+
+addEventListener("hashchange", () => {
+  view(recall() === "search" && !byId("views").hidden ? "search" : "detect");
+  namesChanged();
+});
 
 function view(name) {
   for (const part of ["detect", "search"]) byId(part).hidden = part !== name;
