@@ -135,17 +135,17 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) error {
 	if r.Context().Err() != nil {
 		return err
 	}
-	return notReady{err}
+	return notReadyError{err}
 }
 
-// notReady is an error for which the service isn't ready, whatever its own status is.
-type notReady struct{ error }
+// notReadyError is an error for which the service isn't ready, whatever its own status is.
+type notReadyError struct{ error }
 
-func (n notReady) Unwrap() error { return n.error }
+func (n notReadyError) Unwrap() error { return n.error }
 
 // ready changes the problem of an error into that of a service that isn't ready.
 func (p problem) ready(err error) problem {
-	var n notReady
+	var n notReadyError
 	if errors.As(err, &n) {
 		p.Status, p.Title, p.Detail = http.StatusServiceUnavailable, http.StatusText(http.StatusServiceUnavailable), "not ready: "+p.Detail
 	}

@@ -135,7 +135,7 @@ func TestFaultsAreLogged(t *testing.T) {
 	}
 	// What has begun can't become a problem: the connection breaks off.
 	defer func() {
-		if p := recover(); p != http.ErrAbortHandler { //nolint:errorlint // net/http compares so
+		if p := recover(); p != http.ErrAbortHandler {
 			t.Errorf("got %v, want ErrAbortHandler", p)
 		}
 	}()
