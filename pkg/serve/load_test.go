@@ -145,7 +145,7 @@ func (s service) load(t *testing.T, pictures []sample, long time.Duration) (rate
 // left, and at the end of all tests no tensor.
 func TestSoak(t *testing.T) {
 	s := start(t, detect.Options{TextMemory: 100}, Options{
-		Queue: 12, Pictures: 4, Pixels: 1e6, Bytes: 1 << 20, Memory: 8 << 20, Kept: 3, KeepFor: 50 * time.Millisecond, BodyTime: 100 * time.Millisecond,
+		Queue: 12, Pictures: 4, Pixels: 1e6, Bytes: 1 << 20, Memory: 8 << 20, Kept: 3, KeepFor: 50 * time.Millisecond, BodyTime: time.Second,
 	})
 	k := &soak{service: s, pictures: samples(t, s.detector, "photos/cat.jpg", "photos/coffee.jpg", "images/scene-002.jpg")}
 	seed := rand.Uint64()
@@ -236,7 +236,7 @@ func (k *soak) expect(ctx context.Context, what, path, kind, body string, status
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: %w", what, err)
-	case r.status == http.StatusTooManyRequests && r.header.Get("Retry-After") != "":
+	case isRefused(r):
 		k.refused.Add(1)
 	case r.status != status || right != nil && !right(r.body):
 		return fmt.Errorf("%s: %d %.300s; want %d", what, r.status, r.body, status)
@@ -248,12 +248,18 @@ func (k *soak) expect(ctx context.Context, what, path, kind, body string, status
 	return nil
 }
 
+// isRefused reports whether a request was refused whatever it was: the queue was full, or
+// the machine is so busy that the body didn't come in time.
+func isRefused(r reply) bool {
+	return r.status == http.StatusTooManyRequests && r.header.Get("Retry-After") != "" || r.status == http.StatusRequestTimeout
+}
+
 func (k *soak) match(ctx context.Context, p sample) error {
 	r, err := k.try(ctx, "POST", "/v1/regions", "", p.data)
 	if err != nil {
 		return err
 	}
-	if r.status == http.StatusTooManyRequests {
+	if isRefused(r) {
 		k.refused.Add(1)
 		return nil
 	}
@@ -266,7 +272,7 @@ func (k *soak) match(ctx context.Context, p sample) error {
 	switch {
 	case err != nil:
 		return err
-	case r.status == http.StatusTooManyRequests, r.status == http.StatusNotFound: // others took their room
+	case isRefused(r), r.status == http.StatusNotFound: // others took their room
 		k.refused.Add(1)
 	case r.status != 200 || !sameRecord(r.body, p.want):
 		return fmt.Errorf("match: %d %.300s; want %+v", r.status, r.body, p.want)
