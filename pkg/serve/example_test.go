@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"time"
 
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/model/builtin"
@@ -25,7 +26,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer detector.Close()
-	handler, err := serve.New(detector, serve.Options{Queue: 32})
+	handler, err := serve.New(detector, serve.Options{Queue: 32, Time: 5 * time.Minute})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -145,7 +145,7 @@ func (s service) load(t *testing.T, pictures []sample, long time.Duration) (rate
 // left, and at the end of all tests no tensor.
 func TestSoak(t *testing.T) {
 	s := start(t, detect.Options{TextMemory: 100}, Options{
-		Queue: 12, Pictures: 4, Pixels: 1e6, Bytes: 1 << 20, Memory: 8 << 20, Kept: 3, KeepFor: 50 * time.Millisecond, BodyTime: time.Second,
+		Queue: 12, Pictures: 4, Pixels: 1e6, Bytes: 1 << 20, Memory: 8 << 20, Kept: 3, KeepFor: time.Second, BodyTime: time.Second,
 	})
 	k := &soak{service: s, pictures: samples(t, s.detector, "photos/cat.jpg", "photos/coffee.jpg", "images/scene-002.jpg")}
 	seed := rand.Uint64()
