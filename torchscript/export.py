@@ -181,7 +181,8 @@ def export_builtin(chosen: argparse.Namespace) -> list[Path]:
     if chosen.rpn:
         network, _ = smallrpn.load(chosen.rpn)
         weights = own_weights("rpn", archive.file_digest(chosen.rpn))
-        paths.append(rpn.export(chosen.out, network, "clipdet-small-rpn", weights, shrunk=True))
+        voting = network.config.voting
+        paths.append(rpn.export(chosen.out, network, "clipdet-small-rpn", weights, shrunk=True, voting=voting))
     if chosen.clip:
         scales = photoclip.Scales(photoclip.PHOTO_SCALE, photoclip.DRAWING_SCALE)
         image, text = photoclip.load(chosen.clip, chosen.photos, chosen.gate, chosen.words, scales)

@@ -87,6 +87,24 @@ def suppress(boxes: Tensor, valid: Tensor, iou: float) -> Tensor:
     return kept
 
 
+def voted(chosen: Tensor, boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
+    """Moves each box chosen [B,K,4] to the weighted mean of all candidates [B,M,4] that
+    overlap it by an IoU above iou, itself among them. A weight is a candidate's score
+    [B,M] times how far its IoU is above iou, so that one that comes close to iou moves
+    nothing.
+
+    This is box voting (Gidaris and Komodakis 2015, section 4.3) without its edge.
+    """
+    low = torch.maximum(chosen[:, :, None, :2], boxes[:, None, :, :2])
+    high = torch.minimum(chosen[:, :, None, 2:], boxes[:, None, :, 2:])
+    inter = (high - low).clamp_(0).prod(3)
+    own, others = chosen[:, :, 2:] - chosen[:, :, :2], boxes[:, :, 2:] - boxes[:, :, :2]
+    union = (own.prod(2)[:, :, None] + others.prod(2)[:, None]).sub_(inter)
+    weight = (inter / union - iou).clamp_(0) * scores[:, None]
+    total = weight.sum(2, keepdim=True)
+    return torch.where(total > 0, torch.matmul(weight, boxes) / total, chosen)
+
+
 def decode(deltas: Tensor, anchors: Tensor, weights: list[float], largest: float) -> Tensor:
     """Returns boxes [N,4] for deltas and anchors [N,4], equal to torchvision's
     BoxCoder.decode_single to the digit. torchvision's has two constants, which it copies
@@ -120,7 +138,8 @@ class Proposals(nn.Module):
     without its RoI heads.
 
     It uses copies of the detector's modules: in float32 with frozen norms made cheap, in
-    other types with all batch norms folded.
+    other types with all batch norms folded. With voting, an IoU, the proposals are moved
+    as voted does; torchvision has nothing like it, and 0 is none.
     """
 
     dtype: Final[torch.dtype]
@@ -137,8 +156,11 @@ class Proposals(nn.Module):
     per_cell: Final[list[int]]
     delta_weights: Final[list[float]]
     largest_delta: Final[float]
+    voting: Final[float]
 
-    def __init__(self, detector: nn.Module, dtype: str = "float32", channels_last: bool = True) -> None:
+    def __init__(
+        self, detector: nn.Module, dtype: str = "float32", channels_last: bool = True, voting: float = 0
+    ) -> None:
         super().__init__()
         transform, rpn = detector.transform, detector.rpn
         if transform.fixed_size is not None:
@@ -150,6 +172,7 @@ class Proposals(nn.Module):
         self.min_objectness, self.min_side = float(rpn.score_thresh), float(rpn.min_size)
         self.shifted_up_to = SHIFTED_UP_TO
         self.iou = threshold(rpn.nms_thresh)
+        self.voting = float(voting)
         backbone, head = copy.deepcopy(detector.backbone).eval(), copy.deepcopy(rpn.head)
         if dtype == "float32":
             freeze_norms(backbone)
@@ -184,7 +207,8 @@ class Proposals(nn.Module):
         resized = resized.to(images.device, non_blocking=True)
         levels, scores, valid = self.candidates_of(batch, logits, deltas, resized)
         kept = self.select(levels, valid)
-        return self.best(torch.cat(levels, 1), torch.cat(scores, 1), torch.cat(kept, 1), sizes, resized)
+        boxes, objectness = torch.cat(levels, 1), torch.cat(scores, 1)
+        return self.best(boxes, objectness, torch.cat(valid, 1), torch.cat(kept, 1), sizes, resized)
 
     def resized(self, images: Tensor, sizes: Tensor) -> Tensor:
         """Returns each picture's (height, width) after the resize, int64 [B,2] on the
@@ -302,14 +326,17 @@ class Proposals(nn.Module):
         return kept
 
     def best(
-        self, boxes: Tensor, scores: Tensor, kept: Tensor, sizes: Tensor, resized: Tensor
+        self, boxes: Tensor, scores: Tensor, valid: Tensor, kept: Tensor, sizes: Tensor, resized: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Returns the K best of all levels in pixels of the input: boxes [B,M,4], scores
-        and kept [B,M] -> [B,K,5], counts [B]."""
+        """Returns the K best of all levels in pixels of the input: boxes [B,M,4], scores,
+        valid and kept [B,M] -> [B,K,5], counts [B]."""
         order = scores.masked_fill(~kept, -1).sort(dim=1, descending=True, stable=True)[1][:, : self.proposals]
         count = kept.sum(1).clamp(max=self.proposals)
         size, scaled = sizes.to(torch.float32).flip(1).repeat(1, 2), resized.to(torch.float32).flip(1).repeat(1, 2)
-        boxes = boxes.gather(1, order[:, :, None].expand(-1, -1, 4)) * (size / scaled)[:, None]
+        chosen = boxes.gather(1, order[:, :, None].expand(-1, -1, 4))
+        if self.voting > 0:
+            chosen = voted(chosen, boxes, scores * valid, self.voting)
+        boxes = chosen * (size / scaled)[:, None]
         rows = torch.cat([torch.minimum(boxes, size[:, None]), scores.gather(1, order)[:, :, None]], 2)
         beyond = torch.arange(rows.shape[1], device=rows.device)[None] >= count[:, None]
         rows = rows.masked_fill(beyond[:, :, None], 0)
@@ -334,17 +361,18 @@ def export(
     dtype: str = "float32",
     channels_last: bool = True,
     shrunk: bool = False,
+    voting: float = 0,
 ) -> Path:
     """Writes rpn.pt (rpn.bfloat16.pt and so on) into out and returns its path.
 
     detector has torchvision's transform, backbone and rpn. It is put in evaluation mode
     and its gradients are turned off. If shrunk, float32 weights are stored in half
-    precision (stored.py).
+    precision (stored.py). voting is Proposals'.
     """
     detector.eval().requires_grad_(False)
     shrunk = shrunk and dtype == "float32"
-    network = Proposals(detector, dtype, channels_last)
-    reference = Proposals(detector, "float32", channels_last)
+    network = Proposals(detector, dtype, channels_last, voting)
+    reference = Proposals(detector, "float32", channels_last, voting)
     if shrunk:
         stored.shrink(network.backbone)
         stored.shrink(reference.backbone)
@@ -358,6 +386,7 @@ def export(
         max_size=int(network.max_size),
         proposals=network.proposals,
         nms=detector.rpn.nms_thresh,
+        **({"voting": voting} if voting else {}),
     )
     path = out / archive.file_name("rpn", dtype)
     inputs = [Input((1, 3, *EXAMPLE), "uint8"), Input((1, 2), "int64", (EXAMPLE,))]

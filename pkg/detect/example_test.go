@@ -36,7 +36,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	result, err := detector.Detect(ctx, picture, queries, detect.Params{TopK: 1, Threshold: 0.75})
+	result, err := detector.Detect(ctx, picture, queries, detect.Params{TopK: 1, Threshold: 0.65})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func Example() {
 		fmt.Printf("%s, about %d pixels wide\n", d.Query, (r.Dx()+25)/50*50)
 	}
 	// Unordered output:
-	// helmet, about 200 pixels wide
+	// helmet, about 250 pixels wide
 	// mission patch, about 50 pixels wide
 }
 
@@ -90,7 +90,7 @@ func ExampleDetector_Detect() {
 	detector, queries := ask("owl", "camera")
 	defer detector.Close()
 
-	result, err := detector.Detect(context.Background(), read(), queries, detect.Params{TopK: 1, Threshold: 0.9})
+	result, err := detector.Detect(context.Background(), read(), queries, detect.Params{TopK: 1, Threshold: 0.65})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -155,8 +155,8 @@ func ExampleRegions_Match() {
 		fmt.Println(result.Detections[0].Query, result.Detections[0].Box.Outward())
 	}
 	// Output:
-	// owl (12,331)-(112,426)
-	// bird of the night (12,331)-(112,426)
+	// owl (10,339)-(111,444)
+	// bird of the night (10,339)-(111,444)
 }
 
 // The caller may have boxes of its own.

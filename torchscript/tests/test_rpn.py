@@ -211,6 +211,32 @@ def test_suppress_decides_as_torchvision_where_iou_equals_the_threshold(iou: flo
     assert kept[0].nonzero()[:, 0].tolist() == want.tolist()
 
 
+def test_voted_is_a_weighted_mean() -> None:
+    chosen = torch.tensor([[[0.0, 0, 10, 10], [50, 50, 60, 60]]])
+    boxes = torch.tensor([[[0.0, 0, 10, 10], [0, 0, 10, 8], [0, 0, 10, 6], [0, 0, 8, 10], [50, 50, 60, 60]]])
+    scores = torch.tensor([[0.9, 0.5, 1.0, 0.0, 0.0]])
+    # IoUs with the first are 1, 0.8, 0.6 (the threshold, so it says nothing) and 0.8 (its score is 0).
+    first, second = 0.9 * (1 - 0.6), 0.5 * (0.8 - 0.6)
+    height = (first * 10 + second * 8) / (first + second)
+    want = torch.tensor([[[0.0, 0, 10, height], [50, 50, 60, 60]]])
+    torch.testing.assert_close(rpn.voted(chosen, boxes, scores, 0.6), want, rtol=0, atol=1e-5)
+
+
+def test_voting_moves_proposals_a_little(small: nn.Module) -> None:
+    images, sizes = padded(pictures(SIZES))
+    plain, counts = rpn.Proposals(small)(images, sizes)
+    moved, same = torch.jit.script(rpn.Proposals(small, voting=0.6))(images, sizes)
+    assert torch.equal(counts, same)
+    assert torch.equal(plain[:, :, 4], moved[:, :, 4]), "voting changed objectness or order"
+    assert not torch.equal(plain, moved)
+    for before, after, size, count in zip(plain, moved, sizes, counts, strict=True):
+        overlap = torchvision.ops.box_iou(before[:count, :4], after[:count, :4]).diagonal()
+        assert overlap.min() > 0.5, "a box moved away from what voted for it"
+        assert after[:, :4].min() >= 0
+        assert (after[:, 2:4] <= size.flip(0)).all()
+        assert not after[count:].any()
+
+
 @pytest.mark.parametrize(
     ("iou", "want"), [(0.3, 0.29999998211860657), (0.6, 0.5999999642372131), (0.7, 0.699999988079071), (0.5, 0.5)]
 )

@@ -116,7 +116,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--photos", type=Path, help="other photos, to measure on")
     parser.add_argument("--clip-steps", type=int, default=7000)
     parser.add_argument("--text-steps", type=int, default=3000)
-    parser.add_argument("--rpn-steps", type=int, default=1200)
+    parser.add_argument("--rpn-steps", type=int, default=2000)
     parser.add_argument("--word-steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scenes", type=int, default=100, help="new scenes to judge on, in each set")

@@ -16,6 +16,7 @@ import progress
 import smallclip
 import smallrpn
 import train_clip
+import train_rpn
 import trunk
 from crops import CropMaker, _extents, _iou, _sheet
 
@@ -188,10 +189,16 @@ def test_clip_checkpoint_round_trip(tmp_path: Path) -> None:
         assert torch.allclose(loaded.text(tokens), model.text(tokens), atol=1e-2)
 
 
-def test_rpn_losses_and_proposals() -> None:
+def test_rpn_weights_lie_between_both_losses() -> None:
+    found = train_rpn.taken({"a": torch.zeros(2)}, {"a": torch.ones(2)})
+    assert found["a"].tolist() == pytest.approx([train_rpn.TAKEN] * 2)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_rpn_losses_and_proposals(exact: bool) -> None:
     model = smallrpn.SmallRPN()
     features = [torch.rand(2, c, 128 // s, 160 // s) for c, s in zip(trunk.Trunk.WIDTHS, (8, 16, 32), strict=True)]
-    losses = model.losses(features, (128, 160), [torch.tensor([[20.0, 20, 80, 90]]), torch.zeros(0, 4)])
+    losses = model.losses(features, (128, 160), [torch.tensor([[20.0, 20, 80, 90]]), torch.zeros(0, 4)], exact)
     assert all(torch.isfinite(v) for v in losses.values()), losses
     sum(losses.values()).backward()
     boxes, objectness = model.eval().propose(torch.rand(3, 240, 320))
@@ -201,6 +208,14 @@ def test_rpn_losses_and_proposals() -> None:
     assert float(boxes[:, 2].max()) <= 320
     assert float(boxes[:, 3].max()) <= 240
     assert torch.equal(objectness, objectness.sort(descending=True).values)
+
+
+def test_worth_grows_with_the_best_overlap() -> None:
+    found = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 6.5], [0, 0, 10, 4], [100, 100, 110, 110]])
+    boxes = torch.tensor([[0.0, 0, 10, 10], [200, 200, 210, 210]])
+    model = smallrpn.SmallRPN()
+    assert model.worth(found, boxes).tolist() == pytest.approx([1, 0.5, 0, 0], abs=1e-5)
+    assert model.worth(found, boxes[:0]).tolist() == [0, 0, 0, 0]
 
 
 def test_detections_are_matched_to_objects_once() -> None:
