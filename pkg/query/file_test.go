@@ -93,7 +93,7 @@ func FuzzReadQueries(f *testing.F) {
 	for _, seed := range []string{"dog\ncat=a cat|-a dog\n", "\ufeff# x\r\ny\r\n", `["dog", {"name": "cat"}]`, `{"a": [{}], "categories": [{"name": "dog"}]}`, "[", "{\"categories\":", "\xff"} {
 		f.Add(seed)
 	}
-	coco, err := os.ReadFile("../../../../testdata/images/instances.json")
+	coco, err := os.ReadFile("../../testdata/images/instances.json")
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -124,7 +124,7 @@ func FuzzReadTemplates(f *testing.F) {
 	for _, seed := range []string{"a {}.\n", "\ufeff# x\r\n{}\r\n", "a {} {}", "{{}}", "\xff{}", "\n\n"} {
 		f.Add(seed)
 	}
-	shipped, err := os.ReadFile("../../../../pkg/prompt/templates.txt")
+	shipped, err := os.ReadFile("../prompt/templates.txt")
 	if err != nil {
 		f.Fatal(err)
 	}
