@@ -8,7 +8,7 @@ norms, attention, residuals and everything outside the blocks stay in float32.
 
 The class token becomes the embedding, so its rounding errors weigh more than those of all
 other tokens together. Its row gets what rounding left as a second row of integers, of
-finer scale. That halves the error of an embedding, for 1 row more in 50.
+finer scale. That takes a third off the error of an embedding, for 1 row more in 50.
 
 Crops of pictures, if there are some, say which channels have outliers, and these move
 into the weights: SmoothQuant (Xiao et al., arXiv:2211.10438).
