@@ -328,7 +328,7 @@ def main(arguments: list[str]) -> None:
         "--dtype",
         choices=TYPES,
         default="auto",
-        help="clipdet's type (%(default)s); int8 is of the transformers, and the tuned way may then take its own too",
+        help="clipdet's type (%(default)s); int8 is of image transformers, and the tuned way may then take its own too",
     )
     chosen = parser.parse_args(arguments)
     photos = grouped(sorted(chosen.images.glob("*.jpg")), chosen.quick)[: chosen.rounds]

@@ -51,8 +51,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         nargs="+",
         choices=DTYPES,
         default=["float32"],
-        help="types of the weights, one archive each (default float32); float16 runs on GPUs only, int8 on CPUs; no "
-        "RPN has int8",
+        help="types of the weights, one archive each (default float32); float16 runs on GPUs only, int8 on CPUs; "
+        "int8 is of the image tower alone, and the text tower then is in float32",
     )
     output.add_argument(
         "--memory-format",
@@ -101,7 +101,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         builtin.add_argument(f"--{part}", type=Path, metavar="FILE", help=text)
     chosen = parser.parse_args(arguments)
     if chosen.command == "rpn" and "int8" in chosen.dtype:
-        parser.error("--dtype int8 is for the transformers of a CLIP: leave it out for an RPN")
+        parser.error("--dtype int8 is for the image transformer of a CLIP: leave it out for an RPN")
     if getattr(chosen, "calibrate", None) and "int8" not in chosen.dtype:
         parser.error("--calibrate is for --dtype int8")
     if chosen.command == "builtin":
@@ -214,7 +214,7 @@ def write_clip(chosen: argparse.Namespace, pair: clip.Pair, weights: Weights) ->
     crops = pictures.crops(chosen.calibrate, pair.size) if chosen.calibrate else None
     for dtype in chosen.dtype:
         paths += clip.export(chosen.out, pair, weights, dtype, last, may_wait=True, crops=crops)
-    return paths
+    return list(dict.fromkeys(paths))  # int8 has the texts of float32
 
 
 def summary(paths: list[Path], out: Path) -> str:

@@ -11,7 +11,8 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 )
 
-// eightModels returns a folder of the test's own with towers in float32 and in int8.
+// eightModels returns a folder of the test's own with towers in float32 and
+// the image tower in int8.
 func eightModels(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

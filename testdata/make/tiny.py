@@ -1,8 +1,8 @@
 """Makes testdata/models: small models with random weights for the Go packages' tests.
 
 They are small enough to commit. tiny/ is a whole detector that keeps CONTRACT.md. half/
-has its CLIP in bfloat16. eight/ has another CLIP, of transformers, in float32 and in
-int8. faulty/ is the same as tiny/, but fails in libtorch for certain
+has its CLIP in bfloat16. eight/ has another CLIP, of transformers, in float32, and its
+image tower also in int8. faulty/ is the same as tiny/, but fails in libtorch for certain
 pictures, crops and texts. odd/ has modules that a loader must cope with. They detect
 nothing: the tests check that shapes, numbers and errors come through. Run it again only
 when the contract changes, since golden values in tests depend on the bytes:

@@ -1,4 +1,4 @@
-"""The towers in 8 bits: near float32, and the same to the bit whatever is in the batch."""
+"""Image towers in 8 bits: near float32, and the same to the bit whatever is in the batch."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_clip import MODELS, WEIGHTS, build, load, tokens
+from test_clip import MODELS, WEIGHTS, build, load
 from test_clip import _registered as _registered
 from torch import Tensor, nn
 
@@ -34,36 +34,53 @@ def least_cosine(got: Tensor, want: Tensor) -> float:
 
 
 @pytest.fixture(scope="module", params=VITS)
-def towers_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[nn.Module]]:
-    """The image and the text tower of a model, by their type."""
+def tower_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, nn.Module]:
+    """The image tower of a model, by its type."""
     folder = tmp_path_factory.mktemp(request.param)
     pair = towers.pair(request.param, build(request.param))
-    return {dtype: load(clip.export(folder, pair, WEIGHTS, dtype)) for dtype in ("float32", "int8")}
+    return {dtype: load(clip.export(folder, pair, WEIGHTS, dtype))[0] for dtype in ("float32", "int8")}
 
 
-def test_near_float32(towers_of: dict[str, list[nn.Module]]) -> None:
-    for tower, inputs in enumerate((photos(32, 200), tokens(200))):
-        (got,), (want,) = (archive.run(towers_of[dtype][tower], [inputs]) for dtype in ("int8", "float32"))
-        assert got.dtype == torch.float32
-        torch.testing.assert_close(got.norm(dim=1), torch.ones(200), atol=1e-5, rtol=0)
-        # Products of 64 numbers; those of ViT-B/32 have 768 and more, whose errors cancel.
-        assert 0.998 < least_cosine(got, want) < 0.999999, "in 8 bits it is near, and not the same"
+def test_near_float32(tower_of: dict[str, nn.Module]) -> None:
+    (got,), (want,) = (archive.run(tower_of[dtype], [photos(32, 200)]) for dtype in ("int8", "float32"))
+    assert got.dtype == torch.float32
+    torch.testing.assert_close(got.norm(dim=1), torch.ones(200), atol=1e-5, rtol=0)
+    # Products of 64 numbers; those of ViT-B/32 have 768 and more, whose errors cancel.
+    assert 0.998 < least_cosine(got, want) < 0.999999, "in 8 bits it is near, and not the same"
 
 
-def test_an_embedding_does_not_depend_on_its_batch(towers_of: dict[str, list[nn.Module]]) -> None:
-    # clipdet fills a batch up to 16 with copies of its first.
-    for tower, inputs in enumerate((photos(32, 64), tokens(64))):
-        module = towers_of["int8"][tower]
+def test_an_embedding_does_not_depend_on_its_batch(tower_of: dict[str, nn.Module]) -> None:
+    def encoded(part: Tensor) -> Tensor:
+        # clipdet fills a batch up to 16 with copies of its first.
+        filled = torch.cat([part, part[:1].expand(BLOCK - len(part), *part.shape[1:])])
+        return archive.run(tower_of["int8"], [filled])[0][: len(part)]
 
-        def encoded(part: Tensor, module: nn.Module = module) -> Tensor:
-            filled = torch.cat([part, part[:1].expand(BLOCK - len(part), *part.shape[1:])])
-            return archive.run(module, [filled])[0][: len(part)]
+    inputs = photos(32, 64)
+    among64 = torch.cat([encoded(part) for part in inputs.split(BLOCK)])
+    alone = torch.cat([encoded(part) for part in inputs.split(1)])
+    among7 = torch.cat([encoded(part) for part in inputs.split(7)])
+    assert torch.equal(alone, among64)
+    assert torch.equal(among7, among64)
 
-        among64 = torch.cat([encoded(part) for part in inputs.split(BLOCK)])
-        alone = torch.cat([encoded(part) for part in inputs.split(1)])
-        among7 = torch.cat([encoded(part) for part in inputs.split(7)])
-        assert torch.equal(alone, among64)
-        assert torch.equal(among7, among64)
+
+@pytest.mark.parametrize("most", [127, 255])
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("every", [1, 5])
+def test_the_class_tokens_row_has_more_bits(every: int, signed: bool, most: int) -> None:
+    torch.manual_seed(1)
+    x, plain = torch.randn(20, 96), nn.Linear(96, 64)
+    x = x if signed else nn.functional.gelu(x)
+    layer = eight.Linear(plain, signed)
+    layer.most, layer.zero = most, (most + 1) // (2 if signed else 8)
+    layer.offset.fill_(layer.zero + 0.5)
+    with torch.no_grad():
+        weight = layer.weight * layer.scale[:, None]  # as it was rounded; this is of the input's rounding
+        want = x @ weight.T + plain.bias
+        off = (layer(x.clone(), plain.bias[None], every) - want).norm(dim=1) / want.norm(dim=1)
+    fine = torch.arange(20) % every == 0
+    # Five bits more at least, which is 1 / 30 of a step.
+    assert off[fine].max() < 1e-3
+    assert every == 1 or off[~fine].min() > 2e-3, "the others are as coarse as 8 bits are"
 
 
 @pytest.mark.parametrize("isa", ["AVX512_CORE", "AVX2"])
@@ -128,24 +145,32 @@ def test_only_transformers_have_8_bits(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_texts_stay_in_float32(tmp_path: Path) -> None:
+    pair = towers.pair("small-vit", build("small-vit"))
+    _, plain = clip.export(tmp_path / "float32", pair, WEIGHTS)
+    paths = clip.export(tmp_path / "int8", pair, WEIGHTS, "int8")
+    assert [path.name for path in paths] == ["clip-image.int8.pt", "clip-text.pt"]
+    assert paths[1].read_bytes() == plain.read_bytes()
+    with pytest.raises(ValueError, match="int8 is for transformers"):
+        eight.shrink(pair.text)
+
+
 def test_the_manifest_and_the_known_answer(tmp_path: Path) -> None:
     pair = towers.pair("small-vit", build("small-vit"))
-    plain = [archive.read_manifest(path) for path in clip.export(tmp_path, pair, WEIGHTS)]
-    paths = clip.export(tmp_path, pair, WEIGHTS, "int8")
-    assert [path.name for path in paths] == ["clip-image.int8.pt", "clip-text.int8.pt"]
-    for path, other in zip(paths, plain, strict=True):
-        described = archive.read_manifest(path)
-        assert described["dtype"] == "int8"
-        assert described["clip_id"] == other["clip_id"], "it is a tower of the same CLIP"
-        assert described["flops"] == other["flops"], "a multiply-add of integers counts too"
-        assert described["known_answer"]["outputs"] == other["known_answer"]["outputs"], "the answer is float32's"
-        assert archive.inspect(path.read_bytes()) == []
+    other = archive.read_manifest(clip.export(tmp_path, pair, WEIGHTS)[0])
+    path = clip.export(tmp_path, pair, WEIGHTS, "int8")[0]
+    described = archive.read_manifest(path)
+    assert described["dtype"] == "int8"
+    assert described["clip_id"] == other["clip_id"], "it is a tower of the same CLIP"
+    assert described["flops"] == other["flops"], "a multiply-add of integers counts too"
+    assert described["known_answer"]["outputs"] == other["known_answer"]["outputs"], "the answer is float32's"
+    assert archive.inspect(path.read_bytes()) == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["rpn", "--name", "x", "--random", "1", "--out", "o", "--dtype", "int8"], "is for the transformers"),
+        (["rpn", "--name", "x", "--random", "1", "--out", "o", "--dtype", "int8"], "is for the image transformer"),
         (["clip", "--name", "x", "--random", "1", "--out", "o", "--calibrate", "p"], "--calibrate is for --dtype int8"),
     ],
 )
