@@ -17,7 +17,11 @@ const perKind = 25
 // detect on them. A good picture beside them must be done, unless the list or file is
 // refused as wrong usage before any picture.
 func (b *bench) inputs(n int) error {
-	animation, err := os.ReadFile("testdata/frames/moves.gif")
+	gif, err := os.ReadFile("testdata/frames/moves.gif")
+	if err != nil {
+		return err
+	}
+	webp, err := os.ReadFile("testdata/frames/moves.webp")
 	if err != nil {
 		return err
 	}
@@ -32,12 +36,14 @@ func (b *bench) inputs(n int) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	allFrames := func(path string) []string { return []string{"--frames", "all", path, good[0]} }
 	kinds := []struct {
 		name, file string
 		data       []byte
 		args       func(path string) []string
 	}{
-		{"animation", ".gif", animation, func(path string) []string { return []string{"--frames", "all", path, good[0]} }},
+		{"animated GIF", ".gif", gif, allFrames},
+		{"animated WebP", ".webp", webp, allFrames},
 		{"list of paths", ".txt", list, func(path string) []string { return []string{"--files-from", path, good[0]} }},
 		{"file of queries", ".json", queries, func(path string) []string { return []string{"--queries", path, "--max-queries", "100", good[0]} }},
 	}

@@ -62,10 +62,10 @@ pictures in its own directories. What it holds and isn't read is counted on stde
 In a quoted pattern ** stands for any number of directories. - is a picture on
 stdin, and --files-from FILE a list, of stdin for -. An http or https URL is
 fetched within 60 seconds and 5 redirects, and from a public address alone, unless
---allow-private is given. --frames all takes each frame of a GIF as a picture,
-FILE.gif#frame=N. --fps N takes N frames of each second of a video, FILE.mp4#ms=TIME,
+--allow-private is given. --frames all takes each frame of a GIF or WebP as a picture,
+FILE#frame=N. --fps N takes N frames of each second of a video, FILE.mp4#ms=TIME,
 with the ffmpeg and ffprobe on PATH. A picture that is given twice is done twice.
-Pictures are JPEG, PNG, WebP, GIF (its first frame), BMP and TIFF (its first page).
+Pictures are JPEG, PNG, WebP and GIF (the first frame), BMP and TIFF (the first page).
 They are turned upright as their EXIF or XMP says, but for --ignore-exif. Others, such
 as HEIC and AVIF, are refused with a command that converts them. One that can't be
 read is named on stderr, and in json and jsonl takes an object with "error";
@@ -151,7 +151,7 @@ writes crops/QUERY/NAME.N.png, the pixels of the picture's Nth detection.`,
 	_ = cmd.MarkFlagFilename("calibration", "json") // fails only for an unknown flag
 	f.intake.Add(cmd.Flags())
 	cmd.Flags().Float64Var(&f.intake.FPS, "fps", 0, "read videos too, with the ffmpeg on PATH, and take `N` frames of each second; 0 reads none")
-	f.frames = settings.AddChoice(cmd, "frames", "of a GIF that moves", intake.FirstFrame, intake.AllFrames)
+	f.frames = settings.AddChoice(cmd, "frames", "of a GIF or WebP that moves", intake.FirstFrame, intake.AllFrames)
 	f.format = settings.AddChoice(cmd, "format", "of the results", outcome.Formats...)
 	cmd.Flags().StringVar(&f.ids, "ids", "", "with --format coco or coco-results, take the ids of images, by file name, and of categories, by name, from the data set in `FILE`")
 	_ = cmd.MarkFlagFilename("ids", "json") // fails only for an unknown flag
