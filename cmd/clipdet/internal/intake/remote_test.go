@@ -22,7 +22,13 @@ func TestURLs(t *testing.T) {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/a.jpg", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(data) })
+	mux.HandleFunc("/a.jpg", func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.UserAgent(), "https://") { // as Wikimedia asks of programs
+			http.Error(w, "say whose program this is", http.StatusForbidden)
+			return
+		}
+		_, _ = w.Write(data)
+	})
 	mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) })
 	mux.HandleFunc("/to", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/a.jpg", http.StatusFound) })
 	mux.HandleFunc("/round", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/round", http.StatusFound) })
