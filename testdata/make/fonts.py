@@ -1,8 +1,8 @@
 """Writes testdata/fonts: few letters of two fonts, and both fonts in a collection.
 
-    apt-get install fonts-noto-cjk fonts-hosny-amiri
-    pip install fonttools==4.68.0
-    python testdata/make/fonts.py
+apt-get install fonts-noto-cjk fonts-hosny-amiri
+pip install fonttools==4.68.0
+python testdata/make/fonts.py
 """
 
 import io
