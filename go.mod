@@ -7,6 +7,7 @@ toolchain go1.26.11
 require (
 	github.com/bmatcuk/doublestar/v4 v4.10.0
 	github.com/disintegration/imaging v1.6.2
+	github.com/go-text/typesetting v0.3.5
 	github.com/parquet-go/parquet-go v0.32.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3

@@ -52,8 +52,9 @@ UNLINKED = {
     "github.com/inconshreveable/mousetrap": "Apache-2.0",
     "github.com/santhosh-tekuri/jsonschema/v6": "Apache-2.0",
 }
-# cyclonedx-gomod mistakes the text of Go's BSD-3-Clause for this similar licence.
-MISREAD = {"BSD-Source-Code": "BSD-3-Clause"}
+# cyclonedx-gomod mistakes the text of Go's BSD-3-Clause for this similar licence, and of
+# the two that go-text/typesetting lets one choose from it names one.
+MISREAD = {"BSD-Source-Code": "BSD-3-Clause", "Unlicense": "Unlicense OR BSD-3-Clause"}
 KNOWN = {
     "Apache-2.0",
     "Apache-2.0 AND CNRI-Python",
@@ -69,6 +70,7 @@ KNOWN = {
     "NVIDIA's",
     "OFL-1.1",
     "PSF-2.0",
+    "Unlicense OR BSD-3-Clause",
     "WordNet-3.0",
 }
 

@@ -9,15 +9,23 @@ import (
 	"strings"
 )
 
-// perKind is how many mutated pictures there are for each mutated list, file of queries
-// and animation.
+// perKind is how many mutated pictures there are for each mutated list, file of queries,
+// font and animation.
 const perKind = 25
 
-// inputs mutates n/perKind animations, lists of paths and files of queries each, and runs
+// inputs mutates n/perKind animations, fonts, lists of paths and files of queries each, and runs
 // detect on them. A good picture beside them must be done, unless the list or file is
 // refused as wrong usage before any picture.
 func (b *bench) inputs(n int) error {
-	animation, err := os.ReadFile("testdata/frames/moves.gif")
+	gif, err := os.ReadFile("testdata/frames/moves.gif")
+	if err != nil {
+		return err
+	}
+	webp, err := os.ReadFile("testdata/frames/moves.webp")
+	if err != nil {
+		return err
+	}
+	font, err := os.ReadFile("testdata/fonts/few-cjk.otf")
 	if err != nil {
 		return err
 	}
@@ -32,13 +40,18 @@ func (b *bench) inputs(n int) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	allFrames := func(path string) []string { return []string{"--frames", "all", path, good[0]} }
 	kinds := []struct {
 		name, file string
 		data       []byte
 		args       func(path string) []string
 	}{
-		{"animation", ".gif", animation, func(path string) []string { return []string{"--frames", "all", path, good[0]} }},
+		{"animated GIF", ".gif", gif, allFrames},
+		{"animated WebP", ".webp", webp, allFrames},
 		{"list of paths", ".txt", list, func(path string) []string { return []string{"--files-from", path, good[0]} }},
+		{"font", ".otf", font, func(path string) []string {
+			return []string{"-q", "犬猫=owl", "--pictures", "--font", path, "--out", path + ".out", good[0]}
+		}},
 		{"file of queries", ".json", queries, func(path string) []string { return []string{"--queries", path, "--max-queries", "100", good[0]} }},
 	}
 	b.each(max(1, n/perKind)*len(kinds), func(i int) {
@@ -63,6 +76,7 @@ func (b *bench) inputs(n int) error {
 		}
 		if b.found() == before {
 			_ = os.Remove(path)
+			_ = os.RemoveAll(path + ".out")
 		}
 	})
 	return nil

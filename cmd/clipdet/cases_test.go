@@ -51,6 +51,37 @@ func TestEvalTakesFilesAsPeopleHaveThem(t *testing.T) {
 	}
 }
 
+// TestGroupsOfCategories has Roboflow's category that only groups others. It isn't asked
+// for, since it would take the boxes of the others: AP would fall to 0.03.
+func TestGroupsOfCategories(t *testing.T) {
+	dir := t.TempDir()
+	const set = `{"images": [{"id": 1, "file_name": "scene-020.jpg", "width": 640, "height": 480}], "categories": [%s{"id": 5, "name": "owl", "supercategory": "owl"}],
+		"annotations": [{"id": 1, "image_id": 1, "category_id": 5, "bbox": [11, 338, 100, 104], "area": 10400, "iscrowd": 0}%s]}`
+	for _, test := range []struct {
+		name, categories, annotations string
+		models                        []string
+		starts, has                   string
+		says                          bool
+	}{
+		{"group", `{"id": 0, "name": "owl", "supercategory": "none"},`, "", nil, "1 images, 1 annotations, 1 categories", "\nAP50   1.000", true},
+		{"annotated", `{"id": 0, "name": "camera", "supercategory": "none"}, {"id": 7, "name": "box", "supercategory": "camera"},`,
+			`, {"id": 2, "image_id": 1, "category_id": 0, "bbox": [354, 210, 88, 88], "area": 7744, "iscrowd": 0}`, []string{"--models", tinyModels}, "1 images, 2 annotations, 3 categories", "", false},
+	} {
+		path := filepath.Join(dir, test.name+".json")
+		if err := os.WriteFile(path, fmt.Appendf(nil, set, test.categories, test.annotations), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"eval", "--images", scenes, "--annotations", path, "--proposals", "60", "--device", "cpu"}
+		code, stdout, stderr := clipdet(t, append(args, test.models...)...)
+		if says := strings.Contains(stderr, `the category "owl" isn't asked for`); code != exit.CodeDone || says != test.says {
+			t.Errorf("%s: exit code %d\n%s", test.name, code, stderr)
+		}
+		if !strings.HasPrefix(stdout, test.starts) || !strings.Contains(stdout, test.has) {
+			t.Errorf("%s: want %q and %q:\n%s", test.name, test.starts, test.has, stdout)
+		}
+	}
+}
+
 // withOrientation returns a JPEG of the picture with EXIF that states an orientation.
 func withOrientation(t *testing.T, picture image.Image, orientation byte) []byte {
 	t.Helper()

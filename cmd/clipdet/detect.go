@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,6 +13,7 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/evaluate"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/fonts"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/outcome"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
@@ -25,6 +28,7 @@ type detectFlags struct {
 	format       *settings.Choice
 	out          string
 	pictures     bool
+	font         string
 	crops        bool
 	pictureFlags settings.PictureFlags
 	ids          string
@@ -62,10 +66,10 @@ pictures in its own directories. What it holds and isn't read is counted on stde
 In a quoted pattern ** stands for any number of directories. - is a picture on
 stdin, and --files-from FILE a list, of stdin for -. An http or https URL is
 fetched within 60 seconds and 5 redirects, and from a public address alone, unless
---allow-private is given. --frames all takes each frame of a GIF as a picture,
-FILE.gif#frame=N. --fps N takes N frames of each second of a video, FILE.mp4#ms=TIME,
+--allow-private is given. --frames all takes each frame of a GIF or WebP as a picture,
+FILE#frame=N. --fps N takes N frames of each second of a video, FILE.mp4#ms=TIME,
 with the ffmpeg and ffprobe on PATH. A picture that is given twice is done twice.
-Pictures are JPEG, PNG, WebP, GIF (its first frame), BMP and TIFF (its first page).
+Pictures are JPEG, PNG, WebP and GIF (the first frame), BMP and TIFF (the first page).
 They are turned upright as their EXIF or XMP says, but for --ignore-exif. Others, such
 as HEIC and AVIF, are refused with a command that converts them. One that can't be
 read is named on stderr, and in json and jsonl takes an object with "error";
@@ -123,8 +127,9 @@ Thresholds of single queries come from "clipdet calibrate", with --calibration.
 
 --pictures draws for each NAME.jpg into --out: NAME.original.png, upright;
 NAME.proposals.png, the candidate boxes; NAME.detections.png, what was found.
-Their font has Latin, Greek and Cyrillic letters; stderr says what can't be drawn.
-Where two files share a NAME, the later becomes NAME-2, in yolo only if they are in
+Their font has Latin, Greek and Cyrillic letters. Others are drawn with a font of the
+system, or with --font FILE; stderr says what can't be drawn.
+A frame is NAME-frameN or NAME-msTIME. Where two files share a NAME, the later becomes NAME-2, in yolo only if they are in
 one folder. --crops
 writes crops/QUERY/NAME.N.png, the pixels of the picture's Nth detection.`,
 		Example: `  clipdet detect -q dog photo.jpg
@@ -151,7 +156,7 @@ writes crops/QUERY/NAME.N.png, the pixels of the picture's Nth detection.`,
 	_ = cmd.MarkFlagFilename("calibration", "json") // fails only for an unknown flag
 	f.intake.Add(cmd.Flags())
 	cmd.Flags().Float64Var(&f.intake.FPS, "fps", 0, "read videos too, with the ffmpeg on PATH, and take `N` frames of each second; 0 reads none")
-	f.frames = settings.AddChoice(cmd, "frames", "of a GIF that moves", intake.FirstFrame, intake.AllFrames)
+	f.frames = settings.AddChoice(cmd, "frames", "of a GIF or WebP that moves", intake.FirstFrame, intake.AllFrames)
 	f.format = settings.AddChoice(cmd, "format", "of the results", outcome.Formats...)
 	cmd.Flags().StringVar(&f.ids, "ids", "", "with --format coco or coco-results, take the ids of images, by file name, and of categories, by name, from the data set in `FILE`")
 	_ = cmd.MarkFlagFilename("ids", "json") // fails only for an unknown flag
@@ -160,6 +165,8 @@ writes crops/QUERY/NAME.N.png, the pixels of the picture's Nth detection.`,
 	cmd.Flags().BoolVar(&f.overwrite, "overwrite", false, "replace results that are in --out already")
 	cmd.Flags().BoolVar(&f.resume, "resume", false, "with --format jsonl and --out, add each picture's line to DIR/detections.jsonl at once, and go on after the lines that are there")
 	cmd.Flags().BoolVar(&f.pictures, "pictures", false, "draw three pictures of each into --out")
+	cmd.Flags().StringVar(&f.font, "font", "", "with --pictures, draw letters other than Latin, Greek and Cyrillic with the font in `FILE`, .ttf, .otf or .ttc (default: what the system has)")
+	_ = cmd.MarkFlagFilename("font", "ttf", "otf", "ttc") // fails only for an unknown flag
 	cmd.Flags().BoolVar(&f.crops, "crops", false, "write what was found into --out, as crops/QUERY/NAME.N.png")
 	f.pictureFlags.Add(cmd.Flags())
 	return cmd
@@ -172,6 +179,8 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	case f.pictures && f.out == "":
 		return errors.New("--pictures needs --out DIR to draw into")
+	case f.font != "" && !f.pictures:
+		return errors.New("--font is for --pictures, which draw names")
 	case f.crops && f.out == "":
 		return errors.New("--crops needs --out DIR to write into")
 	case f.format.Value == "yolo" && f.out == "":
@@ -191,6 +200,14 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		if p.Calibration, err = settings.ReadCalibration(f.calibration); err != nil {
 			return err
 		}
+	}
+	var labels []string
+	for _, q := range p.Queries {
+		labels = append(labels, q.Name)
+	}
+	drawn, err := f.fonts(cmd, labels)
+	if err != nil {
+		return err
 	}
 	if f.out != "" {
 		if err := files.Writable(f.out); err != nil {
@@ -218,10 +235,6 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		if err := outcome.NotDrawnOver(inputs, f.out); err != nil {
 			return err
 		}
-	}
-	var labels []string
-	for _, q := range p.Queries {
-		labels = append(labels, q.Name)
 	}
 	images, categories, err := f.idsOf(inputs, labels)
 	if err != nil {
@@ -258,16 +271,28 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	job.Progress = console.NewProgress(cmd.ErrOrStderr(), "detecting", len(job.Inputs))
 	switch {
 	case f.crops:
-		job.Pictures = outcome.NewCrops(f.out, labels, f.pictures)
+		job.Pictures = outcome.NewCrops(f.out, labels, f.pictures, drawn...)
 	case f.pictures:
-		job.Pictures = outcome.NewPictures(f.out, labels)
-	}
-	for _, label := range labels {
-		if undrawn := overlay.Undrawn(label); f.pictures && undrawn != "" {
-			job.Progress.Say("%q: pictures have boxes in place of %s, since their font has Latin, Greek and Cyrillic letters alone", label, undrawn)
-		}
+		job.Pictures = outcome.NewPictures(f.out, labels, drawn...)
 	}
 	return job.Run(ctx, detector.DetectAll(ctx, decoding, queries, p.Params))
+}
+
+// fonts returns the fonts for labels, if they are drawn, and says on stderr which letters
+// none of them has.
+func (f *detectFlags) fonts(cmd *cobra.Command, labels []string) ([]*overlay.Font, error) {
+	if !f.pictures {
+		return nil, nil
+	}
+	found, undrawn, err := fonts.Of(labels, f.font)
+	why := "no font of this system has them; --font FILE takes one that has"
+	if f.font != "" {
+		why = f.font + " doesn't have them"
+	}
+	for _, label := range slices.Sorted(maps.Keys(undrawn)) {
+		console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("%q: pictures have boxes in place of %s: %s", label, undrawn[label], why)
+	}
+	return found, err
 }
 
 // idsOf returns what --ids has of the inputs and queries, or nil without it.

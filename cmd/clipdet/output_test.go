@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"image"
 	"image/png"
@@ -265,5 +266,35 @@ func TestUmask(t *testing.T) {
 	})
 	if err != nil || files != 5 {
 		t.Errorf("%d files (%v), want the labels, the classes and three pictures", files, err)
+	}
+}
+
+// TestFont draws a name in another script with a font, and says what the font lacks.
+func TestFont(t *testing.T) {
+	const given = "../../testdata/fonts/few-cjk.otf"
+	scene := filepath.Join(scenes, "scene-020.jpg")
+	drawn := map[string][]byte{}
+	for _, name := range []string{"犬猫", "猫鳥"} {
+		out := t.TempDir()
+		code, _, stderr := clipdet(t, "detect", "-q", name+"=owl", "--models", tinyModels, "--proposals", "5", "--threshold", "0", "--pictures", "--font", given, "-o", out, scene)
+		if says := strings.Contains(stderr, "pictures have boxes in place of 鳥: "+given+" doesn't have them"); code != exit.CodeDone || says != (name == "猫鳥") {
+			t.Errorf("%s: exit code %d\n%s", name, code, stderr)
+		}
+		var err error
+		if drawn[name], err = os.ReadFile(filepath.Join(out, strings.TrimSuffix(filepath.Base(scene), ".jpg")+".detections.png")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if bytes.Equal(drawn["犬猫"], drawn["猫鳥"]) {
+		t.Error("other names are drawn alike")
+	}
+	for args, says := range map[string]string{
+		"--font " + given: "--font is for --pictures",
+		"--pictures --font ../../testdata/fonts/README.md": "--font: ../../testdata/fonts/README.md: no font that can be drawn",
+	} {
+		all := append([]string{"detect", "-q", "owl", "--models", tinyModels, "-o", t.TempDir(), scene}, strings.Fields(args)...)
+		if code, _, stderr := clipdet(t, all...); code != exit.CodeUsage || !strings.Contains(stderr, says) {
+			t.Errorf("%s: exit code %d, want %q:\n%s", args, code, says, stderr)
+		}
 	}
 }

@@ -80,6 +80,8 @@ type Category struct {
 	// Frequency is "r", "c" or "f" (rare, common or frequent, by the number of images in
 	// LVIS's training set), or empty.
 	Frequency string
+	// Supercategory is the name of a group of categories, or empty. No metric needs it.
+	Supercategory string
 }
 
 // Check returns the first error of d: ErrDuplicate, ErrUnknown, ErrBBox, ErrNumber, or

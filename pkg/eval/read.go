@@ -193,13 +193,15 @@ type categoryJSON struct {
 	ID        *id    `json:"id"`
 	Name      string `json:"name"`
 	Frequency string `json:"frequency"`
+	Super     any    `json:"supercategory"` // some write null or a number
 }
 
 func (d *Dataset) addCategory(from *categoryJSON) error {
 	if from.ID == nil {
 		return missing("id")
 	}
-	d.Categories = append(d.Categories, Category{int64(*from.ID), from.Name, from.Frequency})
+	super, _ := from.Super.(string)
+	d.Categories = append(d.Categories, Category{int64(*from.ID), from.Name, from.Frequency, super})
 	return nil
 }
 

@@ -33,7 +33,7 @@ func TestReadDataset(t *testing.T) {
 			{ID: 1, ImageID: 7, CategoryID: 3, BBox: BBox{1, 2, 3, 4.5}, Area: 5.5, Crowd: true},
 			{ID: -2, ImageID: 7, CategoryID: 3, BBox: BBox{-1, 0, 2, 3}, Area: 6},
 		},
-		Categories: []Category{{ID: 3, Name: "cat"}},
+		Categories: []Category{{ID: 3, Name: "cat", Supercategory: "animal"}},
 	}
 	if !reflect.DeepEqual(d, want) {
 		t.Errorf("read %+v, want %+v", d, want)

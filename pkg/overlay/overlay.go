@@ -26,8 +26,7 @@ type Mark struct {
 	Box box.Box
 	// Score orders the boxes. Detections shows it in the tag.
 	Score float64
-	// Name is shown in the tag before the score. The Go fonts have Latin, Greek and
-	// Cyrillic letters. Others, such as Chinese, appear as empty frames.
+	// Name is shown in the tag before the score, in any script that a font has.
 	Name string
 	// Group selects the colour of a detection, for example the number of its query. A
 	// group has the same colour in every picture.
@@ -68,8 +67,9 @@ func Proposals(img image.Image, marks []Mark) *image.RGBA {
 
 // Detections returns the picture with a frame for each mark, in its group's colour, and a
 // tag with its name and score. A tag lies inside the picture, and beside other tags if
-// there is room. The best marks by Score are on top.
-func Detections(img image.Image, marks []Mark) *image.RGBA {
+// there is room. The best marks by Score are on top. Letters that the built-in font
+// doesn't have are drawn by the first of fonts that has them, or as boxes.
+func Detections(img image.Image, marks []Mark, fonts ...*Font) *image.RGBA {
 	out := Original(img)
 	line := lineWidth(out.Rect)
 	order := worstFirst(marks)
@@ -85,7 +85,7 @@ func Detections(img image.Image, marks []Mark) *image.RGBA {
 		frames, shown = append(frames, f), append(shown, i)
 	}
 	// The best are placed first.
-	letters := newLetters(out.Rect)
+	letters := newLetters(out.Rect, fonts)
 	var tags []tag
 	for at := len(shown) - 1; at >= 0; at-- {
 		m := marks[shown[at]]

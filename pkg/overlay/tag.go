@@ -5,69 +5,50 @@ import (
 	"image"
 	"image/color"
 	"math"
+	"sort"
 	"strings"
-	"sync"
 	"unicode"
 
-	"golang.org/x/image/font"
-	"golang.org/x/image/font/gofont/gomedium"
-	"golang.org/x/image/font/opentype"
-	"golang.org/x/image/font/sfnt"
+	"github.com/go-text/typesetting/shaping"
 	"golang.org/x/image/math/fixed"
 	"golang.org/x/text/unicode/norm"
 )
 
 // tag is a name and a score on a filled rectangle.
 type tag struct {
-	text   string
+	text   shaped
 	colour color.RGBA
 	at     image.Rectangle // in whole pixels, so that its edge is sharp
+	base   int             // from the top to the base line
 }
 
 // letters draws tags in the size that suits a picture.
 type letters struct {
-	face    font.Face
-	padding int // left and right of the text
-	ascent  int // from the top to the base line
-	height  int // of a tag
-	room    int // width of the widest tag
-}
+	faces     *typefaces
+	segmenter shaping.Segmenter
+	shaper    shaping.HarfbuzzShaper
+	wrapper   shaping.LineWrapper
 
-var parseFont = sync.OnceValues(func() (*opentype.Font, error) { return opentype.Parse(gomedium.TTF) })
-
-// Undrawn returns the letters of a name that the built-in font, Go Medium, has no glyph
-// of, each once. A tag shows boxes in their place. The font has Latin, Greek and Cyrillic.
-func Undrawn(name string) string {
-	parsed, err := parseFont()
-	if err != nil {
-		return name
-	}
-	var buffer sfnt.Buffer
-	var lacks strings.Builder
-	for _, r := range clean(name) {
-		glyph, err := parsed.GlyphIndex(&buffer, r)
-		if (err != nil || glyph == 0) && !strings.ContainsRune(lacks.String(), r) {
-			lacks.WriteRune(r)
-		}
-	}
-	return lacks.String()
+	size    fixed.Int26_6 // of an em
+	padding int           // left and right of the text
+	ascent  int           // from the top to the base line
+	height  int           // of a tag
+	room    int           // width of the widest tag
 }
 
 // newLetters returns letters of 15 pixels for a picture of scale 600. It returns nil if
-// the font can't be loaded.
-func newLetters(picture image.Rectangle) *letters {
-	parsed, err := parseFont()
+// the built-in font can't be loaded.
+func newLetters(picture image.Rectangle, fonts []*Font) *letters {
+	faces, err := newTypefaces(fonts)
 	if err != nil {
 		return nil
 	}
 	size := max(10, math.Round(scale(picture)*15/600))
-	face, err := opentype.NewFace(parsed, &opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingFull})
-	if err != nil {
-		return nil
+	ascent := int(size)
+	return &letters{
+		faces: faces, size: fixed.I(ascent), padding: int(math.Round(size / 4)),
+		ascent: ascent, height: ascent + int(math.Round(size*0.3)), room: picture.Dx(),
 	}
-	padding := int(math.Round(size / 4))
-	ascent := int(math.Round(size))
-	return &letters{face: face, padding: padding, ascent: ascent, height: ascent + int(math.Round(size*0.3)), room: picture.Dx()}
 }
 
 // tag returns false if not even the score fits into the picture.
@@ -79,8 +60,10 @@ func (l *letters) tag(name string, score float64, colour color.RGBA) (tag, bool)
 	if !ok {
 		return tag{}, false
 	}
-	width := font.MeasureString(l.face, text).Ceil() + 2*l.padding
-	return tag{text: text, colour: colour, at: image.Rect(0, 0, width, l.height)}, true
+	// Letters with marks above or below may need a higher tag.
+	base := min(max(l.ascent, text.above.Ceil()+1), 2*l.ascent)
+	height := base + min(max(l.height-l.ascent, text.below.Ceil()+1), l.ascent)
+	return tag{text: text, colour: colour, at: image.Rect(0, 0, text.width.Ceil()+2*l.padding, height), base: base}, true
 }
 
 // clean returns a name as one line without controls. It composes letters and accents,
@@ -97,32 +80,43 @@ func clean(name string) string {
 }
 
 // fit returns name and score. If there is no room, it cuts or drops the name.
-func (l *letters) fit(name, score string) (text string, ok bool) {
+func (l *letters) fit(name, score string) (shaped, bool) {
 	room := fixed.I(l.room - 2*l.padding)
-	if font.MeasureString(l.face, score) > room {
-		return "", false
+	end, err := l.shape(score)
+	if err != nil || end.width > room {
+		return shaped{}, false
 	}
 	if name == "" {
-		return score, true
+		return end, true
 	}
-	end := " " + score
-	if font.MeasureString(l.face, name+end) <= room {
-		return name + end, true
+	// The space is no part of the name, which may run to the left.
+	spaced, err := l.shape(" " + score)
+	if err != nil {
+		return end, true
 	}
-	end = "…" + end
-	room -= font.MeasureString(l.face, end)
-	cut := 0
-	for i, r := range name {
-		advance, _ := l.face.GlyphAdvance(r)
-		if room -= advance; room < 0 {
-			break
-		}
-		cut = i + len(string(r))
+	runes := []rune(name)
+	long := len(runes) > l.room // a letter takes a pixel and more
+	runes = runes[:min(len(runes), l.room)]
+	fits := func(text string) (shaped, bool) {
+		first, err := l.shape(text)
+		whole := first.then(spaced)
+		return whole, err == nil && whole.width <= room
 	}
-	if cut == 0 {
-		return score, true
+	if whole, ok := fits(string(runes)); ok && !long {
+		return whole, true
 	}
-	return strings.TrimSpace(name[:cut]) + end, true
+	cut := func(n int) string { return strings.TrimSpace(string(runes[:n])) + "…" }
+	n := sort.Search(len(runes), func(n int) bool {
+		_, ok := fits(cut(n + 1))
+		return !ok
+	})
+	for n > 0 && n < len(runes) && unicode.Is(unicode.M, runes[n]) { // not between a letter and its mark
+		n--
+	}
+	if n == 0 {
+		return end, true
+	}
+	return fits(cut(n))
 }
 
 // place moves t to the place that hides least of other tags and other frames' boxes. The
@@ -173,9 +167,5 @@ func hidden(under, what image.Rectangle) float64 {
 func (l *letters) draw(m *image.RGBA, t tag) {
 	r := rect{float64(t.at.Min.X), float64(t.at.Min.Y), float64(t.at.Max.X), float64(t.at.Max.Y)}
 	r.fill(m, t.colour, 1)
-	d := font.Drawer{
-		Dst: m, Src: image.NewUniform(ink(t.colour)), Face: l.face,
-		Dot: fixed.P(t.at.Min.X+l.padding, t.at.Min.Y+l.ascent),
-	}
-	d.DrawString(t.text)
+	t.text.draw(m, t.at, fixed.P(t.at.Min.X+l.padding, t.at.Min.Y+t.base), ink(t.colour))
 }

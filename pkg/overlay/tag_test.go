@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/image/font"
+	"github.com/go-text/typesetting/font"
 	"golang.org/x/image/math/fixed"
 
 	"github.com/clipdet/clipdet/pkg/box"
@@ -15,25 +15,34 @@ import (
 
 func lettersFor(t *testing.T, width, height int) *letters {
 	t.Helper()
-	l := newLetters(image.Rect(0, 0, width, height))
+	l := newLetters(image.Rect(0, 0, width, height), nil)
 	if l == nil {
 		t.Fatal("the font can't be read")
 	}
 	return l
 }
 
+func shapeText(t *testing.T, l *letters, text string) shaped {
+	t.Helper()
+	out, err := l.shape(text)
+	if err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	return out
+}
+
 func TestLettersAreLegible(t *testing.T) {
 	for _, size := range []image.Point{{50, 50}, {320, 240}, {640, 480}, {1920, 1080}, {8000, 6000}} {
 		l := lettersFor(t, size.X, size.Y)
-		bounds, _ := font.BoundString(l.face, "H")
-		capital := (bounds.Max.Y - bounds.Min.Y).Round()
+		h := shapeText(t, l, "H")
+		capital := (h.above + h.below).Round()
 		// Capitals of 7 pixels can be read at full size. Those of 1/60 of the picture's
 		// size can be read when the picture fills a screen.
 		if want := max(7, int(scale(image.Rectangle{Max: size})/60)); capital < want {
 			t.Errorf("%v: capitals of %d pixels, want %d", size, capital, want)
 		}
-		if d := l.face.Metrics().Descent.Ceil(); l.ascent+d > l.height+1 || l.ascent < capital {
-			t.Errorf("%v: tags of %d pixels do not hold letters that reach from %d above to %d below the line at %d", size, l.height, capital, d, l.ascent)
+		if p := shapeText(t, l, "gjpqy").below.Ceil(); l.ascent+p > l.height+1 || l.ascent < capital {
+			t.Errorf("%v: tags of %d pixels do not hold letters that reach from %d above to %d below the line at %d", size, l.height, capital, p, l.ascent)
 		}
 	}
 }
@@ -66,7 +75,7 @@ func TestClean(t *testing.T) {
 
 func TestFit(t *testing.T) {
 	l := lettersFor(t, 640, 480)
-	advance := func(s string) int { return font.MeasureString(l.face, s).Ceil() + 2*l.padding }
+	advance := func(s string) int { return shapeText(t, l, s).width.Ceil() + 2*l.padding }
 	for _, test := range []struct {
 		name string
 		room int
@@ -85,19 +94,30 @@ func TestFit(t *testing.T) {
 	} {
 		l.room = test.room
 		got, ok := l.fit(test.name, "0.87")
-		if got != test.want || ok != (test.want != "") {
-			t.Errorf("%.20q in %d pixels: %q, want %q", test.name, test.room, got, test.want)
+		if ok != (test.want != "") || glyphs(got) != glyphs(shapeText(t, l, test.want)) {
+			t.Errorf("%.20q in %d pixels: glyphs %s, %v; want those of %q", test.name, test.room, glyphs(got), ok, test.want)
 		}
-		if ok && font.MeasureString(l.face, got) > fixed.I(test.room-2*l.padding) {
-			t.Errorf("%.20q in %d pixels: %q is wider", test.name, test.room, got)
+		if ok && got.width > fixed.I(test.room-2*l.padding) {
+			t.Errorf("%.20q in %d pixels: it is wider", test.name, test.room)
 		}
 	}
+}
+
+// glyphs returns the numbers of a text's glyphs, from left to right.
+func glyphs(text shaped) string {
+	var all []font.GID
+	for _, run := range text.runs {
+		for _, g := range run.Glyphs {
+			all = append(all, g.GlyphID)
+		}
+	}
+	return fmt.Sprint(all)
 }
 
 // placed returns the tags that Detections draws for boxes, best first.
 func placed(t *testing.T, picture image.Rectangle, boxes ...box.Box) []tag {
 	t.Helper()
-	l := newLetters(picture)
+	l := newLetters(picture, nil)
 	var frames []frame
 	for _, b := range boxes {
 		f, ok := newFrame(b, picture, lineWidth(picture))

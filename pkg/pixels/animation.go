@@ -2,12 +2,8 @@ package pixels
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
-	"image"
-	"image/gif"
 	"io"
-	"slices"
 
 	"github.com/clipdet/clipdet/pkg/internal/files"
 )
@@ -16,46 +12,36 @@ import (
 // may have few bytes and is a picture of its own.
 const maxFrames = 1 << 17
 
-// Animation reads the frames of a GIF, one after the other, as a viewer shows them. It
-// holds the encoded file and one frame. It isn't safe for concurrent use.
+// Animation reads the frames of a GIF or WebP, one after the other, as a viewer shows
+// them. It holds the encoded file and one frame. It isn't safe for concurrent use.
 type Animation struct {
-	data   []byte
-	limits Limits
-	head   int // bytes before the first frame
-	frames []gifFrame
-	next   int
-	screen *RGB // as the last frame left it; nil before the first
+	frames      film
+	next        int
+	orientation int // as stated
+	asStored    bool
 }
 
-// gifFrame is where a frame of a GIF is and how it is put on the screen.
-type gifFrame struct {
-	start, end  int // of its blocks, from the graphic control extension on
-	at          image.Rectangle
-	table       []byte // RGB of each index
-	transparent int    // -1: none
-	disposal    byte
+// film is the frames of an animation in one format, as they are stored. They are asked
+// for in their order, each once.
+type film interface {
+	len() int
+	frame(n int) (*RGB, error) // the caller owns it
 }
-
-// The disposals of GIF89a.
-const (
-	toBackground = 2
-	toPrevious   = 3
-)
 
 // OpenAnimation is NewAnimation of a regular file. Of a file that isn't one, that can't be
-// read, or that is no GIF it reads at most the first bytes, and returns nil and no error:
-// DecodeFile reads it, or tells what is wrong.
+// read, or whose first bytes are of no GIF or animated WebP it reads at most these bytes,
+// and returns nil and no error: DecodeFile reads it, or tells what is wrong.
 func OpenAnimation(path string, limits Limits) (*Animation, error) {
 	f, err := files.Open(path)
 	if err != nil {
 		return nil, nil
 	}
 	defer f.Close()
-	head := make([]byte, 6)
+	head := make([]byte, animationHead)
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > limits.orDefault().Bytes {
 		return nil, nil
 	}
-	if _, err := io.ReadFull(f, head); err != nil || !starts(head, "GIF8?a") {
+	if _, err := io.ReadFull(f, head); err != nil || !isGIF(head) && !isAnimatedWebP(head) {
 		return nil, nil
 	}
 	data, err := files.ReadAll(io.MultiReader(bytes.NewReader(head), f), limits.orDefault().Bytes)
@@ -69,183 +55,67 @@ func OpenAnimation(path string, limits Limits) (*Animation, error) {
 	return a, nil
 }
 
-// NewAnimation finds the frames of a GIF. Any other file, and a GIF with one frame, has
-// none: NewAnimation then returns nil and no error, and Decode reads the file. data must
-// not change while the Animation is used. NewAnimation fails with ErrTooLarge for more
-// than 131,072 frames, or if the screen has more pixels than limits.Pixels. A damaged
-// frame is an error of Next.
+// animationHead is the number of bytes that tell an animation. No animation has fewer.
+const animationHead = 21
+
+// NewAnimation finds the frames of a GIF or WebP. Any other file, and one with a single
+// frame, has none: NewAnimation then returns nil and no error, and Decode reads the file.
+// data must not change while the Animation is used. NewAnimation fails with ErrTooLarge
+// for more than 131,072 frames, or if the screen has more pixels than limits.Pixels. A
+// damaged frame is an error of Next.
 func NewAnimation(data []byte, limits Limits) (*Animation, error) {
 	limits = limits.orDefault()
-	if !starts(data, "GIF8?a") || len(data) < 13 {
+	a := Animation{asStored: limits.AsStored}
+	var err error
+	switch {
+	case isGIF(data):
+		a.frames, err = newGIFFilm(data, limits)
+	case isAnimatedWebP(data):
+		a.frames, err = newWebPFilm(data, limits)
+		a.orientation = webpMetadata(data).orientation()
+	default:
 		return nil, nil
 	}
-	width, height := int(binary.LittleEndian.Uint16(data[6:])), int(binary.LittleEndian.Uint16(data[8:]))
-	if int64(width)*int64(height) > limits.Pixels {
-		return nil, fmt.Errorf("%w: the GIF is %d x %d pixels, over the limit of %d", ErrTooLarge, width, height, limits.Pixels)
+	if err != nil || a.Len() < 2 {
+		return nil, err
 	}
-	a := &Animation{data: data, limits: limits, head: 13}
-	var global []byte
-	if flags := data[10]; flags&0x80 != 0 {
-		a.head += 3 << (1 + flags&7)
-		if a.head > len(data) {
-			return nil, nil
-		}
-		global = data[13:a.head]
-	}
-	frame := gifFrame{start: -1, transparent: -1}
-	for at := a.head; at < len(data); {
-		if frame.start < 0 {
-			frame.start = at
-		}
-		switch data[at] {
-		case 0x21: // an extension: a label and sub-blocks
-			if at+8 <= len(data) && data[at+1] == 0xf9 && data[at+2] == 4 {
-				frame.start, frame.disposal, frame.transparent = at, data[at+3]>>2&7, -1
-				if data[at+3]&1 != 0 {
-					frame.transparent = int(data[at+6])
-				}
-			}
-			at = subBlocks(data, at+2)
-		case 0x2c: // an image: its place, perhaps a table, the code size, sub-blocks
-			if at+10 > len(data) {
-				return a.found()
-			}
-			x, y := int(binary.LittleEndian.Uint16(data[at+1:])), int(binary.LittleEndian.Uint16(data[at+3:]))
-			w, h := int(binary.LittleEndian.Uint16(data[at+5:])), int(binary.LittleEndian.Uint16(data[at+7:]))
-			frame.at, frame.table = image.Rect(x, y, x+w, y+h), global
-			flags := data[at+9]
-			at += 10
-			if flags&0x80 != 0 {
-				size := 3 << (1 + flags&7)
-				frame.table = data[min(at, len(data)):min(at+size, len(data))]
-				at += size
-			}
-			at = subBlocks(data, at+1)
-			frame.end = min(at, len(data))
-			if a.frames = append(a.frames, frame); len(a.frames) > maxFrames {
-				return nil, fmt.Errorf("%w: the GIF has more than %d frames", ErrTooLarge, maxFrames)
-			}
-			frame = gifFrame{start: -1, transparent: -1}
-		default: // the trailer, or damage
-			return a.found()
-		}
-	}
-	return a.found()
+	return &a, nil
 }
 
-func (a *Animation) found() (*Animation, error) {
-	if len(a.frames) < 2 {
-		return nil, nil
+// tooLarge returns the error of an animation whose screen has more pixels than the limit.
+func tooLarge(format string, width, height int, limits Limits) error {
+	if int64(width)*int64(height) <= limits.Pixels {
+		return nil
 	}
-	return a, nil
+	return fmt.Errorf("%w: the %s is %d x %d pixels, over the limit of %d", ErrTooLarge, format, width, height, limits.Pixels)
 }
 
-// subBlocks returns the place after the sub-blocks that begin at a place. Each has its
-// length before it, and one of length 0 is the last.
-func subBlocks(data []byte, at int) int {
-	for at < len(data) {
-		size := int(data[at])
-		at += 1 + size
-		if size == 0 {
-			break
-		}
-	}
-	return at
+func tooMany(format string) error {
+	return fmt.Errorf("%w: the %s has more than %d frames", ErrTooLarge, format, maxFrames)
 }
 
 // Len returns the number of frames, at least 2.
-func (a *Animation) Len() int { return len(a.frames) }
+func (a *Animation) Len() int { return a.frames.len() }
 
 // Next returns the next frame on its screen. The first is the picture that Decode
-// returns. The caller owns it. It fails as Decode does, and with io.EOF after the last
-// frame. A damaged frame leaves the screen as it was, and Next continues after it.
+// returns. The caller owns it. It fails as Decode does, also if a WebP's transparency is
+// damaged, which Decode doesn't read, and with io.EOF after the last frame. A damaged
+// frame leaves the screen as it was, and Next continues after it.
 func (a *Animation) Next() (*RGB, error) {
-	if a.next == len(a.frames) {
+	if a.next == a.Len() {
 		return nil, io.EOF
 	}
 	n := a.next
 	a.next++
-	if n == 0 {
-		first, err := Decode(bytes.NewReader(a.data), a.limits)
-		if err != nil {
-			return nil, fmt.Errorf("frame 1: %w", err)
-		}
-		a.screen = first.clone()
-		a.dispose(a.frames[0], nil)
-		return first, nil
-	}
-	frame := a.frames[n]
-	pixels, err := a.indices(frame)
+	m, err := a.frames.frame(n)
 	if err != nil {
 		return nil, fmt.Errorf("frame %d: %w", n+1, err)
 	}
-	if a.screen == nil { // the first frame is damaged
-		a.screen = newRGB(a.width(), a.height())
+	if !a.asStored {
+		m = m.upright(a.orientation)
 	}
-	before := a.screen
-	if frame.disposal == toPrevious {
-		a.screen = a.screen.clone()
-	}
-	a.draw(frame, pixels)
-	shown := a.screen.clone()
-	a.dispose(frame, before)
-	return shown, nil
-}
-
-// indices decodes a frame alone, as a GIF of its own, which takes no memory for the
-// others.
-func (a *Animation) indices(frame gifFrame) (*image.Paletted, error) {
-	alone := slices.Concat(a.data[:a.head], a.data[frame.start:frame.end], []byte{0x3b})
-	f := format{name: "GIF", decode: fromReader(gif.Decode)}
-	img, err := f.decodeSafely(alone)
-	if err != nil {
-		return nil, f.explain(err, alone)
-	}
-	pixels, ok := img.(*image.Paletted)
-	if !ok || pixels.Rect != frame.at || !frame.at.In(image.Rect(0, 0, a.width(), a.height())) {
-		return nil, fmt.Errorf("%w: it doesn't lie on the screen", ErrBroken)
-	}
-	return pixels, nil
-}
-
-func (a *Animation) width() int  { return int(binary.LittleEndian.Uint16(a.data[6:])) }
-func (a *Animation) height() int { return int(binary.LittleEndian.Uint16(a.data[8:])) }
-
-// draw puts a frame on the screen, except for its transparent pixels.
-func (a *Animation) draw(frame gifFrame, pixels *image.Paletted) {
-	for y := range frame.at.Dy() {
-		row := a.screen.row(frame.at.Min.Y + y)[3*frame.at.Min.X:]
-		for x, index := range pixels.Pix[y*pixels.Stride:][:frame.at.Dx()] {
-			if i := 3 * int(index); int(index) != frame.transparent && i+3 <= len(frame.table) {
-				copy(row[3*x:], frame.table[i:i+3])
-			}
-		}
-	}
-}
-
-// dispose does what a frame asks for after it was shown. To the background means, as in
-// Pillow, the table's colour of the transparent index, or else of the background's.
-func (a *Animation) dispose(frame gifFrame, before *RGB) {
-	switch {
-	case frame.disposal == toPrevious && before != nil:
-		a.screen = before
-	case frame.disposal == toBackground:
-		index := frame.transparent
-		if index < 0 {
-			index = int(a.data[11])
-		}
-		colour := []byte{0, 0, 0}
-		if 3*index+3 <= len(frame.table) {
-			colour = frame.table[3*index : 3*index+3]
-		}
-		at := frame.at.Intersect(image.Rect(0, 0, a.screen.Width, a.screen.Height))
-		for y := at.Min.Y; y < at.Max.Y; y++ {
-			row := a.screen.row(y)[3*at.Min.X : 3*at.Max.X]
-			for x := 0; x < len(row); x += 3 {
-				copy(row[x:], colour)
-			}
-		}
-	}
+	m.Orientation = a.orientation
+	return m, nil
 }
 
 func (m *RGB) clone() *RGB {

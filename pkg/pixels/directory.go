@@ -49,7 +49,9 @@ func readDirectory(data []byte) (directory, bool) {
 		if len(rest) < 12 {
 			break
 		}
-		d.entries[d.order.Uint16(rest)] = rest[:12]
+		if tag := d.order.Uint16(rest); d.entries[tag] == nil { // the first counts
+			d.entries[tag] = rest[:12]
+		}
 		rest = rest[12:]
 	}
 	return d, true
@@ -120,6 +122,9 @@ func exifOrientation(exif []byte) (orientation int, stated bool) {
 	all := d.numbers(tagOrientation)
 	if len(all) == 0 {
 		return 0, false
+	}
+	if kind := d.order.Uint16(d.entries[tagOrientation][2:]); kind == 1 || kind == 7 { // bytes, which Pillow takes as text
+		return 0, true
 	}
 	return int(all[0]), true
 }

@@ -17,12 +17,15 @@ import (
 // of still pictures, converted by fromVP8, are the same. Layout:
 // https://developers.google.com/speed/webp/docs/riff_container
 
-// webpFrame is a WebP file's picture, or the first frame of an animation.
+// webpFrame is a WebP file's picture, or a frame of an animation.
 type webpFrame struct {
 	screen   image.Point // size of the whole picture
 	at       image.Point // top-left corner of the frame on the screen
+	replaces bool        // what it covers, in place of being blended with it
+	disposed bool        // it leaves its place clear
 	lossless bool
 	data     []byte // a VP8 or VP8L bitstream
+	alpha    []byte // a chunk ALPH beside VP8; nil: none
 }
 
 // riffChunk returns the first chunk of data, which has no RIFF header, and the rest. If
@@ -43,12 +46,17 @@ func riffChunk(data []byte) (id string, body, rest []byte, ok bool) {
 	return id, body, rest, true
 }
 
+// wholeWebP reports whether the file is as long as its header states.
+func wholeWebP(data []byte) bool {
+	return len(data) >= 12 && uint64(len(data)) >= 8+uint64(binary.LittleEndian.Uint32(data[4:]))
+}
+
 func findWebPFrame(data []byte) (webpFrame, error) {
 	var f webpFrame
-	if len(data) < 12 || uint64(len(data)) < 8+uint64(binary.LittleEndian.Uint32(data[4:])) {
+	if !wholeWebP(data) {
 		return f, io.ErrUnexpectedEOF
 	}
-	var canvas, window image.Point
+	var canvas image.Point
 	for rest := data[12:]; ; {
 		id, body, next, ok := riffChunk(rest)
 		if !ok {
@@ -59,25 +67,19 @@ func findWebPFrame(data []byte) (webpFrame, error) {
 			if len(body) < 10 {
 				return f, io.ErrUnexpectedEOF
 			}
-			canvas = image.Pt(1+uint24(body[4:]), 1+uint24(body[7:]))
-		case "ANMF":
-			if len(body) < 16 {
-				return f, io.ErrUnexpectedEOF
+			if canvas == (image.Point{}) { // the first counts
+				canvas = webpCanvas(body)
 			}
-			f.at = image.Pt(2*uint24(body), 2*uint24(body[3:]))
-			window = image.Pt(1+uint24(body[6:]), 1+uint24(body[9:]))
-			next = body[16:] // the frame's own chunks
+		case "ANMF":
+			return animatedFrame(body, canvas)
 		case "VP8 ", "VP8L":
 			f.lossless, f.data = id == "VP8L", body
 			size, err := f.size()
-			if err != nil {
-				return f, err
-			}
 			switch {
-			case window != image.Point{}:
-				if canvas == (image.Point{}) || size != window || f.at.X+size.X > canvas.X || f.at.Y+size.Y > canvas.Y {
-					return f, errors.New("webp: the first frame does not fit on the canvas")
-				}
+			case err != nil:
+				return f, err
+			case isAnimatedWebP(data):
+				return f, errors.New("webp: a picture beside the frames of an animation")
 			case canvas == image.Point{}:
 				canvas = size
 			case canvas != size:
@@ -85,6 +87,38 @@ func findWebPFrame(data []byte) (webpFrame, error) {
 			}
 			f.screen = canvas
 			return f, nil
+		}
+		rest = next
+	}
+}
+
+// webpCanvas returns the size in a chunk VP8X.
+func webpCanvas(body []byte) image.Point { return image.Pt(1+uint24(body[4:]), 1+uint24(body[7:])) }
+
+// animatedFrame returns the frame in a chunk ANMF.
+func animatedFrame(body []byte, canvas image.Point) (webpFrame, error) {
+	f := webpFrame{screen: canvas}
+	if len(body) < 16 {
+		return f, io.ErrUnexpectedEOF
+	}
+	f.at = image.Pt(2*uint24(body), 2*uint24(body[3:]))
+	window := image.Pt(1+uint24(body[6:]), 1+uint24(body[9:]))
+	f.replaces, f.disposed = body[15]&2 != 0, body[15]&1 != 0
+	for rest := body[16:]; ; {
+		id, body, next, ok := riffChunk(rest)
+		if !ok {
+			return f, fmt.Errorf("webp: no picture found: %w", io.ErrUnexpectedEOF)
+		}
+		switch id {
+		case "ALPH":
+			f.alpha = body
+		case "VP8 ", "VP8L":
+			f.lossless, f.data = id == "VP8L", body
+			size, err := f.size()
+			if err == nil && (size != window || f.at.X+size.X > canvas.X || f.at.Y+size.Y > canvas.Y) {
+				err = errors.New("webp: the frame does not fit on the canvas")
+			}
+			return f, err
 		}
 		rest = next
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/prompt"
@@ -26,10 +27,11 @@ const (
 //	a list   JSON: of strings, each as Parse takes it, or of objects with a name
 //	COCO     a JSON object with categories, of which each is such an object
 //
-// The name of an object is taken as it is. Everything else in the JSON is skipped, and
-// takes no memory. ReadQueries fails with detect.ErrQuery, prompt.ErrUTF8 or
-// prompt.ErrTooLong and names the line or place, with detect.ErrLimit for more than most
-// queries, 16 MiB of lines or 4 GiB of JSON, or with the error of r.
+// The name of an object is taken as it is. Categories that only group others are left
+// out. Everything else in the JSON is skipped, and takes no memory. ReadQueries fails with
+// detect.ErrQuery, prompt.ErrUTF8 or prompt.ErrTooLong and names the line or place, with
+// detect.ErrLimit for more than most queries, 16 MiB of lines or 4 GiB of JSON, or with
+// the error of r.
 func ReadQueries(r io.Reader, most int) ([]Query, error) {
 	buffered := bufio.NewReader(r)
 	for {
@@ -50,6 +52,9 @@ func ReadQueries(r io.Reader, most int) ([]Query, error) {
 	}
 	var queries []Query
 	err := readLines(buffered, limits{mostQueryBytes, most}, detect.ErrQuery, func(line string) error {
+		if strings.HasPrefix(line, "names:") { // as YOLO's data.yaml has it
+			return fmt.Errorf("%w: this is YAML, which isn't read; write a name a line, or a JSON list", detect.ErrQuery)
+		}
 		q, err := Parse(line)
 		queries = append(queries, q)
 		return err
@@ -132,37 +137,51 @@ func readList(d *json.Decoder, most int) ([]Query, error) {
 	if start != json.Delim('[') {
 		return nil, fmt.Errorf("%w: its categories are no list", detect.ErrQuery)
 	}
-	var queries []Query
+	var found []element
 	for d.More() {
-		if len(queries) == most {
+		if len(found) == most {
 			return nil, fmt.Errorf("%w: more than %d names", detect.ErrLimit, most)
 		}
-		var element json.RawMessage
-		if err := d.Decode(&element); err != nil {
+		var raw json.RawMessage
+		if err := d.Decode(&raw); err != nil {
 			return nil, err
 		}
-		q, err := parseElement(element)
+		e, err := parseElement(raw)
 		if err != nil {
-			return nil, fmt.Errorf("name %d: %w", len(queries)+1, err)
+			return nil, fmt.Errorf("name %d: %w", len(found)+1, err)
 		}
-		queries = append(queries, q)
+		found = append(found, e)
+	}
+	found, _ = NoGroups(found, func(e element) string { return e.name }, func(e element) string { return e.super })
+	queries := make([]Query, len(found))
+	for i, e := range found {
+		queries[i] = e.Query
 	}
 	_, err = d.Token()
 	return queries, err
 }
 
-func parseElement(element json.RawMessage) (Query, error) {
+// element is an element of a list. The names are empty if it is a string.
+type element struct {
+	Query
+	name, super string
+}
+
+func parseElement(raw json.RawMessage) (element, error) {
 	var text string
-	if json.Unmarshal(element, &text) == nil && !bytes.Equal(element, []byte("null")) {
-		return Parse(text)
+	if json.Unmarshal(raw, &text) == nil && !bytes.Equal(raw, []byte("null")) {
+		q, err := Parse(text)
+		return element{Query: q}, err
 	}
 	var category struct {
-		Name *string `json:"name"`
+		Name  *string `json:"name"`
+		Super any     `json:"supercategory"`
 	}
-	if err := json.Unmarshal(element, &category); err != nil || category.Name == nil {
-		return Query{}, fmt.Errorf("%w: %.80s is neither a string nor an object with a name", detect.ErrQuery, element)
+	if err := json.Unmarshal(raw, &category); err != nil || category.Name == nil {
+		return element{}, fmt.Errorf("%w: %.80s is neither a string nor an object with a name", detect.ErrQuery, raw)
 	}
+	super, _ := category.Super.(string)
 	q := Query{Query: detect.Query{Name: oneSpaced(*category.Name)}}
 	_, err := q.Phrasings(prompt.BareName())
-	return q, err
+	return element{q, *category.Name, super}, err
 }

@@ -43,7 +43,7 @@ func Parse(s string) (Query, error) {
 	name, list, described := strings.Cut(s, "=")
 	switch {
 	case !described && strings.Contains(name, "|"):
-		return Query{}, fmt.Errorf("%w: %q has phrases but no name; put NAME= before them", detect.ErrQuery, s)
+		return Query{}, fmt.Errorf("%w: %q has phrases but no name; put NAME= before them, or ask for each by its own --query", detect.ErrQuery, s)
 	case !described && strings.HasPrefix(strings.TrimSpace(name), "@"):
 		return Query{}, fmt.Errorf("%w: %q is an example but has no name; put NAME= before it", detect.ErrQuery, s)
 	}

@@ -3,6 +3,7 @@ package results
 import (
 	"cmp"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -20,8 +21,11 @@ type Names struct {
 	last map[string]int
 }
 
+// frameOf matches the paths of frames, such as clip.gif#frame=3 and clip.mp4#ms=1500.
+var frameOf = regexp.MustCompile(`^(.+)#(frame|ms)=([0-9]{1,18})$`)
+
 // Of returns the name of the next picture: its file's name without the extension, cut to
-// 200 bytes. If the name is taken, it gets the suffix -2, -3 and so on. Names that differ
+// 200 bytes. A frame of clip.gif is clip-frame3, and of clip.mp4 clip-ms1500. If the name is taken, it gets the suffix -2, -3 and so on. Names that differ
 // only in case count as the same, because some file systems don't tell them apart. The
 // name of -, which stands for the standard input, is stdin. A name has a slash only if
 // path is the root.
@@ -33,10 +37,15 @@ func (n *Names) Of(path string) string {
 	if base == "-" {
 		base = "stdin"
 	}
+	frame := ""
+	if parts := frameOf.FindStringSubmatch(base); parts != nil {
+		base, frame = parts[1], "-"+parts[2]+parts[3]
+	}
 	stem := cmp.Or(strings.TrimSuffix(base, filepath.Ext(base)), base)
 	if len(stem) > longestStem {
 		stem = strings.ToValidUTF8(stem[:longestStem], "") // drops the rest of a rune
 	}
+	stem += frame
 	name, key := stem, strings.ToLower(stem)
 	for i := max(2, n.last[key]+1); n.taken[strings.ToLower(name)]; i++ {
 		name = stem + "-" + strconv.Itoa(i)

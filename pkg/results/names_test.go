@@ -9,10 +9,10 @@ import (
 func TestNamesDiffer(t *testing.T) {
 	var names Names
 	var got []string
-	for _, path := range []string{"a.png", "d/a.png", "a.jpg", "A.png", "a-2.png", "b.c.png", ".png", "..", "../../x/../y.png", ""} {
+	for _, path := range []string{"a.png", "d/a.png", "a.jpg", "A.png", "a-2.png", "b.c.png", ".png", "..", "../../x/../y.png", "", "c.gif#frame=3", "d/c.webp#frame=3", "v.mp4#ms=1500", "#frame=1"} {
 		got = append(got, names.Of(path))
 	}
-	want := []string{"a", "a-2", "a-3", "A-4", "a-2-2", "b.c", ".png", ".", "y", ".-2"}
+	want := []string{"a", "a-2", "a-3", "A-4", "a-2-2", "b.c", ".png", ".", "y", ".-2", "c-frame3", "c-frame3-2", "v-ms1500", "#frame=1"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -94,7 +94,7 @@ func TestYOLOMirrorsFolders(t *testing.T) {
 		{"", []string{"a/b.jpg", "a/b.png", "A/B.jpg", "c/b.jpg", "./a//b.jpg"}, []string{"a/b", "a/b-2", "A/B-3", "c/b", "a/b-4"}},
 		{"photos", []string{"photos/a.jpg", "photos/x/a.jpg", filepath.Join(here, "photos/x/b.jpg"), "other/a.jpg", "../a.jpg", "/a.jpg"},
 			[]string{"a", "x/a", "x/b", "a-2", "a-3", "a-4"}},
-		{"/p", []string{"/p/q/a.jpg", "-", "https://h.org/images/train/a.jpg", "/p/q/m.gif#frame=2"}, []string{"q/a", "stdin", "a", "q/m"}},
+		{"/p", []string{"/p/q/a.jpg", "-", "https://h.org/images/train/a.jpg", "/p/q/m.gif#frame=2"}, []string{"q/a", "stdin", "a", "q/m-frame2"}},
 	} {
 		dir := filepath.Join(t.TempDir(), "out")
 		w, err := NewYOLOWriter(dir, test.root, []string{"dog"})

@@ -34,6 +34,7 @@ func ReadIDs(path string) (*IDs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--ids %s: %w", path, err)
 	}
+	d.Categories, _ = noGroups(d)
 	ids := &IDs{path: path, data: d, named: map[string][]namedImage{}}
 	for i, image := range d.Images {
 		for _, form := range forms(image.FileName) {

@@ -79,7 +79,7 @@ type place struct{ record, detection int }
 // is left out and listed in Failed. An image without a record is an error. If no image is
 // left, nothing is measured.
 func measure(t *truth, images []eval.Image, records map[string]results.Record, made map[string]string) (*Numbers, error) {
-	n := &Numbers{Failed: []failedImage{}, Made: made, Warnings: t.Warnings()}
+	n := &Numbers{Failed: []failedImage{}, Made: made, Warnings: t.warnings()}
 	var ids []int64
 	for _, image := range images {
 		record, ok := records[image.FileName]

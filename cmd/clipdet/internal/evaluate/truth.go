@@ -20,6 +20,7 @@ import (
 // truth is a data set and the queries that stand for its categories.
 type truth struct {
 	*eval.Dataset
+	groups   []string // names of the categories that only group others
 	path     string
 	digest   string           // sha256 of the file
 	names    []string         // query name of each category
@@ -42,7 +43,9 @@ func readTruth(path string) (*truth, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--annotations %s: %w", path, err)
 	}
-	t := &truth{Dataset: d, path: path, digest: hex.EncodeToString(hash.Sum(nil)), objects: map[int64][]int{}}
+	kept, groups := noGroups(d)
+	d.Categories = kept
+	t := &truth{Dataset: d, groups: groups, path: path, digest: hex.EncodeToString(hash.Sum(nil)), objects: map[int64][]int{}}
 	if err := t.checkImages(); err != nil {
 		return nil, fmt.Errorf("--annotations %s: %w", path, err)
 	}
@@ -53,6 +56,29 @@ func readTruth(path string) (*truth, error) {
 		}
 	}
 	return t, nil
+}
+
+// warnings returns what to say of the data set.
+func (t *truth) warnings() []string {
+	if len(t.groups) == 0 {
+		return t.Warnings()
+	}
+	return append(t.Warnings(), fmt.Sprintf("the category %q isn't asked for: it has no annotations and only groups others", t.groups[0]))
+}
+
+// noGroups returns a data set's categories without those that only group others, and the
+// names of these. A category with annotations is no group.
+func noGroups(d *eval.Dataset) (kept []eval.Category, groups []string) {
+	annotated := map[int64]bool{}
+	for _, a := range d.Annotations {
+		annotated[a.CategoryID] = true
+	}
+	return query.NoGroups(d.Categories, func(c eval.Category) string { return c.Name }, func(c eval.Category) string {
+		if annotated[c.ID] && c.Supercategory == "none" {
+			return ""
+		}
+		return c.Supercategory
+	})
 }
 
 // nameQueries sets a distinct query name for each category.

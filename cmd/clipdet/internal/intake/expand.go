@@ -132,15 +132,16 @@ func (e *expansion) argument(arg string) error {
 		return nil
 	}
 	e.found.List = true
-	base, _ := doublestar.SplitPattern(filepath.Clean(arg))
-	e.within(base)
+	pattern := literal(filepath.Clean(arg))
+	base, _ := doublestar.SplitPattern(pattern)
+	e.within(plain.Replace(base))
 	var matches []string
 	var err error
 	deep := strings.Contains(arg, "**")
 	if deep {
-		matches, err = doublestar.FilepathGlob(filepath.Clean(arg), doublestar.WithFilesOnly(), doublestar.WithNoHidden(), doublestar.WithNoFollow())
+		matches, err = doublestar.FilepathGlob(pattern, doublestar.WithFilesOnly(), doublestar.WithNoHidden(), doublestar.WithNoFollow())
 	} else {
-		matches, err = filepath.Glob(arg)
+		matches, err = filepath.Glob(pattern)
 	}
 	if err != nil {
 		e.add(arg, fmt.Errorf("bad pattern: %w", err))
@@ -160,6 +161,28 @@ func (e *expansion) argument(arg string) error {
 	}
 	return nil
 }
+
+// literal returns a pattern in which the first folders, as far as folders of these very
+// names are there, are no patterns: "[new] photos/*.jpg" is of the folder "[new] photos".
+func literal(pattern string) string {
+	at := 0 // where the folders end
+	for i := range pattern {
+		if pattern[i] != '/' || i == 0 {
+			continue
+		}
+		if info, err := os.Stat(pattern[:i]); err != nil || !info.IsDir() {
+			break
+		}
+		at = i
+	}
+	return special.Replace(pattern[:at]) + pattern[at:]
+}
+
+// special escapes what means something in patterns, and plain undoes it.
+var (
+	special = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "{", `\{`)
+	plain   = strings.NewReplacer(`\\`, `\`, `\*`, "*", `\?`, "?", `\[`, "[", `\{`, "{")
+)
 
 // path adds a file or what a directory holds.
 func (e *expansion) path(path string) {

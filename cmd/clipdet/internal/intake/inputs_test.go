@@ -35,7 +35,8 @@ func tree(t *testing.T, names ...string) {
 
 func TestExpand(t *testing.T) {
 	tree(t, "b.png", "a.JPG", "notes.txt", "[1].png", "d/2.webp", "d/1.gif", "d/.hidden.png", "d/notes.txt", "d/sub.png/x.png", "empty/", "words/notes.txt",
-		"phone/a.jfif", "phone/b.jpe", "phone/c.mpo", "phone/deep/er/d.PNG", "phone/deep/e.heic", "phone/.cache/f.png")
+		"phone/a.jfif", "phone/b.jpe", "phone/c.mpo", "phone/deep/er/d.PNG", "phone/deep/e.heic", "phone/.cache/f.png",
+		"set/[new]/[x]/a.png", "set/[new]/b.png", "set/n/c.png", "set/{a,b}/d.png")
 	if err := os.Symlink("d", "link"); err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func TestExpand(t *testing.T) {
 		{Flags{}, "phone", "phone/a.jfif phone/b.jpe phone/c.mpo", true, "phone: not read: 1 directory (--recursive reads it)"},
 		{deep, "phone", "phone/a.jfif phone/b.jpe phone/c.mpo phone/deep/er/d.PNG", true, "phone: not read: 1 .heic"},
 		{Flags{}, "phone/**/*.PNG", "phone/deep/er/d.PNG", true, ""},
-		{Flags{}, "**/[ab].*", "a.JPG b.png phone/a.jfif phone/b.jpe", true, ""},
+		{Flags{}, "**/[ab].*", "a.JPG b.png phone/a.jfif phone/b.jpe set/[new]/[x]/a.png set/[new]/b.png", true, ""},
 		{Flags{}, "phone/**", "phone/a.jfif phone/b.jpe phone/c.mpo phone/deep/er/d.PNG", true, "phone/**: not read: 1 .heic"},
 		{Flags{}, "none/**", "none/**!", true, ""},
 		{Flags{}, "*.png", "[1].png b.png", true, ""},
@@ -66,6 +67,13 @@ func TestExpand(t *testing.T) {
 		{Flags{}, "[ab].*", "a.JPG b.png", true, ""},
 		{Flags{}, "b.png ./b.png *.png", "b.png ./b.png [1].png b.png", true, ""},
 		{Flags{}, "*.tiff b.png", "*.tiff! b.png", true, ""},
+		// Folders whose names look like patterns.
+		{Flags{}, "set/[new]", "set/[new]/b.png", true, "set/[new]: not read: 1 directory (--recursive reads it)"},
+		{Flags{}, "set/[new]/*.png", "set/[new]/b.png", true, ""},
+		{Flags{}, "set/[new]/**/*.png", "set/[new]/[x]/a.png set/[new]/b.png", true, ""},
+		{Flags{}, "./set/[new]/[x]/[ab].png", "set/[new]/[x]/a.png", true, ""},
+		{Flags{}, "set/{a,b}/*", "set/{a,b}/d.png", true, ""},
+		{Flags{}, "set/[m-o]/*", "set/n/c.png", true, ""},
 		{Flags{}, "[a", "[a!", true, ""},
 		{Flags{}, "**/[a", "**/[a!", true, ""},
 		{Flags{}, "empty words", "empty! words!", true, ""},

@@ -82,7 +82,8 @@ func fetch(ctx context.Context, address *url.URL, private bool, limits pixels.Li
 	if err != nil {
 		return nil, err
 	}
-	request.Header.Set("User-Agent", "clipdet")
+	// Some sites refuse programs that don't say whose they are.
+	request.Header.Set("User-Agent", "clipdet (+https://github.com/clipdet/clipdet)")
 	response, err := client.Do(request)
 	if err != nil {
 		var of *url.Error

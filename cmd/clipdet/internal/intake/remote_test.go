@@ -22,7 +22,13 @@ func TestURLs(t *testing.T) {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/a.jpg", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(data) })
+	mux.HandleFunc("/a.jpg", func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.UserAgent(), "https://") { // as Wikimedia asks of programs
+			http.Error(w, "say whose program this is", http.StatusForbidden)
+			return
+		}
+		_, _ = w.Write(data)
+	})
 	mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) })
 	mux.HandleFunc("/to", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/a.jpg", http.StatusFound) })
 	mux.HandleFunc("/round", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/round", http.StatusFound) })
@@ -103,13 +109,14 @@ func TestStdin(t *testing.T) {
 	}
 }
 
-// TestFrames takes all frames of a GIF, by several goroutines and in part.
+// TestFrames takes all frames of a GIF and of a WebP, by several goroutines and in part.
 func TestFrames(t *testing.T) {
 	moves := filepath.Join("..", "..", "..", "..", "testdata", "frames", "moves.gif")
+	movesWebP := strings.TrimSuffix(moves, "gif") + "webp"
 	still := filepath.Join("..", "..", "..", "..", "testdata", "formats", "clear.gif")
-	found, err := (&Flags{Frames: AllFrames}).Expand([]string{still, moves}, nil)
-	if err != nil || len(found.Inputs) != 8 || found.Inputs[0].Path != still || found.Inputs[7].Path != moves+"#frame=7" {
-		t.Fatalf("%s, %v; want a still picture and seven frames", paths(found.Inputs), err)
+	found, err := (&Flags{Frames: AllFrames}).Expand([]string{still, moves, movesWebP}, nil)
+	if err != nil || len(found.Inputs) != 21 || found.Inputs[0].Path != still || found.Inputs[7].Path != moves+"#frame=7" || found.Inputs[20].Path != movesWebP+"#frame=13" {
+		t.Fatalf("%s, %v; want a still picture and 7 and 13 frames", paths(found.Inputs), err)
 	}
 	n := 0
 	for picture, err := range DecodeAhead(t.Context(), found.Inputs, pixels.Limits{}, 4) {
@@ -118,8 +125,8 @@ func TestFrames(t *testing.T) {
 		}
 		n++
 	}
-	if n != 8 {
-		t.Errorf("%d pictures, want 8", n)
+	if n != 21 {
+		t.Errorf("%d pictures, want 21", n)
 	}
 	again, err := (&Flags{Frames: AllFrames}).Expand([]string{moves}, nil)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/overlay"
 )
 
 // cropsFolder holds the crops, with a folder for each query, as tools for classification
@@ -21,8 +22,8 @@ const cropsFolder = "crops"
 
 // NewCrops returns a Pictures that writes what is found into dir/crops, and with drawings
 // the three pictures of each input too.
-func NewCrops(dir string, labels []string, drawings bool) *Pictures {
-	p := NewPictures(dir, labels)
+func NewCrops(dir string, labels []string, drawings bool, fonts ...*overlay.Font) *Pictures {
+	p := NewPictures(dir, labels, fonts...)
 	p.draws, p.crops = drawings, true
 	taken := map[string]bool{}
 	for _, label := range labels {

@@ -23,6 +23,7 @@ import (
 type Pictures struct {
 	dir    string
 	labels []string // query names; the place of one is its colour
+	fonts  []*overlay.Font
 	draws  bool     // the three pictures
 	crops  bool     // what is found, each as a picture
 	folder []string // of the crops of each query
@@ -34,9 +35,9 @@ type Pictures struct {
 }
 
 // NewPictures returns a Pictures that draws into dir. labels are the names of the
-// queries, in the order of their colours.
-func NewPictures(dir string, labels []string) *Pictures {
-	return &Pictures{dir: dir, labels: labels, draws: true, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
+// queries, in the order of their colours. fonts draw what the built-in font lacks.
+func NewPictures(dir string, labels []string, fonts ...*overlay.Font) *Pictures {
+	return &Pictures{dir: dir, labels: labels, fonts: fonts, draws: true, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
 // The suffixes of the drawn pictures, which follow the input's name.
@@ -123,7 +124,7 @@ func (p *Pictures) DrawNow(name string, picture image.Image, result *detect.Resu
 	return errors.Join(
 		p.save(name+originalName, overlay.Original(picture)),
 		p.save(name+proposalsName, overlay.Proposals(picture, proposals)),
-		p.save(name+detectionsName, overlay.Detections(picture, detections)),
+		p.save(name+detectionsName, overlay.Detections(picture, detections, p.fonts...)),
 	)
 }
 
