@@ -158,7 +158,7 @@ func TestChangedAndRemovedPictures(t *testing.T) {
 	}
 
 	q := ask(t, d, "dog", "cat")
-	all := matched(t, d, q, now, "", everything)
+	all := matched(t, d, q, now, "", "", everything)
 	search := func(what string) {
 		t.Helper()
 		ix, err := Open(dir, OpenOptions{})
@@ -233,7 +233,7 @@ func TestParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compare(t, "parts", hits, matched(t, d, q, paths, "", everything), 30)
+	compare(t, "parts", hits, matched(t, d, q, paths, "", "", everything), 30)
 }
 
 func TestOtherModelsAreRefused(t *testing.T) {
