@@ -4,12 +4,15 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"image"
+	"image/jpeg"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -103,6 +106,120 @@ func BenchmarkSearch(b *testing.B) {
 	if err := os.WriteFile(filepath.Join(dir, "answer.json"), text, 0o600); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// BenchmarkIndexing compares what an index adds to a picture with the time for its regions,
+// both by the processor's time, which other programs lengthen little.
+func BenchmarkIndexing(b *testing.B) {
+	d, err := detect.Open(b.Context(), detect.Options{Models: builtin.Models(), Device: "cpu", Threads: 1, Proposals: 100})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer d.Close()
+	paths, err := filepath.Glob("../../testdata/images/scene-00?.jpg")
+	if err != nil || len(paths) == 0 {
+		b.Fatal(paths, err)
+	}
+	images := func(yield func(image.Image, error) bool) {
+		for _, path := range paths {
+			file, err := os.Open(path)
+			if err != nil {
+				b.Fatal(err)
+			}
+			picture, err := jpeg.Decode(file)
+			if file.Close(); !yield(picture, err) {
+				return
+			}
+		}
+	}
+	var encoded, indexed []time.Duration
+	for b.Loop() {
+		began := processorTime(b)
+		var all []*detect.Regions
+		for r, err := range d.RegionsAll(b.Context(), images) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			all = append(all, r)
+		}
+		between := processorTime(b)
+		w, err := Create(b.TempDir(), d.Info(), Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i, r := range all {
+			p, err := Look(paths[i])
+			if err == nil {
+				p, err = p.Read()
+			}
+			if err == nil {
+				err = w.Append(b.Context(), p, r)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			r.Close()
+		}
+		if err := w.Close(); err != nil {
+			b.Fatal(err)
+		}
+		encoded, indexed = append(encoded, between-began), append(indexed, processorTime(b)-between)
+	}
+	each := float64(len(paths)) * 1e6
+	b.ReportMetric(float64(slices.Min(encoded))/each, "regions-ms/picture")
+	b.ReportMetric(float64(slices.Min(indexed))/each, "index-ms/picture")
+	b.ReportMetric(100*float64(slices.Min(indexed))/float64(slices.Min(encoded)), "%more")
+}
+
+// processorTime returns the time that all threads of the process have run.
+func processorTime(b *testing.B) time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// BenchmarkUnchanged is a second run over 1,000 files of 100 regions each. They aren't
+// pictures, so whoever decoded one would fail.
+func BenchmarkUnchanged(b *testing.B) {
+	d := open(b)
+	dir, files := b.TempDir(), b.TempDir()
+	width := d.Info().Image.Manifest.EmbeddingWidth
+	w, err := Create(dir, d.Info(), Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	proposals := slices.Repeat([]detect.Proposal{{Box: box.Box{X1: 10, Y1: 10}, Objectness: 0.5}}, 100)
+	paths := make([]string, 1000)
+	for i := range paths {
+		paths[i] = filepath.Join(files, fmt.Sprintf("%04d.jpg", i))
+		if err := os.WriteFile(paths[i], []byte(paths[i]), 0o600); err != nil {
+			b.Fatal(err)
+		}
+		p, err := Look(paths[i])
+		if err == nil {
+			p, err = p.Read()
+		}
+		if err == nil {
+			err = w.append(p, 100, 100, proposals, make([]uint16, 100*width))
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		b.Fatal(err)
+	}
+	began := processorTime(b)
+	for b.Loop() {
+		if n := fill(b, d, dir, paths, Options{}); n != 0 {
+			b.Fatalf("%d are encoded again", n)
+		}
+	}
+	each := float64(b.N * len(paths))
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/each, "µs/picture")
+	b.ReportMetric(float64((processorTime(b)-began).Microseconds())/each, "processor-µs/picture")
 }
 
 // randomIndex writes an index of random unit vectors, unless it is there.
