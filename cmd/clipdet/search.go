@@ -141,7 +141,7 @@ func (f *searchFlags) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	f.params.Rank, f.params.Threshold = p.Params.Rank, float32(f.threshold)
+	f.params.Rank, f.params.Scores, f.params.Threshold = p.Params.Rank, p.Params.Scores, float32(f.threshold)
 	if alone && !cmd.Flags().Changed("rank") {
 		f.params.Rank = detect.RankCosine
 	}

@@ -22,6 +22,9 @@ type Params struct {
 	PerPicture bool
 	// Rank is the number that orders the hits; "" is detect.RankFused.
 	Rank detect.Rank
+	// Scores is what a query's Probability is measured against; "" is
+	// detect.ScoresTogether.
+	Scores detect.Scores
 	// Threshold is the lowest Score of a hit; 0 is none.
 	Threshold float32
 	// MinSize is the smallest shorter side of a box, in pixels of its picture.
@@ -79,7 +82,8 @@ type Hit struct {
 // may come first, or be left out.
 //
 // The queries are of det, whose models must be the index's (ErrModels). The softmax of a
-// Probability is over the queries of the call and det's background, as in Detect. It fails
+// Probability is over the queries of the call and det's background, or over the background
+// alone, as in Detect. It fails
 // with ErrChanged if Compact has run since Open, with ErrDamaged, with ErrOption, with the
 // errors of [detect.Detector.Nearest], and with the cause if ctx ends.
 func (ix *Index) Search(ctx context.Context, det *detect.Detector, queries *detect.Queries, params Params) ([][]Hit, error) {
@@ -98,7 +102,7 @@ func (ix *Index) Search(ctx context.Context, det *detect.Detector, queries *dete
 }
 
 func (ix *Index) search(ctx context.Context, det *detect.Detector, queries *detect.Queries, params Params) ([][]Hit, error) {
-	asked := detect.Params{TopK: params.TopK, Rank: params.Rank, Threshold: params.Threshold}
+	asked := detect.Params{TopK: params.TopK, Rank: params.Rank, Scores: params.Scores, Threshold: params.Threshold}
 	places, err := det.Nearest(ctx, blocks{ctx, ix, params}.each, queries, asked)
 	if err != nil {
 		return nil, err

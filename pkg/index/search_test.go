@@ -14,7 +14,7 @@ import (
 
 // matched returns what Match gives of every region of the pictures, for each query, best
 // first. What keep refuses is left out.
-func matched(t *testing.T, d *detect.Detector, q *detect.Queries, paths []string, rank detect.Rank, keep func(path string, b box.Box) bool) [][]Hit {
+func matched(t *testing.T, d *detect.Detector, q *detect.Queries, paths []string, rank detect.Rank, scores detect.Scores, keep func(path string, b box.Box) bool) [][]Hit {
 	t.Helper()
 	all := make([][]Hit, len(q.Names()))
 	for _, path := range paths {
@@ -22,7 +22,7 @@ func matched(t *testing.T, d *detect.Detector, q *detect.Queries, paths []string
 		if err != nil {
 			t.Fatal(err)
 		}
-		result, err := regions.Match(t.Context(), q, detect.Params{NMS: 1, Rank: rank})
+		result, err := regions.Match(t.Context(), q, detect.Params{NMS: 1, Rank: rank, Scores: scores})
 		regions.Close()
 		if err != nil {
 			t.Fatal(err)
@@ -101,6 +101,7 @@ func TestSearchGivesWhatMatchGives(t *testing.T) {
 		{"cosine", Params{TopK: 9, Rank: detect.RankCosine}, nil},
 		{"probability", Params{TopK: 9, Rank: detect.RankProbability}, nil},
 		{"mean", Params{TopK: 9, Rank: detect.RankMean}, nil},
+		{"each query alone", Params{TopK: 9, Scores: detect.ScoresEach}, nil},
 		{"large", Params{TopK: 9, MinSize: 40}, func(_ string, b box.Box) bool { return min(b.X1-b.X0, b.Y1-b.Y0) >= 40 }},
 		{"by name", Params{TopK: 9, Path: "002*"}, func(path string, _ box.Box) bool { return path == third }},
 		{"by path", Params{TopK: 9, Path: filepath.Dir(third) + "/00[35].png", Rank: detect.RankCosine}, func(path string, _ box.Box) bool {
@@ -117,11 +118,11 @@ func TestSearchGivesWhatMatchGives(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 			continue
 		}
-		all := matched(t, d, q, paths, test.params.Rank, test.keep)
+		all := matched(t, d, q, paths, test.params.Rank, test.params.Scores, test.keep)
 		compare(t, test.name, hits, all, cmp.Or(test.params.TopK, DefaultTopK))
 	}
 
-	all := matched(t, d, q, paths, "", everything)
+	all := matched(t, d, q, paths, "", "", everything)
 	for q, list := range all {
 		seen := map[string]bool{}
 		all[q] = slices.DeleteFunc(list, func(h Hit) bool {

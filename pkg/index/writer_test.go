@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -61,8 +62,12 @@ func TestChild(t *testing.T) {
 	}
 }
 
-// Kills of TestKilledAndResumed: more take long.
-const killRuns, killsEach = 2, 5
+// kills is the number of times that TestKilledAndResumed kills a process; .ci/run has a step
+// with 50.
+var kills = flag.Int("kills", 10, "how often a process that indexes is killed")
+
+// killsEach is the number of them for one index.
+const killsEach = 5
 
 // A process that indexes is killed at random moments and started again. What it leaves at
 // the end is what one process makes that isn't killed.
@@ -84,23 +89,24 @@ func TestKilledAndResumed(t *testing.T) {
 		t.Fatalf("%d files, want several shards", len(want))
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	for run := range killRuns {
+	done := 0
+	for run := 0; done < *kills; run++ {
 		dir := t.TempDir()
-		kills := 0
-		for {
+		for left := min(killsEach, *kills-done); ; {
 			cmd := index(dir)
 			var out bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &out, &out
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			if kills < killsEach {
+			if left > 0 {
 				kill := time.AfterFunc(time.Duration(random.Int64N(int64(took))), func() { _ = cmd.Process.Kill() })
 				err := cmd.Wait()
 				if kill.Stop(); err == nil {
 					break
 				}
-				kills++
+				left--
+				done++
 				continue
 			}
 			if err := cmd.Wait(); err != nil {
@@ -158,7 +164,7 @@ func TestChangedAndRemovedPictures(t *testing.T) {
 	}
 
 	q := ask(t, d, "dog", "cat")
-	all := matched(t, d, q, now, "", everything)
+	all := matched(t, d, q, now, "", "", everything)
 	search := func(what string) {
 		t.Helper()
 		ix, err := Open(dir, OpenOptions{})
@@ -233,7 +239,7 @@ func TestParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compare(t, "parts", hits, matched(t, d, q, paths, "", everything), 30)
+	compare(t, "parts", hits, matched(t, d, q, paths, "", "", everything), 30)
 }
 
 func TestOtherModelsAreRefused(t *testing.T) {

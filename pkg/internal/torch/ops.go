@@ -168,6 +168,11 @@ func (s *Scope) Unit(t Tensor) Tensor {
 	return s.Div(t, norm)
 }
 
+// Max returns the largest element along dim, or NaN if there is one, and removes dim.
+func (s *Scope) Max(t Tensor, dim int64) Tensor {
+	return s.op("amax", func(out *libtch.Ctensor) { libtch.AtgAmax(out, t.c, []int64{dim}, 1, 0) })
+}
+
 // ArgMax returns the int64 index of the largest element along dim, and removes dim.
 func (s *Scope) ArgMax(t Tensor, dim int64) Tensor {
 	out := make([]libtch.Ctensor, 2)

@@ -54,6 +54,7 @@ func TestOps(t *testing.T) {
 		}, []int64{2}, []float32{1000, math.Ln2}},
 		{"sum", func(s *Scope) Tensor { return s.Sum(Upload(s, []float32{1, 2, 3, 4}, 2, 2), 1) }, []int64{2}, []float32{3, 7}},
 		{"unit", func(s *Scope) Tensor { return s.Unit(Upload(s, []float32{3, 4, 0, 2}, 2, 2)) }, []int64{2, 2}, []float32{0.6, 0.8, 0, 1}},
+		{"max", func(s *Scope) Tensor { return s.Max(Upload(s, []float32{1, 5, 9, 2}, 2, 2), 1) }, []int64{2}, []float32{5, 9}},
 		{"argmax", func(s *Scope) Tensor {
 			return s.To(s.ArgMax(Upload(s, []float32{1, 5, 9, 2}, 2, 2), 1), Float32)
 		}, []int64{2}, []float32{1, 0}},
