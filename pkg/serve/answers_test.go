@@ -113,7 +113,7 @@ func TestAnswersAreThoseOfLoneCalls(t *testing.T) {
 
 func TestDefaultThresholds(t *testing.T) {
 	for text, want := range map[string]float32{
-		"q=a":                           0.75,
+		"q=a":                           0.65,
 		"q=a&rank=cosine":               -1,
 		"q=a&rank=cosine&threshold=0.1": 0.1,
 		"q=a&threshold=0":               0,

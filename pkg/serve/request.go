@@ -18,7 +18,7 @@ import (
 )
 
 // defaultThreshold is the command's, which has the reason.
-const defaultThreshold = 0.75
+const defaultThreshold = 0.65
 
 // request is what to find and what to report of it, as JSON has it. Numbers are float64,
 // since 2.0 is an integer in JSON Schema.
