@@ -129,9 +129,9 @@ Thresholds of single queries come from "clipdet calibrate", with --calibration.
 NAME.proposals.png, the candidate boxes; NAME.detections.png, what was found.
 Their font has Latin, Greek and Cyrillic letters. Others are drawn with a font of the
 system, or with --font FILE; stderr says what can't be drawn.
-A frame is NAME-frameN or NAME-msTIME. Where two files share a NAME, the later becomes NAME-2, in yolo only if they are in
-one folder. --crops
-writes crops/QUERY/NAME.N.png, the pixels of the picture's Nth detection.`,
+A frame is NAME-frameN or NAME-msTIME. Where two files share a NAME, the later becomes
+NAME-2, in yolo only if they are in one folder. --crops writes crops/QUERY/NAME.N.png,
+the pixels of the picture's Nth detection.`,
 		Example: `  clipdet detect -q dog photo.jpg
   clipdet detect -q "traffic light" -q "bike=a bicycle|a mountain bike" -o found --pictures photos
   clipdet detect -q dog --format jsonl 'photos/*.jpg' | jq -c .detections[]
