@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ type serveFlags struct {
 	index      string
 	tokenFile  string
 	origins    []string
+	hosts      []string
 	megabytes  int
 	megapixels int
 	pictures   int
@@ -89,6 +91,7 @@ capitals with _ for each -, such as CLIPDET_SERVE_TOKEN_FILE.`,
 	_ = cmd.MarkFlagDirname("index") // fails only for an unknown flag
 	flags.StringVar(&f.tokenFile, "token-file", "", "answer only requests with the token that `FILE` has, as 'Authorization: Bearer TOKEN'")
 	flags.StringArrayVar(&f.origins, "origin", nil, "let pages of the site `ORIGIN` call the API, https://example.com for example; give it once for each, or * for all")
+	flags.StringArrayVar(&f.hosts, "host", nil, "also answer requests that come to the `NAME`, as a proxy may pass them on; give it once for each, or * for all (default: at an address of this machine alone and without a token only localhost and addresses, else all)")
 	flags.IntVar(&f.megabytes, "max-megabytes", 32, "refuse bodies of more than `N` times 2^20 bytes")
 	flags.IntVar(&f.megapixels, "max-megapixels", 50, "refuse pictures of more than `N` million pixels")
 	flags.IntVar(&f.pictures, "max-pictures", 0, "refuse more than `N` pictures in a request; 0 is 64, or --queue if that is less")
@@ -126,7 +129,7 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (
 // options returns the options of the handler, except the index and the logger.
 func (f *serveFlags) options() (serve.Options, error) {
 	o := serve.Options{
-		Origins: f.origins, Bytes: int64(f.megabytes) << 20, Pixels: int64(f.megapixels) * 1e6, Pictures: f.pictures, Queries: f.queries,
+		Origins: f.origins, Hosts: slices.DeleteFunc(slices.Clone(f.hosts), func(host string) bool { return host == "*" }), Bytes: int64(f.megabytes) << 20, Pixels: int64(f.megapixels) * 1e6, Pictures: f.pictures, Queries: f.queries,
 		Queue: f.queue, Memory: int64(f.memory) << 20, KeptBytes: int64(f.kept) << 20, KeepFor: f.keepFor, BodyTime: f.bodyTime, Time: f.time,
 	}
 	const most = 1 << 20
@@ -206,6 +209,7 @@ func (f *serveFlags) run(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	defer detector.Close()
+	options.Hosts = f.hostsAt(listener.Addr(), options.Token)
 	handler, err := serve.New(detector, options)
 	if err != nil {
 		return err
@@ -216,6 +220,18 @@ func (f *serveFlags) run(cmd *cobra.Command, _ []string) error {
 	}
 	log.Info("serving", "url", "http://"+listener.Addr().String()+"/", "device", detector.Info().Device)
 	return f.listen(ctx, log, handler, listener)
+}
+
+// hostsAt returns the names that requests may come to, beside localhost and addresses, or
+// nil for any name.
+func (f *serveFlags) hostsAt(addr net.Addr, token string) []string {
+	switch {
+	case slices.Contains(f.hosts, "*"):
+		return nil
+	case len(f.hosts) == 0 && loopback(addr) && token == "":
+		return []string{}
+	}
+	return f.hosts
 }
 
 func loopback(addr net.Addr) bool {

@@ -6,10 +6,12 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -148,6 +150,7 @@ func TestServeUsage(t *testing.T) {
 		{[]string{"--max-pictures", "200"}, "--max-pictures 200"},
 		{[]string{"--text-memory", "-1"}, "--text-memory -1"},
 		{[]string{"--origin", "example.com"}, "example.com"},
+		{[]string{"--host", "https://example.com"}, `"https://example.com" is not a name`},
 		{[]string{"--token-file", empty}, "it is empty"},
 		{[]string{"--token-file", empty + "s"}, "--token-file"},
 		{[]string{"--addr", "nowhere"}, "--addr nowhere"},
@@ -161,6 +164,29 @@ func TestServeUsage(t *testing.T) {
 	t.Setenv("CLIPDET_SERVE_QUEUE", "many")
 	if code, _, stderr := clipdet(t, "serve"); code != exit.CodeUsage || !strings.Contains(stderr, "CLIPDET_SERVE_QUEUE") {
 		t.Errorf("a variable that is no number: exit code %d, stderr %q", code, stderr)
+	}
+}
+
+// Without a token, a service that only this machine reaches has no other name.
+func TestNamesByDefault(t *testing.T) {
+	here, everywhere := &net.TCPAddr{IP: net.IPv6loopback}, &net.TCPAddr{IP: net.IPv4zero}
+	for _, test := range []struct {
+		addr  net.Addr
+		token string
+		given []string
+		want  []string // nil: any
+	}{
+		{here, "", nil, []string{}},
+		{here, "secret", nil, nil},
+		{everywhere, "", nil, nil},
+		{here, "", []string{"detect.example"}, []string{"detect.example"}},
+		{everywhere, "secret", []string{"detect.example"}, []string{"detect.example"}},
+		{here, "", []string{"detect.example", "*"}, nil},
+	} {
+		got := (&serveFlags{hosts: test.given}).hostsAt(test.addr, test.token)
+		if !slices.Equal(got, test.want) || (got == nil) != (test.want == nil) {
+			t.Errorf("at %v with the token %q and --host %q: %#v, want %#v", test.addr, test.token, test.given, got, test.want)
+		}
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -13,11 +15,12 @@ import (
 type access struct {
 	token   *[sha256.Size]byte // nil: anyone
 	origins []string
+	hosts   []string                    // nil: any
 	other   *http.CrossOriginProtection // refuses what pages of other sites send
 }
 
 func newAccess(o Options) (access, error) {
-	a := access{origins: o.Origins, other: http.NewCrossOriginProtection()}
+	a := access{origins: o.Origins, hosts: o.Hosts, other: http.NewCrossOriginProtection()}
 	if o.Token != "" {
 		sum := sha256.Sum256([]byte(o.Token))
 		a.token = &sum
@@ -62,9 +65,26 @@ func (a access) preflight(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
+// knows reports whether a request may come to a host, NAME or NAME:PORT.
+func (a access) knows(host string) bool {
+	if a.hosts == nil {
+		return true
+	}
+	name := host
+	if alone, _, err := net.SplitHostPort(host); err == nil {
+		name = alone
+	}
+	_, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	return err == nil || strings.EqualFold(name, "localhost") ||
+		slices.ContainsFunc(a.hosts, func(known string) bool { return strings.EqualFold(name, known) })
+}
+
 // check fails with ErrOrigin for a request of another site's page, which a browser may
 // send without being asked to share the answer, and with ErrToken without the token.
 func (a access) check(w http.ResponseWriter, r *http.Request) error {
+	if !a.knows(r.Host) {
+		return fmt.Errorf("%w: it came to %.100q; the service has to know that name", ErrOrigin, r.Host)
+	}
 	if err := a.other.Check(r); err != nil && !slices.Contains(a.origins, "*") {
 		return fmt.Errorf("%w: %.100q; the service has to name it", ErrOrigin, r.Header.Get("Origin"))
 	}

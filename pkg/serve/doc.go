@@ -48,7 +48,8 @@
 //
 // Anyone who reaches the handler, or who has Options.Token. The handler does no TLS.
 // Nothing of a request is taken for a path or URL of the host. Pages of other sites are
-// refused, unless Options.Origins names them.
+// refused, unless Options.Origins names them. Without a token, Options.Hosts keeps them
+// from taking this machine for their own site.
 //
 // # Traces
 //

@@ -11,7 +11,7 @@ var (
 	// ErrToken is for a request without Options.Token: 401.
 	ErrToken = errors.New("no token, or another than the service's")
 	// ErrOrigin is for a request that a page of another site sent, unless Options.Origins
-	// names it: 403.
+	// names it, and for one that came to a name that Options.Hosts lacks: 403.
 	ErrOrigin = errors.New("sent by a page of another site")
 	// ErrNotFound is for a path or regions that aren't there: 404.
 	ErrNotFound = errors.New("not found")

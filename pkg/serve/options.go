@@ -22,6 +22,10 @@ type Options struct {
 	// Origins are the origins of other sites whose pages may call the API, such as
 	// "https://example.com"; "*" is all. Without them browsers keep other sites away.
 	Origins []string
+	// Hosts are the names that requests may come to, such as "example.com", beside
+	// "localhost" and addresses. A page of another site can let its own name stand for this
+	// machine (DNS rebinding), and would pass for the service's own page. nil is any name.
+	Hosts []string
 
 	// Bytes is the largest body of a request; 0 is 32 MiB.
 	Bytes int64
@@ -118,6 +122,11 @@ func (o Options) withDefaults() (Options, error) {
 	for _, origin := range o.Origins {
 		if u, err := url.Parse(origin); origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin) {
 			return o, fmt.Errorf("serve: %w: the origin %q is not like https://example.com, or *", ErrOption, origin)
+		}
+	}
+	for _, host := range o.Hosts {
+		if host == "" || strings.ContainsAny(host, ":/*") {
+			return o, fmt.Errorf("serve: %w: the host %q is not a name like example.com", ErrOption, host)
 		}
 	}
 	if o.Logger == nil {

@@ -201,6 +201,37 @@ func TestPagesOfOtherSites(t *testing.T) {
 	}
 }
 
+// A site whose name stands for this machine is another site.
+func TestNamesOfTheService(t *testing.T) {
+	for _, test := range []struct {
+		named  []string
+		host   string
+		status int
+	}{
+		{nil, "evil.example", 200},
+		{[]string{}, "evil.example", 403},
+		{[]string{}, "evil.example:8080", 403},
+		{[]string{}, "127.0.0.1.evil.example", 403},
+		{[]string{}, "", 403},
+		{[]string{}, "localhost:8080", 200},
+		{[]string{}, "LocalHost", 200},
+		{[]string{}, "127.0.0.1:8080", 200},
+		{[]string{}, "[::1]:8080", 200},
+		{[]string{}, "[::1]", 200},
+		{[]string{"detect.example"}, "Detect.Example:443", 200},
+		{[]string{"detect.example"}, "other.detect.example", 403},
+	} {
+		s := start(t, detect.Options{}, Options{Hosts: test.named})
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/models", nil)
+		request.Host = test.host
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, request)
+		if w.Code != test.status {
+			t.Errorf("hosts %q, a request to %q: %d, want %d", test.named, test.host, w.Code, test.status)
+		}
+	}
+}
+
 // A full queue refuses what comes, and takes it later.
 func TestFullQueue(t *testing.T) {
 	s := start(t, detect.Options{}, Options{Queue: 3})
