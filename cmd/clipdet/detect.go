@@ -1,9 +1,11 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -34,6 +36,7 @@ type detectFlags struct {
 	ids          string
 	calibration  string
 	resume       bool
+	shard        string
 	overwrite    bool
 	intake       intake.Flags
 	frames       *settings.Choice
@@ -123,6 +126,11 @@ once, and the same command continues after a kill, a crash or a failed picture. 
 writes the new lines alone to stdout. A command that would find something else is
 refused.
 
+--shard 2/8 does a part of the pictures, as one of 8 processes on any machines. They
+may have one --out: DIR/shard-00002.jsonl is there when it is whole, or not at all, and
+a shard that is there is not done again. All must be given the same pictures, in the
+same order, and would be refused with other models, queries or choices.
+
 Thresholds of single queries come from "clipdet calibrate", with --calibration.
 
 --pictures draws for each NAME.jpg into --out: NAME.original.png, upright;
@@ -139,6 +147,7 @@ the pixels of the picture's Nth detection.`,
   find photos -name '*.jpg' -print0 | clipdet detect -q dog --files-from -
   clipdet detect --queries names.txt --recursive --format jsonl --resume -o found photos
   clipdet detect -q "mug=@mug.png|@shelf.jpg#40,60,180,200" photos
+  clipdet detect --queries names.txt --files-from list.txt --format jsonl --shard env/64 -o found
   clipdet detect --queries instances.json --format coco --ids instances.json val2017 > found.json
   clipdet detect -q dog --tile auto panorama.jpg
   clipdet detect -q dog --models models/vit-b-32 --device cuda:0 --threshold 0.3 --top-k 5 photo.jpg`,
@@ -164,6 +173,7 @@ the pixels of the picture's Nth detection.`,
 	_ = cmd.MarkFlagDirname("out") // fails only for an unknown flag
 	cmd.Flags().BoolVar(&f.overwrite, "overwrite", false, "replace results that are in --out already")
 	cmd.Flags().BoolVar(&f.resume, "resume", false, "with --format jsonl and --out, add each picture's line to DIR/detections.jsonl at once, and go on after the lines that are there")
+	cmd.Flags().StringVar(&f.shard, "shard", "", "with --format jsonl and --out, do only each Nth picture, from the Ith on, `I/N`, into DIR/shard-NNNNN.jsonl; env/N takes I from Kubernetes or Slurm, and env takes both from Slurm")
 	cmd.Flags().BoolVar(&f.pictures, "pictures", false, "draw three pictures of each into --out")
 	cmd.Flags().StringVar(&f.font, "font", "", "with --pictures, draw letters other than Latin, Greek and Cyrillic with the font in `FILE`, .ttf, .otf or .ttc (default: what the system has)")
 	_ = cmd.MarkFlagFilename("font", "ttf", "otf", "ttc") // fails only for an unknown flag
@@ -191,6 +201,10 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return errors.New("--resume needs --format jsonl and --out DIR, to go on from what is there")
 	case f.resume && f.overwrite:
 		return errors.New("--resume keeps what is there, and --overwrite replaces it: leave one of them out")
+	case f.shard != "" && (f.format.Value != "jsonl" || f.out == ""):
+		return errors.New("--shard needs --format jsonl and --out DIR, where all shards are")
+	case f.shard != "" && (f.resume || f.overwrite):
+		return errors.New("--shard does what is missing in --out: leave --resume and --overwrite out, and remove a shard's file to do it again")
 	case f.pictureFlags.Check() != nil:
 		return f.pictureFlags.Check()
 	case f.calibration != "" && cmd.Flags().Changed("threshold"):
@@ -198,6 +212,12 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	if f.calibration != "" {
 		if p.Calibration, err = settings.ReadCalibration(f.calibration); err != nil {
+			return err
+		}
+	}
+	i, n := 1, 1
+	if f.shard != "" {
+		if i, n, err = settings.ReadShard(f.shard, os.LookupEnv); err != nil {
 			return err
 		}
 	}
@@ -214,7 +234,7 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 			return fmt.Errorf("--out: %w", err)
 		}
 	}
-	if f.out != "" && !f.overwrite && !f.resume {
+	if f.out != "" && !f.overwrite && !f.resume && f.shard == "" {
 		if err := outcome.Free(f.format.Value, f.out); err != nil {
 			return err
 		}
@@ -246,9 +266,24 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 	defer detector.Close()
-	job := outcome.Job{Inputs: inputs, Images: images, Together: f.resume}
+	job := outcome.Job{Inputs: inputs, Images: images, Together: f.resume || f.shard != ""}
 	var w *outcome.Writer
-	if f.resume {
+	switch {
+	case f.shard != "":
+		made, err := f.madeWith(&p, detector)
+		if err != nil {
+			return err
+		}
+		made["shards or pictures"] = fmt.Sprintf("%d shards of %d pictures, sha256 %x", n, len(inputs), listed(inputs))
+		if w, err = outcome.OpenShard(cmd.OutOrStdout(), f.out, i, made); err != nil {
+			return err
+		}
+		if w == nil {
+			console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("shard %d of %d is done already", i, n)
+			return nil
+		}
+		job.Inputs, job.Names = outcome.ShardOf(inputs, i, n)
+	case f.resume:
 		made, err := f.madeWith(&p, detector)
 		if err != nil {
 			return err
@@ -260,10 +295,13 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 		if job.Inputs, job.Names = done.Left(inputs); len(job.Inputs) < len(inputs) {
 			console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("%d of %d pictures are done already", len(inputs)-len(job.Inputs), len(inputs))
 		}
-	} else if w, err = outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, found, f.overwrite, labels, categories); err != nil {
-		return exit.Inputs(fmt.Errorf("write the results: %w", err))
+	default:
+		if w, err = outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, found, f.overwrite, labels, categories); err != nil {
+			return exit.Inputs(fmt.Errorf("write the results: %w", err))
+		}
 	}
 	defer func() { err = errors.Join(err, w.End()) }()
+	job.Partial = w.Discard
 
 	budget := p.Budget(f.pictureFlags.Memory)
 	decoding, decoded := budget.Keep(ctx, intake.DecodeAhead(ctx, job.Inputs, f.pictureFlags.Limits(), intake.Decoders()), len(job.Inputs))
@@ -310,6 +348,15 @@ func (f *detectFlags) idsOf(inputs []intake.Input, queries []string) ([]eval.Ima
 	}
 	images, err := ids.Of(inputs)
 	return images, categories, err
+}
+
+// listed returns a hash of the inputs' paths in their order.
+func listed(inputs []intake.Input) []byte {
+	sum := sha256.New()
+	for _, in := range inputs {
+		fmt.Fprintf(sum, "%q\n", in.Path)
+	}
+	return sum.Sum(nil)
 }
 
 // madeWith returns everything that the results of a picture depend on, by name.

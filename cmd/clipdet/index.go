@@ -75,7 +75,7 @@ pkg/index describes them.`,
 	_ = cmd.MarkFlagDirname("out") // fails only for an unknown flag
 	f.AddForIndex(cmd)
 	flags.BoolVar(&f.byContent, "by-content", false, "tell changed pictures by their SHA-256, which reads every file, in place of size and time")
-	flags.StringVar(&f.shard, "shard", "", "encode only part `I/N` of the pictures, chosen by their paths")
+	flags.StringVar(&f.shard, "shard", "", "encode only part `I/N` of the pictures, chosen by their paths; env/N takes I from Kubernetes or Slurm, and env takes both from Slurm")
 	flags.IntVar(&f.shardRegions, "shard-regions", index.DefaultShardRegions, "write a shard when it has `N` regions")
 	f.pictureFlags.Add(flags)
 	cmd.AddCommand(compactCommand(), verifyIndexCommand())
@@ -88,7 +88,7 @@ func (f *indexFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return errors.New("--out is missing: name the directory of the index, as in: clipdet index --out photos.index photos")
 	}
 	if f.shard != "" {
-		if options.Part, options.Parts, err = settings.ParseShard(f.shard); err != nil {
+		if options.Part, options.Parts, err = settings.ReadShard(f.shard, os.LookupEnv); err != nil {
 			return err
 		}
 	}

@@ -18,7 +18,7 @@ func (f *Flags) Run(cmd *cobra.Command, _ []string) (err error) {
 	if err := f.check(cmd); err != nil {
 		return err
 	}
-	part, err := parseShard(f.shard)
+	part, err := askedShard(f.shard)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func (f *Flags) Add(cmd *cobra.Command) {
 	flags.StringVar(&f.phrasings, "phrasings", "", "`FILE` of phrases for categories, NAME=PHRASE|PHRASE a line")
 	flags.BoolVar(&f.boxes, "gt-boxes", false, "also classify the boxes of the ground truth, as if the proposals were perfect")
 	flags.BoolVar(&f.ablate, "ablate", false, "measure how much each part of scoring adds: a table of the flags as they are and with one changed")
-	flags.StringVar(&f.shard, "shard", "1/1", "do each Nth picture, from the Ith on, `I/N`")
+	flags.StringVar(&f.shard, "shard", "1/1", "do each Nth picture, from the Ith on, `I/N`; env/N takes I from Kubernetes or Slurm, and env takes both from Slurm")
 	f.pictureFlags.Add(flags)
 	f.DetectorFlags.Add(cmd)
 	flags.Lookup("query").Hidden, flags.Lookup("queries").Hidden = true, true

@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
 	"github.com/clipdet/clipdet/pkg/eval"
@@ -12,6 +13,12 @@ type shard struct{ i, n int }
 
 func parseShard(text string) (s shard, err error) {
 	s.i, s.n, err = settings.ParseShard(text)
+	return s, err
+}
+
+// askedShard is parseShard of --shard, which may be env.
+func askedShard(text string) (s shard, err error) {
+	s.i, s.n, err = settings.ReadShard(text, os.LookupEnv)
 	return s, err
 }
 

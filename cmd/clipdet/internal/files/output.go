@@ -59,6 +59,9 @@ func (o *Output) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// Discard lets Close remove the file.
+func (o *Output) Discard() { o.failed = true }
+
 // Close gives the file its name, or removes the file if a Write failed.
 func (o *Output) Close() error {
 	switch {
@@ -167,6 +170,26 @@ func Write(path string, write func(io.Writer) error) error {
 	err = write(out)
 	out.failed = out.failed || err != nil
 	return errors.Join(err, out.Close())
+}
+
+// WriteNew is Write, but fails with fs.ErrExist if path is taken.
+func WriteNew(path string, write func(io.Writer) error) error {
+	temp, err := NewPartial(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	if err := errors.Join(write(temp), temp.Close()); err != nil {
+		return err
+	}
+	err = os.Link(temp.Name(), path)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if _, err := os.Stat(path); err == nil { // a file system without links
+		return fs.ErrExist
+	}
+	return os.Rename(temp.Name(), path)
 }
 
 // NewPartial creates a file with a unique temporary name in dir, for [Publish]. Its

@@ -32,6 +32,8 @@ type Job struct {
 	Images []eval.Image
 	// Together is set if a record must not be there before its drawings are.
 	Together bool
+	// Partial is called if Run ends without a record of each input. It may be nil.
+	Partial func()
 }
 
 // paceEvery is the time between two reports of the progress where stderr has no bar.
@@ -53,6 +55,11 @@ func (j *Job) Run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 	}
 	left := console.NewPace(paceEvery)
 	done, failed := 0, 0
+	defer func() {
+		if done < len(j.Inputs) && j.Partial != nil {
+			j.Partial()
+		}
+	}()
 	if j.Pictures != nil {
 		defer j.Pictures.work.Wait() // leave no half-drawn picture
 	}

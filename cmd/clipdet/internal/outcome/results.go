@@ -31,7 +31,8 @@ func fileName(format string) string {
 // End in any case.
 type Writer struct {
 	results.Writer
-	end func() error // nil: YOLO, which writes its own files
+	end     func() error // nil: YOLO, which writes its own files
+	discard func()       // nil: a part of the results is worth keeping
 }
 
 // Free returns an error if dir has results of the format, which Open would replace.
@@ -87,6 +88,13 @@ func Open(format string, stdout io.Writer, dir string, found intake.Found, overw
 		return nil, errors.Join(err, out.Close())
 	}
 	return w, nil
+}
+
+// Discard lets End remove the results of a shard. Other results stay.
+func (w *Writer) Discard() {
+	if w.discard != nil {
+		w.discard()
+	}
 }
 
 // End gives the file its name, even if the run failed. It removes the file if a write to

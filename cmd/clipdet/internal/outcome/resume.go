@@ -76,19 +76,15 @@ func Resume(stdout io.Writer, dir string, made map[string]any) (_ *Writer, _ Don
 		return nil, nil, exit.Inputs(fmt.Errorf("--resume: %w", err))
 	}
 	end := func() error { return errors.Join(file.Close(), lock.Close()) } // which unlocks it
-	return &Writer{results.NewJSONLWriter(io.MultiWriter(stdout, file)), end}, done, nil
+	return &Writer{Writer: results.NewJSONLWriter(io.MultiWriter(stdout, file)), end: end}, done, nil
 }
 
 // sameMade writes what results are made with to the file, or compares it with what the
 // file has. A process that was killed while it wrote the file left no results.
 func sameMade(file *os.File, path string, made map[string]any) error {
-	want := map[string]json.RawMessage{}
-	for name, value := range made {
-		text, err := json.Marshal(value)
-		if err != nil {
-			return err
-		}
-		want[name] = text
+	want, err := encodeMade(made)
+	if err != nil {
+		return err
 	}
 	data, err := io.ReadAll(file)
 	if err != nil {
@@ -111,12 +107,32 @@ func sameMade(file *os.File, path string, made map[string]any) error {
 		}
 		return nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if !bytes.Equal(has[name], want[name]) {
-			return fmt.Errorf("--resume: %s was made with other %s: %.200s, not %.200s; remove it, or choose another --out", path, name, has[name], want[name])
-		}
+	if name := otherMade(has, want); name != "" {
+		return fmt.Errorf("--resume: %s was made with other %s: %.200s, not %.200s; remove it, or choose another --out", path, name, has[name], want[name])
 	}
 	return nil
+}
+
+func encodeMade(made map[string]any) (map[string]json.RawMessage, error) {
+	encoded := map[string]json.RawMessage{}
+	for name, value := range made {
+		text, err := json.Marshal(value)
+		if err != nil {
+			return nil, err
+		}
+		encoded[name] = text
+	}
+	return encoded, nil
+}
+
+// otherMade returns the first name whose value isn't that of want, or "".
+func otherMade(has, want map[string]json.RawMessage) string {
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if !bytes.Equal(has[name], want[name]) {
+			return name
+		}
+	}
+	return ""
 }
 
 // compact removes from a file of JSON Lines the records of failed pictures and a
