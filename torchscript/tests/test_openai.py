@@ -95,6 +95,8 @@ def test_by_name(tmp_path: Path, openai_name: str, record_property) -> None:
     want = reference(model, crops, tokens)
     for dtype in dtypes(openai_name):
         for kind, batch, expected in (("clip-image", crops, want[0]), ("clip-text", tokens, want[1])):
+            if (kind, dtype) == ("clip-text", "int8"):
+                continue  # texts stay in float32
             module = torch.jit.load(str(out / archive.file_name(kind, dtype)))
             with HalfByFloat() if dtype == "float16" else nullcontext() as emulation:
                 got = archive.run(module, [batch])[0]
