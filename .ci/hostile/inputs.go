@@ -13,8 +13,8 @@ import (
 // font and animation.
 const perKind = 25
 
-// inputs mutates n/perKind animations, fonts, lists of paths and files of queries each, and runs
-// detect on them. A good picture beside them must be done, unless the list or file is
+// inputs mutates n/perKind animations, fonts, lists of paths and files of queries each, and
+// runs detect on them. A good picture beside them must be done, unless the list or file is
 // refused as wrong usage before any picture.
 func (b *bench) inputs(n int) error {
 	gif, err := os.ReadFile("testdata/frames/moves.gif")

@@ -50,9 +50,9 @@ func (r *Regions) Stored(ctx context.Context) (Stored, error) {
 
 // MatchStored returns, for each query, what Match without suppression reports of some
 // stored regions: of rows[q] for query q, which are rows of stored, and of those that reach
-// the query's threshold, best first. Of params it reads Rank, Scores, Threshold and Thresholds. It
-// ignores Keep and Groups. It fails with ErrLimit if stored has more regions for the
-// queries than a picture may have.
+// the query's threshold, best first. Of params it reads Rank, Scores, Threshold and
+// Thresholds. It ignores Keep and Groups. It fails with ErrLimit if stored has more regions
+// for the queries than a picture may have.
 func (d *Detector) MatchStored(ctx context.Context, stored Stored, rows [][]int, queries *Queries, params Params) (_ [][]StoredMatch, err error) {
 	defer d.callEnds(ctx, "MatchStored", time.Now(), &err)
 	m, err := d.matching(queries, Params{Rank: params.Rank, Scores: params.Scores, Threshold: params.Threshold, Thresholds: params.Thresholds, NMS: 1})

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"errors"
+	"image"
 	"math"
 	"os"
 	"path/filepath"
@@ -14,6 +15,21 @@ import (
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
+// encodedFor returns how many phrases are encoded for queries, and what they find.
+func encodedFor(t *testing.T, d *Detector, picture image.Image, asked ...Query) (encoded int, found []Detection) {
+	t.Helper()
+	q, err := d.Queries(t.Context(), asked...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	result, err := d.Detect(t.Context(), picture, q, Params{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q.encoded, result.Detections
+}
+
 // TestTextCache opens a new detector for each step, as a later run does.
 func TestTextCache(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "here")
@@ -23,17 +39,7 @@ func TestTextCache(t *testing.T) {
 	}
 	run := func(cache string, asked ...Query) (encoded int, found []Detection) {
 		t.Helper()
-		d := open(t, Options{TextCache: cache, Background: []string{"a wall", "grass"}, Proposals: 20})
-		q, err := d.Queries(t.Context(), asked...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer q.Close()
-		result, err := d.Detect(t.Context(), picture, q, Params{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return q.encoded, result.Detections
+		return encodedFor(t, open(t, Options{TextCache: cache, Background: []string{"a wall", "grass"}, Proposals: 20}), picture, asked...)
 	}
 	cat, dog := Query{Name: "cat", Phrases: []string{"a cat", "a tabby"}}, Query{Name: "dog", Phrases: []string{"a dog", "a cat"}}
 	_, want := run("", cat, dog)

@@ -14,19 +14,6 @@ func TestTextMemory(t *testing.T) {
 	}
 	background := []string{"a wall", "grass"}
 	cat, dog := Query{Name: "cat", Phrases: []string{"a cat", "a tabby"}}, Query{Name: "dog", Phrases: []string{"a dog", "a cat"}}
-	run := func(d *Detector, asked ...Query) (encoded int, found []Detection) {
-		t.Helper()
-		q, err := d.Queries(t.Context(), asked...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer q.Close()
-		result, err := d.Detect(t.Context(), picture, q, Params{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return q.encoded, result.Detections
-	}
 	plain := open(t, Options{Background: background, Proposals: 20})
 	d := open(t, Options{Background: background, Proposals: 20, TextMemory: 5})
 	for _, step := range []struct {
@@ -40,8 +27,8 @@ func TestTextMemory(t *testing.T) {
 		{"all five are known", []Query{cat, dog}, 0},
 		{"a sixth phrase", []Query{{Name: "cup"}, cat}, 7}, // the templates
 	} {
-		encoded, found := run(d, step.asked...)
-		if _, want := run(plain, step.asked...); !slices.Equal(found, want) {
+		encoded, found := encodedFor(t, d, picture, step.asked...)
+		if _, want := encodedFor(t, plain, picture, step.asked...); !slices.Equal(found, want) {
 			t.Errorf("%s: the detections differ from those without a memory:\n%v\n%v", step.name, found, want)
 		}
 		if encoded != step.encoded {

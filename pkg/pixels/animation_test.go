@@ -152,7 +152,8 @@ func damaged(t *testing.T, data []byte, which int) {
 	}
 }
 
-// FuzzAnimation checks that the frames have one size, or fail by a known error, and that the first is what Decode gives.
+// FuzzAnimation checks that the frames have one size, or fail by a known error, and that the
+// first is what Decode gives.
 func FuzzAnimation(f *testing.F) {
 	for path, part := range map[string]int{moves: 400, movesWebP: 900} {
 		data, err := os.ReadFile(path)

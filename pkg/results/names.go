@@ -25,10 +25,10 @@ type Names struct {
 var frameOf = regexp.MustCompile(`^(.+)#(frame|ms)=([0-9]{1,18})$`)
 
 // Of returns the name of the next picture: its file's name without the extension, cut to
-// 200 bytes. A frame of clip.gif is clip-frame3, and of clip.mp4 clip-ms1500. If the name is taken, it gets the suffix -2, -3 and so on. Names that differ
-// only in case count as the same, because some file systems don't tell them apart. The
-// name of -, which stands for the standard input, is stdin. A name has a slash only if
-// path is the root.
+// 200 bytes. A frame of clip.gif is clip-frame3, and of clip.mp4 clip-ms1500. If the name is
+// taken, it gets the suffix -2, -3 and so on. Names that differ only in case count as the
+// same, because some file systems don't tell them apart. The name of -, which stands for
+// the standard input, is stdin. A name has a slash only if path is the root.
 func (n *Names) Of(path string) string {
 	if n.taken == nil {
 		n.taken, n.last = map[string]bool{}, map[string]int{}

@@ -17,9 +17,6 @@ import (
 	"github.com/clipdet/clipdet/pkg/query"
 )
 
-// defaultThreshold is the command's, which has the reason.
-const defaultThreshold = 0.65
-
 // request is what to find and what to report of it, as JSON has it. Numbers are float64,
 // since 2.0 is an integer in JSON Schema.
 type request struct {
@@ -195,14 +192,14 @@ func (r request) check(limits Options) (asked, error) {
 		given *string
 		known []string
 	}{
-		{"rank", r.Rank, []string{"fused", "mean", "probability", "cosine"}},
-		{"scores", r.Scores, []string{"together", "each"}},
+		{"rank", r.Rank, []string{string(detect.RankFused), string(detect.RankMean), string(detect.RankProbability), string(detect.RankCosine)}},
+		{"scores", r.Scores, []string{string(detect.ScoresTogether), string(detect.ScoresEach)}},
 	} {
 		if word.given != nil && !slices.Contains(word.known, *word.given) {
 			return a, wrong("%s is %.40q; it may be one of %v", word.name, *word.given, word.known)
 		}
 	}
-	threshold := defaultThreshold
+	threshold := detect.DefaultThreshold
 	if p.Rank == detect.RankCosine {
 		threshold = -1
 	}

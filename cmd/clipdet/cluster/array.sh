@@ -3,7 +3,8 @@
 #SBATCH --cpus-per-task=4
 #SBATCH --mem=4G
 #SBATCH --requeue
-# 64 shards of the pictures in list.txt. Tasks that failed can be put into the queue again, all or some of them:
+# 64 shards of the pictures in list.txt. Tasks that failed can be put into the queue again,
+# all or some of them:
 #   sbatch --array=3,17 array.sh 64
 set -euo pipefail
 export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}

@@ -10,12 +10,6 @@ import (
 	"github.com/clipdet/clipdet/pkg/detect"
 )
 
-// defaultThreshold is the default for every rank except the cosine, which has another
-// scale and keeps all boxes by default. It was chosen where the precision and the recall
-// of the built-in models are equal in drawings, with 20 names asked. What they reach
-// there on photos is in their MODELCARD.md.
-const defaultThreshold = 0.65
-
 // DetectorFlags are the flags of every command that detects: what to look for, how boxes
 // are scored, and which ones are kept.
 type DetectorFlags struct {
@@ -37,7 +31,7 @@ type DetectorFlags struct {
 func (f *DetectorFlags) Add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	f.ScoringFlags.Add(cmd)
-	flags.Float64Var(&f.Threshold, "threshold", defaultThreshold, "least `SCORE` of a detection; 0 keeps all, and -1 with --rank cosine, where it is the default")
+	flags.Float64Var(&f.Threshold, "threshold", detect.DefaultThreshold, "least `SCORE` of a detection; 0 keeps all, and -1 with --rank cosine, where it is the default")
 	flags.IntVar(&f.topK, "top-k", 0, "at most `N` boxes of each query, the best; 0 is all")
 	flags.Float64Var(&f.nms, "nms", detect.DefaultNMS, "drop the weaker of two boxes of a query whose overlap is more than `IOU`; 1 keeps all")
 	flags.BoolVar(&f.agnostic, "nms-agnostic", false, "suppress across the queries too: a box goes to its best query")
