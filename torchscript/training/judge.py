@@ -308,10 +308,10 @@ def named(models: Path, folder: Path, least: int = LEAST) -> dict[str, float]:
 
 def default_threshold() -> float:
     """Returns the least score of a detection of clipdet's command, out of its source."""
-    source = Path(__file__).parents[2] / "cmd/clipdet/internal/settings/detector.go"
-    found = re.search(r"^const defaultThreshold = ([\d.]+)$", source.read_text(), re.MULTILINE)
+    source = Path(__file__).parents[2] / "pkg/detect/params.go"
+    found = re.search(r"^const DefaultThreshold = ([\d.]+)$", source.read_text(), re.MULTILINE)
     if not found:
-        raise ValueError(f"{source} has no defaultThreshold")
+        raise ValueError(f"{source} has no DefaultThreshold")
     return float(found[1])
 
 
