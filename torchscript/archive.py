@@ -330,6 +330,7 @@ def save(
     twin: nn.Module | None = None,
     runs_here: bool = True,
     may_wait: bool = False,
+    together: int = 1,
 ) -> dict:
     """Scripts a module if it is not scripted yet, checks it, writes it to path, and
     returns its manifest.
@@ -338,16 +339,20 @@ def save(
     None is the module itself. runs_here says whether this machine can run the module's
     dtype, which is then compared with the answer. may_wait is for other people's
     networks: if they wait for the device, which slows a GPU down, that is only a warning.
-    Raises ContractError, and writes nothing, if a check fails.
+    together is how many copies of the inputs the operations are counted on, and divided by,
+    for a module whose cost of one alone is that of several. Raises ContractError, and writes nothing, if a check fails.
     """
     module = module.eval().requires_grad_(False)
     scripted = module if isinstance(module, torch.jit.ScriptModule) else torch.jit.script(module)
     answering = scripted if twin is None else twin.eval()
-    outputs, flops = counted(answering, generate(seed, inputs))
+    one = generate(seed, inputs)
+    outputs, flops = counted(answering, one)
+    if together > 1:
+        _, flops = counted(answering, [torch.cat([value] * together) for value in one])
     expected = summary(outputs, values)
     described = {
         **fields,
-        **({"flops": flops} if flops else {}),
+        **({"flops": flops // together} if flops else {}),
         "known_answer": {
             "seed": seed,
             "inputs": [entry.manifest() for entry in inputs],

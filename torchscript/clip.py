@@ -110,6 +110,7 @@ class Pair:
     std: list[float]
     logit_scale: float  # the factor on cosine, 100 in OpenAI's models; not its logarithm
     resize_mode: str = "shortest"  # how pictures became squares in training: this, "longest" or "squash"
+    together: int = 1  # crops that the image tower computes at once, even if there is one
 
 
 def export(
@@ -156,6 +157,7 @@ def export(
             twin=answering,
             runs_here=dtype != "float16",
             may_wait=may_wait,
+            together=pair.together if kind == "clip-image" else 1,
         )
         return path
 

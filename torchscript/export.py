@@ -191,7 +191,9 @@ def export_builtin(chosen: argparse.Namespace) -> list[Path]:
         stored.shrink(image)
         stored.shrink(text)
         mean, std = list(trunk.MEAN), list(trunk.STD)
-        pair = clip.Pair(image, text, "clipdet-small-clip", photoclip.SIZE, mean, std, scales.both, "squash")
+        pair = clip.Pair(
+            image, text, "clipdet-small-clip", photoclip.SIZE, mean, std, scales.both, "squash", photoclip.TOGETHER
+        )
         paths += clip.export(chosen.out, pair, weights)
     return paths
 

@@ -148,6 +148,20 @@ func TestBenchMeasuresGivenPictures(t *testing.T) {
 	}
 }
 
+// TestBenchAsksForTheQueriesOfAFile has names that are among the default ones, which are
+// left out then.
+func TestBenchAsksForTheQueriesOfAFile(t *testing.T) {
+	names := filepath.Join(t.TempDir(), "names.txt")
+	if err := os.WriteFile(names, []byte("bicycle\ndog\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := clipdet(t, "bench", "--models", tinyModels, "--device", "cpu", "--threads", "1", "--proposals", "5",
+		"--images", "1", "--size", "60x40", "--rounds", "1", "--warm-up", "0", "--batch-sizes", "", "--pictures=false", "--queries", names)
+	if code != exit.CodeDone || !strings.Contains(stdout, "; 2 queries,") {
+		t.Errorf("exit code %d, stderr %q; want 0, and the 2 queries of the file in the table:\n%s", code, stderr, stdout)
+	}
+}
+
 func TestBenchInterrupted(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())

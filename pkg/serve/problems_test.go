@@ -35,7 +35,7 @@ func TestProblems(t *testing.T) {
 		{"no query", "POST", "/v1/detect", plain("image/jpeg", picture), 400, "serve.ErrRequest"},
 		{"an unknown parameter", "POST", "/v1/detect?q=a&treshold=1", plain("image/jpeg", picture), 400, "serve.ErrRequest"},
 		{"a parameter twice", "POST", "/v1/detect?q=a&nms=1&nms=1", plain("image/jpeg", picture), 400, "serve.ErrRequest"},
-		{"a number that is none", "POST", "/v1/detect?q=a&threshold=high", plain("image/jpeg", picture), 400, "serve.ErrRequest"},
+		{"a number that is none", "POST", "/v1/detect?q=a&threshold=.1", plain("image/jpeg", picture), 400, "serve.ErrRequest"},
 		{"a number out of range", "POST", "/v1/detect?q=a&threshold=2", plain("image/jpeg", picture), 400, "serve.ErrRequest"},
 		{"half a number", "POST", "/v1/detect?q=a&top_k=1.5", plain("image/jpeg", picture), 400, "serve.ErrRequest"},
 		{"a side of tiles", "POST", "/v1/detect?q=a&tile=31", plain("image/jpeg", picture), 400, "serve.ErrRequest"},

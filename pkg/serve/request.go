@@ -99,6 +99,9 @@ func strict(data []byte, to any) error {
 	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	if err := decoder.Decode(to); err != nil {
+		if of := new(json.UnmarshalTypeError); errors.As(err, &of) && of.Field != "" {
+			return wrong("%s is written as a %s; openapi.json says what it may be, and a number is written as 0.5", of.Field, of.Value)
+		}
 		return wrong("the JSON: %w", err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {

@@ -23,7 +23,7 @@ import (
 // Run performs the measurements that the flags and arguments ask for and writes the
 // figures.
 func (f *Flags) Run(cmd *cobra.Command, args []string) (err error) {
-	if len(f.Queries) == 0 {
+	if len(f.Queries) == 0 && !cmd.Flags().Changed("queries") {
 		f.Queries = strings.Fields(defaultQueries)
 	}
 	if err := f.check(cmd); err != nil {
