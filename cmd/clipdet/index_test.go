@@ -157,13 +157,13 @@ func TestIndexAndSearch(t *testing.T) {
 	}
 }
 
-// The built-in models put a right box first for most things. least is a few points below the
-// measured share, 56 of 65.
+// The built-in models put a right box first for most things: 60 of 65 with two views of each
+// box, and 56 with one, which is the default (pkg/index/FORMATS.md).
 func TestSearchScenes(t *testing.T) {
-	const least = 0.82
+	const least = 0.9
 	objects, _ := annotations(t, regression)
 	dir := t.TempDir()
-	if code, _, stderr := clipdet(t, "index", "--out", dir, "--device", "cpu", regression); code != exit.CodeDone {
+	if code, _, stderr := clipdet(t, "index", "--out", dir, "--device", "cpu", "--crop-context", "1,1.5", regression); code != exit.CodeDone {
 		t.Fatal(stderr)
 	}
 	args := []string{"search", "--index", dir, "--device", "cpu", "--top-k", "1", "--format", "jsonl"}
