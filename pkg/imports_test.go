@@ -70,7 +70,7 @@ var arrows = map[string]string{
 	"pkg/results":                  "pkg/detect pkg/eval pkg/box pkg/internal/files",
 	"pkg/index":                    "pkg/detect pkg/box pkg/internal/files",
 	"pkg/serve":                    "pkg/detect pkg/device pkg/index pkg/model pkg/pixels pkg/prompt pkg/query pkg/results pkg/internal/files",
-	"pkg/query":                    "pkg/detect pkg/box pkg/prompt",
+	"pkg/query":                    "pkg/detect pkg/eval pkg/box pkg/prompt",
 	"pkg/detect":                   "pkg/model pkg/pixels pkg/prompt pkg/box pkg/internal/clip pkg/internal/rpn pkg/internal/crop pkg/internal/suppress pkg/internal/archive pkg/internal/tokens pkg/internal/torch pkg/internal/files",
 	"pkg/device":                   "pkg/internal/torch",
 	"pkg/model":                    "pkg/internal/archive",

@@ -91,6 +91,16 @@ func (d *Dataset) Check() error {
 	return err
 }
 
+// MostDetections returns how many detections of a picture count: maxDets of pycocotools, 100
+// of each category, or max_dets of LVIS's API, 300 in all, if d.Federated is set. More of a
+// picture needn't be kept.
+func (d *Dataset) MostDetections() int {
+	if d.Federated {
+		return federatedLimit
+	}
+	return 100
+}
+
 // Warnings describes what is no error but may make metrics other than expected: an
 // annotation with the id 0, which pycocotools counts as missed, and annotations that
 // ReadDataset left out.

@@ -152,7 +152,7 @@ func readList(d *json.Decoder, most int) ([]Query, error) {
 		}
 		found = append(found, e)
 	}
-	found, _ = NoGroups(found, func(e element) string { return e.name }, func(e element) string { return e.super })
+	found, _ = noGroups(found, func(e element) string { return e.name }, func(e element) string { return e.super })
 	queries := make([]Query, len(found))
 	for i, e := range found {
 		queries[i] = e.Query

@@ -1,9 +1,9 @@
 package query
 
-// NoGroups returns categories without those that only group others, and the names of
+// noGroups returns categories without those that only group others, and the names of
 // these. Roboflow puts one into each file: it has the supercategory "none", is the
 // supercategory of others, and no object is of it. Asked for, it would take their boxes.
-func NoGroups[T any](categories []T, name, super func(T) string) (kept []T, groups []string) {
+func noGroups[T any](categories []T, name, super func(T) string) (kept []T, groups []string) {
 	used := map[string]bool{}
 	for _, c := range categories {
 		used[super(c)] = true

@@ -11,6 +11,7 @@ import (
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
+	"github.com/clipdet/clipdet/pkg/results"
 )
 
 // Run evaluates the pictures of a data set as the flags say.
@@ -47,7 +48,7 @@ func (f *Flags) Run(cmd *cobra.Command, _ []string) (err error) {
 	if err != nil {
 		return err
 	}
-	records, err := openRecords(f.recordsFile(), recordHeader{Made: made, Shard: part.String()})
+	records, err := openRecords(f.recordsFile(), results.EvalHeader{Made: made, Shard: part.String()})
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func (f *Flags) evalPlan(cmd *cobra.Command, t *truth) (settings.Plan, error) {
 	if err != nil {
 		return p, fmt.Errorf("the categories of %s are asked for: %w", f.annotations, err)
 	}
-	if f.kept = t.counted(); cmd.Flags().Changed("max-detections") {
+	if f.kept = t.MostDetections(); cmd.Flags().Changed("max-detections") {
 		f.kept = f.Limits.Detections
 	}
 	if p.Params.TopK == 0 || p.Params.TopK > f.kept {

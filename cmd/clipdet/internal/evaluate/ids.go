@@ -8,6 +8,7 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
 	"github.com/clipdet/clipdet/pkg/eval"
+	"github.com/clipdet/clipdet/pkg/query"
 )
 
 // IDs are the ids that a data set gives its images and categories.
@@ -34,7 +35,7 @@ func ReadIDs(path string) (*IDs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--ids %s: %w", path, err)
 	}
-	d.Categories, _ = noGroups(d)
+	d.Categories, _ = query.WithoutGroups(d)
 	ids := &IDs{path: path, data: d, named: map[string][]namedImage{}}
 	for i, image := range d.Images {
 		for _, form := range forms(image.FileName) {
@@ -50,7 +51,7 @@ func ReadIDs(path string) (*IDs, error) {
 // whose name differs in capitals and in the characters that a query can't have. An error
 // names the query.
 func (ids *IDs) Categories(queries []string) ([]eval.Category, error) {
-	like := func(name string) string { return folded(queryName(name)) }
+	like := func(name string) string { return folded(query.OfCategory(name)) }
 	named, alike := map[string][]eval.Category{}, map[string][]eval.Category{}
 	for _, c := range ids.data.Categories {
 		named[c.Name] = append(named[c.Name], c)

@@ -55,7 +55,7 @@ func (f *MergeFlags) Run(cmd *cobra.Command, args []string) error {
 // mergeRecords reads the records of all shards. They must be of one evaluation, and each
 // shard must occur once.
 func mergeRecords(paths []string) (made map[string]string, all map[string]results.Record, err error) {
-	var first recordHeader
+	var first results.EvalHeader
 	all = map[string]results.Record{}
 	by := map[string]string{} // shard to path
 	for i, path := range paths {
@@ -82,7 +82,7 @@ func mergeRecords(paths []string) (made map[string]string, all map[string]result
 			first = header
 		}
 		header.Shard = first.Shard
-		if lines := first.differences(header); len(lines) > 0 {
+		if lines := differences(first, header); len(lines) > 0 {
 			head := fmt.Errorf("%s and %s were made differently", paths[0], path)
 			return nil, nil, errors.Join(append([]error{head}, lines...)...)
 		}

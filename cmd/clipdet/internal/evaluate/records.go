@@ -25,17 +25,6 @@ import (
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
-// recordFormat is the version of the format of records.
-const recordFormat = 1
-
-// recordHeader is the first line of a file of records. Every other line is the native
-// JSON of one picture.
-type recordHeader struct {
-	Format int               `json:"clipdet_eval"`
-	Shard  string            `json:"shard"`
-	Made   map[string]string `json:"made_with"`
-}
-
 // recordLimits allows as many records as fit on a disk.
 var recordLimits = results.Limits{Bytes: 1 << 50}
 
@@ -108,7 +97,7 @@ func (f *Flags) contentOf(flag, path string) (string, error) {
 
 // differences returns an error for each difference between h, of the existing records,
 // and other.
-func (h recordHeader) differences(other recordHeader) (lines []error) {
+func differences(h, other results.EvalHeader) (lines []error) {
 	differ := func(name, records, wanted string) {
 		if records != wanted {
 			lines = append(lines, fmt.Errorf("%s: the records have %q, and this is %q", name, records, wanted))
@@ -134,8 +123,8 @@ type recordFile struct {
 // openRecords opens the file of records at path to continue it, or creates it. An empty
 // path keeps no file. The file is locked until it is closed. If it holds something else,
 // openRecords fails and leaves it unchanged.
-func openRecords(path string, header recordHeader) (_ *recordFile, err error) {
-	header.Format = recordFormat
+func openRecords(path string, header results.EvalHeader) (_ *recordFile, err error) {
+	header.Format = results.EvalFormat
 	if path == "" {
 		return &recordFile{found: map[string]results.Record{}}, nil
 	}
@@ -158,7 +147,7 @@ func openRecords(path string, header recordHeader) (_ *recordFile, err error) {
 			return nil, exit.Inputs(fmt.Errorf("--records: %w", err))
 		}
 	case err == nil:
-		if lines := kept.differences(header); len(lines) > 0 {
+		if lines := differences(kept, header); len(lines) > 0 {
 			head := fmt.Errorf("--records %s was made otherwise; remove it, or name another", path)
 			return nil, errors.Join(append([]error{head}, lines...)...)
 		}
@@ -181,7 +170,7 @@ func lockProblem(err error) error {
 	return fmt.Errorf("it can't be locked: %w", err)
 }
 
-func writeHeader(file *os.File, header recordHeader) (end int64, err error) {
+func writeHeader(file *os.File, header results.EvalHeader) (end int64, err error) {
 	line, err := json.Marshal(header)
 	if err == nil {
 		err = file.Truncate(0)
@@ -199,7 +188,7 @@ var errNoRecords = errors.New("it is empty")
 
 // readRecords reads a file of records. found has the last record of each picture by its
 // name, and end is the offset after the last whole record.
-func readRecords(r io.Reader) (header recordHeader, found map[string]results.Record, end int64, err error) {
+func readRecords(r io.Reader) (header results.EvalHeader, found map[string]results.Record, end int64, err error) {
 	found = map[string]results.Record{}
 	const most = 1 << 20
 	in := bufio.NewReaderSize(r, most)

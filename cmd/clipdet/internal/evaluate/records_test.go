@@ -45,7 +45,7 @@ func TestARecordThatCannotBeKeptIsItsPicturesFailure(t *testing.T) {
 	good := &detect.Result{Width: 4, Height: 4, Detections: []detect.Detection{{Query: "dog", Box: box.Box{X1: 1, Y1: 1}}}}
 	bad := &detect.Result{Width: 4, Height: 4, Detections: []detect.Detection{{Query: "dog", Score: float32(math.NaN())}}}
 	file := filepath.Join(t.TempDir(), "records.jsonl")
-	records, err := openRecords(file, recordHeader{})
+	records, err := openRecords(file, results.EvalHeader{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
 	"github.com/clipdet/clipdet/pkg/box"
@@ -28,7 +27,7 @@ type truth struct {
 	objects  map[int64][]int  // indices of annotations that are no crowd, by image id
 }
 
-// readTruth reads annotations. Each image must have a name of its own.
+// readTruth reads annotations that something can be measured with (query.OfDataset).
 func readTruth(path string) (*truth, error) {
 	file, err := files.Open(path)
 	if err != nil {
@@ -43,13 +42,18 @@ func readTruth(path string) (*truth, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--annotations %s: %w", path, err)
 	}
-	kept, groups := noGroups(d)
-	d.Categories = kept
-	t := &truth{Dataset: d, groups: groups, path: path, digest: hex.EncodeToString(hash.Sum(nil)), objects: map[int64][]int{}}
-	if err := t.checkImages(); err != nil {
+	of, err := query.OfDataset(d)
+	if err != nil {
 		return nil, fmt.Errorf("--annotations %s: %w", path, err)
 	}
-	t.nameQueries()
+	d.Categories = of.Asked
+	t := &truth{
+		Dataset: d, groups: of.Groups, path: path, digest: hex.EncodeToString(hash.Sum(nil)),
+		names: of.Names, category: map[string]int64{}, objects: map[int64][]int{},
+	}
+	for i, c := range of.Asked {
+		t.category[of.Names[i]] = c.ID
+	}
 	for i, a := range d.Annotations {
 		if !a.Crowd {
 			t.objects[a.ImageID] = append(t.objects[a.ImageID], i)
@@ -66,37 +70,6 @@ func (t *truth) warnings() []string {
 	return append(t.Warnings(), fmt.Sprintf("the category %q isn't asked for: it has no annotations and only groups others", t.groups[0]))
 }
 
-// noGroups returns a data set's categories without those that only group others, and the
-// names of these. A category with annotations is no group.
-func noGroups(d *eval.Dataset) (kept []eval.Category, groups []string) {
-	annotated := map[int64]bool{}
-	for _, a := range d.Annotations {
-		annotated[a.CategoryID] = true
-	}
-	return query.NoGroups(d.Categories, func(c eval.Category) string { return c.Name }, func(c eval.Category) string {
-		if annotated[c.ID] && c.Supercategory == "none" {
-			return ""
-		}
-		return c.Supercategory
-	})
-}
-
-// nameQueries sets a distinct query name for each category.
-func (t *truth) nameQueries() {
-	t.category = map[string]int64{}
-	for _, c := range t.Categories {
-		name := queryName(c.Name)
-		if _, err := query.Parse(name); err != nil {
-			name = "" // the name can't be a query
-		}
-		if _, taken := t.category[name]; taken || name == "" {
-			name = strings.TrimSpace(fmt.Sprintf("%s (category %d)", name, c.ID))
-		}
-		t.names = append(t.names, name)
-		t.category[name] = c.ID
-	}
-}
-
 // asks returns the id of the category that a query in the record of a picture stands for.
 func (t *truth) asks(picture, query string) (int64, error) {
 	category, ok := t.category[query]
@@ -104,46 +77,6 @@ func (t *truth) asks(picture, query string) (int64, error) {
 		return 0, fmt.Errorf("the record of %s has the query %q, which is no category", picture, query)
 	}
 	return category, nil
-}
-
-// checkImages returns an error if there is nothing to measure, if a category has no name,
-// which is what is asked for, or if an image has no name or the name of another image.
-func (t *truth) checkImages() error {
-	if len(t.Images) == 0 || len(t.Categories) == 0 {
-		return fmt.Errorf("%w: there are %d images and %d categories, so there is nothing to measure", eval.ErrFormat, len(t.Images), len(t.Categories))
-	}
-	for _, c := range t.Categories {
-		if strings.TrimSpace(c.Name) == "" {
-			return fmt.Errorf("%w: the category with the id %d has no name, so it can't be asked for; name it, or leave it out", eval.ErrFormat, c.ID)
-		}
-	}
-	named := map[string]int64{}
-	for _, image := range t.Images {
-		other, taken := named[image.FileName]
-		switch {
-		case image.FileName == "":
-			return fmt.Errorf("%w: the image with the id %d has neither file_name nor coco_url", eval.ErrFormat, image.ID)
-		case taken:
-			return fmt.Errorf("%w: the images with the ids %d and %d both have the file_name %q", eval.ErrDuplicate, other, image.ID, image.FileName)
-		}
-		named[image.FileName] = image.ID
-	}
-	return nil
-}
-
-// queryName returns the name of a category as a phrase. LVIS's "bow_(weapon)" becomes
-// "bow (weapon)" and Objects365's "Lamp/Light" becomes "Lamp or Light", as in
-// processed_name of ViLD (github.com/tensorflow/tpu). Characters that a query can't have
-// are removed.
-func queryName(name string) string {
-	name = strings.NewReplacer("_", " ", "/", " or ", "|", " or ", "=", " ", "{}", " ").Replace(strings.ToValidUTF8(name, " "))
-	name = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, name)
-	return strings.TrimLeft(strings.Join(strings.Fields(name), " "), "@- ")
 }
 
 // asked returns the categories' queries as on the command line. phrasings is a file with
@@ -183,7 +116,7 @@ func (t *truth) phrase(asked []string, line string) error {
 	name = strings.TrimSpace(name)
 	k := slices.IndexFunc(t.Categories, func(c eval.Category) bool { return c.Name == name })
 	if k < 0 {
-		k = slices.Index(t.names, queryName(name))
+		k = slices.Index(t.names, query.OfCategory(name))
 	}
 	if k < 0 {
 		return fmt.Errorf("no category is named %q", name)
@@ -193,15 +126,6 @@ func (t *truth) phrase(asked []string, line string) error {
 	}
 	asked[k] += "=" + strings.ReplaceAll(list, "{}", t.names[k])
 	return nil
-}
-
-// counted returns how many detections of a picture count: maxDets of pycocotools, or
-// max_dets of LVIS.
-func (t *truth) counted() int {
-	if t.Federated {
-		return 300
-	}
-	return 100
 }
 
 // boxes returns the distinct boxes of an image's objects, without crowds.
