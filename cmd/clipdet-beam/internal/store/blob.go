@@ -201,8 +201,8 @@ func (b *buckets) watch(ctx context.Context) *watch {
 func (w *watch) pause()  { w.timer.Stop() }
 func (w *watch) resume() { w.timer.Reset(w.patience) }
 
-// explain returns err with its cause, and what to do. It asks whether there is a bucket where
-// something was not found. The bucket is nil if it could not be opened.
+// explain returns err with its cause, and what to do. Where something was not found, it
+// asks whether there is a bucket. The bucket is nil if it could not be opened.
 func (w *watch) explain(bucket *opened, at place, err error) error {
 	if gcerrors.Code(err) == gcerrors.NotFound && bucket != nil {
 		w.resume()

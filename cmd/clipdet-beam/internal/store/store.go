@@ -10,18 +10,21 @@
 //
 // In a URL, % # and ? in a name are written %25 %23 and %3F, as [Join] does; a space may be
 // written as it is. A URL's parameters are those of gocloud.dev, which say where and how
-// the bucket is opened: s3://BUCKET/KEY?region=eu-west-1, or
-// ?endpoint=http://127.0.0.1:7070&use_path_style=true for a server of one's own. A key has
-// no element that is . or .., which stores take in different ways. gocloud.dev stores some
-// characters under other names, so that objects of other programs that have them are not
-// found: control characters, and in Azure also " # % ? and \.
+// the bucket is opened: s3://BUCKET/KEY?region=eu-west-1, or for a server of one's own
+// ?endpoint=http://127.0.0.1:7070&use_path_style=true. A key has no element that is . or ..,
+// which stores take in different ways.
+//
+// gocloud.dev stores some characters under other names, so that objects of other programs
+// that have them are not found: control characters, and in Azure also " # % ? and \.
+// Amazon's client says on stderr that it can't check an object that was sent in parts, but
+// for ?response_checksum_validation=when_required.
 //
 // Credentials come from the environment, as each store's own tools have them. Listing the
 // bucket has to be allowed, since stores otherwise don't tell what is missing from what is
 // forbidden.
 //
 // No operation waits longer than two minutes without a byte that comes or goes. All
-// functions may be called at once from many goroutines.
+// functions but [Close] may be called at once from many goroutines.
 package store
 
 import (
@@ -44,11 +47,12 @@ func Read(ctx context.Context, name string, limit int64) ([]byte, error) {
 }
 
 // Write makes name hold what write writes, when write has returned without an error.
-// Otherwise nothing is there, or what was there before. Folders that a path needs are made.
+// Otherwise nothing is there, or what was there before. Folders of a path are made.
 //
 // A file is written beside its name, as .partial-…, and is on the disk when Write returns.
-// A killed process may leave that file; in an S3 bucket it may leave parts of an upload, which
-// a lifecycle rule of the bucket can remove (AbortIncompleteMultipartUpload).
+// A killed process may leave that file. In an S3 bucket it may leave parts of an upload, as
+// may a failure while parts are under way. They are no object, but take space until a
+// lifecycle rule of the bucket removes them (AbortIncompleteMultipartUpload).
 //
 // Only one goroutine at a time may use the writer, and none after write has returned.
 func Write(ctx context.Context, name string, write func(io.Writer) error) error {
