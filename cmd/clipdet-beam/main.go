@@ -80,7 +80,7 @@ func (w *words) Set(word string) error {
 // file of --queries.
 func addFlags(flags *flag.FlagSet) (*shard.Job, *string) {
 	job := &shard.Job{}
-	flags.StringVar(&job.Mode, "mode", shard.Detect, "detect, or index for 'clipdet search'")
+	flags.StringVar(&job.Mode, "mode", shard.Detect, "detect, index for 'clipdet search', or eval for 'clipdet eval merge'")
 	flags.StringVar(&job.List, "list", "", "`FILE` of the pictures' paths or URLs, one a line, which all workers can read")
 	flags.StringVar(&job.Out, "out", "", "write the shards into `DIR`, which all workers share")
 	flags.StringVar(&job.Dead, "dead", "", "write the dead letters into `DIR` (default: dead in --out)")
@@ -93,8 +93,8 @@ func addFlags(flags *flag.FlagSet) (*shard.Job, *string) {
 	flags.StringVar(&job.DType, "dtype", detect.Unmeasured, "`TYPE` of the models' weights; auto may choose another on each worker")
 	flags.IntVar(&job.Threads, "threads", 0, "CPU threads of one operation, `N`; 0 is OMP_NUM_THREADS, or else one for each processor")
 	flags.IntVar(&job.Proposals, "proposals", 0, "at most `N` candidate boxes of a picture (default: 300, and 100 for an index)")
-	job.Params.Threshold = detect.DefaultThreshold
-	flags.Func("threshold", fmt.Sprintf("least `SCORE` of a detection; 0 keeps all (default %v)", detect.DefaultThreshold), func(text string) error {
+	job.Params.Threshold = modesThreshold
+	flags.Func("threshold", fmt.Sprintf("least `SCORE` of a detection; 0 keeps all (default: %v, and 0 for eval)", detect.DefaultThreshold), func(text string) error {
 		score, err := strconv.ParseFloat(text, 32)
 		if err == nil && !(score >= 0 && score <= 1) {
 			err = errors.New("want 0 to 1")
@@ -104,10 +104,13 @@ func addFlags(flags *flag.FlagSet) (*shard.Job, *string) {
 	})
 	flags.IntVar(&job.Params.TopK, "top-k", 0, "at most `N` boxes of each query, the best; 0 is all")
 	flags.IntVar(&job.ShardRegions, "shard-regions", index.DefaultShardRegions, "write a file of the index when it has `N` regions")
+	flags.StringVar(&job.Annotations, "annotations", "", "for eval: ground truth, COCO's instances, a JSON `FILE`; its pictures are done, and its categories asked for")
+	flags.StringVar(&job.Images, "images", "", "for eval: `DIR` of the pictures, as the annotations' file_names are from there")
 	return job, file
 }
 
 const (
+	modesThreshold = -1  // is that of the mode
 	defaultRegions = 100 // of a picture in an index, as clipdet index has it
 	mostQueryBytes = 1 << 30
 )
@@ -150,7 +153,7 @@ func complete(ctx context.Context, job *shard.Job, file string) (err error) {
 		}
 	}
 	// Workers run in other folders.
-	for _, path := range []*string{&job.List, &job.Out, &job.Dead, &job.Models} {
+	for _, path := range []*string{&job.List, &job.Out, &job.Dead, &job.Models, &job.Annotations, &job.Images} {
 		if *path != "" && !strings.Contains(*path, "://") {
 			if *path, err = filepath.Abs(*path); err != nil {
 				return err
@@ -166,9 +169,15 @@ func complete(ctx context.Context, job *shard.Job, file string) (err error) {
 			job.Proposals = defaultRegions
 		}
 	}
+	if job.Params.Threshold == modesThreshold {
+		job.Params.Threshold = detect.DefaultThreshold
+		if job.Mode == shard.Eval {
+			job.Params.Threshold = 0
+		}
+	}
 	if err := job.Check(); err != nil {
 		return err
 	}
-	_, job.Listed, err = shard.ReadList(ctx, job.List)
+	job.Listed, err = job.Digest(ctx)
 	return err
 }

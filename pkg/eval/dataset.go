@@ -23,6 +23,8 @@ var (
 	// ErrNumber is returned for an area, a size, a score or a limit that no metric can be
 	// computed with.
 	ErrNumber = errors.New("unusable number")
+	// ErrSize is returned by [Image.CheckSize] for a picture of another size.
+	ErrSize = errors.New("not the annotated picture")
 )
 
 // Dataset is ground truth, read by [ReadDataset] or built by the caller.
@@ -58,6 +60,16 @@ type Image struct {
 // Base returns the last part of the FileName. Both / and \ separate parts, since tools of
 // Windows write the latter.
 func (i *Image) Base() string { return lastPart(i.FileName) }
+
+// CheckSize returns ErrSize if a picture of width x height pixels doesn't have the annotated
+// size, because the annotated boxes would be in the wrong places. The picture is upright,
+// as package pixels decodes it. An image without a size takes every picture.
+func (i *Image) CheckSize(width, height int) error {
+	if i.Width > 0 && i.Height > 0 && (i.Width != width || i.Height != height) {
+		return fmt.Errorf("%w: it is %d x %d pixels when upright, and its annotations are for %d x %d", ErrSize, width, height, i.Width, i.Height)
+	}
+	return nil
+}
 
 func lastPart(name string) string { return name[strings.LastIndexAny(name, `/\`)+1:] }
 

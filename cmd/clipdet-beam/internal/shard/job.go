@@ -22,6 +22,7 @@ import (
 const (
 	Detect = "detect" // files of detections
 	Index  = "index"  // files of one index
+	Eval   = "eval"   // records for clipdet eval merge
 )
 
 // Job is what is to be done with all pictures of a list. It is the same in all processes,
@@ -30,7 +31,7 @@ const (
 type Job struct {
 	Mode   string
 	List   string // has a picture a line
-	Listed string // digest of the list, from Read; another list is refused
+	Listed string // digest of the list or the annotations, from Digest; others are refused
 	Out    string // folder of the results
 	Dead   string // folder of what failed
 	Shards int
@@ -47,6 +48,23 @@ type Job struct {
 	Params    detect.Params
 
 	ShardRegions int // of an index
+
+	Annotations string // of an evaluation, which has no list
+	Images      string // the folder that the annotations' file_names are in
+}
+
+// Digest reads the list of pictures or, of an evaluation, the annotations, checks them, and
+// returns their digest.
+func (job *Job) Digest(ctx context.Context) (string, error) {
+	if job.Mode != Eval {
+		_, digest, err := ReadList(ctx, job.List)
+		return digest, err
+	}
+	set, err := readAnnotations(ctx, job.Annotations)
+	if err != nil {
+		return "", err
+	}
+	return set.digest, job.options().Check(set.queries...)
 }
 
 const (
@@ -86,8 +104,8 @@ func ReadList(ctx context.Context, name string) (paths []string, digest string, 
 const madeFile = "shards.json"
 
 // same writes what the results in job.Out are made with, or compares it with what was
-// written.
-func (job *Job) same(ctx context.Context, info detect.Info, pictures int) error {
+// written. evaluation is what the records of an evaluation have of it, or nil.
+func (job *Job) same(ctx context.Context, info detect.Info, pictures int, evaluation map[string]string) error {
 	want := map[string]any{
 		"mode":               job.Mode,
 		"models":             []string{info.RPN.Manifest.Digest, info.Image.Manifest.Digest, info.Text.Manifest.Digest},
@@ -95,6 +113,9 @@ func (job *Job) same(ctx context.Context, info detect.Info, pictures int) error 
 		"choice of boxes":    job.Params,
 		"sizes":              map[string]int{"proposals": job.Proposals, "shard regions": job.ShardRegions},
 		"shards or pictures": fmt.Sprintf("%d shards of %d pictures, sha256 %s", job.Shards, pictures, job.Listed),
+	}
+	for name, value := range evaluation {
+		want[name] = value
 	}
 	encoded := map[string]json.RawMessage{}
 	for name, value := range want {

@@ -16,9 +16,9 @@ const mostQueries = 10_000
 // usage.
 func (job *Job) Check() error {
 	switch {
-	case job.Mode != Detect && job.Mode != Index:
-		return fmt.Errorf("--mode %q: want %s or %s", job.Mode, Detect, Index)
-	case job.List == "":
+	case job.Mode != Detect && job.Mode != Index && job.Mode != Eval:
+		return fmt.Errorf("--mode %q: want %s, %s or %s", job.Mode, Detect, Index, Eval)
+	case job.Mode != Eval && job.List == "":
 		return errors.New("no pictures: name a list of them with --list FILE")
 	case job.Out == "":
 		return errors.New("no results: say with --out DIR where they go")
@@ -28,6 +28,10 @@ func (job *Job) Check() error {
 		return fmt.Errorf("--tries %d: want 1 or more", job.Tries)
 	case job.Proposals < 1:
 		return fmt.Errorf("--proposals %d: want 1 or more", job.Proposals)
+	case job.Mode == Eval:
+		return job.checkEval()
+	case job.Annotations != "" || job.Images != "":
+		return fmt.Errorf("--annotations and --images are for --mode %s", Eval)
 	case job.Mode == Index && len(job.Queries)+len(job.File) > 0:
 		return errors.New("-q: an index has no queries; clipdet search asks it")
 	case job.Mode == Index:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/clipdet/clipdet/cmd/clipdet-beam/internal/store"
 	"github.com/clipdet/clipdet/pkg/detect"
+	"github.com/clipdet/clipdet/pkg/eval"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/model/builtin"
 )
@@ -18,23 +19,18 @@ import (
 // Worker does shards of one Job with one Detector. It is safe for concurrent use.
 type Worker struct {
 	job      Job
-	paths    []string
+	paths    []string     // of an evaluation none
+	images   []eval.Image // of an evaluation
 	detector *detect.Detector
-	queries  *detect.Queries // nil: an index has none
+	queries  *detect.Queries   // nil: an index has none
+	made     map[string]string // what an evaluation's records depend on
 }
 
-// Open reads the job's list, loads the models and embeds the queries. It fails if the
+// Open reads the job's list or annotations, loads the models and embeds the queries. It fails if the
 // results in job.Out are made with something else. The caller closes the Worker.
 func Open(ctx context.Context, job Job) (_ *Worker, err error) {
 	w := &Worker{job: job}
-	var listed string
-	if w.paths, listed, err = ReadList(ctx, job.List); err != nil {
-		return nil, err
-	}
-	if listed != job.Listed {
-		return nil, fmt.Errorf("the list: %s isn't the list that the job was started with", job.List)
-	}
-	asked, err := job.queries(ctx)
+	asked, err := w.read(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -46,12 +42,30 @@ func Open(ctx context.Context, job Job) (_ *Worker, err error) {
 			_ = w.detector.Close() // err says what is wrong
 		}
 	}()
-	if job.Mode == Detect {
+	if job.Mode != Index {
 		if w.queries, err = w.detector.Queries(ctx, asked...); err != nil {
 			return nil, err
 		}
 	}
-	return w, job.same(ctx, w.detector.Info(), len(w.paths))
+	if job.Mode == Eval {
+		w.made = w.job.madeWith(w.detector.Info())
+	}
+	return w, w.job.same(ctx, w.detector.Info(), len(w.paths)+len(w.images), w.made)
+}
+
+// read reads what the pictures are, and returns what is asked.
+func (w *Worker) read(ctx context.Context) (asked []detect.Query, err error) {
+	if w.job.Mode == Eval {
+		return w.readEval(ctx)
+	}
+	var listed string
+	if w.paths, listed, err = ReadList(ctx, w.job.List); err != nil {
+		return nil, err
+	}
+	if listed != w.job.Listed {
+		return nil, fmt.Errorf("the list: %s isn't the list that the job was started with", w.job.List)
+	}
+	return w.job.queries(ctx)
 }
 
 // Close frees the models.
@@ -104,8 +118,11 @@ func (w *Worker) Do(ctx context.Context, i int) (o Outcome, err error) {
 
 func (w *Worker) try(ctx context.Context, i int) (Outcome, error) {
 	name, do := w.job.file(i), w.detect
-	if w.job.Mode == Index {
+	switch w.job.Mode {
+	case Index:
 		do = w.index
+	case Eval:
+		do = w.evaluate
 	}
 	if there, err := store.Exists(ctx, name); there || err != nil {
 		return Outcome{Skipped: there}, err

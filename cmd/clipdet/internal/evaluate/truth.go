@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -139,17 +138,11 @@ func (t *truth) boxes(image int64) []box.Box {
 	return boxes
 }
 
-// fits returns an error if a picture doesn't have the annotated size, because its boxes
-// would be in the wrong places. turned says that the picture is not as it is stored.
+// fits is CheckSize of an image. turned says that the picture is not as it is stored, and
+// may have the annotated size with --ignore-exif.
 func fits(image eval.Image, width, height int, turned bool) error {
-	if image.Width > 0 && image.Height > 0 && (image.Width != width || image.Height != height) {
-		if turned && image.Width == height && image.Height == width {
-			return fmt.Errorf("%w: it is %d x %d pixels when upright, and its annotations are of the stored %d x %d: measure with --ignore-exif", errSize, width, height, image.Width, image.Height)
-		}
-		return fmt.Errorf("%w: it is %d x %d pixels when upright, and its annotations are for %d x %d", errSize, width, height, image.Width, image.Height)
+	if turned && width != height && image.Width == height && image.Height == width {
+		return fmt.Errorf("%w: it is %d x %d pixels when upright, and its annotations are of the stored %d x %d: measure with --ignore-exif", eval.ErrSize, width, height, image.Width, image.Height)
 	}
-	return nil
+	return image.CheckSize(width, height)
 }
-
-// errSize is the error of a picture of the wrong size.
-var errSize = errors.New("not the annotated picture")
