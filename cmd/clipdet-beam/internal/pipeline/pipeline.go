@@ -17,16 +17,23 @@ import (
 
 func init() {
 	register.DoFn2x0[[]byte, func(int)](&numbersFn{})
-	register.DoFn2x1[context.Context, int, error](&shardFn{})
+	register.DoFn3x1[context.Context, int, func(counts), error](&shardFn{})
+	register.DoFn2x0[context.Context, counts](&countFn{})
 	register.Emitter1[int]()
+	register.Emitter1[counts]()
 }
 
-// New returns the pipeline of a job: the shards' numbers, handed out anew, and the work on
-// each. It has no output of its own, since the workers write each shard's files.
+// New returns the pipeline of a job: the shards' numbers, handed out anew, the work on
+// each, and the metrics. It has no output of its own, since the workers write each shard's
+// files.
+//
+// The counts are handed on, and aren't added where the work is, since Prism 2.77 keeps a
+// processor busy with waiting while a step without an output is at work.
 func New(job shard.Job) *beam.Pipeline {
 	p, s := beam.NewPipelineWithRoot()
 	numbers := beam.ParDo(s, &numbersFn{job.Shards}, beam.Impulse(s))
-	beam.ParDo0(s, &shardFn{job}, beam.Reshuffle(s, numbers))
+	counted := beam.ParDo(s, &shardFn{job}, beam.Reshuffle(s, numbers))
+	beam.ParDo0(s, &countFn{}, beam.Reshuffle(s, counted))
 	return p
 }
 
@@ -59,12 +66,33 @@ func init() {
 	}
 }
 
+// counts are what a shard adds to the metrics.
+type counts struct {
+	Done, Skipped, Dead, Pictures, Failed int64
+	Times                                 []int64 // of each stage, microseconds
+}
+
+// countFn adds counts to the metrics.
+type countFn struct{}
+
+// ProcessElement adds the counts of one shard.
+func (f *countFn) ProcessElement(ctx context.Context, of counts) {
+	done.Inc(ctx, of.Done)
+	skipped.Inc(ctx, of.Skipped)
+	dead.Inc(ctx, of.Dead)
+	pictures.Inc(ctx, of.Pictures)
+	failed.Inc(ctx, of.Failed)
+	for stage, took := range of.Times {
+		stages[stage].Inc(ctx, took)
+	}
+}
+
 // shardFn does shards.
 type shardFn struct{ Job shard.Job }
 
 // ProcessElement does the ith shard, with the worker that all instances in this process
 // share.
-func (f *shardFn) ProcessElement(ctx context.Context, i int) error {
+func (f *shardFn) ProcessElement(ctx context.Context, i int, emit func(counts)) error {
 	worker, err := workerOf(ctx, f.Job)
 	if err != nil {
 		return fmt.Errorf("open the models: %w", err)
@@ -75,18 +103,17 @@ func (f *shardFn) ProcessElement(ctx context.Context, i int) error {
 	case err != nil:
 		return err
 	case o.Skipped:
-		skipped.Inc(ctx, 1)
+		emit(counts{Skipped: 1})
 		log.Infof(ctx, "shard %d of %d: there already", i, f.Job.Shards)
 	case o.Dead != nil:
-		dead.Inc(ctx, 1)
+		emit(counts{Dead: 1})
 		log.Errorf(ctx, "shard %d of %d: in the dead letters: %v", i, f.Job.Shards, o.Dead)
 	default:
-		done.Inc(ctx, 1)
-		pictures.Inc(ctx, int64(o.Pictures))
-		failed.Inc(ctx, int64(o.Failed))
-		for stage, took := range o.Times {
-			stages[stage].Inc(ctx, took.Microseconds())
+		of := counts{Done: 1, Pictures: int64(o.Pictures), Failed: int64(o.Failed)}
+		for _, took := range o.Times {
+			of.Times = append(of.Times, took.Microseconds())
 		}
+		emit(of)
 		log.Infof(ctx, "shard %d of %d: done, %d pictures, %d failed", i, f.Job.Shards, o.Pictures, o.Failed)
 	}
 	return nil
