@@ -21,20 +21,21 @@ const (
 
 func TestMain(m *testing.M) {
 	if as := os.Getenv(role); as != "" {
-		os.Exit(play(as))
+		play(as)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
 
 // play connects to the test and tells its process number. The connection ends with the
-// process.
-func play(as string) int {
+// process. It returns if something fails.
+func play(as string) {
 	conn, err := net.Dial("unix", os.Getenv(socket))
 	if err != nil {
-		return 1
+		return
 	}
 	if _, err := io.WriteString(conn, as+" "+strconv.Itoa(os.Getpid())+"\n"); err != nil {
-		return 1
+		return
 	}
 	if as == "worker" {
 		Watch(func() { os.Exit(1) })
@@ -44,10 +45,9 @@ func play(as string) int {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), role+"="+next)
 	if cmd.Run() == nil {
-		return 1
+		return
 	}
 	time.Sleep(time.Hour) // as a boot program that doesn't end with its worker
-	return 1
 }
 
 func TestWorkerEndsWithItsParents(t *testing.T) {

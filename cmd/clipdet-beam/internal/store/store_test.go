@@ -167,7 +167,7 @@ func TestWholeOrNothing(t *testing.T) {
 				defer func() { recover() }()
 				_ = Write(t.Context(), name, func(w io.Writer) error {
 					w.Write([]byte("half"))
-					panic("in the shard")
+					panic("in the shard") //nolint:forbidigo // what is left by code that fails so
 				})
 			}()
 			if _, err := os.Stat(kind.at("panic")); !errors.Is(err, fs.ErrNotExist) {
