@@ -157,7 +157,7 @@ class Block(nn.Module):
         each = torch.arange(n, device=x.device)
         qkv = self.heads_of(x)
         query = qkv[0][each, :, at][:, :, None]
-        mixed = functional.scaled_dot_product_attention(query, qkv[1], qkv[2])
+        mixed = transformer.attend(query, qkv[1], qkv[2])
         return self.feed(self.out(mixed.reshape(n, width), x[each, at] + self.out.bias, 1), 1)
 
     def feed(self, x: Tensor, every: int) -> Tensor:

@@ -37,6 +37,23 @@ def after(norm: nn.LayerNorm, weight: Tensor, bias: Tensor | None) -> nn.Linear:
     return linear(weight * norm.weight, shifted if bias is None else bias + shifted)
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, unseen: Tensor | None = None) -> Tensor:
+    """Returns the attention of one row q [N,H,1,d] to k and v [N,H,L,d], without those that
+    are unseen [N,L]: [N,H,1,d].
+
+    On a CPU the products are written out: as a matrix product of one row MKL adds them up, on
+    processors of AMD, in an order that depends on the place in the batch, and so would the
+    last digits of an embedding.
+    """
+    if q.is_cuda:
+        seen = None if unseen is None else ~unseen[:, None, None]
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+    weights = (q.float() * k.float()).sum(3) * q.shape[3] ** -0.5
+    if unseen is not None:
+        weights = weights.masked_fill(unseen[:, None], -float("inf"))
+    return (weights.softmax(2)[..., None] * v.float()).sum(2, keepdim=True).to(v.dtype)
+
+
 class Block(nn.Module):
     """A residual attention block."""
 
@@ -78,11 +95,8 @@ class Block(nn.Module):
         kv = kv.view(n, length, 2, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         q = functional.linear(normal[torch.arange(n, device=x.device), at], weight[:width], bias[:width])
         q = q.view(n, self.heads, 1, width // self.heads)
-        if self.causal:
-            seen = torch.arange(length, device=x.device)[None] <= at[:, None]
-            mixed = functional.scaled_dot_product_attention(q, kv[0], kv[1], attn_mask=seen[:, None, None])
-        else:
-            mixed = functional.scaled_dot_product_attention(q, kv[0], kv[1])
+        unseen = torch.arange(length, device=x.device)[None] > at[:, None] if self.causal else None
+        mixed = attend(q, kv[0], kv[1], unseen)
         return self.feed(chosen + self.out(mixed.reshape(n, width)))
 
     def feed(self, x: Tensor) -> Tensor:

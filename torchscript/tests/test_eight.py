@@ -71,6 +71,7 @@ def test_the_class_tokens_row_has_more_bits(every: int, signed: bool, most: int)
     x, plain = torch.randn(20, 96), nn.Linear(96, 64)
     x = x if signed else nn.functional.gelu(x)
     layer = eight.Linear(plain, signed)
+    most = min(most, layer.most)  # without VNNI activations have 7 bits
     layer.most, layer.zero = most, (most + 1) // (2 if signed else 8)
     layer.offset.fill_(layer.zero + 0.5)
     with torch.no_grad():
