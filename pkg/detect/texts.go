@@ -106,14 +106,17 @@ func (t *texts) encode(s *torch.Scope) torch.Tensor {
 }
 
 // columns returns how many of a row's 77 tokens the text tower is given: up to the end of
-// the text, rounded up to a multiple of 12. The tower doesn't use the rest. A name of one to
-// four tokens fits into 12 columns in all of the default templates, so that its phrasings
-// are encoded together. torchscript/CONTRACT.md requires at least 8.
+// the text, rounded up to 12 or to a multiple of 8 above it. The tower doesn't use the
+// rest. A name of one to four tokens fits into 12 in all of the default templates, so that
+// its phrasings are encoded together. torchscript/CONTRACT.md requires at least 8.
 func columns(row []int64) int {
-	const step = 12
+	const least, step = 12, 8
 	used := len(row)
 	for used > 1 && row[used-1] == 0 {
 		used--
+	}
+	if used <= least {
+		return min(least, len(row))
 	}
 	return min((used+step-1)/step*step, len(row))
 }
