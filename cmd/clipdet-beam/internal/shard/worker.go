@@ -26,8 +26,9 @@ type Worker struct {
 	made     map[string]string // what an evaluation's records depend on
 }
 
-// Open reads the job's list or annotations, loads the models and embeds the queries. It fails if the
-// results in job.Out are made with something else. The caller closes the Worker.
+// Open reads the job's list or annotations, loads the models and embeds the queries. It
+// fails if the results in job.Out are made with something else. The caller closes the
+// Worker.
 func Open(ctx context.Context, job Job) (_ *Worker, err error) {
 	w := &Worker{job: job}
 	asked, err := w.read(ctx)
