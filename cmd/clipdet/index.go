@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"os"
 	"path/filepath"
 
@@ -127,7 +126,7 @@ func (f *indexFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return exit.Inputs(err)
 	}
 	for _, in := range inputs {
-		if options.Parts == 0 || part(in.Path, options.Parts) == options.Part {
+		if options.Parts == 0 || index.PartOf(in.Path, options.Parts) == options.Part {
 			job.look(in, f.byContent)
 		}
 	}
@@ -168,14 +167,6 @@ func notIndexed(err error) error {
 		return err
 	}
 	return exit.Inputs(err)
-}
-
-// part returns which of n parts a path belongs to, from 1. It depends on nothing else, so
-// that it stays the same when pictures are added.
-func part(path string, n int) int {
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(filepath.Clean(path))) // never fails
-	return 1 + int(hash.Sum64()%uint64(n))          //nolint:gosec // both are positive
 }
 
 // indexing is one run of the index command.

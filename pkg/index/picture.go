@@ -3,6 +3,7 @@ package index
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"hash/fnv"
 	"io"
 	"os"
 	"path/filepath"
@@ -49,4 +50,12 @@ func (p Picture) same(old Picture) bool {
 		return p.SHA256 == old.SHA256
 	}
 	return p.Bytes == old.Bytes && p.Modified == old.Modified
+}
+
+// PartOf returns which of parts a picture belongs to, from 1, for Options.Part. It depends
+// on the path alone, so that it stays the same when pictures are added to a collection.
+func PartOf(path string, parts int) int {
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(filepath.Clean(path))) // never fails
+	return 1 + int(hash.Sum64()%uint64(parts))      //nolint:gosec // both are positive
 }

@@ -35,7 +35,8 @@ type Options struct {
 	// Part and Parts write the index in parts, on several machines: each into a directory
 	// of its own, with other numbers of shards, so that all files of the parts can be
 	// moved into one directory. Part is 1 to Parts. 0 of both is a whole index. Which
-	// pictures are of a part is the caller's choice, and no picture may be of two.
+	// pictures are of a part is the caller's choice, for instance by PartOf; no picture may
+	// be of two.
 	Part, Parts int
 }
 

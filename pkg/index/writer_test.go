@@ -315,3 +315,31 @@ func TestVerifyFindsEachChangedByte(t *testing.T) {
 		t.Errorf("an empty directory: %v", err)
 	}
 }
+
+// TestPartOf holds the parts of some paths, since an index that is made in parts on several
+// machines, or made again, needs them to stay.
+func TestPartOf(t *testing.T) {
+	for _, test := range []struct {
+		path  string
+		parts int
+		want  int
+	}{
+		{"photos/a.jpg", 1, 1},
+		{"photos/a.jpg", 3, 1},
+		{"photos//./a.jpg", 3, 1},
+		{"s3://bucket/a.jpg", 1000, 340},
+	} {
+		if got := PartOf(test.path, test.parts); got != test.want {
+			t.Errorf("%s is of part %d of %d, want %d", test.path, got, test.parts, test.want)
+		}
+	}
+	counts := make([]int, 4)
+	for i := range 4000 {
+		counts[PartOf(fmt.Sprintf("%012d.jpg", i), 4)-1]++
+	}
+	for i, count := range counts {
+		if count < 900 || count > 1100 {
+			t.Errorf("part %d has %d of 4000 pictures, want about 1000", i+1, count)
+		}
+	}
+}

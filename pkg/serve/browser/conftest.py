@@ -137,7 +137,7 @@ def opened(context: BrowserContext, url: str) -> tuple[Page, Watch]:
     page.on("pageerror", lambda error: watch.faults.append(str(error)))
     page.on("request", watch.request)
     page.goto(url)
-    page.wait_for_function("document.querySelector('#service:not(:empty), .message, dialog[open]')")
+    page.wait_for_selector("#service:not(:empty), .message, dialog[open]", state="attached")
     return page, watch
 
 

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"os"
 	"path/filepath"
@@ -25,7 +24,7 @@ import (
 func (w *Worker) index(ctx context.Context, i int, name string) (o Outcome, err error) {
 	var paths []string
 	for _, path := range w.paths {
-		if part(path, w.job.Shards) == i {
+		if index.PartOf(path, w.job.Shards) == i {
 			paths = append(paths, path)
 		}
 	}
@@ -125,11 +124,4 @@ func (w *Worker) publish(ctx context.Context, from string) error {
 		}
 	}
 	return nil
-}
-
-// part returns which of n parts a path belongs to, from 1, as clipdet index --shard does.
-func part(path string, n int) int {
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(filepath.Clean(path))) // never fails
-	return 1 + int(hash.Sum64()%uint64(n))          //nolint:gosec // both are positive
 }

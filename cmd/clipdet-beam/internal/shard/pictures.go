@@ -19,48 +19,7 @@ const mostPictureBytes = 512 << 20
 // pictures returns a sequence of the pictures of paths, or their errors, in order. While
 // one is taken, a few further ones are decoded. The sequence ends early if ctx is done.
 func pictures(ctx context.Context, paths []string) iter.Seq2[image.Image, error] {
-	type decoded struct {
-		picture image.Image
-		err     error
-	}
-	return func(yield func(image.Image, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		pending := make(chan chan decoded, min(4, runtime.GOMAXPROCS(0)))
-		go func() {
-			defer close(pending)
-			for _, path := range paths {
-				done := make(chan decoded, 1)
-				select {
-				case pending <- done:
-				case <-ctx.Done():
-					return
-				}
-				go func() {
-					picture, err := decode(ctx, path)
-					done <- decoded{picture, err}
-				}()
-			}
-		}()
-		for done := range pending {
-			select {
-			case d := <-done:
-				if !yield(d.picture, d.err) {
-					return
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}
-}
-
-func decode(ctx context.Context, path string) (image.Image, error) {
-	picture, err := read(ctx, path)
-	if err != nil { // return no typed nil
-		return nil, err
-	}
-	return picture, nil
+	return pixels.DecodeAhead(ctx, paths, min(4, runtime.GOMAXPROCS(0)), read)
 }
 
 func read(ctx context.Context, path string) (*pixels.RGB, error) {

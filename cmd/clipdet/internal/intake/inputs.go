@@ -30,44 +30,11 @@ type Input struct {
 // detection need not wait for them.
 func Decoders() int { return min(4, runtime.GOMAXPROCS(0)) }
 
-// DecodeAhead returns a sequence of the inputs' pictures or errors, in order. While one
-// is processed, up to ahead further inputs are decoded concurrently. The sequence ends
-// early if ctx is done.
+// DecodeAhead is pixels.DecodeAhead of inputs.
 func DecodeAhead(ctx context.Context, inputs []Input, limits pixels.Limits, ahead int) iter.Seq2[image.Image, error] {
-	type decoded struct {
-		picture image.Image
-		err     error
-	}
-	return func(yield func(image.Image, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		pending := make(chan chan decoded, ahead)
-		go func() {
-			defer close(pending)
-			for _, in := range inputs {
-				done := make(chan decoded, 1)
-				select {
-				case pending <- done:
-				case <-ctx.Done():
-					return
-				}
-				go func() {
-					picture, err := Decode(ctx, in, limits)
-					done <- decoded{picture, err}
-				}()
-			}
-		}()
-		for done := range pending {
-			select {
-			case d := <-done:
-				if !yield(d.picture, d.err) {
-					return
-				}
-			case <-ctx.Done(): // stdin may never end
-				return
-			}
-		}
-	}
+	return pixels.DecodeAhead(ctx, inputs, ahead, func(ctx context.Context, in Input) (*pixels.RGB, error) {
+		return decode(ctx, in, limits)
+	})
 }
 
 // GiveBack returns to the system the memory that work on a picture of the size left
@@ -82,6 +49,14 @@ func GiveBack(size image.Point) {
 // Decode returns the picture of an input, upright unless the limits say otherwise,
 // or in.Err if that isn't nil.
 func Decode(ctx context.Context, in Input, limits pixels.Limits) (image.Image, error) {
+	picture, err := decode(ctx, in, limits)
+	if err != nil { // return no typed nil
+		return nil, err
+	}
+	return picture, nil
+}
+
+func decode(ctx context.Context, in Input, limits pixels.Limits) (*pixels.RGB, error) {
 	if in.Err != nil {
 		return nil, in.Err
 	}
@@ -92,7 +67,7 @@ func Decode(ctx context.Context, in Input, limits pixels.Limits) (image.Image, e
 		}
 	}
 	picture, err := read(ctx, limits)
-	if err != nil { // return no typed nil
+	if err != nil {
 		return nil, err
 	}
 	GiveBack(picture.Bounds().Size())

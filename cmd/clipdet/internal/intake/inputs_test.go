@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
-	"testing/synctest"
 
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
@@ -214,7 +213,7 @@ func TestImageIDs(t *testing.T) {
 	}
 }
 
-func TestDecodeAheadKeepsOrder(t *testing.T) {
+func TestDecodeAhead(t *testing.T) {
 	good := filepath.Join("..", "..", "..", "..", "testdata", "formats", "420.jpg")
 	var inputs []Input
 	for i := range 20 {
@@ -247,31 +246,5 @@ func TestDecodeAheadKeepsOrder(t *testing.T) {
 	}
 	if next != len(inputs) {
 		t.Errorf("got %d pictures and errors, want %d", next, len(inputs))
-	}
-}
-
-// TestDecodeAheadStops verifies that no goroutine is left. synctest fails the test if one
-// is.
-func TestDecodeAheadStops(t *testing.T) {
-	inputs := slices.Repeat([]Input{{Path: "x", Err: errors.New("no")}}, 100)
-	for name, stop := range map[string]func(cancel func()) bool{
-		"by the context":  func(cancel func()) bool { cancel(); return true },
-		"by the consumer": func(func()) bool { return false },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				count := 0
-				for range DecodeAhead(ctx, inputs, pixels.Limits{}, 2) {
-					if count++; count == 10 && !stop(cancel) {
-						break
-					}
-				}
-				if count > 14 {
-					t.Errorf("%d inputs came where it stopped at 10, want at most the 4 more that were under way", count)
-				}
-			})
-		})
 	}
 }
