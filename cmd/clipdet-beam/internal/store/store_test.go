@@ -17,7 +17,33 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/clipdet/clipdet/cmd/clipdet-beam/internal/s3test"
 )
+
+// serverProgram is a real S3 server.
+var serverProgram string
+
+func TestMain(m *testing.M) {
+	code, err := testAll(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func testAll(m *testing.M) (code int, err error) {
+	dir, err := os.MkdirTemp("", "store-test-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	if serverProgram, err = s3test.Install(dir); err != nil {
+		return 0, err
+	}
+	return m.Run(), nil
+}
 
 // large is more than the parts in which S3's client sends.
 const large = 20 << 20
@@ -53,13 +79,13 @@ type kind struct {
 
 func kinds(t *testing.T) []kind {
 	t.Helper()
-	s := startServer(t)
+	s := s3test.New(t, serverProgram)
 	closeAfter(t)
 	in := func(dir string) func(string) string {
 		return func(file string) string { return filepath.Join(dir, file) }
 	}
 	path, file := t.TempDir(), t.TempDir()
-	return []kind{{"path", path, in(path)}, {"file", "file://" + file, in(file)}, {"s3", s.url(), s.file}}
+	return []kind{{"path", path, in(path)}, {"file", "file://" + file, in(file)}, {"s3", s.URL(), s.File}}
 }
 
 func TestWhatIsWrittenIsRead(t *testing.T) {
@@ -211,7 +237,7 @@ func TestOverlookedError(t *testing.T) {
 }
 
 func TestNotThere(t *testing.T) {
-	s := startServer(t)
+	s := s3test.New(t, serverProgram)
 	closeAfter(t)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o666); err != nil {
@@ -221,7 +247,7 @@ func TestNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("nothing", func(t *testing.T) {
-		for _, name := range []string{filepath.Join(dir, "a", "b"), "file://" + dir + "/a", s.url("none"), s.url("a", "b")} {
+		for _, name := range []string{filepath.Join(dir, "a", "b"), "file://" + dir + "/a", s.URL("none"), s.URL("a", "b")} {
 			if _, err := Read(t.Context(), name, 10); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), name) {
 				t.Errorf("Read(%s): %v", name, err)
 			}
@@ -232,9 +258,9 @@ func TestNotThere(t *testing.T) {
 	})
 	// These are mistakes, which a pipeline mustn't take for work that isn't done yet.
 	wrong := []struct{ name, says string }{
-		{Join(s.bucketURL("another"), "x"), "no such bucket"},
-		{Join(urlOf(freeAddress(t), "bucket"), "x"), "connection refused"},
-		{strings.Replace(s.url("x"), "region=us-east-1", "unknown=1", 1), "unknown"},
+		{s3test.URL(s.Address, "another", "x"), "no such bucket"},
+		{s3test.URL(s3test.FreeAddress(t), "bucket", "x"), "connection refused"},
+		{strings.Replace(s.URL("x"), "region=us-east-1", "unknown=1", 1), "unknown"},
 		{filepath.Join(dir, "file", "x"), "not a directory"},
 		{"ftp://host/x", "scheme ftp"},
 	}
@@ -269,16 +295,16 @@ func TestNotThere(t *testing.T) {
 }
 
 func TestCredentials(t *testing.T) {
-	s := startServer(t)
+	s := s3test.New(t, serverProgram)
 	closeAfter(t)
-	if err := writeAll(s.url("x"), []byte("x")); err != nil {
+	if err := writeAll(s.URL("x"), []byte("x")); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "another")
-	wrong := s.url("x") + "&fips=false" // a bucket is opened once for each URL
+	wrong := s.URL("x") + "&fips=false" // a bucket is opened once for each URL
 	t.Run("wrong", func(t *testing.T) { failsWith(t, wrong, "AWS_SECRET_ACCESS_KEY") })
-	withoutCredentials(t)
-	none := s.url("x") + "&dualstack=false"
+	s3test.WithoutCredentials(t)
+	none := s.URL("x") + "&dualstack=false"
 	t.Run("s3", func(t *testing.T) { failsWith(t, none, "AWS_ACCESS_KEY_ID") })
 	t.Run("azblob", func(t *testing.T) { failsWith(t, "azblob://container/x", "AZURE_STORAGE_ACCOUNT") })
 	t.Run("no region", func(t *testing.T) { failsWith(t, "s3://bucket/x?anonymous=true", "AWS_REGION") })
@@ -301,20 +327,20 @@ func failsWith(t *testing.T, name, says string) {
 }
 
 func TestThousandReadsAtOnce(t *testing.T) {
-	s := startServer(t)
+	s := s3test.New(t, serverProgram)
 	closeAfter(t)
 	const files, reads = 50, 1000
 	data := randomBytes(files + 100_000)
 	of := func(i int) []byte { return data[i%files:][:100_000] }
 	for i := range files {
-		if err := writeAll(s.url(fmt.Sprint(i)), of(i)); err != nil {
+		if err := writeAll(s.URL(fmt.Sprint(i)), of(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var group errgroup.Group
 	for i := range reads {
 		group.Go(func() error {
-			got, err := Read(t.Context(), s.url(fmt.Sprint(i%files)), 100_000)
+			got, err := Read(t.Context(), s.URL(fmt.Sprint(i%files)), 100_000)
 			if err == nil && !bytes.Equal(got, of(i)) {
 				err = fmt.Errorf("read %d has other bytes", i)
 			}
@@ -330,7 +356,7 @@ func TestThousandReadsAtOnce(t *testing.T) {
 	if err := Close(); err != nil || len(shared.open) != 0 {
 		t.Errorf("after Close %d buckets are open, error %v", len(shared.open), err)
 	}
-	if _, err := Read(t.Context(), s.url("0"), 100_000); err != nil {
+	if _, err := Read(t.Context(), s.URL("0"), 100_000); err != nil {
 		t.Errorf("a read after Close: %v", err)
 	}
 }
@@ -342,13 +368,13 @@ func TestAnswersThatBreakOff(t *testing.T) {
 		ok   bool
 	}{{0, true}, {2, true}, {1000, false}} {
 		t.Run(fmt.Sprint(test.cuts), func(t *testing.T) {
-			s := startServer(t)
+			s := s3test.New(t, serverProgram)
 			closeAfter(t)
 			data := randomBytes(1 << 20)
-			if err := writeAll(s.url("x"), data); err != nil {
+			if err := writeAll(s.URL("x"), data); err != nil {
 				t.Fatal(err)
 			}
-			name := Join(urlOf(cutter(t, s.address, test.cuts, 300_000), "bucket"), "x")
+			name := s3test.URL(s3test.Cutter(t, s.Address, test.cuts, 300_000), "bucket", "x")
 			got, err := Read(t.Context(), name, 1<<20)
 			if ok := err == nil && bytes.Equal(got, data); ok != test.ok || (err == nil) != test.ok {
 				t.Errorf("%d bytes and error %v", len(got), err)
@@ -360,17 +386,17 @@ func TestAnswersThatBreakOff(t *testing.T) {
 // Whatever happens to a server, there is an error within a time.
 func TestServerEnds(t *testing.T) {
 	const bound = time.Minute // Amazon's client tries three times, up to 20 s apart
-	s := startServer(t)
+	s := s3test.New(t, serverProgram)
 	closeAfter(t)
-	if err := writeAll(s.url("x"), randomBytes(1<<20)); err != nil {
+	if err := writeAll(s.URL("x"), randomBytes(1<<20)); err != nil {
 		t.Fatal(err)
 	}
-	kill := sync.OnceFunc(s.kill)
+	kill := sync.OnceFunc(s.Kill)
 	started, reads := make(chan struct{}, 16), make(chan error, 8)
 	for range cap(reads) {
 		go func() {
 			for i := 0; ; i++ {
-				_, err := Read(t.Context(), s.url("x"), 1<<20)
+				_, err := Read(t.Context(), s.URL("x"), 1<<20)
 				if i == 2 || err != nil {
 					started <- struct{}{}
 				}
@@ -385,7 +411,7 @@ func TestServerEnds(t *testing.T) {
 		<-started
 	}
 	var killed time.Time
-	err := Write(t.Context(), s.url("half"), func(w io.Writer) error {
+	err := Write(t.Context(), s.URL("half"), func(w io.Writer) error {
 		if _, err := w.Write(randomBytes(large)); err != nil {
 			t.Errorf("before the server is killed: %v", err)
 		}
@@ -412,17 +438,17 @@ func TestServerEnds(t *testing.T) {
 	if took := time.Since(killed); took > bound {
 		t.Errorf("the errors took %v", took)
 	}
-	s.start(t)
-	if there, err := Exists(t.Context(), s.url("half")); there || err != nil {
+	s.Start(t)
+	if there, err := Exists(t.Context(), s.URL("half")); there || err != nil {
 		t.Errorf("after the server is back, half a file: %v, %v", there, err)
 	}
-	if _, err := Read(t.Context(), s.url("x"), 1<<20); err != nil {
+	if _, err := Read(t.Context(), s.URL("x"), 1<<20); err != nil {
 		t.Errorf("after the server is back: %v", err)
 	}
 }
 
 func TestServerThatDoesNotAnswer(t *testing.T) {
-	s := startServer(t)
+	s := s3test.New(t, serverProgram)
 	impatient := buckets{patience: 2 * time.Second}
 	defer impatient.close()
 	data := randomBytes(2000)
@@ -434,16 +460,14 @@ func TestServerThatDoesNotAnswer(t *testing.T) {
 		_, err := w.Write(data[1000:])
 		return err
 	}
-	if err := impatient.write(t.Context(), s.url("x"), slowly); err != nil {
+	if err := impatient.write(t.Context(), s.URL("x"), slowly); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.process.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	s.Suspend(t)
 	start := time.Now()
-	_, readErr := impatient.read(t.Context(), s.url("x"), 2000)
-	_, existsErr := impatient.exists(t.Context(), s.url("x"))
-	writeErr := impatient.write(t.Context(), s.url("y"), slowly)
+	_, readErr := impatient.read(t.Context(), s.URL("x"), 2000)
+	_, existsErr := impatient.exists(t.Context(), s.URL("x"))
+	writeErr := impatient.write(t.Context(), s.URL("y"), slowly)
 	for _, err := range []error{readErr, existsErr, writeErr} {
 		if err == nil || !strings.Contains(err.Error(), "no byte came or went for 2s") {
 			t.Errorf("error %v", err)
@@ -454,13 +478,11 @@ func TestServerThatDoesNotAnswer(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := impatient.read(ctx, s.url("x"), 10); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := impatient.read(ctx, s.URL("x"), 10); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a caller that waits for less: %v", err)
 	}
-	if err := s.process.Process.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := impatient.read(t.Context(), s.url("x"), 2000); !bytes.Equal(got, data) {
+	s.Resume(t)
+	if got, err := impatient.read(t.Context(), s.URL("x"), 2000); !bytes.Equal(got, data) {
 		t.Errorf("when it answers again: %d bytes, %v", len(got), err)
 	}
 }
