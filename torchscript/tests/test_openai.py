@@ -1,8 +1,8 @@
-"""Every CLIP that OpenAI published, from a checkpoint in its published form, against
+"""The CLIPs that OpenAI published, from checkpoints in their published form, against
 OpenAI's own code.
 
-The weights are random. The two largest need 20 GB of memory and half an hour: pytest
---largest torchscript/tests/test_openai.py
+The weights are random. The two smallest, a ResNet and a transformer, are compared each
+time. All need 20 GB of memory and over half an hour: .ci/run 'every CLIP'
 """
 
 from contextlib import nullcontext
