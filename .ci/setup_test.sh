@@ -287,9 +287,10 @@ test_bundle_runs_in_an_empty_root() {
   mkdir bundle/proc && mkdir -m 1777 bundle/tmp
   cp "$repo/testdata/images/scene-020.jpg" bundle/tmp
   env -i unshare --mount --pid --fork --mount-proc="$PWD/bundle/proc" "$(type -P chroot)" --userspec=65534:65534 "$PWD/bundle" \
-    /clipdet detect -q owl --top-k 1 --format csv /tmp/scene-020.jpg >found.csv
+    /clipdet detect --text-cache '' -q owl --top-k 1 --format csv /tmp/scene-020.jpg >found.csv
   grep -q '/tmp/scene-020.jpg,.*owl,' found.csv
-  ./clipdet detect -q owl --top-k 1 --format csv "$repo/testdata/images/scene-020.jpg" | sed "s#$repo/testdata/images#/tmp#" | diff - found.csv
+  # A cache may have been written with another libtorch, whose last digit may differ.
+  ./clipdet detect --text-cache '' -q owl --top-k 1 --format csv "$repo/testdata/images/scene-020.jpg" | sed "s#$repo/testdata/images#/tmp#" | diff - found.csv
 }
 
 CLIPDET_HOME=$ready

@@ -54,22 +54,25 @@ class PhotoTower(nn.Module):
         return functional.relu6(self.head(self.trunk(crops)["32"])).mean((2, 3), keepdim=True)
 
     def forward(self, crops: Tensor) -> Tensor:
-        found = self.features(crops)
+        return self.meant(self.features(crops))
+
+    def meant(self, found: Tensor) -> Tensor:
+        """What crops of such features mean [N,386], unit."""
         known = self.classes(found)
         further = self.further(found.sqrt())[:, :, 0, 0]
         share = torch.cat([known[:, :, 0, 0].logsumexp(1, keepdim=True), further], 1).softmax(1)
-        meant = functional.normalize(self.meanings((self.sharpness * known).softmax(1))[:, :, 0, 0], dim=1)
+        thing = functional.normalize(self.meanings((self.sharpness * known).softmax(1))[:, :, 0, 0], dim=1)
         person, nothing = share[:, 1:2], share[:, 2:]
-        return functional.normalize(torch.cat([(1 - person) * meant, self.person_share * person, nothing], 1), dim=1)
+        return functional.normalize(torch.cat([(1 - person) * thing, self.person_share * person, nothing], 1), dim=1)
 
 
 class ImageTower(nn.Module):
     """Crops [N,3,S,S], normalised as the trunk takes them, to both halves [N,386+D],
     unit.
 
-    The drawing tower's first layers see every crop, at 64 pixels, and are what the gate
-    reads. On a CPU the photo tower, which costs five times as much as the drawing tower,
-    sees those alone that may be of a photo.
+    The gate looks twice. The drawing tower's first layers see every crop, at 64 pixels, and
+    leave out what is surely drawn. On a CPU the photo tower, which costs five times as much
+    as the drawing tower, sees the others alone, and its features decide.
     """
 
     small: Final[int]
@@ -85,7 +88,8 @@ class ImageTower(nn.Module):
         self.first, self.second, self.rest = (nn.Sequential(*part) for part in (layers[:6], layers[6:8], layers[8:]))
         self.project = drawing.project
         self.drawn_width = drawing.project.out_features
-        self.gate = nn.Linear(3 * GATED, 1)
+        self.glance = nn.Linear(3 * GATED, 1)  # above 0 a crop may be of a photo
+        self.gate = nn.Linear(FEATURES, 1)  # of the features' square roots; the logit that it is
         mean, std = torch.tensor(trunk.MEAN), torch.tensor(trunk.STD)
         of_mean, of_std = torch.tensor(smallclip.MEAN), torch.tensor(smallclip.STD)
         self.register_buffer("scale", (std / of_std)[:, None, None])
@@ -97,7 +101,7 @@ class ImageTower(nn.Module):
         return less * self.scale + self.shift
 
     def begin(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """The drawing tower's maps of crops before its rest [N,64,16,16], and what the gate
+        """The drawing tower's maps of crops before its rest [N,64,16,16], and what the glance
         reads of these and of earlier ones [N,384]."""
         first = self.first(self.drawn(crops))
         second = self.second(first)
@@ -110,19 +114,29 @@ class ImageTower(nn.Module):
         x = self.rest(x)
         return functional.normalize(self.project(torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)), dim=1)
 
+    def photographed(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """The photo half [N,386] of crops, and how much each is of a photo [N,1]."""
+        found = self.photo.features(crops)
+        sure = torch.sigmoid(self.gate(found.sqrt()[:, :, 0, 0]))
+        return self.photo.meant(found), ((sure - self.margin) / (1 - 2 * self.margin)).clamp(0, 1)
+
     def forward(self, crops: Tensor) -> Tensor:
         x, seen = self.begin(crops)
-        gate = torch.sigmoid(self.gate(seen))
-        gate = ((gate - self.margin) / (1 - 2 * self.margin)).clamp(0, 1)
+        maybe = self.glance(seen) > 0
         if crops.is_cuda:  # where choosing would be a wait for the device, and both cost little
-            return torch.cat([gate.sqrt() * self.photo(crops), (1 - gate).sqrt() * self.drawing(x)], 1)
+            photo, gate = self.photographed(crops)
+            gate = gate * maybe
+            return torch.cat([gate.sqrt() * photo, (1 - gate).sqrt() * self.drawing(x)], 1)
         photo = torch.zeros([crops.shape[0], self.width], device=crops.device)
-        rows = torch.nonzero(gate[:, 0] > 0)[:, 0]
+        gate = torch.zeros([crops.shape[0], 1], device=crops.device)
+        rows = torch.nonzero(maybe[:, 0])[:, 0]
         for start in range(0, rows.shape[0], self.together):
             part = rows[start : start + self.together]
             # Always as many, so that a crop's embedding is the same to the bit among any others.
             some = torch.cat([part, part[:1].expand(self.together - part.shape[0])])
-            photo = photo.index_copy(0, part, self.photo(crops[some])[: part.shape[0]])
+            halves, share = self.photographed(crops[some])
+            photo = photo.index_copy(0, part, halves[: part.shape[0]])
+            gate = gate.index_copy(0, part, share[: part.shape[0]])
         drawing = torch.zeros([crops.shape[0], self.drawn_width], device=crops.device)
         if bool((gate < 1).any()):
             drawing = self.drawing(x)
@@ -177,7 +191,8 @@ def load(drawing: Path, photos: Path, gate: Path, words: Path, scales: Scales) -
     photo.load_state_dict(checkpoint.load(photos)["state"])
     image = ImageTower(photo, model.image)
     learned = checkpoint.load(gate)
-    image.gate.weight.data, image.gate.bias.data = learned["weight"], learned["bias"]
+    image.glance.load_state_dict(learned["glance"])
+    image.gate.load_state_dict(learned["gate"])
     saved = checkpoint.load(words)
     tower = smallclip.TextTower(smallclip.Config(**saved["config"]))
     tower.load_state_dict(saved["state"])

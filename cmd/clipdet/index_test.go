@@ -164,6 +164,9 @@ var views = flag.String("views", "", "the --crop-context that TestSearchScenes m
 // views of -views 1,1.5, which take twice as long (pkg/index/FORMATS.md). least is a few
 // points below the former, and 0.9 for others.
 func TestSearchScenes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it measures how good the models are, which takes long")
+	}
 	least, context := 0.82, "1"
 	if *views != "" {
 		least, context = 0.9, *views

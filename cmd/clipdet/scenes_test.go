@@ -68,6 +68,9 @@ func annotations(t *testing.T, folder string) (objects []annotated, names []stri
 // TestFindsWhatTheSampleScenesContain asks for everything in each scene by the names of
 // the annotations. One of the 43 may be missed: a camera has an IoU of 0.49.
 func TestFindsWhatTheSampleScenesContain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it measures how good the models are, which takes long")
+	}
 	objects, _ := annotations(t, scenes)
 	in := map[string][]annotated{}
 	for _, o := range objects {
@@ -108,6 +111,9 @@ func TestFindsWhatTheSampleScenesContain(t *testing.T) {
 // TestBuiltInModelsAreAsGoodAsTheyWere asks every scene for all 80 names and checks the
 // best box of each name that is present.
 func TestBuiltInModelsAreAsGoodAsTheyWere(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it measures how good the models are, which takes long")
+	}
 	objects, names := annotations(t, regression)
 	args := []string{"detect", filepath.Join(regression, "*.jpg"), "--threshold", "0", "--top-k", "1"}
 	for _, name := range names {

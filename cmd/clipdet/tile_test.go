@@ -18,6 +18,9 @@ import (
 // tiles, as many of the things are found as in the scenes alone, but for one; without
 // tiles, fewer than half.
 func TestPanoramaFindsWhatOneSceneFinds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it measures how good the models are, which takes long")
+	}
 	const width = 8 * 640
 	files := []string{"scene-002.jpg", "scene-006.jpg"}
 	left := func(place int) int { return place * (width - 640) }

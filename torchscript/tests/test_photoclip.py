@@ -8,12 +8,13 @@ import smallclip
 import stored
 
 
-def tower(gate: float) -> photoclip.ImageTower:
-    """An image tower whose gate always says the same."""
+def tower(gate: float, glance: float = 1) -> photoclip.ImageTower:
+    """An image tower whose glance and gate always say the same."""
     torch.manual_seed(1)
     made = photoclip.ImageTower(photoclip.PhotoTower(), smallclip.SmallCLIP().image).eval().requires_grad_(False)
-    made.gate.weight.data.zero_()
-    made.gate.bias.data.fill_(gate)
+    for layer, value in ((made.glance, glance), (made.gate, gate)):
+        layer.weight.data.zero_()
+        layer.bias.data.fill_(value)
     return made
 
 
@@ -25,9 +26,16 @@ def test_halves_are_as_long_as_the_gate_says(gate: float, photo: float) -> None:
     assert torch.allclose((found[:, : photoclip.WIDTH] ** 2).sum(1), torch.full((3,), photo), atol=1e-4)
 
 
+def test_what_is_drawn_at_a_glance_has_no_photo_half() -> None:
+    found = tower(9, glance=-1)(torch.randn(3, 3, photoclip.SIZE, photoclip.SIZE))
+    assert not found[:, : photoclip.WIDTH].any()
+    assert torch.allclose((found**2).sum(1), torch.ones(3), atol=1e-4)
+
+
 def test_a_crop_does_not_depend_on_its_batch() -> None:
     made = tower(0.0)
-    made.gate.weight.data.normal_(std=5)  # photos and drawings mixed
+    made.glance.weight.data.normal_(std=5)  # photos and drawings mixed
+    made.glance.bias.data.zero_()
     crops = torch.randn(6, 3, photoclip.SIZE, photoclip.SIZE)
     alone = torch.cat([made(crop[None]) for crop in crops])
     assert torch.allclose(made(crops), alone, atol=1e-4)

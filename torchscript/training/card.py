@@ -27,11 +27,13 @@ makes models of them.
   squashed to {size}x{size} pixels. An embedding has {width} numbers, two halves side by side: {photo_width} for photos
   and {drawing_width} for drawings.
   - The photo half of a crop: EfficientNet-Lite0 with ImageNet weights, frozen, says how likely each of ImageNet's 1,000
-    classes is, and the half is the mean of what the classes' names mean, weighted by that (ConSE, Norouzi et al. 2013).
+    classes is, and the half is the mean of what the classes' names mean, weighted by that (ConSE, Norouzi et al. 2013),
+    less a half of what all classes mean.
     Persons, for whom ImageNet has no class, and nothing in particular have a direction of their own each.
   - The drawing half of a crop: a ResNet of 6 blocks at 64x64 pixels, learned from pictograms.
-  - A gate, a logistic regression on the first layers of the drawing half, says how much a crop is of a photo. The
-    halves are as long as it says. On a CPU the photo half is computed only of crops that may be of a photo.
+  - A gate says how much a crop is of a photo, and the halves are as long as it says. It looks twice, by a logistic
+    regression each: at the first layers of the drawing half, which leave out what is surely drawn, and then at
+    ImageNet's features. On a CPU the photo half is computed only of crops that are looked at twice.
   - Text towers: a causal transformer for each half, of 3 layers for photos and 2 for drawings, with factorised token
     tables. The halves of a text have fixed lengths, which give photos a scale of {photo_scale:g} and drawings one of
     {drawing_scale:g}.

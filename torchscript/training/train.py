@@ -50,13 +50,13 @@ def parts(chosen: argparse.Namespace) -> dict[str, Part]:
     """Returns the parts of the training, by the names of their checkpoints, each after
     those that it needs."""
     seed, left, photos = chosen.seed, chosen.leave_out, chosen.photos_train
-    clip, rpn = chosen.work / "clip.ckpt", chosen.work / "rpn.ckpt"
+    clip, rpn, towers = (chosen.work / f"{name}.ckpt" for name in ("clip", "rpn", "photos"))
     ways: dict[str, tuple[Callable[..., object], tuple]] = {
         "clip": (train_clip.train, (chosen.clip_steps, chosen.text_steps, 256, seed, left)),
         "rpn": (train_rpn.train, (chosen.rpn_steps, 12, seed, left, photos)),
         "words": (train_words.train, (photos, chosen.word_steps, seed)),
         "photos": (train_photos.train, (photos, rpn)),
-        "gate": (train_gate.train, (photos, rpn, clip, seed, left, chosen.photos)),
+        "gate": (train_gate.train, (photos, rpn, clip, towers, seed, left, chosen.photos)),
     }
     return {name: Part(chosen.work / f"{name}.ckpt", *way) for name, way in ways.items()}
 

@@ -33,6 +33,7 @@ import wordnet
 LEAST = 12  # pixels of an object's shorter side
 SAME, OTHER = 0.55, 0.4  # IoU from which on a proposal shows an object, and below which it shows none
 RIDGE = 3e-4
+COMMON = 0.5  # of what all classes mean is left out, or words that mean that would be near every crop
 PERSON_BIAS = 0.75  # persons are as often as all things together in photos of people, not as rare as one thing
 THING, PERSON, NOTHING = 0, 1, 2
 
@@ -143,7 +144,9 @@ def imagenet(tower: photoclip.PhotoTower) -> None:
     tower.classes.weight.data, tower.classes.bias.data = state["_fc.weight"][:, :, None, None], state["_fc.bias"]
     net, sayings = wordnet.WordNet(), meanings.Sayings()
     shared = meanings.shared_by_nouns(sayings, net)
-    tower.meanings.weight.data = meanings.classes(sayings, shared, net).T[:, :, None, None].contiguous()
+    meant = meanings.classes(sayings, shared, net)
+    meant -= COMMON * meant.mean(0)
+    tower.meanings.weight.data = meant.T[:, :, None, None].contiguous()
 
 
 def train(out: Path, photos: Path, rpn: Path) -> dict[str, float]:

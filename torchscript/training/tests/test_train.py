@@ -19,14 +19,14 @@ import smallclip
 import smallrpn
 import train
 
-# The gate reads 64 channels of the drawing tower.
+# The glance reads 64 channels of the drawing tower.
 DRAWING = smallclip.Config(channels=(8, 64, 16, 16), embedding=16, token_width=8, text_width=32, text_layers=1)
 WORDS = smallclip.Config(embedding=photoclip.WIDTH, token_width=8, text_width=32, text_layers=1)
 
 
 def write_checkpoints(work: Path) -> None:
     """Writes what the five parts of the training would, with random weights. All crops are
-    drawings to the gate."""
+    drawings at a glance."""
     torch.manual_seed(1)
     work.mkdir()
     model, photo = smallclip.SmallCLIP(DRAWING).eval(), photoclip.PhotoTower().eval()
@@ -35,9 +35,10 @@ def write_checkpoints(work: Path) -> None:
     smallrpn.save(work / "rpn.ckpt", smallrpn.SmallRPN().eval(), {"settings": settings, "figures": {"AR@10": 0.25}})
     figures = {f"{kind} taken for persons": 0.25 for kind in ("things", "persons", "places without")}
     progress.write(work / "photos.ckpt", {"state": photo.state_dict(), "notes": {"figures": figures}})
-    gate = photoclip.ImageTower(photo, model.image).gate
-    weights = {"weight": torch.zeros_like(gate.weight), "bias": torch.full_like(gate.bias, -9)}
-    progress.write(work / "gate.ckpt", {**weights, "notes": {"figures": {}}})
+    tower = photoclip.ImageTower(photo, model.image)
+    states = {name: getattr(tower, name).state_dict() for name in ("glance", "gate")}
+    states["glance"] = {"weight": torch.zeros(1, 3 * photoclip.GATED), "bias": torch.tensor([-9.0])}
+    progress.write(work / "gate.ckpt", {**states, "notes": {"figures": {}}})
     tower = smallclip.TextTower(WORDS)
     progress.write(work / "words.ckpt", {"config": asdict(WORDS), "state": tower.state_dict(), "notes": {}})
 
