@@ -69,7 +69,10 @@ func init() {
 // counts are what a shard adds to the metrics.
 type counts struct {
 	Done, Skipped, Dead, Pictures, Failed int64
-	Times                                 []int64 // of each stage, microseconds
+	// Times are of each stage, microseconds; 0 for a shard that wasn't done. It is never nil:
+	// Go's coder writes nil as a null, and Flink's part of Beam, which is Java, then reads
+	// another row than was written.
+	Times []int64
 }
 
 // countFn adds counts to the metrics.
@@ -99,23 +102,24 @@ func (f *shardFn) ProcessElement(ctx context.Context, i int, emit func(counts)) 
 	}
 	log.Infof(ctx, "shard %d of %d: begun", i, f.Job.Shards)
 	o, err := worker.Do(ctx, i)
+	of := counts{Times: make([]int64, len(stages))}
 	switch {
 	case err != nil:
 		return err
 	case o.Skipped:
-		emit(counts{Skipped: 1})
+		of.Skipped = 1
 		log.Infof(ctx, "shard %d of %d: there already", i, f.Job.Shards)
 	case o.Dead != nil:
-		emit(counts{Dead: 1})
+		of.Dead = 1
 		log.Errorf(ctx, "shard %d of %d: in the dead letters: %v", i, f.Job.Shards, o.Dead)
 	default:
-		of := counts{Done: 1, Pictures: int64(o.Pictures), Failed: int64(o.Failed)}
-		for _, took := range o.Times {
-			of.Times = append(of.Times, took.Microseconds())
+		of.Done, of.Pictures, of.Failed = 1, int64(o.Pictures), int64(o.Failed)
+		for stage, took := range o.Times {
+			of.Times[stage] = took.Microseconds()
 		}
-		emit(of)
 		log.Infof(ctx, "shard %d of %d: done, %d pictures, %d failed", i, f.Job.Shards, o.Pictures, o.Failed)
 	}
+	emit(of)
 	return nil
 }
 
