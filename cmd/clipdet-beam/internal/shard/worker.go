@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/clipdet/clipdet/cmd/clipdet-beam/internal/store"
@@ -24,6 +25,9 @@ type Worker struct {
 	detector *detect.Detector
 	queries  *detect.Queries   // nil: an index has none
 	made     map[string]string // what an evaluation's records depend on
+
+	mu    sync.Mutex
+	doing map[int]chan struct{} // the shards in hand; closed when one is let go
 }
 
 // Open reads the job's list or annotations, loads the models and embeds the queries. It
@@ -92,11 +96,17 @@ type Outcome struct {
 	Times    detect.Timings
 }
 
-// Do does the ith shard, from 1, unless it is there already. A picture that fails is in
+// Do does the ith shard, from 1, unless it is there already. If another call in this process
+// has it in hand, Do waits for that one first: an engine that starts anew in the same process
+// doesn't end what it had begun. A picture that fails is in
 // the results and the dead letters with its error. A shard that fails in all tries is in
 // the dead letters. Do returns an error only if ctx is done, the Detector is of no use, or
 // the dead letters can't be written.
 func (w *Worker) Do(ctx context.Context, i int) (o Outcome, err error) {
+	if err := w.take(ctx, i); err != nil {
+		return o, err
+	}
+	defer w.letGo(i)
 	for try := range max(w.job.Tries, 1) {
 		if try > 0 {
 			select {
@@ -115,6 +125,36 @@ func (w *Worker) Do(ctx context.Context, i int) (o Outcome, err error) {
 		return o, fmt.Errorf("shard %d: %w; and the dead letter of it: %w", i, err, unsaid)
 	}
 	return Outcome{Dead: err}, nil
+}
+
+// take takes a shard in hand, when nobody else has it.
+func (w *Worker) take(ctx context.Context, i int) error {
+	for {
+		w.mu.Lock()
+		other := w.doing[i]
+		if other == nil {
+			if w.doing == nil {
+				w.doing = map[int]chan struct{}{}
+			}
+			w.doing[i] = make(chan struct{})
+		}
+		w.mu.Unlock()
+		if other == nil {
+			return nil
+		}
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (w *Worker) letGo(i int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.doing[i])
+	delete(w.doing, i)
 }
 
 func (w *Worker) try(ctx context.Context, i int) (Outcome, error) {
