@@ -49,8 +49,7 @@ at a time writes an index; searches may run meanwhile. An index has the digests
 of the models that made it, and other models are refused.
 
 With --crop-context 1,1.5 each box is seen twice, the second time with what is
-around it. With the built-in models a search then has a right first hit more often
-(FORMATS.md), and encoding takes twice as long.
+around it, and encoding takes twice as long.
 
 --shard I/N encodes a part of the pictures, on one of N machines. Give each its own
 --out, and at the end move all files into one directory.
