@@ -184,12 +184,18 @@ def drawings(checkpoint: Path) -> smallclip.SmallCLIP:
     return model
 
 
+def photo_tower(path: Path) -> PhotoTower:
+    """Returns the photo tower of a checkpoint of train_photos.py."""
+    tower = PhotoTower()
+    tower.load_state_dict(checkpoint.load(path)["state"])
+    return tower
+
+
 def load(drawing: Path, photos: Path, gate: Path, words: Path, scales: Scales) -> tuple[ImageTower, TextTower]:
     """Returns both towers, in evaluation mode, from the checkpoints of train_photos.py,
     train_gate.py and train_words.py, and from drawings."""
-    model, photo = drawings(drawing), PhotoTower()
-    photo.load_state_dict(checkpoint.load(photos)["state"])
-    image = ImageTower(photo, model.image)
+    model = drawings(drawing)
+    image = ImageTower(photo_tower(photos), model.image)
     learned = checkpoint.load(gate)
     image.glance.load_state_dict(learned["glance"])
     image.gate.load_state_dict(learned["gate"])

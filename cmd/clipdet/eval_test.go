@@ -555,9 +555,7 @@ func TestFederatedSet(t *testing.T) {
 }
 
 func TestAblation(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it measures how good the models are, which takes long")
-	}
+	measures(t)
 	toy(t, 3)
 	if err := os.WriteFile("pictures/2.png", nil, 0o644); err != nil {
 		t.Fatal(err)

@@ -160,9 +160,7 @@ func TestIndexAndSearch(t *testing.T) {
 // The built-in models put a right box first for 59 of 65 things (pkg/index/FORMATS.md). On
 // another processor one of them may differ.
 func TestSearchScenes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it measures how good the models are, which takes long")
-	}
+	measures(t)
 	const least = 58
 	objects, _ := annotations(t, regression)
 	dir := t.TempDir()

@@ -15,9 +15,7 @@ import (
 // for other spellings and synonyms too. What was found must be found again, and stderr
 // must name each pair.
 func TestSynonymsHideNothing(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it measures how good the models are, which takes long")
-	}
+	measures(t)
 	names := []string{"owl", "camera", "house", "sailboat", "scissors"}
 	others := []string{"Owl", "photo camera", "House", "Sailboat", "SCISSORS"}
 	find := func(names ...string) (map[string][]box.Box, string) {

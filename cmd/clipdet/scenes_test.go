@@ -68,9 +68,7 @@ func annotations(t *testing.T, folder string) (objects []annotated, names []stri
 // TestFindsWhatTheSampleScenesContain asks for everything in each scene by the names of
 // the annotations. One of the 43 may be missed: a camera has an IoU of 0.49.
 func TestFindsWhatTheSampleScenesContain(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it measures how good the models are, which takes long")
-	}
+	measures(t)
 	objects, _ := annotations(t, scenes)
 	in := map[string][]annotated{}
 	for _, o := range objects {
@@ -111,9 +109,7 @@ func TestFindsWhatTheSampleScenesContain(t *testing.T) {
 // TestBuiltInModelsAreAsGoodAsTheyWere asks every scene for all 80 names and checks the
 // best box of each name that is present.
 func TestBuiltInModelsAreAsGoodAsTheyWere(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it measures how good the models are, which takes long")
-	}
+	measures(t)
 	objects, names := annotations(t, regression)
 	args := []string{"detect", filepath.Join(regression, "*.jpg"), "--threshold", "0", "--top-k", "1"}
 	for _, name := range names {
@@ -156,5 +152,14 @@ func TestBuiltInModelsAreAsGoodAsTheyWere(t *testing.T) {
 		if share < set.least {
 			t.Errorf("%s: %d of %d present names have their best box in place (%.3f), want %.2f", set.kind, right, total, share, set.least)
 		}
+	}
+}
+
+// measures leaves a test out of short runs: it measures how good the models are, which takes
+// long, and is the same with the race detector.
+func measures(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it measures how good the models are")
 	}
 }

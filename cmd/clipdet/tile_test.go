@@ -18,9 +18,7 @@ import (
 // tiles, as many of the things are found as in the scenes alone, but for one; without
 // tiles, fewer than half.
 func TestPanoramaFindsWhatOneSceneFinds(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it measures how good the models are, which takes long")
-	}
+	measures(t)
 	const width = 8 * 640
 	files := []string{"scene-002.jpg", "scene-006.jpg"}
 	left := func(place int) int { return place * (width - 640) }

@@ -52,8 +52,9 @@ func (p Picture) same(old Picture) bool {
 	return p.Bytes == old.Bytes && p.Modified == old.Modified
 }
 
-// PartOf returns which of parts a picture belongs to, from 1, for Options.Part. It depends
-// on the path alone, so that it stays the same when pictures are added to a collection.
+// PartOf returns which of parts, 1 or more, a picture belongs to, from 1, for Options.Part.
+// It depends on the path alone, so that it stays the same when pictures are added to a
+// collection.
 func PartOf(path string, parts int) int {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(filepath.Clean(path))) // never fails

@@ -102,7 +102,8 @@ COCO's drawn at random. Such a detection is right if it covers an object of its 
 _NOUNS = """
 ## Words that are no class
 {count} nouns that are neither a word for one of ImageNet's classes nor a pictogram's name or keyword, chosen before
-anything was asked for (`torchscript/training/nouns.txt`). {right} of {asked} were found right.
+anything was asked for (`torchscript/training/nouns.txt`). {right} of {asked} were found right,
+when the gate looked once.
 
 | asked for | found | |
 |---|---|---|

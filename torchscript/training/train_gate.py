@@ -21,7 +21,6 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-import checkpoint
 import photoclip
 import pictograms
 import progress
@@ -122,24 +121,8 @@ def train(
 ) -> dict[str, float]:
     """Learns, writes out, and returns the share of crops of each kind that it is right
     about."""
-    photo = photoclip.PhotoTower()
-    photo.load_state_dict(checkpoint.load(towers)["state"])
-    tower = photoclip.ImageTower(photo, photoclip.drawings(clip).image).eval()
+    tower = photoclip.ImageTower(photoclip.photo_tower(towers), photoclip.drawings(clip).image).eval()
     network, _ = smallrpn.load(rpn)
-    figures, glance, gate = trained(tower, network, photos, seed, leave_out, judged)
-    progress.write(out, {"glance": glance, "gate": gate, "notes": {"figures": figures, "seed": seed}})
-    return figures
-
-
-def trained(
-    tower: photoclip.ImageTower,
-    network: smallrpn.SmallRPN,
-    photos: Path,
-    seed: int,
-    leave_out: str,
-    judged: Path | None,
-) -> tuple[dict[str, float], dict[str, Tensor], dict[str, Tensor]]:
-    """Figures, glance and gate for a tower and a network."""
     styles = tuple(s for s in pictograms.STYLES if s not in pictograms.FAMILIES.get(leave_out, ()))
     lines = tuple(s for s in pictograms.styles_without(leave_out) if s not in styles)
     drawings = seen(tower, [*drawn(styles, network, seed), *drawn(lines, network, seed + 1, SCENES // 2)])
@@ -161,7 +144,8 @@ def trained(
         measure(f"crops of {name}", seen(tower, list(drawn(each, network, 3 * 10**6, 40))), False)
     if judged:
         measure("crops of new photos", seen(tower, list(photographed(judged, network, seed + 1))), True)
-    return figures, glance, gate
+    progress.write(out, {"glance": glance, "gate": gate, "notes": {"figures": figures, "seed": seed}})
+    return figures
 
 
 def main() -> int:

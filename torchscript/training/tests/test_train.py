@@ -35,10 +35,9 @@ def write_checkpoints(work: Path) -> None:
     smallrpn.save(work / "rpn.ckpt", smallrpn.SmallRPN().eval(), {"settings": settings, "figures": {"AR@10": 0.25}})
     figures = {f"{kind} taken for persons": 0.25 for kind in ("things", "persons", "places without")}
     progress.write(work / "photos.ckpt", {"state": photo.state_dict(), "notes": {"figures": figures}})
-    tower = photoclip.ImageTower(photo, model.image)
-    states = {name: getattr(tower, name).state_dict() for name in ("glance", "gate")}
-    states["glance"] = {"weight": torch.zeros(1, 3 * photoclip.GATED), "bias": torch.tensor([-9.0])}
-    progress.write(work / "gate.ckpt", {**states, "notes": {"figures": {}}})
+    gate = photoclip.ImageTower(photo, model.image).gate.state_dict()
+    glance = {"weight": torch.zeros(1, 3 * photoclip.GATED), "bias": torch.tensor([-9.0])}
+    progress.write(work / "gate.ckpt", {"glance": glance, "gate": gate, "notes": {"figures": {}}})
     tower = smallclip.TextTower(WORDS)
     progress.write(work / "words.ckpt", {"config": asdict(WORDS), "state": tower.state_dict(), "notes": {}})
 
