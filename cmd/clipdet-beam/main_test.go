@@ -109,21 +109,25 @@ func oneMachine(t *testing.T, list string, shards int) string {
 
 var times = regexp.MustCompile(`"timings_ms":\{[^}]*\}`)
 
+// shardText returns a shard's file without the times in it.
+func shardText(dir string, i int) (string, error) {
+	data, err := os.ReadFile(filepath.Join(dir, shardName(i)))
+	return times.ReplaceAllString(string(data), ""), err
+}
+
+func shardName(i int) string { return fmt.Sprintf("shard-%05d.jsonl", i) }
+
 // sameShard compares two files of a shard but for the times.
 func sameShard(t *testing.T, got, want string, i int) {
 	t.Helper()
-	name := fmt.Sprintf("shard-%05d.jsonl", i)
-	var text [2]string
-	for k, dir := range []string{got, want} {
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		text[k] = times.ReplaceAllString(string(data), "")
+	gotText, errGot := shardText(got, i)
+	wantText, errWant := shardText(want, i)
+	if err := errors.Join(errGot, errWant); err != nil {
+		t.Error(err)
+		return
 	}
-	if text[0] != text[1] {
-		t.Errorf("%s isn't as on one machine:\n%.2000s\nwant\n%.2000s", name, text[0], text[1])
+	if gotText != wantText {
+		t.Errorf("%s isn't as on one machine:\n%.2000s\nwant\n%.2000s", shardName(i), gotText, wantText)
 	}
 }
 
