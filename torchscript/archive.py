@@ -93,6 +93,13 @@ def manifest(kind: str, architecture: str, weights: Weights, dtype: str, channel
     }
 
 
+def trained(modules: nn.Module, on: str) -> Weights:
+    """Describes weights that this project trained on others. Their licence is the
+    project's, which is that of the others too."""
+    source = f"trained by the scripts in torchscript/, on {on}"
+    return Weights("clipdet's own", digest(modules.state_dict()), "Apache-2.0", source)
+
+
 def file_name(kind: str, dtype: str) -> str:
     """Returns an archive's file name: rpn.pt in float32, rpn.bfloat16.pt in bfloat16."""
     return f"{kind}.pt" if dtype == "float32" else f"{kind}.{dtype}.pt"

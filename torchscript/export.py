@@ -6,7 +6,7 @@ export.py clip --name ViT-L/14 --dtype float32 bfloat16 --out models
 export.py clip --name ViT-B-32 --pretrained laion2b_s34b_b79k --out models
 export.py clip --name ViT-B/32 --dtype int8 --calibrate photos --out models
 export.py rpn  --name fasterrcnn_resnet50_fpn_v2 --checkpoint FILE --out models
-export.py builtin --rpn FILE --clip FILE --photos FILE --gate FILE --words FILE --out DIR
+export.py builtin --rpn FILE --look FILE --clip FILE --photos FILE --gate FILE --words FILE --out DIR
 """
 
 import argparse
@@ -22,18 +22,17 @@ import archive
 import clip
 import detectors
 import photoclip
+import photorpn
 import pictures
 import published
 import rpn
-import smallrpn
-import stored
 import towers
-import trunk
 from archive import DTYPES, ContractError, Weights
 from published import Published
 
 CLIP_NAMES = "OpenAI's (RN50, ViT-B/32, ViT-L/14@336px, ...) or open_clip's (ViT-B-32, ...)"
 RPN_NAMES = "fasterrcnn_resnet50_fpn, its _v2, fasterrcnn_mobilenet_v3_large_fpn or its _320_fpn"
+PROPOSALS = ("rpn", "look")  # parts of the built-in proposals
 PARTS = ("clip", "photos", "gate", "words")  # of the built-in CLIP
 PRETRAINED = "open_clip's tag of the weights, such as laion2b_s34b_b79k; names of OpenAI mean openai"
 
@@ -95,21 +94,21 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     text = "the models that torchscript/training makes, in float32"
     builtin = commands.add_parser("builtin", help=text, description=f"Exports {text}.")
     builtin.add_argument("--out", type=Path, required=True, metavar="DIR", help="the models directory to write into")
-    builtin.add_argument("--rpn", type=Path, metavar="FILE", help="checkpoint of train_rpn.py")
-    for part in PARTS:
-        text = f"checkpoint of train_{part}.py; the four make one CLIP"
-        builtin.add_argument(f"--{part}", type=Path, metavar="FILE", help=text)
+    for parts, made in ((PROPOSALS, "the two make the proposals"), (PARTS, "the four make one CLIP")):
+        for part in parts:
+            builtin.add_argument(f"--{part}", type=Path, metavar="FILE", help=f"checkpoint of train_{part}.py; {made}")
     chosen = parser.parse_args(arguments)
     if chosen.command == "rpn" and "int8" in chosen.dtype:
         parser.error("--dtype int8 is for the image transformer of a CLIP: leave it out for an RPN")
     if getattr(chosen, "calibrate", None) and "int8" not in chosen.dtype:
         parser.error("--calibrate is for --dtype int8")
     if chosen.command == "builtin":
-        given = [part for part in PARTS if getattr(chosen, part)]
-        if given and len(given) < len(PARTS):
-            builtin.error("--clip, --photos, --gate and --words go together: give all four or none")
-        if not (given or chosen.rpn):
-            builtin.error("nothing to export: give --rpn, or the four parts of the CLIP, or all five")
+        given = [part for part in (*PROPOSALS, *PARTS) if getattr(chosen, part)]
+        for parts in (PROPOSALS, PARTS):
+            if 0 < len(set(parts) & set(given)) < len(parts):
+                builtin.error(f"{', '.join(f'--{part}' for part in parts)} go together: give all or none")
+        if not given:
+            builtin.error("nothing to export: give --rpn and --look, or the four parts of the CLIP, or all")
     return chosen
 
 
@@ -179,30 +178,12 @@ def export_builtin(chosen: argparse.Namespace) -> list[Path]:
     half precision and 8 bits (stored.py)."""
     paths = []
     if chosen.rpn:
-        network, _ = smallrpn.load(chosen.rpn)
-        weights = own_weights("rpn", archive.file_digest(chosen.rpn))
-        voting = network.config.voting
-        paths.append(rpn.export(chosen.out, network, "clipdet-small-rpn", weights, shrunk=True, voting=voting))
+        paths.append(photorpn.export(chosen.out, *photorpn.load(chosen.rpn, chosen.look)))
     if chosen.clip:
         scales = photoclip.Scales(photoclip.PHOTO_SCALE, photoclip.DRAWING_SCALE)
-        image, text = photoclip.load(chosen.clip, chosen.photos, chosen.gate, chosen.words, scales)
-        weights = own_weights(", ".join(PARTS), archive.digest(nn.ModuleList([image, text]).state_dict()))
-        image.to(memory_format=torch.channels_last)  # before, since the stored weights keep the layout they have
-        stored.shrink(image)
-        stored.shrink(text)
-        mean, std = list(trunk.MEAN), list(trunk.STD)
-        pair = clip.Pair(
-            image, text, "clipdet-small-clip", photoclip.SIZE, mean, std, scales.both, "squash", photoclip.TOGETHER
-        )
-        paths += clip.export(chosen.out, pair, weights)
+        towers = photoclip.load(chosen.clip, chosen.photos, chosen.gate, chosen.words, scales)
+        paths += photoclip.export(chosen.out, *towers, scales)
     return paths
-
-
-def own_weights(name: str, digest: str) -> Weights:
-    """Describes weights that were trained here. Their licence is the project's, and that
-    of the trunk's weights."""
-    source = "trained by the scripts in torchscript/, on EfficientNet-Lite0 with ImageNet weights"
-    return Weights(name, digest, "Apache-2.0", source)
 
 
 def write_rpn(chosen: argparse.Namespace, detector: nn.Module, architecture: str, weights: Weights) -> list[Path]:

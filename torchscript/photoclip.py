@@ -16,12 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import archive
 import checkpoint
+import clip
 import smallclip
+import stored
 import trunk
 from fold import fold_norms
 
-SIZE = 161  # all lengths up to stride 16 are odd, so every convolution pads evenly
+SIZE = 193  # all lengths up to stride 16 are odd, so every convolution pads evenly
 FEATURES = 1280
 CLASSES = 1000
 MEANING = 384
@@ -203,3 +206,16 @@ def load(drawing: Path, photos: Path, gate: Path, words: Path, scales: Scales) -
     tower = smallclip.TextTower(smallclip.Config(**saved["config"]))
     tower.load_state_dict(saved["state"])
     return image.eval(), TextTower(tower, model.text, scales.photo_share).eval()
+
+
+def export(out: Path, image: ImageTower, text: TextTower, scales: Scales) -> list[Path]:
+    """Writes both towers into out and returns their paths. Their weights are stored in
+    half precision, and the photo tower's in 8 bits."""
+    weights = archive.trained(nn.ModuleList([image, text]), "EfficientNet-Lite0 with ImageNet weights")
+    image.to(memory_format=torch.channels_last)  # before, since the stored weights keep the layout they have
+    stored.shrink(image.photo, eight=True)
+    stored.shrink(image)
+    stored.shrink(text)
+    mean, std = list(trunk.MEAN), list(trunk.STD)
+    pair = clip.Pair(image, text, "clipdet-small-clip", SIZE, mean, std, scales.both, "squash", TOGETHER)
+    return clip.export(out, pair, weights)

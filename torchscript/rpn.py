@@ -26,7 +26,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import archive
-import stored
 from archive import DTYPES, Input, Weights
 from fold import fold_norms, freeze_norms
 
@@ -202,9 +201,16 @@ class Proposals(nn.Module):
         sizes = sizes.cpu()  # the caller has it there, so nothing waits
         resized = self.resized(images, sizes)
         batch = self.prepare(images, sizes, resized)
-        logits, deltas = self.predict(list(self.backbone(batch).values()))
-        sizes = sizes.to(images.device, non_blocking=True)
-        resized = resized.to(images.device, non_blocking=True)
+        return self.proposed(batch, list(self.backbone(batch).values()), sizes, resized)
+
+    def proposed(
+        self, batch: Tensor, features: list[Tensor], sizes: Tensor, resized: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The proposals and counts of a prepared batch, from the backbone's features of
+        it."""
+        logits, deltas = self.predict(features)
+        sizes = sizes.to(batch.device, non_blocking=True)
+        resized = resized.to(batch.device, non_blocking=True)
         levels, scores, valid = self.candidates_of(batch, logits, deltas, resized)
         kept = self.select(levels, valid)
         boxes, objectness = torch.cat(levels, 1), torch.cat(scores, 1)
@@ -360,34 +366,33 @@ def export(
     weights: Weights,
     dtype: str = "float32",
     channels_last: bool = True,
-    shrunk: bool = False,
-    voting: float = 0,
 ) -> Path:
     """Writes rpn.pt (rpn.bfloat16.pt and so on) into out and returns its path.
 
     detector has torchvision's transform, backbone and rpn. It is put in evaluation mode
-    and its gradients are turned off. If shrunk, float32 weights are stored in half
-    precision (stored.py). voting is Proposals'.
+    and its gradients are turned off.
     """
     detector.eval().requires_grad_(False)
-    shrunk = shrunk and dtype == "float32"
-    network = Proposals(detector, dtype, channels_last, voting)
-    reference = Proposals(detector, "float32", channels_last, voting)
-    if shrunk:
-        stored.shrink(network.backbone)
-        stored.shrink(reference.backbone)
-    described = archive.manifest(
-        "rpn",
-        architecture,
-        weights,
-        dtype,
-        channels_last,
-        min_size=int(network.min_size),
-        max_size=int(network.max_size),
-        proposals=network.proposals,
-        nms=detector.rpn.nms_thresh,
-        **({"voting": voting} if voting else {}),
-    )
+    network = Proposals(detector, dtype, channels_last)
+    described = archive.manifest("rpn", architecture, weights, dtype, channels_last, **sizes_of(network, detector))
+    return write(out, network, Proposals(detector, "float32", channels_last), described)
+
+
+def sizes_of(network: Proposals, detector: nn.Module) -> dict[str, float]:
+    """Returns the manifest's fields of proposals."""
+    return {
+        "min_size": int(network.min_size),
+        "max_size": int(network.max_size),
+        "proposals": network.proposals,
+        "nms": detector.rpn.nms_thresh,
+        **({"voting": network.voting} if network.voting else {}),
+    }
+
+
+def write(out: Path, network: nn.Module, reference: nn.Module, described: dict) -> Path:
+    """Writes a network from pictures to proposals into out, and returns its path.
+    reference is the same in float32."""
+    dtype = described["dtype"]
     path = out / archive.file_name("rpn", dtype)
     inputs = [Input((1, 3, *EXAMPLE), "uint8"), Input((1, 2), "int64", (EXAMPLE,))]
     archive.save(
@@ -404,7 +409,7 @@ def export(
     return path
 
 
-def steady_seed(network: Proposals, reference: Proposals, inputs: list[Input], dtype: str) -> int:
+def steady_seed(network: nn.Module, reference: nn.Module, inputs: list[Input], dtype: str) -> int:
     """Returns the first seed whose answer a disturbance changes by a quarter of the
     tolerance at most, else the seed whose answer it changes least.
 

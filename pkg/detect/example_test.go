@@ -25,14 +25,14 @@ func Example() {
 
 	queries, err := detector.Queries(ctx,
 		detect.Query{Name: "helmet"},
-		detect.Query{Name: "mission patch", Phrases: []string{"an icon", "a logo"}},
+		detect.Query{Name: "cup", Phrases: []string{"a cup of coffee", "a mug on a saucer"}},
 	)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer queries.Close()
 
-	picture, err := pixels.DecodeFile("../../testdata/photos/astronaut.jpg", pixels.Limits{})
+	picture, err := pixels.DecodeFile("../../testdata/photos/sheet.jpg", pixels.Limits{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func Example() {
 	}
 	// Unordered output:
 	// helmet, about 250 pixels wide
-	// mission patch, about 50 pixels wide
+	// cup, about 200 pixels wide
 }
 
 func ExampleDetector_Stats() {

@@ -10,7 +10,6 @@ import torch
 
 import archive
 import export
-import smallrpn
 
 HERE = Path(export.__file__).parent
 MOBILENET = "fasterrcnn_mobilenet_v3_large_320_fpn"
@@ -27,18 +26,6 @@ def test_rpn_from_a_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     described = archive.read_manifest(path)
     assert (described["architecture"], described["memory_format"]) == (MOBILENET, "contiguous")
     assert (described["min_size"], described["max_size"], described["proposals"]) == (320, 640, 150)
-
-
-def test_own_proposals_are_stored_in_half_precision(tmp_path: Path) -> None:
-    # training/tests/test_train.py exports the whole.
-    network = smallrpn.SmallRPN().eval()
-    smallrpn.save(tmp_path / "rpn.ckpt", network, {})
-    assert export.main(["builtin", "--rpn", str(tmp_path / "rpn.ckpt"), "--out", str(tmp_path)]) == 0
-    assert [path.name for path in tmp_path.glob("*.pt")] == ["rpn.pt"]
-    described = archive.read_manifest(tmp_path / "rpn.pt")
-    assert (described["dtype"], described["proposals"]) == ("float32", smallrpn.Config.proposals)
-    weights = sum(p.numel() for p in network.parameters())
-    assert (tmp_path / "rpn.pt").stat().st_size < 2.5 * weights
 
 
 def test_nothing_is_printed_but_the_summary(tmp_path: Path) -> None:
@@ -75,7 +62,8 @@ def test_problems_are_one_line_and_exit_1(tmp_path: Path, capsys: pytest.Capture
         (["rpn", "--name", MOBILENET, "--random", "1", "--checkpoint", "f", "--out", "out"], "not allowed with"),
         (["clip", "--name", "ViT-B-32", "--random", "1", "--out", "out", "--dtype", "int4"], "invalid choice"),
         (["builtin", "--out", "out"], "nothing to export"),
-        (["builtin", "--rpn", "r", "--clip", "c", "--words", "w", "--out", "out"], "give all four or none"),
+        (["builtin", "--rpn", "r", "--clip", "c", "--words", "w", "--out", "out"], "--rpn, --look go together"),
+        (["builtin", "--clip", "c", "--words", "w", "--out", "out"], "--words go together"),
     ],
 )
 def test_wrong_usage_exits_2(arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,9 @@ import archive
 import judge
 import packages
 import photoclip
+import photorpn
 import pictograms
+import ssdlite
 import wordnet
 
 Figures = dict[str, dict[str, float]]  # by what was measured, and what came out
@@ -28,8 +30,7 @@ makes models of them.
   and {drawing_width} for drawings.
   - The photo half of a crop: EfficientNet-Lite0 with ImageNet weights, frozen, says how likely each of ImageNet's 1,000
     classes is, and the half is the mean of what the classes' names mean, weighted by that (ConSE, Norouzi et al. 2013),
-    less a half of what all classes mean.
-    Persons, for whom ImageNet has no class, and nothing in particular have a direction of their own each.
+    less what crops of photos mean on average. Persons, for whom ImageNet has no class, and nothing in particular have a direction of their own each.
   - The drawing half of a crop: a ResNet of 6 blocks at 64x64 pixels, learned from pictograms.
   - A gate says how much a crop is of a photo, and the halves are as long as it says. It looks twice, by a logistic
     regression each: at the first layers of the drawing half, which leave out what is surely drawn, and then at
@@ -37,11 +38,17 @@ makes models of them.
   - Text towers: a causal transformer for each half, of 3 layers for photos and 2 for drawings, with factorised token
     tables. The halves of a text have fixed lengths, which give photos a scale of {photo_scale:g} and drawings one of
     {drawing_scale:g}.
-- RPN: torchvision's RegionProposalNetwork on the same frozen trunk, with a feature pyramid at strides 8 to 64.
-  Class-agnostic. The shorter side is resized to {min_size} pixels (longer at most {max_size}); {proposals} proposals of
-  a picture.
-- Files: weights of convolutions and linear layers lie in half precision and are float32 once they are loaded. Token
-  tables have 8 bits, with a scale for each row. There is no archive in bfloat16.
+- RPN, class-agnostic: two networks, and a look at the whole picture, a logistic regression of the trunk's features,
+  which tells how much it is a photo. If the look is sure (below {picture_unsure:g}, above {picture_sure:g}), one network
+  is asked, and else both, their objectness weighted by that.
+  - For drawings: torchvision's RegionProposalNetwork on the same frozen trunk, with a feature pyramid at strides 8 to
+    64. The shorter side is resized to {min_size} pixels (longer at most {max_size}); {proposals} proposals of a picture.
+  - For photos: SSDLite on MobileNetV2 (Sandler et al. 2018) with its publisher's weights, at 300x300 pixels;
+    {photo_proposals} proposals of a picture. Which class a box shows is not used, only how likely it shows one: the
+    root of the likeliest class's probability is its objectness.
+- Files: weights of convolutions and linear layers lie in half precision, those of SSDLite and of the photo half of
+  crops in 8 bits with a scale for each channel, and are float32 once they are loaded. Token tables have 8 bits, with a
+  scale for each row. There is no archive in bfloat16.
 
 ## Data and licences
 - Pictograms: {concepts} concepts of Unicode's emoji, without flags, skin tones and gendered variants, with their names
@@ -50,8 +57,10 @@ makes models of them.
   the RPN, among others, on scenes of {rpn_styles}. Backgrounds are drawn by
   `torchscript/training/scenes.py`: plain, gradients, textures, shapes.
 - Photos: {photos} of COCO's train2017 with the polygons of {objects} objects, listed below. Of these were learned: the
-  RPN, also from collages of the objects; and then, from its proposals too, what tells a person and nothing from
-  ImageNet's classes, and the gate.
+  RPN of drawings, also from collages of the objects; and then, from its proposals too, what tells a person and nothing
+  from ImageNet's classes, the gate, and the look.
+- COCO: the weights of SSDLite, from a package. They were trained by their publisher on COCO's photos for training, with
+  boxes of 80 categories; none of those photos was used here but the {photos} above.
 - ImageNet: the weights of EfficientNet-Lite0, from a package, and the names of the 1,000 classes. They were trained on
   ImageNet's photos by their publisher; none of those was used here.
 - Words: what words mean was taught by the embeddings that all-MiniLM-L6-v2 gives names, keywords, the names of COCO's
@@ -59,8 +68,8 @@ makes models of them.
 
 {attributions}- COCO's annotations, copyright the COCO Consortium, licensed under CC-BY 4.0: https://cocodataset.org
 
-The trunk's and the classifier's weights are their publisher's (Apache-2.0), in half precision and with the norms folded
-in. All other weights are the project's own, under its licence (Apache-2.0). No pictogram and no photo is stored in them
+The weights of the trunk, the classifier and SSDLite are their publishers' (Apache-2.0), in fewer bits and with the norms
+folded in. All other weights are the project's own, under its licence (Apache-2.0). No pictogram and no photo is stored in them
 as a file.
 
 The photos, whose files are not part of this repository. CC BY 2.0 is https://creativecommons.org/licenses/by/2.0/, and
@@ -74,6 +83,8 @@ CC BY-SA 2.0 is https://creativecommons.org/licenses/by-sa/2.0/.
   puts them near one of these.
 - Photos: ImageNet's 1,000 classes, {animals} of them animals, and persons. Other words so far as the teacher puts them
   near one of these: a word that is near none finds little, and a word that is near the wrong one finds that.
+- Proposals of photos: things of COCO's 80 categories and what looks like them. What is like none has no proposal of its
+  own, or one of low objectness: ask with a low `--threshold`.
 - Persons: {persons}
 - Small objects: {small}
 - Photos and drawings are told apart crop by crop. Where the gate isn't sure, between {unsure:g} and {sure:g}, a crop
@@ -94,8 +105,8 @@ _DRAWINGS = """Scenes of 640x480 with 1 to 12 pictograms of 24 to 300 pixels, ma
 {left_out}
 """
 _PHOTOS = """Photos of COCO's val2017, of which nothing was learned but the names of COCO's categories as words. But
-the scales of the halves, the weight of persons and the number of proposals were chosen with these photos in view, so
-expect less of others. Where some names are asked, they are those of what is there, at most as many, and others of
+the scales of the halves, the weight of persons, the size of crops and the number of proposals were chosen with these
+photos in view, so expect less of others. Where some names are asked, they are those of what is there, at most as many, and others of
 COCO's drawn at random. Such a detection is right if it covers an object of its name, which no better one has, at IoU
 0.5 or more.
 """
@@ -103,7 +114,7 @@ _NOUNS = """
 ## Words that are no class
 {count} nouns that are neither a word for one of ImageNet's classes nor a pictogram's name or keyword, chosen before
 anything was asked for (`torchscript/training/nouns.txt`). {right} of {asked} were found right,
-when the gate looked once.
+when the gate looked once, and crops of photos had 161x161 pixels.
 
 | asked for | found | |
 |---|---|---|
@@ -156,7 +167,7 @@ def text(
     left_out = notes["clip"]["settings"]["leave_out"]
     clip_styles = pictograms.styles_without(left_out)
     rpn_styles = tuple(s for s in pictograms.STYLES if s not in pictograms.FAMILIES.get(left_out, ()))
-    used = dict.fromkeys((*clip_styles, *rpn_styles, "names", "words", "sentences", "imagenet"))
+    used = dict.fromkeys((*clip_styles, *rpn_styles, "names", "words", "sentences", "imagenet", "detector"))
     return _CARD.format(
         files="".join(f"- {p.name}: {p.stat().st_size / 1e6:.1f} MB\n" for p in sorted(models.glob("*.pt"))),
         scale=image["logit_scale"],
@@ -169,6 +180,9 @@ def text(
         min_size=rpn["min_size"],
         max_size=rpn["max_size"],
         proposals=rpn["proposals"],
+        photo_proposals=ssdlite.PROPOSALS,
+        picture_unsure=photorpn.MARGIN,
+        picture_sure=1 - photorpn.MARGIN,
         concepts=f"{len(pictograms.load().concepts):,}",
         clip_styles=", ".join(clip_styles),
         rpn_styles=", ".join(rpn_styles),
@@ -229,7 +243,8 @@ def _training(notes: dict[str, dict]) -> str:
         "words": "Text tower of the photo half",
         "photos": "Persons and nothing, crops of photos left out in turn",
         "gate": "Gate, share that it is right about",
-        "rpn": "RPN, new scenes, AR among so many proposals",
+        "look": "Look at the whole picture, share that it is right about",
+        "rpn": "RPN of drawings, new scenes, AR among so many proposals",
     }
     lines = []
     for name, kind in kinds.items():

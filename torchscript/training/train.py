@@ -29,6 +29,7 @@ import pictograms
 import scenes
 import train_clip
 import train_gate
+import train_look
 import train_photos
 import train_rpn
 import train_words
@@ -54,6 +55,7 @@ def parts(chosen: argparse.Namespace) -> dict[str, Part]:
     ways: dict[str, tuple[Callable[..., object], tuple]] = {
         "clip": (train_clip.train, (chosen.clip_steps, chosen.text_steps, 256, seed, left)),
         "rpn": (train_rpn.train, (chosen.rpn_steps, 12, seed, left, photos)),
+        "look": (train_look.train, (photos, rpn, seed, left, chosen.photos)),
         "words": (train_words.train, (photos, chosen.word_steps, seed)),
         "photos": (train_photos.train, (photos, rpn)),
         "gate": (train_gate.train, (photos, rpn, clip, towers, seed, left, chosen.photos)),

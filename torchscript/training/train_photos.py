@@ -33,8 +33,7 @@ import wordnet
 LEAST = 12  # pixels of an object's shorter side
 SAME, OTHER = 0.55, 0.4  # IoU from which on a proposal shows an object, and below which it shows none
 RIDGE = 3e-4
-COMMON = 0.5  # of what all classes mean is left out, or words that mean that would be near every crop
-PERSON_BIAS = 0.75  # persons are as often as all things together in photos of people, not as rare as one thing
+PERSON_BIAS = 1.5  # persons are as often as all things together in photos of people, not as rare as one thing
 THING, PERSON, NOTHING = 0, 1, 2
 
 
@@ -144,9 +143,15 @@ def imagenet(tower: photoclip.PhotoTower) -> None:
     tower.classes.weight.data, tower.classes.bias.data = state["_fc.weight"][:, :, None, None], state["_fc.bias"]
     net, sayings = wordnet.WordNet(), meanings.Sayings()
     shared = meanings.shared_by_nouns(sayings, net)
-    meant = meanings.classes(sayings, shared, net)
-    meant -= COMMON * meant.mean(0)
-    tower.meanings.weight.data = meant.T[:, :, None, None].contiguous()
+    tower.meanings.weight.data = meanings.classes(sayings, shared, net).T[:, :, None, None].contiguous()
+
+
+def centre(tower: photoclip.PhotoTower, found: Tensor) -> None:
+    """Leaves out of the classes' meanings what crops of photos, by their features
+    [N,1280], mean on average: words that mean that would be near every crop."""
+    likely = (photoclip.SHARPNESS * tower.classes(found[:, :, None, None])).softmax(1)
+    mean = tower.meanings(likely).mean(0)
+    tower.meanings.weight.data -= mean[:, :, :, None].detach()  # each crop's shares add up to 1
 
 
 def train(out: Path, photos: Path, rpn: Path) -> dict[str, float]:
@@ -157,6 +162,7 @@ def train(out: Path, photos: Path, rpn: Path) -> dict[str, float]:
     network, _ = smallrpn.load(rpn)
     shown = list(crops(photos, network))
     found = features(tower, shown)
+    centre(tower, found)
     known = (found @ tower.classes.weight[:, :, 0, 0].T + tower.classes.bias).logsumexp(1).detach()
     kinds = torch.tensor([c.kind for c in shown])
     fold = torch.tensor([c.photo for c in shown]) % 5

@@ -14,6 +14,7 @@ import archive
 import card
 import export
 import photoclip
+import photorpn
 import progress
 import smallclip
 import smallrpn
@@ -25,8 +26,8 @@ WORDS = smallclip.Config(embedding=photoclip.WIDTH, token_width=8, text_width=32
 
 
 def write_checkpoints(work: Path) -> None:
-    """Writes what the five parts of the training would, with random weights. All crops are
-    drawings at a glance."""
+    """Writes what the parts of the training would, with random weights. All pictures and
+    crops are drawings at a glance."""
     torch.manual_seed(1)
     work.mkdir()
     model, photo = smallclip.SmallCLIP(DRAWING).eval(), photoclip.PhotoTower().eval()
@@ -35,6 +36,8 @@ def write_checkpoints(work: Path) -> None:
     smallrpn.save(work / "rpn.ckpt", smallrpn.SmallRPN().eval(), {"settings": settings, "figures": {"AR@10": 0.25}})
     figures = {f"{kind} taken for persons": 0.25 for kind in ("things", "persons", "places without")}
     progress.write(work / "photos.ckpt", {"state": photo.state_dict(), "notes": {"figures": figures}})
+    look = {"weight": torch.zeros(1, photorpn.WIDTH), "bias": torch.tensor([-9.0])}
+    progress.write(work / "look.ckpt", {"look": look, "notes": {"figures": {}}})
     gate = photoclip.ImageTower(photo, model.image).gate.state_dict()
     glance = {"weight": torch.zeros(1, 3 * photoclip.GATED), "bias": torch.tensor([-9.0])}
     progress.write(work / "gate.ckpt", {"glance": glance, "gate": gate, "notes": {"figures": {}}})
@@ -46,7 +49,7 @@ def test_each_part_is_called_as_it_wants(tmp_path: Path) -> None:
     steps = {"clip_steps": 1, "text_steps": 1, "rpn_steps": 1, "word_steps": 1}
     options = argparse.Namespace(work=tmp_path, photos=tmp_path, photos_train=tmp_path, seed=1, leave_out="", **steps)
     made = train.parts(options)
-    assert set(made) == {"rpn", *export.PARTS}
+    assert set(made) == {*export.PROPOSALS, *export.PARTS}
     for name, part in made.items():
         wanted = inspect.signature(part.train)
         given = wanted.bind(part.path, *part.arguments).arguments
