@@ -151,8 +151,8 @@ SOURCES = {
         "1.0.6",
         "4c93ff1deb117c4fbdfdc0f0531c26f88d5721e1c35033e77ae5df6d8b8e4303",
         "Apache-2.0",
-        "SSDLite on MobileNetV2, trained on COCO, copyright the TensorFlow authors, Apache licence 2.0; package by Dave "
-        "Conway-Jones",
+        "SSDLite on MobileNetV2, trained on COCO, copyright the TensorFlow authors, Apache licence 2.0; "
+        "package by Dave Conway-Jones",
     ),
 }
 

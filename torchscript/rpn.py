@@ -203,9 +203,7 @@ class Proposals(nn.Module):
         batch = self.prepare(images, sizes, resized)
         return self.proposed(batch, list(self.backbone(batch).values()), sizes, resized)
 
-    def proposed(
-        self, batch: Tensor, features: list[Tensor], sizes: Tensor, resized: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def proposed(self, batch: Tensor, features: list[Tensor], sizes: Tensor, resized: Tensor) -> tuple[Tensor, Tensor]:
         """The proposals and counts of a prepared batch, from the backbone's features of
         it."""
         logits, deltas = self.predict(features)

@@ -30,7 +30,8 @@ makes models of them.
   and {drawing_width} for drawings.
   - The photo half of a crop: EfficientNet-Lite0 with ImageNet weights, frozen, says how likely each of ImageNet's 1,000
     classes is, and the half is the mean of what the classes' names mean, weighted by that (ConSE, Norouzi et al. 2013),
-    less what crops of photos mean on average. Persons, for whom ImageNet has no class, and nothing in particular have a direction of their own each.
+    less what crops of photos mean on average. Persons, for whom ImageNet has no class, and nothing in particular have a
+    direction of their own each.
   - The drawing half of a crop: a ResNet of 6 blocks at 64x64 pixels, learned from pictograms.
   - A gate says how much a crop is of a photo, and the halves are as long as it says. It looks twice, by a logistic
     regression each: at the first layers of the drawing half, which leave out what is surely drawn, and then at
@@ -39,13 +40,14 @@ makes models of them.
     tables. The halves of a text have fixed lengths, which give photos a scale of {photo_scale:g} and drawings one of
     {drawing_scale:g}.
 - RPN, class-agnostic: two networks, and a look at the whole picture, a logistic regression of the trunk's features,
-  which tells how much it is a photo. If the look is sure (below {picture_unsure:g}, above {picture_sure:g}), one network
-  is asked, and else both, their objectness weighted by that.
+  which tells how much it is a photo. Below {picture_unsure:g} it is a drawing, and the second network isn't asked.
   - For drawings: torchvision's RegionProposalNetwork on the same frozen trunk, with a feature pyramid at strides 8 to
-    64. The shorter side is resized to {min_size} pixels (longer at most {max_size}); {proposals} proposals of a picture.
-  - For photos: SSDLite on MobileNetV2 (Sandler et al. 2018) with its publisher's weights, at 300x300 pixels;
-    {photo_proposals} proposals of a picture. Which class a box shows is not used, only how likely it shows one: the
-    root of the likeliest class's probability is its objectness.
+    64. The shorter side is resized to {min_size} pixels (longer at most {max_size}).
+    A drawing has {proposals} proposals of it.
+  - For photos: SSDLite on MobileNetV2 (Sandler et al. 2018) with its publisher's weights, at 300x300 pixels. Which
+    class a box shows is not used, only how likely it shows one: the root of the likeliest class's probability is its
+    objectness. A photo has {photo_proposals} proposals of it, and to make {photo_most} what the first network finds
+    besides, whose objectness is then less by a factor of {doubt:g}.
 - Files: weights of convolutions and linear layers lie in half precision, those of SSDLite and of the photo half of
   crops in 8 bits with a scale for each channel, and are float32 once they are loaded. Token tables have 8 bits, with a
   scale for each row. There is no archive in bfloat16.
@@ -68,9 +70,9 @@ makes models of them.
 
 {attributions}- COCO's annotations, copyright the COCO Consortium, licensed under CC-BY 4.0: https://cocodataset.org
 
-The weights of the trunk, the classifier and SSDLite are their publishers' (Apache-2.0), in fewer bits and with the norms
-folded in. All other weights are the project's own, under its licence (Apache-2.0). No pictogram and no photo is stored in them
-as a file.
+The weights of the trunk, the classifier and SSDLite are their publishers' (Apache-2.0), in fewer bits and with the
+norms folded in. All other weights are the project's own, under its licence (Apache-2.0). No pictogram and no photo is
+stored in them as a file.
 
 The photos, whose files are not part of this repository. CC BY 2.0 is https://creativecommons.org/licenses/by/2.0/, and
 CC BY-SA 2.0 is https://creativecommons.org/licenses/by-sa/2.0/.
@@ -83,8 +85,8 @@ CC BY-SA 2.0 is https://creativecommons.org/licenses/by-sa/2.0/.
   puts them near one of these.
 - Photos: ImageNet's 1,000 classes, {animals} of them animals, and persons. Other words so far as the teacher puts them
   near one of these: a word that is near none finds little, and a word that is near the wrong one finds that.
-- Proposals of photos: things of COCO's 80 categories and what looks like them. What is like none has no proposal of its
-  own, or one of low objectness: ask with a low `--threshold`.
+- Proposals of photos: things of COCO's 80 categories and what looks like them. What is like none has a proposal of low
+  objectness: its score is below the command's default threshold, so ask for it with a lower `--threshold`.
 - Persons: {persons}
 - Small objects: {small}
 - Photos and drawings are told apart crop by crop. Where the gate isn't sure, between {unsure:g} and {sure:g}, a crop
@@ -106,9 +108,9 @@ _DRAWINGS = """Scenes of 640x480 with 1 to 12 pictograms of 24 to 300 pixels, ma
 """
 _PHOTOS = """Photos of COCO's val2017, of which nothing was learned but the names of COCO's categories as words. But
 the scales of the halves, the weight of persons, the size of crops and the number of proposals were chosen with these
-photos in view, so expect less of others. Where some names are asked, they are those of what is there, at most as many, and others of
-COCO's drawn at random. Such a detection is right if it covers an object of its name, which no better one has, at IoU
-0.5 or more.
+photos in view, so expect less of others. Where some names are asked, they are those of what is there, at most as many,
+and others of COCO's drawn at random. Such a detection is right if it covers an object of its name, which no better one
+has, at IoU 0.5 or more.
 """
 _NOUNS = """
 ## Words that are no class
@@ -181,8 +183,9 @@ def text(
         max_size=rpn["max_size"],
         proposals=rpn["proposals"],
         photo_proposals=ssdlite.PROPOSALS,
+        photo_most=photorpn.MOST,
+        doubt=photorpn.DOUBT,
         picture_unsure=photorpn.MARGIN,
-        picture_sure=1 - photorpn.MARGIN,
         concepts=f"{len(pictograms.load().concepts):,}",
         clip_styles=", ".join(clip_styles),
         rpn_styles=", ".join(rpn_styles),

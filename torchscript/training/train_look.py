@@ -77,9 +77,7 @@ def learn(
     """Returns the figures, and the look as a linear layer's state."""
     styles = tuple(s for s in pictograms.STYLES if s not in pictograms.FAMILIES.get(leave_out, ()))
     lines = tuple(s for s in pictograms.styles_without(leave_out) if s not in styles)
-    drawings = seen(
-        network, chain(drawn(styles, seed, PICTURES * 3 // 4), drawn(lines, seed + 1, PICTURES // 4))
-    )
+    drawings = seen(network, chain(drawn(styles, seed, PICTURES * 3 // 4), drawn(lines, seed + 1, PICTURES // 4)))
     shown = seen(network, photographed(photos.Photos(folder), seed, PICTURES))
     photo = torch.cat([torch.zeros(len(drawings)), torch.ones(len(shown))])
     look = train_gate.learn(torch.cat([drawings, shown]), photo, RIDGE)

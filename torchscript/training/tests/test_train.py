@@ -99,7 +99,7 @@ def test_from_checkpoints_to_the_card(tmp_path: Path) -> None:
         "- boxes, persons: 2",
         "- 5 names: precision:",
         "- 20 names: recall:",
-        f"{smallrpn.Config.proposals} proposals of",
+        f"A drawing has {smallrpn.Config.proposals} proposals of",
         "- keywords asked: 200",
         "- Drawing half, crops among all names: 3 steps of 2, top-1 0.500.",
     ):
