@@ -22,9 +22,9 @@ import stored
 from trunk import Trunk
 
 MARGIN = 0.3  # of the probability of a photo: below it a picture is surely a drawing, above one minus this a photo
-# Of a photo: the objectness of what only the network for drawings proposes is less by this factor, since that one knows
-# few photos; and so many proposals, since each costs the encoding of a crop, which of a photo takes longer.
-DOUBT, MOST = 0.4, 90
+# What only the network for drawings proposes of a photo: its objectness is less by this factor, since that one knows few
+# photos; and so many of them, since each costs the encoding of a crop, which of a photo takes longer.
+DOUBT, ADDED = 0.4, 12
 WIDTH = sum(Trunk.WIDTHS)
 
 
@@ -34,13 +34,13 @@ class Proposals(rpn.Proposals):
 
     margin: Final[float]
     doubt: Final[float]
-    most: Final[int]
+    added: Final[int]
 
     def __init__(self, network: smallrpn.SmallRPN, look: nn.Linear, photographed: ssdlite.SSDLite) -> None:
         super().__init__(network, voting=network.config.voting)
         self.look = copy.deepcopy(look)  # above 0 a picture is rather a photo
         self.photographed = copy.deepcopy(photographed)
-        self.margin, self.doubt, self.most = MARGIN, 1 - DOUBT, MOST
+        self.margin, self.doubt, self.added = MARGIN, 1 - DOUBT, ADDED
         stored.shrink(self.backbone)
         stored.shrink(self.photographed, eight=True)
         self.eval().requires_grad_(False)
@@ -64,11 +64,11 @@ class Proposals(rpn.Proposals):
         photographed = weighted(photographed, photo)
         again = (overlaps(drawn, photographed) > self.iou).any(2)
         drawn = weighted(drawn, (1 - self.doubt * photo)[:, None] * ~again)
+        most = self.proposals - (photo * (self.proposals - self.added)).floor()
+        drawn = weighted(drawn, (drawn[:, :, 4] > 0).cumsum(1) <= most[:, None])
         rows = torch.cat([drawn, photographed], 1)
         order = rows[:, :, 4].sort(dim=1, descending=True, stable=True)[1][:, : self.proposals]
-        most = self.proposals - (photo * (self.proposals - self.most)).floor()
-        kept = torch.arange(order.shape[1], device=rows.device)[None] < most[:, None]
-        rows = weighted(rows.gather(1, order[:, :, None].expand(-1, -1, 5)), kept)
+        rows = rows.gather(1, order[:, :, None].expand(-1, -1, 5))
         return rows, (rows[:, :, 4] > 0).sum(1)
 
     def photo(self, maps: dict[str, Tensor], resized: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def test_a_photo_has_those_of_both(made: photorpn.Proposals) -> None:
     rows, counts = torch.jit.script(look(made, 9))(pictures(), SIZES)
     want, wanted = made.both(of_drawings(made)[0], made.photographed(pictures(), SIZES), torch.ones(2))
     assert rows.shape == (2, smallrpn.Config.proposals, 5)
-    assert counts.tolist() == wanted.tolist() == [photorpn.MOST] * 2
+    assert counts.tolist() == wanted.tolist() == [ssdlite.PROPOSALS + photorpn.ADDED] * 2
     assert torch.equal(rows, want)
 
 
@@ -83,7 +83,7 @@ def test_of_two_pictures_one_may_be_a_drawing(made: photorpn.Proposals) -> None:
     drawn, photographed = of_drawings(made)[0], made.photographed(pictures(), SIZES)
     assert torch.equal(rows[0], drawn[0])
     assert torch.equal(rows, made.both(drawn, photographed, torch.tensor([0.0, 1.0]))[0])
-    assert counts.tolist() == [smallrpn.Config.proposals, photorpn.MOST]
+    assert counts.tolist() == [smallrpn.Config.proposals, ssdlite.PROPOSALS + photorpn.ADDED]
 
 
 def test_the_look_leaves_out_padding() -> None:

@@ -46,8 +46,8 @@ makes models of them.
     A drawing has {proposals} proposals of it.
   - For photos: SSDLite on MobileNetV2 (Sandler et al. 2018) with its publisher's weights, at 300x300 pixels. Which
     class a box shows is not used, only how likely it shows one: the root of the likeliest class's probability is its
-    objectness. A photo has {photo_proposals} proposals of it, and to make {photo_most} what the first network finds
-    besides, whose objectness is then less by a factor of {doubt:g}.
+    objectness. A photo has {photo_proposals} proposals of it, and the {added} best that the first network finds
+    besides, their objectness times {doubt:g}.
 - Files: weights of convolutions and linear layers lie in half precision, those of SSDLite and of the photo half of
   crops in 8 bits with a scale for each channel, and are float32 once they are loaded. Token tables have 8 bits, with a
   scale for each row. There is no archive in bfloat16.
@@ -183,7 +183,7 @@ def text(
         max_size=rpn["max_size"],
         proposals=rpn["proposals"],
         photo_proposals=ssdlite.PROPOSALS,
-        photo_most=photorpn.MOST,
+        added=photorpn.ADDED,
         doubt=photorpn.DOUBT,
         picture_unsure=photorpn.MARGIN,
         concepts=f"{len(pictograms.load().concepts):,}",
