@@ -22,7 +22,7 @@ import stored
 from trunk import Trunk
 
 MARGIN = 0.3  # of the probability of a photo: below it a picture is surely a drawing, above one minus this a photo
-# What only the network for drawings proposes of a photo: its objectness is less by this factor, since that one knows few
+# What only the network for drawings proposes of a photo: its objectness is multiplied by this, since that one knows few
 # photos; and so many of them, since each costs the encoding of a crop, which of a photo takes longer.
 DOUBT, ADDED = 0.4, 12
 WIDTH = sum(Trunk.WIDTHS)
