@@ -40,7 +40,7 @@ class Proposals(rpn.Proposals):
         super().__init__(network, voting=network.config.voting)
         self.look = copy.deepcopy(look)  # above 0 a picture is rather a photo
         self.photographed = copy.deepcopy(photographed)
-        self.margin, self.doubt, self.added = MARGIN, 1 - DOUBT, ADDED
+        self.margin, self.doubt, self.added = MARGIN, DOUBT, ADDED
         stored.shrink(self.backbone)
         stored.shrink(self.photographed, eight=True)
         self.eval().requires_grad_(False)
@@ -61,9 +61,9 @@ class Proposals(rpn.Proposals):
     def both(self, drawn: Tensor, photographed: Tensor, photo: Tensor) -> tuple[Tensor, Tensor]:
         """The best of both networks' proposals [B,K,5], where drawn ones that overlap others
         are left out. photo [B] is how much each picture is a photo."""
-        photographed = weighted(photographed, photo)
-        again = (overlaps(drawn, photographed) > self.iou).any(2)
-        drawn = weighted(drawn, (1 - self.doubt * photo)[:, None] * ~again)
+        photographed = weighted(photographed, photo[:, None])
+        again = (rpn.ious(drawn[:, :, :4], photographed[:, :, :4]) > self.iou).any(2)  # NaN, of rows of 0, is not
+        drawn = weighted(drawn, (1 - (1 - self.doubt) * photo)[:, None] * ~again)
         most = self.proposals - (photo * (self.proposals - self.added)).floor()
         drawn = weighted(drawn, (drawn[:, :, 4] > 0).cumsum(1) <= most[:, None])
         rows = torch.cat([drawn, photographed], 1)
@@ -78,21 +78,10 @@ class Proposals(rpn.Proposals):
 
 
 def weighted(rows: Tensor, share: Tensor) -> Tensor:
-    """Rows [B,K,5] with their objectness times share [B] or [B,K]; those without any are
-    0."""
-    if share.dim() == 1:
-        share = share[:, None]
+    """Rows [B,K,5] with their objectness times share, [B,K] or [B,1]; those without any
+    are 0."""
     objectness = rows[:, :, 4] * share
     return torch.cat([rows[:, :, :4], objectness[:, :, None]], 2) * (objectness > 0)[:, :, None]
-
-
-def overlaps(a: Tensor, b: Tensor) -> Tensor:
-    """IoUs [B,N,M] of rows [B,N,5] and [B,M,5]; with a row of 0 it is 0."""
-    low = torch.maximum(a[:, :, None, :2], b[:, None, :, :2])
-    high = torch.minimum(a[:, :, None, 2:4], b[:, None, :, 2:4])
-    both = (high - low).clamp(min=0).prod(3)
-    area_a, area_b = (a[:, :, 2:4] - a[:, :, :2]).prod(2), (b[:, :, 2:4] - b[:, :, :2]).prod(2)
-    return both / (area_a[:, :, None] + area_b[:, None] - both).clamp(min=1e-6)
 
 
 def seen(maps: dict[str, Tensor], resized: Tensor) -> Tensor:

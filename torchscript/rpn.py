@@ -94,14 +94,20 @@ def voted(chosen: Tensor, boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
 
     This is box voting (Gidaris and Komodakis 2015, section 4.3) without its edge.
     """
-    low = torch.maximum(chosen[:, :, None, :2], boxes[:, None, :, :2])
-    high = torch.minimum(chosen[:, :, None, 2:], boxes[:, None, :, 2:])
-    inter = (high - low).clamp_(0).prod(3)
-    own, others = chosen[:, :, 2:] - chosen[:, :, :2], boxes[:, :, 2:] - boxes[:, :, :2]
-    union = (own.prod(2)[:, :, None] + others.prod(2)[:, None]).sub_(inter)
-    weight = (inter / union - iou).clamp_(0) * scores[:, None]
+    weight = (ious(chosen, boxes) - iou).clamp_(0) * scores[:, None]
     total = weight.sum(2, keepdim=True)
     return torch.where(total > 0, torch.matmul(weight, boxes) / total, chosen)
+
+
+def ious(a: Tensor, b: Tensor) -> Tensor:
+    """Returns the IoUs [B,N,M] of boxes [B,N,4] and [B,M,4]. Of two without an area it is
+    NaN."""
+    low = torch.maximum(a[:, :, None, :2], b[:, None, :, :2])
+    high = torch.minimum(a[:, :, None, 2:], b[:, None, :, 2:])
+    inter = (high - low).clamp_(0).prod(3)
+    own, others = a[:, :, 2:] - a[:, :, :2], b[:, :, 2:] - b[:, :, :2]
+    union = (own.prod(2)[:, :, None] + others.prod(2)[:, None]).sub_(inter)
+    return inter / union
 
 
 def decode(deltas: Tensor, anchors: Tensor, weights: list[float], largest: float) -> Tensor:

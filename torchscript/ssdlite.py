@@ -67,11 +67,11 @@ class SSDLite(nn.Module):
                 blocks.append(Block(width, stage, k == 0, even=length % 2 == 0))
                 width = stage.width
                 if k == 0 and stage.stride == 2:
-                    length = (length + 1) // 2
+                    before, length = length, (length + 1) // 2
         self.first = nn.Sequential(Convolution(3, STEM, 3, 2, 1, True, even=SIZE % 2 == 0), *blocks[:SPLIT])
         self.middle = blocks[SPLIT]
         self.last = nn.Sequential(*blocks[SPLIT + 1 :], Convolution(width, LAST, 1, 1, 1, True, even=True))
-        widths, grids, further = [self.middle.project.conv.in_channels, LAST], [2 * length - 1, length], []
+        widths, grids, further = [self.middle.project.conv.in_channels, LAST], [before, length], []
         for inner, outer in EXTRAS:
             further.append(
                 nn.Sequential(

@@ -168,7 +168,7 @@ def text(
     annotations = json.loads((photos / "instances.json").read_text())["annotations"]
     left_out = notes["clip"]["settings"]["leave_out"]
     clip_styles = pictograms.styles_without(left_out)
-    rpn_styles = tuple(s for s in pictograms.STYLES if s not in pictograms.FAMILIES.get(left_out, ()))
+    rpn_styles = pictograms.main_without(left_out)
     used = dict.fromkeys((*clip_styles, *rpn_styles, "names", "words", "sentences", "imagenet", "detector"))
     return _CARD.format(
         files="".join(f"- {p.name}: {p.stat().st_size / 1e6:.1f} MB\n" for p in sorted(models.glob("*.pt"))),

@@ -90,6 +90,11 @@ def styles_without(family: str) -> tuple[str, ...]:
     return tuple(style for name, styles in FAMILIES.items() if name != family for style in styles)
 
 
+def main_without(family: str) -> tuple[str, ...]:
+    """STYLES but those of a family; with "", all of them."""
+    return tuple(style for style in STYLES if style not in FAMILIES.get(family, ()))
+
+
 def load(styles: tuple[str, ...] = STYLES, size: int = 128) -> Pictograms:
     """Fetches and renders what is missing from the cache and returns the pictograms of the styles."""
     unknown = set(styles) - set(styles_without(""))

@@ -116,6 +116,15 @@ def told(drawings: Seen, photos: Seen) -> tuple[dict[str, Tensor], dict[str, Ten
     return glance, gate
 
 
+def new_scenes(leave_out: str) -> dict[str, tuple[str, ...]]:
+    """Returns the styles of scenes to measure on: those learned from, and the family left
+    out."""
+    styles = {"new scenes": pictograms.main_without(leave_out)}
+    if leave_out:
+        styles[f"scenes of {leave_out}, left out"] = pictograms.FAMILIES[leave_out]
+    return styles
+
+
 def train(
     out: Path, photos: Path, rpn: Path, clip: Path, towers: Path, seed: int, leave_out: str, judged: Path | None
 ) -> dict[str, float]:
@@ -123,7 +132,7 @@ def train(
     about."""
     tower = photoclip.ImageTower(photoclip.photo_tower(towers), photoclip.drawings(clip).image).eval()
     network, _ = smallrpn.load(rpn)
-    styles = tuple(s for s in pictograms.STYLES if s not in pictograms.FAMILIES.get(leave_out, ()))
+    styles = pictograms.main_without(leave_out)
     lines = tuple(s for s in pictograms.styles_without(leave_out) if s not in styles)
     drawings = seen(tower, [*drawn(styles, network, seed), *drawn(lines, network, seed + 1, SCENES // 2)])
     shown = seen(tower, list(photographed(photos, network, seed)))
@@ -137,10 +146,7 @@ def train(
         figures[name] = float((photo == is_photo).float().mean())
 
     measure("crops of photos trained on", shown, True)
-    judged_styles = {"new scenes": styles}
-    if leave_out:
-        judged_styles[f"scenes of {leave_out}, left out"] = pictograms.FAMILIES[leave_out]
-    for name, each in judged_styles.items():
+    for name, each in new_scenes(leave_out).items():
         measure(f"crops of {name}", seen(tower, list(drawn(each, network, 3 * 10**6, 40))), False)
     if judged:
         measure("crops of new photos", seen(tower, list(photographed(judged, network, seed + 1))), True)

@@ -75,7 +75,7 @@ def learn(
     network: smallrpn.SmallRPN, folder: Path, seed: int, leave_out: str, judged: Path | None
 ) -> tuple[dict[str, float], dict[str, Tensor]]:
     """Returns the figures, and the look as a linear layer's state."""
-    styles = tuple(s for s in pictograms.STYLES if s not in pictograms.FAMILIES.get(leave_out, ()))
+    styles = pictograms.main_without(leave_out)
     lines = tuple(s for s in pictograms.styles_without(leave_out) if s not in styles)
     drawings = seen(network, chain(drawn(styles, seed, PICTURES * 3 // 4), drawn(lines, seed + 1, PICTURES // 4)))
     shown = seen(network, photographed(photos.Photos(folder), seed, PICTURES))
@@ -91,10 +91,7 @@ def learn(
         figures[f"{name}, sure"] = float((sure >= 1 - photorpn.MARGIN).float().mean())
 
     measure("photos trained on", shown, True)
-    new = {"new scenes": styles}
-    if leave_out:
-        new[f"scenes of {leave_out}, left out"] = pictograms.FAMILIES[leave_out]
-    for name, each in new.items():
+    for name, each in train_gate.new_scenes(leave_out).items():
         measure(name, seen(network, drawn(each, 3 * 10**6, 100)), False)
     if judged:
         listed = json.loads((judged / "instances.json").read_text())["images"]

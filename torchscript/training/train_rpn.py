@@ -156,7 +156,7 @@ def train(
     out: Path, steps: int, batch: int, seed: int, leave_out: str, folder: Path | None, peak: float = 2e-3
 ) -> dict:
     """Trains to the end, from the checkpoint beside out if there is one, and writes out; returns the figures."""
-    pictures = pictograms.load(tuple(s for s in pictograms.STYLES if s not in pictograms.FAMILIES.get(leave_out, ())))
+    pictures = pictograms.load(pictograms.main_without(leave_out))
     of = photos.Photos(folder) if folder else None
     counts = {"photo": 1040, "collage": 1300, "drawing": 800} if of else {"photo": 0, "collage": 0, "drawing": 1600}
     cache = Features(pictures, of, counts, seed)
