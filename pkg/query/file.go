@@ -68,6 +68,7 @@ func ReadQueries(r io.Reader, most int) ([]Query, error) {
 // readJSON reads the queries of a JSON document, which is a list or an object.
 func readJSON(r *bounded, list bool, most int) ([]Query, error) {
 	d := json.NewDecoder(r)
+	d.UseNumber() // what is skipped may be a number that is none of float64's
 	var queries []Query
 	var err error
 	if list {

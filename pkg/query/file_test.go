@@ -41,6 +41,7 @@ func TestReadQueries(t *testing.T) {
 		{"categories that are no list", `{"categories": {"dog": 1}}`, 9, nil, "no list", detect.ErrQuery},
 		{"a category without a name", `{"categories": [{"name": "dog"}, {"id": 2}]}`, 9, nil, "name 2", detect.ErrQuery},
 		{"a category without a text", `{"categories": [{"name": " "}]}`, 9, nil, "name 1", prompt.ErrPhrase},
+		{"a number beyond any that is skipped", `{"id": 1e999, "categories": [{"id": -2e999, "name": "dog"}]}`, 9, []string{"dog"}, "", nil},
 		{"a number", `["dog", 3]`, 9, nil, "name 2", detect.ErrQuery},
 		{"null", `[null]`, 9, nil, "name 1", detect.ErrQuery},
 		{"half a document", coco[:len(coco)/2], 9, nil, "begins as JSON", detect.ErrQuery},

@@ -436,11 +436,11 @@ const choose = files(take), openCamera = camera(take);
 async function example() {
   const response = await fetch("example.jpg");
   if (!names.queries.length) {
-    names.set(["woman", "helmet", "space shuttle", "mission patch=an icon|a logo"]);
+    names.set(["woman", "helmet", "cat", "coffee=a cup of coffee|a mug on a saucer"]);
     byId("most").value = "1";
     namesChanged();
   }
-  take([new File([await response.blob()], "astronaut.jpg", { type: "image/jpeg" })]);
+  take([new File([await response.blob()], "sheet.jpg", { type: "image/jpeg" })]);
 }
 
 const actions = { choose, camera: openCamera, example, remove: () => current && remove(current) };
