@@ -111,6 +111,7 @@ class Pair:
     logit_scale: float  # the factor on cosine, 100 in OpenAI's models; not its logarithm
     resize_mode: str = "shortest"  # how pictures became squares in training: this, "longest" or "squash"
     together: int = 1  # crops that the image tower computes at once, even if there is one
+    block: int = 0  # crops that a CPU best encodes at once; 0 leaves that to clipdet
 
 
 def export(
@@ -163,6 +164,7 @@ def export(
 
     crop, tokens = Input((1, 3, pair.size, pair.size), "float32"), Input((1, CONTEXT), "int64")
     look = {"input_size": pair.size, "mean": pair.mean, "std": pair.std, "resize_mode": pair.resize_mode}
+    look |= {"block": pair.block} if pair.block else {}
     words = {"tokenizer": "clip-bpe", "context_length": CONTEXT, "vocabulary": VOCABULARY}
     twin = ImageEncoder(image, pair.size, pair.mean, pair.std, "float32", channels_last)
     text_twin = TextEncoder(text, "float32")

@@ -37,9 +37,9 @@ class Config:
     channels: int = 96
     anchors: tuple[tuple[int, ...], ...] = ((16, 28), (44, 68), (100, 148), (208, 292))
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
-    # Each costs the encoding of a crop. Of the objects of photos of 24 pixels or more,
-    # which SSDLite proposes now, 100 covered 0.70 at IoU 0.5, 120 covered 0.74 and 140 0.76.
-    proposals: int = 120
+    # Each costs the encoding of a crop. Of new scenes the AP50 is 0.908 with 120, 0.905 with
+    # 72 and 0.902 with 50.
+    proposals: int = 72
     nms: float = 0.5  # with 0.7 fewer objects have a proposal, since some have many
     depth: int = 2  # of the head's convolutions
     voting: float = 0.5  # IoU above which the boxes that suppression drops move the one that is kept

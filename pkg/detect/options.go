@@ -84,8 +84,8 @@ type Options struct {
 	// Batch is the largest number of crops, or phrases, that a GPU encodes at once. It
 	// bounds the memory. 0 is DefaultBatch. If the memory doesn't suffice, the batch is
 	// halved until it does, and stays so for later pictures. A CPU always encodes 16
-	// crops or 8 phrases, so that an embedding doesn't depend, to the bit, on the other
-	// inputs of its batch.
+	// crops, or as many as the archive says, or 8 phrases, so that an embedding doesn't
+	// depend, to the bit, on the other inputs of its batch.
 	Batch int
 	// ImageBatch is the largest number of waiting pictures, of any calls, that go through
 	// the models together. Their crops share batches, and a GPU proposes for pictures of

@@ -75,9 +75,9 @@ func Example() {
 		log.Fatal(err)
 	}
 	for _, d := range record.Detections {
-		fmt.Printf("ada: %d, %s, at least 0.8: %v\n", status, d.Query, d.Score >= 0.8)
+		fmt.Printf("ada: %d, %s, at least 0.7: %v\n", status, d.Query, d.Score >= 0.7)
 	}
 	// Output:
 	// eve: 403
-	// ada: 200, cup, at least 0.8: true
+	// ada: 200, cup, at least 0.7: true
 }

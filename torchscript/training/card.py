@@ -115,15 +115,16 @@ has, at IoU 0.5 or more.
 _NOUNS = """
 ## Words that are no class
 {count} nouns that are neither a word for one of ImageNet's classes nor a pictogram's name or keyword, chosen before
-anything was asked for (`torchscript/training/nouns.txt`). {right} of {asked} were found right,
-when the gate looked once, and crops of photos had 161x161 pixels.
+anything was asked for (`torchscript/training/nouns.txt`), each asked for alone in all of those photos. The best box
+shows it in {right} of {count}. {said} of the boxes {have} a score of the command's default threshold or more, so of the
+others the command says nothing.
 
-| asked for | found | |
-|---|---|---|
+| asked for | its best box shows | score | |
+|---|---|---|---|
 {rows}"""
 
 
-def licences(folder: Path) -> list[tuple[str, str, str]]:
+def licences(folder: Path) -> list[tuple[str, ...]]:
     """Returns the file, the licence and the source of each photo of a folder, from its
     LICENCES.tsv. Raises ValueError if one has none."""
     rows = _rows(folder / "LICENCES.tsv", ("file", "licence", "source"))
@@ -134,17 +135,17 @@ def licences(folder: Path) -> list[tuple[str, str, str]]:
     return sorted(row for row in rows if row[0] in images)
 
 
-def nouns(path: Path) -> list[tuple[str, str, str]]:
-    """Returns what was asked for, what was found, and "right" or "wrong", or nothing if
-    there is no such file yet."""
-    rows = _rows(path, ("noun", "found", "verdict")) if path.exists() else []
-    unclear = [row[0] for row in rows if row[2] not in ("right", "wrong")]
+def nouns(path: Path) -> list[tuple[str, ...]]:
+    """Returns what was asked for, what its best box shows, that one's score, and "right" or
+    "wrong", or nothing if there is no such file yet."""
+    rows = _rows(path, ("noun", "found", "score", "verdict")) if path.exists() else []
+    unclear = [row[0] for row in rows if row[3] not in ("right", "wrong")]
     if unclear:
         raise ValueError(f"{path}: neither right nor wrong: {', '.join(unclear)}")
     return rows
 
 
-def _rows(path: Path, header: tuple[str, str, str]) -> list[tuple[str, str, str]]:
+def _rows(path: Path, header: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Returns the rows of a table with tabs, after its header."""
     with path.open(newline="") as file:
         first, *rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -158,7 +159,7 @@ def text(
     notes: dict[str, dict],
     figures: dict[str, Figures],
     photos: Path,
-    tried: Sequence[tuple[str, str, str]] = (),
+    tried: Sequence[tuple[str, ...]] = (),
 ) -> str:
     """Returns the card of a models directory, in Markdown. notes are those of the
     checkpoints, by their names; figures are of "drawings" and, if measured, of "photos";
@@ -262,12 +263,14 @@ def _training(notes: dict[str, dict]) -> str:
     return "".join(lines)
 
 
-def _nouns(tried: Sequence[tuple[str, str, str]]) -> str:
+def _nouns(tried: Sequence[tuple[str, ...]]) -> str:
     if not tried:
         return ""
-    right = sum(verdict == "right" for _, _, verdict in tried)
+    right = sum(row[3] == "right" for row in tried)
+    said = sum(float(row[2]) >= judge.default_threshold() for row in tried)
     rows = "".join(f"| {' | '.join(row)} |\n" for row in tried)
-    return _NOUNS.format(count=len(tried), asked=len(tried), right=right, rows=rows)
+    have = "has" if said == 1 else "have"
+    return _NOUNS.format(count=len(tried), right=right, said=said or "None", have=have, rows=rows)
 
 
 def _number(value: float) -> str:

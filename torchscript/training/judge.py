@@ -5,6 +5,7 @@ judge.py --models DIR --images DIR                  every category of instances.
 judge.py --models DIR --images DIR --asked 5 20     some categories asked, with a threshold
 judge.py --models DIR --images DIR --named          names of ground-truth boxes
 judge.py --models DIR --images DIR --proposals      the proposals alone
+judge.py --models DIR --images DIR --words FILE     the best box of each word of a file, to look at
 """
 
 from __future__ import annotations
@@ -358,6 +359,22 @@ def asked(
     return figures
 
 
+def best(
+    models: Path, folder: Path, words: Sequence[str], background: Sequence[str]
+) -> list[tuple[float, str, list[float]]]:
+    """Returns the best box of each word, asked for alone in all pictures: its score, the
+    picture's file and the box."""
+    own = Judge(models, words, background)
+    found: list[tuple[float, str, list[float]]] = [(0.0, "", [])] * len(words)
+    for image, picture, _ in _opened(folder, json.loads((folder / "instances.json").read_text())):
+        proposals, embeddings = own.regions(picture)
+        for i in range(len(words)):
+            seen = own.match(proposals, embeddings, [i], best=1)
+            if len(seen.scores) and float(seen.scores[0]) > found[i][0]:
+                found[i] = float(seen.scores[0]), image["file_name"], proposals[seen.rows[0], :4].tolist()
+    return found
+
+
 def matched(found: Tensor, wanted: Tensor) -> int:
     """Returns how many boxes found [n,4], the best first, have a box wanted [m,4] of their
     own at IoU 0.5 or more. Each takes the one that it covers best of those left."""
@@ -407,10 +424,18 @@ def main() -> int:
     what.add_argument("--proposals", action="store_true", help="measure the proposals alone")
     what.add_argument("--named", action="store_true", help="measure the names of ground-truth boxes")
     what.add_argument("--asked", type=int, nargs="+", metavar="N", help="ask for so many names, with the threshold")
+    what.add_argument("--words", type=Path, metavar="FILE", help="the best box of each word, one a line")
     arguments = parser.parse_args()
     background = [line for lines in phrases.background().values() for line in lines]
     if arguments.background:
         background = [line for line in arguments.background.read_text().splitlines() if line]
+    if arguments.words:
+        lines = arguments.words.read_text().splitlines()
+        words = [line for line in lines if line and not line.startswith("#")]
+        boxes = best(arguments.models, arguments.images, words, background)
+        for word, (score, file, box) in zip(words, boxes, strict=True):
+            print(word, f"{score:.2f}", file, *(round(x) for x in box), sep="\t")
+        return 0
     if arguments.proposals:
         figures = recall(arguments.models, arguments.images)
     elif arguments.named:

@@ -97,6 +97,8 @@ type Manifest struct {
 	// clip-image: how the tower's pictures became squares when it was trained, in
 	// open_clip's words: Shortest, which "" stands for, Longest or Squash.
 	ResizeMode string `json:"resize_mode,omitempty"`
+	// clip-image: how many crops a CPU best encodes at once; 0 is not said.
+	Block int `json:"block,omitempty"`
 
 	ContextLength int `json:"context_length,omitempty"` // clip-text: tokens of a row
 	Vocabulary    int `json:"vocabulary,omitempty"`     // clip-text: number of token ids
@@ -196,6 +198,7 @@ func (m Manifest) Validate() error {
 			c.fail("std", "want positive numbers, got %v", m.Std)
 		}
 		c.oneOf("resize_mode", cmp.Or(m.ResizeMode, Shortest), []string{Shortest, Longest, Squash})
+		c.between("block", m.Block, 0, 1<<8)
 		c.tower(m)
 	case CLIPText:
 		c.oneOf("tokenizer", cmp.Or(m.Tokenizer, tokenizers[0]), tokenizers)

@@ -34,6 +34,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		{CLIPImage, "mean", func(m *Manifest) { m.Mean = nil }},
 		{CLIPImage, "std", func(m *Manifest) { m.Std = []float64{1, 0, 1} }},
 		{CLIPImage, "std", func(m *Manifest) { m.Std = []float64{1, 1} }},
+		{CLIPImage, "block: want", func(m *Manifest) { m.Block = 1000 }},
 		{CLIPImage, "resize_mode: want one of [shortest longest squash], got", func(m *Manifest) { m.ResizeMode = "stretch" }},
 		{CLIPImage, "embedding_width", func(m *Manifest) { m.EmbeddingWidth = 0 }},
 		{CLIPImage, "logit_scale", func(m *Manifest) { m.LogitScale = 0 }},

@@ -4,6 +4,7 @@
 package clip
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -64,11 +65,12 @@ func (e *Encoder) Encode(s *torch.Scope, batch torch.Tensor) torch.Tensor {
 	return out
 }
 
-// A CPU encodes block crops, or textBlock texts, at once. A matrix product of another size
-// may add up in another order, so that the last digits of an embedding would depend on the
-// inputs beside it. In blocks of one size they don't. A crop of ViT-B/32 takes as long in a
-// batch of 16 as in one of 64. The phrasings of a single name fill few blocks, so smaller
-// blocks of texts answer sooner. They encode many texts about as fast.
+// A CPU encodes block crops, or as many as the manifest says, or textBlock texts, at once.
+// A matrix product of another size may add up in another order, so that the last digits of
+// an embedding would depend on the inputs beside it. In blocks of one size they don't. A
+// crop of ViT-B/32 takes as long in a batch of 16 as in one of 64. The phrasings of a single
+// name fill few blocks, so smaller blocks of texts answer sooner. They encode many texts
+// about as fast.
 const (
 	block     = 16
 	textBlock = 8
@@ -98,7 +100,7 @@ func (e *Encoder) Batches(s *torch.Scope, size int) *Batches {
 	if e.manifest.Kind == archive.CLIPText {
 		return &Batches{e, textBlock, true}
 	}
-	return &Batches{e, block, true}
+	return &Batches{e, cmp.Or(e.manifest.Block, block), true}
 }
 
 // Next embeds the first of the n inputs that are left, as many as a batch takes. It

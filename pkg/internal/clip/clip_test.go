@@ -146,3 +146,26 @@ func TestHalvesABatchThatHasNoMemory(t *testing.T) {
 		t.Errorf("after that: %v", err)
 	}
 }
+
+func TestACPUEncodesBlocks(t *testing.T) {
+	const n = 40
+	for said, want := range map[int]int{0: block, 24: 24, 5: 5} {
+		file := torchtest.Tiny(t).Image
+		file.Manifest.Block = said
+		engine, encoder := load(t, file)
+		side, largest := int64(file.Manifest.InputSize), 0
+		if err := engine.Do(t.Context(), func(s *torch.Scope) error {
+			all := torch.Upload(s, make([]float32, n*3*side*side), n, 3, side, side)
+			encoder.EncodeAll(s, n, 64, func(low, high int) torch.Tensor {
+				largest = max(largest, high-low)
+				return s.Slice(all, 0, int64(low), int64(high))
+			})
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if largest != want {
+			t.Errorf("a block of %d in the manifest: %d crops at once, want %d", said, largest, want)
+		}
+	}
+}

@@ -436,7 +436,7 @@ const choose = files(take), openCamera = camera(take);
 async function example() {
   const response = await fetch("example.jpg");
   if (!names.queries.length) {
-    names.set(["woman", "helmet", "cat", "coffee=a cup of coffee|a mug on a saucer"]);
+    names.set(["woman", "helmet", "cat", "coffee=a cup of coffee|an espresso"]);
     byId("most").value = "1";
     namesChanged();
   }

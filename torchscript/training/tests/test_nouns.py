@@ -49,9 +49,13 @@ def test_no_noun_is_said_of_a_pictogram() -> None:
 def test_a_table_of_what_was_found(tmp_path: Path) -> None:
     path = tmp_path / "nouns.tsv"
     assert card.nouns(path) == []
-    path.write_text("noun\tfound\tverdict\nfence\ta fence, cut off\tright\nhedge\tnothing\twrong\n")
-    assert card.nouns(path) == [("fence", "a fence, cut off", "right"), ("hedge", "nothing", "wrong")]
-    path.write_text("noun\tfound\tverdict\nfence\ta fence\tperhaps\n")
+    path.write_text("noun\tfound\tscore\tverdict\nfence\ta fence, cut off\t0.70\tright\nhedge\tnothing\t0.10\twrong\n")
+    found = card.nouns(path)
+    assert found == [("fence", "a fence, cut off", "0.70", "right"), ("hedge", "nothing", "0.10", "wrong")]
+    said = card._nouns(found)
+    assert "shows it in 1 of 2. 1 of the boxes has a score" in said
+    assert "| hedge | nothing | 0.10 | wrong |" in said
+    path.write_text("noun\tfound\tscore\tverdict\nfence\ta fence\t0.70\tperhaps\n")
     with pytest.raises(ValueError, match="neither right nor wrong: fence"):
         card.nouns(path)
     path.write_text("noun\tfound\nfence\ta fence\n")

@@ -131,7 +131,7 @@ func (f *ScoringFlags) addThreads(flags *pflag.FlagSet) {
 }
 
 func (f *ScoringFlags) addBatches(flags *pflag.FlagSet) {
-	flags.IntVar(&f.batch, "batch", detect.DefaultBatch, "encode `N` crops or phrases at once, which bounds a GPU's memory, and fewer where it doesn't suffice; a CPU always takes 16 crops or 8 phrases")
+	flags.IntVar(&f.batch, "batch", detect.DefaultBatch, "encode `N` crops or phrases at once, which bounds a GPU's memory, and fewer where it doesn't suffice; a CPU takes 16 crops, or as many as the model says, or 8 phrases")
 	flags.Bool("tf32", true, "let a GPU compute convolutions of float32 with 10 bits of each factor, as NVIDIA's libraries do by default; false is exact and slower")
 	flags.BoolVar(&f.autotune, "autotune", false, "let cuDNN time its convolutions for each new size of pictures, which pays for many pictures of one size")
 	flags.IntVar(&f.together, "batch-pictures", 0, "take at most `N` of the pictures that wait through the models together; 0 is 4")
