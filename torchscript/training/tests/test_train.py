@@ -69,6 +69,7 @@ def test_the_four_parts_of_the_clip_are_exported(tmp_path: Path) -> None:
     assert len({m["clip_id"] for m in written.values()}) == 1, "the towers don't fit together"
     described = written["clip-image.pt"]
     assert (described["dtype"], described["resize_mode"]) == ("float32", "squash")
+    assert described["block"] == photoclip.BLOCK
     assert not any("batch_norm" in archive.code((tmp_path / name).read_bytes()) for name in written)
     scales = photoclip.Scales(photoclip.PHOTO_SCALE, photoclip.DRAWING_SCALE)
     image, text = photoclip.load(*(work / f"{part}.ckpt" for part in export.PARTS), scales)
