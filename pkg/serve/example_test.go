@@ -51,7 +51,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	ask := func(user string) (int, []byte) {
-		request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, server.URL+"/find/v1/detect?q=cup&top_k=1", bytes.NewReader(picture))
+		request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, server.URL+"/find/v1/detect?q=cup%3Da+cup+of+coffee&top_k=1", bytes.NewReader(picture))
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -75,9 +75,9 @@ func Example() {
 		log.Fatal(err)
 	}
 	for _, d := range record.Detections {
-		fmt.Printf("ada: %d, %s, at least 0.7: %v\n", status, d.Query, d.Score >= 0.7)
+		fmt.Printf("ada: %d, %s, at least 0.8: %v\n", status, d.Query, d.Score >= 0.8)
 	}
 	// Output:
 	// eve: 403
-	// ada: 200, cup, at least 0.7: true
+	// ada: 200, cup, at least 0.8: true
 }

@@ -84,8 +84,8 @@ def test_detectors_are_built_as_torchvision_builds_published_ones(
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize(("form", "dtypes"), [("bin", ["float32", "bfloat16"]), ("safetensors", ["float32"])])
-def test_gelu_of_open_clip(tmp_path: Path, form: str, dtypes: list[str]) -> None:
+@pytest.mark.parametrize("form", ["bin", "safetensors"])
+def test_gelu_of_open_clip(tmp_path: Path, form: str) -> None:
     name, tag = "ViT-B-32", "laion2b_s34b_b79k"
     model = towers.Model(name, tag).build()
     file = tmp_path / f"open_clip_pytorch_model.{form}"
@@ -96,7 +96,7 @@ def test_gelu_of_open_clip(tmp_path: Path, form: str, dtypes: list[str]) -> None
         safetensors.torch.save_file(model.state_dict(), file)
         theirs = model
     arguments = ["clip", "--name", name, "--pretrained", tag, "--checkpoint", str(file), "--out", str(tmp_path / "out")]
-    assert export.main([*arguments, "--dtype", *dtypes]) == 0
+    assert export.main([*arguments, "--dtype", "float32", "bfloat16"]) == 0
     generator = torch.Generator().manual_seed(2)
     crops = nn.functional.interpolate(torch.rand(3, 3, 6, 6, generator=generator), size=(224, 224))
     mean, std = (
@@ -105,7 +105,7 @@ def test_gelu_of_open_clip(tmp_path: Path, form: str, dtypes: list[str]) -> None
     tokens = archive.generate(9, [archive.Input((3, 77), "int64")])[0]
     with torch.inference_mode():
         want = normalize(theirs.encode_image((crops - mean) / std)), normalize(theirs.encode_text(tokens))
-    for dtype in dtypes:
+    for dtype in ("float32", "bfloat16"):
         for kind, batch, expected in (("clip-image", crops, want[0]), ("clip-text", tokens, want[1])):
             got = archive.run(torch.jit.load(str(tmp_path / "out" / archive.file_name(kind, dtype))), [batch])[0]
             off, cosine = (got - expected).abs().max().item(), (got * expected).sum(1).min().item()
