@@ -43,7 +43,7 @@ type Options struct {
 	// "auto" takes the fastest type that an archive exists in. On a GPU it prefers
 	// bfloat16, from compute capability 8.0 on, and then float16. On a CPU without
 	// instructions for bfloat16 it is float32. On another CPU the first Open loads the
-	// image tower in both types and times up to 16 crops, which takes half a second, or
+	// image tower in both types and times some crops, which takes half a second, or
 	// the time of two crops if that is longer. If the tower is a tenth faster in
 	// bfloat16, all three models use it. The times are kept in model.CacheDir for the
 	// processor, libtorch, number of threads and archives. Scores in bfloat16 differ in

@@ -116,8 +116,8 @@ _NOUNS = """
 ## Words that are no class
 {count} nouns that are neither a word for one of ImageNet's classes nor a pictogram's name or keyword, chosen before
 anything was asked for (`torchscript/training/nouns.txt`), each asked for alone in all of those photos. The best box
-shows it in {right} of {count}. {said} of the boxes {have} a score of the command's default threshold or more, so of the
-others the command says nothing.
+shows it in {right} of {count}. Of the boxes whose score is below the command's default threshold the command says
+nothing: {below} of {count}.
 
 | asked for | its best box shows | score | |
 |---|---|---|---|
@@ -267,10 +267,9 @@ def _nouns(tried: Sequence[tuple[str, ...]]) -> str:
     if not tried:
         return ""
     right = sum(row[3] == "right" for row in tried)
-    said = sum(float(row[2]) >= judge.default_threshold() for row in tried)
+    below = sum(float(row[2]) < judge.default_threshold() for row in tried)
     rows = "".join(f"| {' | '.join(row)} |\n" for row in tried)
-    have = "has" if said == 1 else "have"
-    return _NOUNS.format(count=len(tried), right=right, said=said or "None", have=have, rows=rows)
+    return _NOUNS.format(count=len(tried), right=right, below=below, rows=rows)
 
 
 def _number(value: float) -> str:

@@ -359,6 +359,11 @@ def asked(
     return figures
 
 
+def lines(path: Path) -> list[str]:
+    """Returns the lines of a file that are neither empty nor a comment, after a #."""
+    return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+
+
 def best(
     models: Path, folder: Path, words: Sequence[str], background: Sequence[str]
 ) -> list[tuple[float, str, list[float]]]:
@@ -426,12 +431,11 @@ def main() -> int:
     what.add_argument("--asked", type=int, nargs="+", metavar="N", help="ask for so many names, with the threshold")
     what.add_argument("--words", type=Path, metavar="FILE", help="the best box of each word, one a line")
     arguments = parser.parse_args()
-    background = [line for lines in phrases.background().values() for line in lines]
+    background = [line for group in phrases.background().values() for line in group]
     if arguments.background:
-        background = [line for line in arguments.background.read_text().splitlines() if line]
+        background = lines(arguments.background)
     if arguments.words:
-        lines = arguments.words.read_text().splitlines()
-        words = [line for line in lines if line and not line.startswith("#")]
+        words = lines(arguments.words)
         boxes = best(arguments.models, arguments.images, words, background)
         for word, (score, file, box) in zip(words, boxes, strict=True):
             print(word, f"{score:.2f}", file, *(round(x) for x in box), sep="\t")

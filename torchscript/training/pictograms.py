@@ -86,12 +86,12 @@ class Pictograms:
 
 
 def styles_without(family: str) -> tuple[str, ...]:
-    """Every style but those of a family; with "", every style."""
+    """Returns all styles outside a family. The family "" has none."""
     return tuple(style for name, styles in FAMILIES.items() if name != family for style in styles)
 
 
 def main_without(family: str) -> tuple[str, ...]:
-    """STYLES but those of a family; with "", all of them."""
+    """Returns the styles of STYLES outside a family. The family "" has none."""
     return tuple(style for style in STYLES if style not in FAMILIES.get(family, ()))
 
 

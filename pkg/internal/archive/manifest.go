@@ -97,7 +97,7 @@ type Manifest struct {
 	// clip-image: how the tower's pictures became squares when it was trained, in
 	// open_clip's words: Shortest, which "" stands for, Longest or Squash.
 	ResizeMode string `json:"resize_mode,omitempty"`
-	// clip-image: how many crops a CPU best encodes at once; 0 is not said.
+	// clip-image: how many crops a CPU best encodes at once; 0 leaves that to the reader.
 	Block int `json:"block,omitempty"`
 
 	ContextLength int `json:"context_length,omitempty"` // clip-text: tokens of a row

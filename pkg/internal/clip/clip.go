@@ -100,8 +100,11 @@ func (e *Encoder) Batches(s *torch.Scope, size int) *Batches {
 	if e.manifest.Kind == archive.CLIPText {
 		return &Batches{e, textBlock, true}
 	}
-	return &Batches{e, cmp.Or(e.manifest.Block, block), true}
+	return &Batches{e, e.block(), true}
 }
+
+// block returns how many crops a CPU encodes at once.
+func (e *Encoder) block() int { return cmp.Or(e.manifest.Block, block) }
 
 // Next embeds the first of the n inputs that are left, as many as a batch takes. It
 // returns their embeddings [count,D] and their count, which is 0 after an error.

@@ -23,7 +23,7 @@ const (
 )
 
 // TimePerCrop returns how long each of two image towers takes for a crop on a CPU. A pass
-// encodes 16 crops at once, as EncodeAll does, or fewer to take timePass only. It encodes
+// encodes as many crops at once as EncodeAll does, or fewer to take timePass only. It encodes
 // at least two, since a single crop waits mostly for the weights, which have fewer bytes
 // in some types.
 func TimePerCrop(s *torch.Scope, a, b *Encoder) (ofA, ofB time.Duration) {
@@ -42,7 +42,7 @@ func TimePerCrop(s *torch.Scope, a, b *Encoder) (ofA, ofB time.Duration) {
 		pass(b, 1)
 		one = pass(a, 1)
 	}
-	n := min(max(2, int(timePass/max(1, one))), block)
+	n := min(max(2, int(timePass/max(1, one))), a.block())
 	ofA, ofB = pass(a, n), pass(b, n)
 	for range 2 { // the best counts: disturbances only make it slower
 		if s.Err() != nil || time.Since(start)+time.Duration(n)*(ofA+ofB) > timeAll {

@@ -7,11 +7,12 @@ import pytest
 import timm
 
 import card
+import judge
 import packages
 import pictograms
 
 HERE = Path(card.__file__).parent
-NOUNS = [line for line in (HERE / "nouns.txt").read_text().splitlines() if not line.startswith("#")]
+NOUNS = judge.lines(HERE / "nouns.txt")
 
 
 def forms(noun: str) -> set[str]:
@@ -53,7 +54,8 @@ def test_a_table_of_what_was_found(tmp_path: Path) -> None:
     found = card.nouns(path)
     assert found == [("fence", "a fence, cut off", "0.70", "right"), ("hedge", "nothing", "0.10", "wrong")]
     said = card._nouns(found)
-    assert "shows it in 1 of 2. 1 of the boxes has a score" in said
+    assert "shows it in 1 of 2." in said
+    assert "nothing: 1 of 2." in said
     assert "| hedge | nothing | 0.10 | wrong |" in said
     path.write_text("noun\tfound\tscore\tverdict\nfence\ta fence\t0.70\tperhaps\n")
     with pytest.raises(ValueError, match="neither right nor wrong: fence"):
