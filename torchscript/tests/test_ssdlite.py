@@ -55,6 +55,35 @@ def test_a_cup_of_coffee_is_the_best_proposal() -> None:
     assert float(torchvision.ops.box_iou(cup, rows[0, :1, :4])) > 0.8, rows[0, 0]
 
 
+@pytest.mark.pictograms
+def test_a_crop_of_a_cup_is_called_a_cup() -> None:
+    crop = opened(COFFEE)[:, :, 21:262, 172:418].float()
+    crop = torch.nn.functional.interpolate(crop, size=[ssdlite.CROP] * 2, mode="bilinear", antialias=True)
+    logits = torch.jit.script(ssdlite.categories())(crop / 127.5 - 1)
+    assert logits.shape == (1, len(ssdlite.NAMES))
+    assert ssdlite.NAMES[int(logits.argmax())] == "cup"
+
+
+@pytest.mark.pictograms
+def test_categories_are_what_the_whole_network_says_of_its_cells() -> None:
+    """At its size, with the shapes and numbers that are kept of the second map."""
+    network, kept = ssdlite.load(), ssdlite.categories()
+    pixels = opened(COFFEE, (300, 300)).float() / 127.5 - 1
+    with torch.inference_mode():
+        maps = network.maps(pixels)
+        whole = network.kinds[1](maps[1]).unflatten(1, (-1, ssdlite.CLASSES))[:, ssdlite.SHAPE]
+        numbers = [number for number, name in enumerate(ssdlite.NUMBERED) if name]
+        torch.testing.assert_close(kept.kinds(maps[1]), whole[:, numbers])
+
+
+def test_names_are_cocos() -> None:
+    assert len(ssdlite.NUMBERED) == ssdlite.CLASSES
+    assert len(ssdlite.NAMES) == len(set(ssdlite.NAMES)) == 80
+    numbered = {name: number for number, name in enumerate(ssdlite.NUMBERED, 1)}
+    for name, number in {"person": 1, "stop sign": 13, "umbrella": 28, "cup": 47, "tv": 72, "toothbrush": 90}.items():
+        assert numbered[name] == number
+
+
 def test_proposals_are_in_their_picture_and_apart_and_of_it_alone() -> None:
     torch.manual_seed(1)
     network = torch.jit.script(ssdlite.SSDLite().eval().requires_grad_(False))

@@ -28,10 +28,10 @@ makes models of them.
 - CLIP to OpenAI's contract: byte-pair tokens of a vocabulary of 49,408, context 77, logit scale {scale:.1f}. Crops are
   squashed to {size}x{size} pixels. An embedding has {width} numbers, two halves side by side: {photo_width} for photos
   and {drawing_width} for drawings.
-  - The photo half of a crop: EfficientNet-Lite0 with ImageNet weights, frozen, says how likely each of ImageNet's 1,000
-    classes is, and the half is the mean of what the classes' names mean, weighted by that (ConSE, Norouzi et al. 2013),
-    less what crops of photos mean on average. Persons, for whom ImageNet has no class, and nothing in particular have a
-    direction of their own each.
+  - The photo half of a crop: EfficientNet-Lite0 with ImageNet weights and SSDLite's MobileNetV2 with COCO's, both
+    frozen, say how likely each of ImageNet's 1,000 classes and COCO's 79 categories of things is, and the half is the
+    mean of what their names mean, weighted by that (ConSE, Norouzi et al. 2013), less what crops of photos mean on
+    average. Persons and nothing in particular have a direction of their own each.
   - The drawing half of a crop: a ResNet of 6 blocks at 64x64 pixels, learned from pictograms.
   - A gate says how much a crop is of a photo, and the halves are as long as it says. It looks twice, by a logistic
     regression each: at the first layers of the drawing half, which leave out what is surely drawn, and then at
@@ -44,13 +44,13 @@ makes models of them.
   - For drawings: torchvision's RegionProposalNetwork on the same frozen trunk, with a feature pyramid at strides 8 to
     64. The shorter side is resized to {min_size} pixels (longer at most {max_size}).
     A drawing has {proposals} proposals of it.
-  - For photos: SSDLite on MobileNetV2 (Sandler et al. 2018) with its publisher's weights, at 300x300 pixels. Which
-    class a box shows is not used, only how likely it shows one: the root of the likeliest class's probability is its
-    objectness. A photo has {photo_proposals} proposals of it, and the {added} best that the first network finds
+  - For photos: SSDLite on MobileNetV2 (Sandler et al. 2018) with its publisher's weights, at 300x300 pixels. Here it
+    does not matter which class a box shows, only how likely it shows one: the root of the likeliest class's probability
+    is its objectness. A photo has {photo_proposals} proposals of it, and the {added} best that the first network finds
     besides, their objectness times {doubt:g}.
-- Files: weights of convolutions and linear layers lie in half precision, those of SSDLite and of the photo half of
-  crops in 8 bits with a scale for each channel, and are float32 once they are loaded. Token tables have 8 bits, with a
-  scale for each row. There is no archive in bfloat16.
+- Files: weights of convolutions and linear layers lie in half precision, those of SSDLite, of the photo half of crops
+  and of the text towers in 8 bits with a scale for each channel or row, and are float32 once they are loaded. There is
+  no archive in bfloat16.
 
 ## Data and licences
 - Pictograms: {concepts} concepts of Unicode's emoji, without flags, skin tones and gendered variants, with their names
@@ -61,8 +61,9 @@ makes models of them.
 - Photos: {photos} of COCO's train2017 with the polygons of {objects} objects, listed below. Of these were learned: the
   RPN of drawings, also from collages of the objects; and then, from its proposals too, what tells a person and nothing
   from ImageNet's classes, the gate, and the look.
-- COCO: the weights of SSDLite, from a package. They were trained by their publisher on COCO's photos for training, with
-  boxes of 80 categories; none of those photos was used here but the {photos} above.
+- COCO: the weights of SSDLite, from a package. They were trained by their publisher on COCO's photos with boxes of 80
+  categories, of which none was used here but the {photos} above. TensorFlow's detectors were trained on train2014 and
+  val2014 less 8,059 photos (`mscoco_minival_ids.txt`), and so on most of val2017.
 - ImageNet: the weights of EfficientNet-Lite0, from a package, and the names of the 1,000 classes. They were trained on
   ImageNet's photos by their publisher; none of those was used here.
 - Words: what words mean was taught by the embeddings that all-MiniLM-L6-v2 gives names, keywords, the names of COCO's
@@ -83,8 +84,9 @@ CC BY-SA 2.0 is https://creativecommons.org/licenses/by-sa/2.0/.
 ## What they know, and don't
 - Drawings: pictograms by their English names and keywords, best in the styles above. Other words so far as the teacher
   puts them near one of these.
-- Photos: ImageNet's 1,000 classes, {animals} of them animals, and persons. Other words so far as the teacher puts them
-  near one of these: a word that is near none finds little, and a word that is near the wrong one finds that.
+- Photos: ImageNet's 1,000 classes, {animals} of them animals, and COCO's 80 categories, of which persons are one. Other
+  words so far as the teacher puts them near one of these: a word that is near none finds little, and a word that is
+  near the wrong one finds that.
 - Proposals of photos: things of COCO's 80 categories and what looks like them. What is like none has a proposal of low
   objectness: its score is below the command's default threshold, so ask for it with a lower `--threshold`.
 - Persons: {persons}
@@ -106,18 +108,18 @@ Without a threshold the 100 best detections of a picture count. AP and AR are py
 _DRAWINGS = """Scenes of 640x480 with 1 to 12 pictograms of 24 to 300 pixels, made with a seed that no training used.
 {left_out}
 """
-_PHOTOS = """Photos of COCO's val2017, of which nothing was learned but the names of COCO's categories as words. But
-the scales of the halves, the weight of persons, the size of crops and the number of proposals were chosen with these
-photos in view, so expect less of others. Where some names are asked, they are those of what is there, at most as many,
-and others of COCO's drawn at random. Such a detection is right if it covers an object of its name, which no better one
-has, at IoU 0.5 or more.
+_PHOTOS = """Photos of COCO's val2017, asked for COCO's categories, which the models know best. This project learned
+nothing of them, but SSDLite's publisher trained on most of val2017; and the scales of the halves, the weight of
+persons, the size of crops and the number of proposals were chosen with these photos in view. So expect less of others.
+Where some names are asked, they are those of what is there, at most as many, and others of COCO's drawn at random. Such
+a detection is right if it covers an object of its name, which no better one has, at IoU 0.5 or more.
 """
 _NOUNS = """
 ## Words that are no class
-{count} nouns that are neither a word for one of ImageNet's classes nor a pictogram's name or keyword, chosen before
-anything was asked for (`torchscript/training/nouns.txt`), each asked for alone in all of those photos. The best box
-shows it in {right} of {count}. Of the boxes whose score is below the command's default threshold the command says
-nothing: {below} of {count}.
+{count} nouns that are no word for one of ImageNet's classes, no category of COCO's, and no pictogram's name or keyword,
+chosen before anything was asked for (`torchscript/training/nouns.txt`), each asked for alone in all of those photos.
+The best box shows it in {right} of {count}. Of the boxes whose score is below the command's default threshold the
+command says nothing: {below} of {count}.
 
 | asked for | its best box shows | score | |
 |---|---|---|---|
@@ -211,9 +213,9 @@ def _persons(figures: dict[str, float]) -> str:
     """What is known of persons, from the notes of train_photos.py."""
     shares = [f"{figures[f'{kind} taken for persons']:.0%}" for kind in ("persons", "things", "places without")]
     return (
-        f"few photos taught what a person is. In photos that were left out in turn (five folds), {shares[0]} of the "
-        f"crops\n  of persons were taken for persons, and so were {shares[1]} of the crops of things and {shares[2]} "
-        "of the crops of no whole\n  object."
+        "few photos taught what tells them from things. In photos that were left out in turn (five folds), "
+        f"{shares[0]} of\n  the crops of persons were taken for persons, and so were {shares[1]} of those of things and"
+        f"\n  {shares[2]} of those of no whole object."
     )
 
 

@@ -132,6 +132,11 @@ def classes(sayings: Sayings, shared: Common, net: wordnet.WordNet) -> Tensor:
     return functional.normalize(torch.stack(rows) - shared.mean, dim=1)
 
 
+def categories(sayings: Sayings, shared: Common, names: Sequence[str]) -> Tensor:
+    """Meanings of COCO's categories [len(names),384]."""
+    return functional.normalize(sayings.names(names) - shared.mean, dim=1)
+
+
 def main() -> int:
     """Says what tells persons from things, on words that one would ask for."""
     net, sayings = wordnet.WordNet(), Sayings()

@@ -1,10 +1,10 @@
-"""Makes the photo half of the image tower: ImageNet's classes told by their meanings, and
-a person and nothing learned.
+"""Makes the photo half of the image tower: ImageNet's classes and COCO's categories told by
+their meanings, and a person and nothing learned.
 
     python train_photos.py --out photos.ckpt --photos DIR --rpn rpn.ckpt
 
-Nothing of the trunk is trained. Persons, and what is no object, are told from things by a
-ridge regression on the trunk's features of a few annotated photos.
+Nothing of the trunks is trained. Persons, and what is no object, are told from things by a
+ridge regression on the features and COCO's logits of a few annotated photos.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import meanings
 import photoclip
 import progress
 import smallrpn
+import ssdlite
 import train_rpn
 import trunk
 import wordnet
@@ -33,7 +34,10 @@ import wordnet
 LEAST = 12  # pixels of an object's shorter side
 SAME, OTHER = 0.55, 0.4  # IoU from which on a proposal shows an object, and below which it shows none
 RIDGE = 3e-4
-PERSON_BIAS = 1.5  # persons are as often as all things together in photos of people, not as rare as one thing
+PERSON_BIAS = 1.0  # persons are as often as all things together in photos of people, not as rare as one thing
+# Added to the logits of COCO's categories, each of which is told from all else: beside ImageNet's logits, of which a
+# sure class has about 10, a category that is as likely as not is a sure one too.
+SURE = 11.0
 THING, PERSON, NOTHING = 0, 1, 2
 
 
@@ -93,29 +97,36 @@ def normalise(pixels: Tensor) -> Tensor:
     return ((pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a tower says of crops: ImageNet's features [N,1280,1,1], and COCO's logits
+    [N,80,1,1]."""
+
+    found: Tensor
+    named: Tensor
+
+
 @torch.no_grad()
-def features(tower: photoclip.PhotoTower, shown: list[Crop]) -> Tensor:
-    """The trunk's features [N,1280] of crops."""
-    said, rows = progress.Progress("photos", 0, len(shown)), []
+def seen(tower: photoclip.PhotoTower, shown: list[Crop]) -> Seen:
+    """Looks at crops."""
+    said, found, named = progress.Progress("photos", 0, len(shown)), [], []
     for start in range(0, len(shown), 32):
-        pixels = np.stack([crop.pixels for crop in shown[start : start + 32]])
-        rows.append(tower.features(normalise(torch.from_numpy(pixels)))[:, :, 0, 0])
+        pixels = normalise(torch.from_numpy(np.stack([crop.pixels for crop in shown[start : start + 32]])))
+        found.append(tower.features(pixels))
+        named.append(tower.named(pixels))
         said.step(min(len(shown), start + 32), "crops")
-    return torch.cat(rows)
+    return Seen(torch.cat(found), torch.cat(named))
 
 
-def learn(found: Tensor, known: Tensor, kinds: Tensor, ridge: float = RIDGE) -> tuple[Tensor, Tensor]:
-    """Logits of a person and of nothing beside ImageNet's: weights [2,1280] on the
-    features' roots, and biases [2].
-
-    found [N,1280] are features, known [N] what ImageNet's logits add up to. All persons
+def learn(evidence: Tensor, known: Tensor, kinds: Tensor, ridge: float = RIDGE) -> tuple[Tensor, Tensor]:
+    """Logits of a person and of nothing beside those of things: weights [2,E] on evidence
+    [N,E], and biases [2]. known [N] is what the logits of things add up to. All persons
     weigh as much as all things, and as all places without.
     """
-    roots = found.sqrt()
-    mean, spread = roots.mean(0), (roots.std(0) + 0.05) * found.shape[1] ** 0.5
-    x = (roots - mean) / spread
+    mean, spread = evidence.mean(0), (evidence.std(0) + 0.05) * evidence.shape[1] ** 0.5
+    x = (evidence - mean) / spread
     share = 1 / (3 * kinds.bincount(minlength=3).clamp(min=1))[kinds]
-    matrix = torch.zeros(2, found.shape[1], requires_grad=True)
+    matrix = torch.zeros(2, evidence.shape[1], requires_grad=True)
     bias = torch.full((2,), float(known.mean()), requires_grad=True)
     solver = torch.optim.LBFGS([matrix, bias], max_iter=120, line_search_fn="strong_wolfe")
 
@@ -132,8 +143,8 @@ def learn(found: Tensor, known: Tensor, kinds: Tensor, ridge: float = RIDGE) -> 
     return plain, bias.detach() - plain @ mean
 
 
-def imagenet(tower: photoclip.PhotoTower) -> None:
-    """Puts ImageNet's weights and its classes' meanings into a tower."""
+def pretrained(tower: photoclip.PhotoTower) -> None:
+    """Puts ImageNet's and COCO's weights, and what their classes mean, into a tower."""
     path = train_rpn.weights()
     tower.trunk = trunk.load(path, even=False)
     state = checkpoint.load(path)
@@ -141,15 +152,18 @@ def imagenet(tower: photoclip.PhotoTower) -> None:
     tower.head.weight.data = state["_conv_head.weight"] * scale[:, None, None, None]
     tower.head.bias.data = state["_bn1.bias"] - state["_bn1.running_mean"] * scale
     tower.classes.weight.data, tower.classes.bias.data = state["_fc.weight"][:, :, None, None], state["_fc.bias"]
+    tower.categories = ssdlite.categories()
+    tower.categories.kinds[1].bias.data += SURE
     net, sayings = wordnet.WordNet(), meanings.Sayings()
     shared = meanings.shared_by_nouns(sayings, net)
-    tower.meanings.weight.data = meanings.classes(sayings, shared, net).T[:, :, None, None].contiguous()
+    meant = torch.cat([meanings.classes(sayings, shared, net), meanings.categories(sayings, shared, ssdlite.NAMES[1:])])
+    tower.meanings.weight.data = meant.T[:, :, None, None].contiguous()
 
 
-def centre(tower: photoclip.PhotoTower, found: Tensor) -> None:
-    """Leaves out of the classes' meanings what crops of photos, by their features
-    [N,1280], mean on average: words that mean that would be near every crop."""
-    likely = (photoclip.SHARPNESS * tower.classes(found[:, :, None, None])).softmax(1)
+def centre(tower: photoclip.PhotoTower, crops: Seen) -> None:
+    """Leaves out of the classes' meanings what crops of photos mean on average: words that mean that would be near
+    every crop."""
+    likely = (photoclip.SHARPNESS * tower.things(crops.found, crops.named)).softmax(1)
     mean = tower.meanings(likely).mean(0)
     tower.meanings.weight.data -= mean[:, :, :, None].detach()  # each crop's shares add up to 1
 
@@ -158,21 +172,22 @@ def train(out: Path, photos: Path, rpn: Path) -> dict[str, float]:
     """Learns from the photos, and the proposals of a checkpoint of train_rpn.py, and
     writes out; returns how well persons are told in photos that were left out."""
     tower = photoclip.PhotoTower().eval()
-    imagenet(tower)
+    pretrained(tower)
     network, _ = smallrpn.load(rpn)
     shown = list(crops(photos, network))
-    found = features(tower, shown)
-    centre(tower, found)
-    known = (found @ tower.classes.weight[:, :, 0, 0].T + tower.classes.bias).logsumexp(1).detach()
+    looked = seen(tower, shown)
+    centre(tower, looked)
+    known = tower.things(looked.found, looked.named)[:, :, 0, 0].logsumexp(1).detach()
+    evidence = tower.evidence(looked.found, looked.named)[:, :, 0, 0]
     kinds = torch.tensor([c.kind for c in shown])
     fold = torch.tensor([c.photo for c in shown]) % 5
     guessed = torch.zeros(len(shown), dtype=torch.int64)
     for k in range(5):
         rest, own = fold != k, fold == k
-        matrix, bias = learn(found[rest], known[rest], kinds[rest])
+        matrix, bias = learn(evidence[rest], known[rest], kinds[rest])
         bias[0] += PERSON_BIAS
-        guessed[own] = torch.cat([known[own, None], found[own].sqrt() @ matrix.T + bias], 1).argmax(1)
-    matrix, bias = learn(found, known, kinds)
+        guessed[own] = torch.cat([known[own, None], evidence[own] @ matrix.T + bias], 1).argmax(1)
+    matrix, bias = learn(evidence, known, kinds)
     bias[0] += PERSON_BIAS
     tower.further.weight.data, tower.further.bias.data = matrix[:, :, None, None], bias
     names = ("things", "persons", "places without")

@@ -10,6 +10,7 @@ import card
 import judge
 import packages
 import pictograms
+import ssdlite
 
 HERE = Path(card.__file__).parent
 NOUNS = judge.lines(HERE / "nouns.txt")
@@ -29,6 +30,10 @@ def known(phrases: list[str]) -> list[str]:
 
 def test_there_are_fifty() -> None:
     assert len(set(NOUNS)) == len(NOUNS) == 50
+
+
+def test_no_noun_is_a_category_of_coco() -> None:
+    assert not known(list(ssdlite.NAMES))
 
 
 def test_no_noun_is_a_class_of_imagenet() -> None:

@@ -3,25 +3,30 @@
 from pathlib import Path
 
 import drawn
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+import meanings
 import photoclip
 import photorpn
 import photos
 import smallrpn
+import ssdlite
 import train_gate
 import train_look
 import train_photos
+import wordnet
 
 
 def test_what_crops_mean_on_average_is_left_out() -> None:
     torch.manual_seed(1)
     tower = photoclip.PhotoTower().eval().requires_grad_(False)
-    found = torch.rand(40, photoclip.FEATURES)
+    crops = train_photos.Seen(torch.rand(40, photoclip.FEATURES, 1, 1), torch.randn(40, len(ssdlite.NAMES), 1, 1))
     before = tower.meanings.weight.clone()
-    train_photos.centre(tower, found)
-    likely = (photoclip.SHARPNESS * tower.classes(found[:, :, None, None])).softmax(1)
+    train_photos.centre(tower, crops)
+    likely = (photoclip.SHARPNESS * tower.things(crops.found, crops.named)).softmax(1)
     assert tower.meanings(likely).mean(0).abs().max() < 1e-5 < before.abs().max()
     apart = before - tower.meanings.weight
     torch.testing.assert_close(apart, apart[:, :1].expand_as(apart), msg="the classes moved by different steps")
@@ -30,13 +35,29 @@ def test_what_crops_mean_on_average_is_left_out() -> None:
 def test_persons_and_nothing_are_told_from_things() -> None:
     draw = torch.Generator().manual_seed(2)
     kinds = torch.arange(90) % 3
-    found = torch.rand(90, photoclip.FEATURES, generator=draw)
-    found[kinds == train_photos.PERSON, :40] += 2
-    found[kinds == train_photos.NOTHING, 40:80] += 2
+    evidence = torch.rand(90, 200, generator=draw)
+    evidence[kinds == train_photos.PERSON, :40] += 2
+    evidence[kinds == train_photos.NOTHING, 40:80] += 2
     known = torch.full((90,), 10.0)
-    matrix, bias = train_photos.learn(found, known, kinds)
-    logits = torch.cat([known[:, None], found.sqrt() @ matrix.T + bias], 1)
+    matrix, bias = train_photos.learn(evidence, known, kinds)
+    logits = torch.cat([known[:, None], evidence @ matrix.T + bias], 1)
     assert logits.argmax(1).tolist() == kinds.tolist()
+
+
+@pytest.mark.pictograms
+def test_what_a_crop_surely_shows_is_what_its_half_means() -> None:
+    """A cup of coffee, on a white ground, is no class of ImageNet's but a category of COCO's."""
+    tower = photoclip.PhotoTower().eval().requires_grad_(False)
+    train_photos.pretrained(tower)
+    tower.further.weight.zero_(), tower.further.bias.fill_(-50.0)
+    image = Image.open(Path(__file__).parents[3] / "testdata/photos/coffee.jpg").convert("RGB")
+    crop = torch.from_numpy(train_photos.cut(image, np.array([172.0, 21, 418, 262])).copy())[None]
+    found = tower(train_photos.normalise(crop))[0, : photoclip.MEANING]
+    net, sayings = wordnet.WordNet(), meanings.Sayings()
+    names = ssdlite.NAMES[1:]
+    meant = meanings.categories(sayings, meanings.shared_by_nouns(sayings, net), names)
+    near = [names[i] for i in (meant @ found).topk(3).indices]
+    assert "cup" in near, near
 
 
 def test_a_logistic_regression_tells_two_kinds_apart() -> None:
