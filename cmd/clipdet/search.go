@@ -157,6 +157,7 @@ func (f *searchFlags) run(cmd *cobra.Command, _ []string) error {
 		p.Queries[len(p.Queries)-len(regions)+i].Examples[0] = example
 	}
 	p.Options.Crops = ix.Crops()
+	p.Options.OnDemand = true // words need the text tower alone
 	ctx := cmd.Context()
 	info, err := detect.Resolve(ctx, p.Options)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/clipdet/clipdet/pkg/internal/archive"
 	"github.com/clipdet/clipdet/pkg/internal/clip"
 	"github.com/clipdet/clipdet/pkg/internal/rpn"
+	"github.com/clipdet/clipdet/pkg/internal/scripted"
 	"github.com/clipdet/clipdet/pkg/internal/tokens"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
@@ -34,7 +35,7 @@ type Detector struct {
 	counts     counts
 }
 
-// Open loads the models onto the device. It fails with ErrOption or ErrDevice if options
+// Open loads the models onto the device, unless [Options] say OnDemand. It fails with ErrOption or ErrDevice if options
 // can't be used, with the errors of package model if models can't, and with ErrNotHere if
 // the device has no operations for the type of the weights. The caller closes the
 // Detector.
@@ -56,33 +57,40 @@ func openOn(ctx context.Context, options Options, device torch.Device) (*Detecto
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
-	engine, err := torch.Start(device, options.Threads)
-	if err != nil {
+	d := &Detector{options: options, files: files, choice: choice, tokenizer: tokenizer, queue: newQueue(), served: make(chan struct{})}
+	if err := d.networks(); err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
-	d := &Detector{options: options, files: files, choice: choice, tokenizer: tokenizer, engine: engine, queue: newQueue(), served: make(chan struct{})}
+	if d.engine, err = torch.Start(device, options.Threads); err != nil {
+		return nil, fmt.Errorf("detect: %w", err)
+	}
 	d.texts = newTextCache(options.TextCache, files.Text.Manifest, device, options.Threads, options.Logger)
 	d.remembered = newTextMemory(options.TextMemory)
-	if err := engine.Do(ctx, d.load); err != nil {
-		engine.Close()
-		return nil, fmt.Errorf("detect: %w", publicError(err))
+	if !options.OnDemand {
+		if err := d.engine.Do(ctx, d.load); err != nil {
+			d.engine.Close()
+			return nil, fmt.Errorf("detect: %w", publicError(err))
+		}
 	}
 	go d.serve()
 	return d, nil
 }
 
-func (d *Detector) load(s *torch.Scope) (err error) {
-	if d.network, err = rpn.Load(s, d.files.RPN); err != nil {
+// networks makes the three models, and none is loaded yet.
+func (d *Detector) networks() (err error) {
+	if d.network, err = rpn.New(d.files.RPN); err != nil {
 		return err
 	}
-	if d.image, err = clip.Load(s, d.files.Image); err != nil {
+	if d.image, err = clip.New(d.files.Image); err != nil {
 		return err
 	}
-	if d.text, err = clip.Load(s, d.files.Text); err != nil {
-		return err
-	}
-	for _, file := range []archive.File{d.files.RPN, d.files.Image, d.files.Text} {
-		if err := file.Unchanged(); err != nil {
+	d.text, err = clip.New(d.files.Text)
+	return err
+}
+
+func (d *Detector) load(s *torch.Scope) error {
+	for _, model := range []*scripted.Model{d.network.Model, d.image.Model, d.text.Model} {
+		if _, err := model.Load(s); err != nil {
 			return err
 		}
 	}

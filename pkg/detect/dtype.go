@@ -237,10 +237,10 @@ func measure(ctx context.Context, threads int, plain, fast archive.File) (ofPlai
 		for i, file := range []archive.File{plain, fast} {
 			err := archive.Check(ctx, file.Path) // libtorch compares no checksums
 			if err == nil {
-				towers[i], err = clip.Load(s, file)
+				towers[i], err = clip.New(file)
 			}
 			if err == nil {
-				err = file.Unchanged()
+				_, err = towers[i].Load(s)
 			}
 			if err != nil {
 				return err

@@ -12,8 +12,8 @@ import (
 	"github.com/clipdet/clipdet/pkg/model"
 )
 
-// TestAFileExchangedWhileItIsLoaded checks that no detector is made of a file that is
-// exchanged between its hash and libtorch's own reading.
+// TestAFileExchangedWhileItIsLoaded checks that no model is used that is exchanged between
+// its hash and libtorch's own reading.
 func TestAFileExchangedWhileItIsLoaded(t *testing.T) {
 	tiny, dir := filepath.Dir(torchtest.Tiny(t).RPN.Path), t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(tiny)); err != nil {
@@ -28,7 +28,7 @@ func TestAFileExchangedWhileItIsLoaded(t *testing.T) {
 		t.Fatal(err)
 	}
 	set := model.Locked(path, dir)
-	detector, err := Open(t.Context(), Options{Models: set, Device: "cpu", Threads: 1})
+	detector, err := Open(t.Context(), Options{Models: set, Device: "cpu", Threads: 1, OnDemand: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestAFileExchangedWhileItIsLoaded(t *testing.T) {
 	if err := os.Chtimes(detector.files.Text.Path, time.Now(), time.Unix(1e9, 0)); err != nil {
 		t.Fatal(err)
 	}
-	if err := detector.engine.Do(t.Context(), func(s *torch.Scope) error { return detector.load(s) }); !errors.Is(err, model.ErrNotLocked) {
+	if _, err := detector.Queries(t.Context(), Query{Name: "cat"}); !errors.Is(err, model.ErrNotLocked) {
 		t.Errorf("loading a file that was touched: got %v, want model.ErrNotLocked", err)
 	}
 	if _, err := verify(t.Context(), detector.files.Text, torch.CPU); !errors.Is(err, model.ErrNotLocked) {

@@ -49,6 +49,11 @@ type Options struct {
 	// processor, libtorch, number of threads and archives. Scores in bfloat16 differ in
 	// the third digit.
 	DType string
+	// OnDemand loads each model when it is first used, and not in Open. A program that only
+	// asks for words, and compares stored embeddings with them, then has one model of three
+	// in memory. A model that can't be loaded fails the calls that need it, with Open's
+	// errors.
+	OnDemand bool
 	// Proposals is the largest number of candidate boxes of a picture; 0 is
 	// DefaultProposals. If a picture still has more than 8,192 boxes, its call fails with
 	// ErrLimit.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/clipdet/clipdet/pkg/internal/archive"
+	"github.com/clipdet/clipdet/pkg/internal/scripted"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 	"github.com/clipdet/clipdet/pkg/model"
 )
@@ -77,7 +78,7 @@ func advise(err error, file archive.File) error {
 		err, file.Manifest.Kind)
 }
 
-// Check replays the known answers of the models that d has loaded, each when its turn has
+// Check replays the known answers of the three models as d has loaded them, each when its turn has
 // come. It fails with model.ErrAnswer if a model answers otherwise, and with the errors of
 // a call, such as ErrDevice if the device is lost. A service can tell by it whether it is
 // ready.
@@ -89,15 +90,19 @@ func (d *Detector) Check(ctx context.Context) (err error) {
 	gpu := d.engine.Device().LikeGPU()
 	for _, loaded := range []struct {
 		file    archive.File
-		module  func() *torch.Module
+		model   *scripted.Model
 		allowed float64 // on a GPU
 	}{
-		{d.files.Text, d.text.Module, 0.05},
-		{d.files.Image, d.image.Module, 0.05},
-		{d.files.RPN, d.network.Module, math.MaxFloat64},
+		{d.files.Text, d.text.Model, 0.05},
+		{d.files.Image, d.image.Model, 0.05},
+		{d.files.RPN, d.network.Model, math.MaxFloat64},
 	} {
 		err := d.onEngine(ctx, func(s *torch.Scope) error {
-			outputs, err := replay(s, loaded.module(), loaded.file)
+			module, err := loaded.model.Load(s)
+			if err != nil {
+				return err
+			}
+			outputs, err := replay(s, module, loaded.file)
 			if err != nil {
 				return err
 			}

@@ -10,23 +10,24 @@ import (
 	"sync/atomic"
 
 	"github.com/clipdet/clipdet/pkg/internal/archive"
+	"github.com/clipdet/clipdet/pkg/internal/scripted"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
 // ErrOutput is returned if the output of an archive isn't what its manifest says.
 var ErrOutput = errors.New("unexpected output of CLIP")
 
-// Encoder is a loaded tower. It may be used only on the engine that loaded it, except
-// Encoded and Halved.
+// Encoder is a tower, which is loaded by Load or else by the first batch. It may be used
+// only on the engine that loads it, except Encoded and Halved.
 type Encoder struct {
-	module   *torch.Module
+	*scripted.Model
 	manifest archive.Manifest
 	encoded  atomic.Int64
 	halved   atomic.Int64
 	fits     int // the size of the last batch that was halved, 0 if none was; for the engine's thread
 }
 
-// Encoded returns the number of inputs that were embedded in batches since Load. It may
+// Encoded returns the number of inputs that were embedded in batches since New. It may
 // be called from any goroutine.
 func (e *Encoder) Encoded() int64 { return e.encoded.Load() }
 
@@ -34,26 +35,25 @@ func (e *Encoder) Encoded() int64 { return e.encoded.Load() }
 // be called from any goroutine.
 func (e *Encoder) Halved() int64 { return e.halved.Load() }
 
-// Module returns the loaded archive.
-func (e *Encoder) Module() *torch.Module { return e.module }
-
-// Load reads a tower onto the engine's device. It fails with archive.ErrMismatch if the
-// file is of another kind.
-func Load(s *torch.Scope, file archive.File) (*Encoder, error) {
-	if err := file.Want(archive.CLIPImage, archive.CLIPText); err != nil {
+// New returns a tower that isn't loaded yet. It fails with archive.ErrMismatch if the file
+// is of another kind.
+func New(file archive.File) (*Encoder, error) {
+	model, err := scripted.New(file, archive.CLIPImage, archive.CLIPText)
+	if err != nil {
 		return nil, err
 	}
-	module, err := s.Load(file.Path)
-	if err != nil {
-		return nil, file.Explain(err, torch.Version())
-	}
-	return &Encoder{module: module, manifest: file.Manifest}, nil
+	return &Encoder{Model: model, manifest: file.Manifest}, nil
 }
 
 // Encode embeds one batch, crops float32 [N,3,S,S] in [0,1] or tokens int64 [N,T], as it
 // is. It returns unit rows, float32 [N,D]. T is 8 to 77.
 func (e *Encoder) Encode(s *torch.Scope, batch torch.Tensor) torch.Tensor {
-	out := s.Forward(e.module, batch)
+	module, err := e.Load(s)
+	if err != nil {
+		s.Fail(err)
+		return torch.Tensor{}
+	}
+	out := s.Forward(module, batch)
 	in, got := s.Shape(batch), s.Shape(out)
 	if s.Err() == nil && (len(got) != 2 || got[0] != in[0] || got[1] != int64(e.manifest.EmbeddingWidth)) {
 		s.Fail(fmt.Errorf("%w %s: %v for a batch of %d, not [%d,%d]; export it again",

@@ -11,7 +11,7 @@ func TestTimePerCrop(t *testing.T) {
 	file := torchtest.Tiny(t).Image
 	engine, a := load(t, file)
 	if err := engine.Do(t.Context(), func(s *torch.Scope) error {
-		b, err := Load(s, file)
+		b, err := New(file)
 		if err != nil {
 			return err
 		}
@@ -40,7 +40,7 @@ func TestTimePerCropOfATowerThatFails(t *testing.T) {
 	engine, a := load(t, file)
 	file.Manifest.EmbeddingWidth++
 	if err := engine.Do(t.Context(), func(s *torch.Scope) error {
-		b, err := Load(s, file)
+		b, err := New(file)
 		if err != nil {
 			return err
 		}

@@ -95,7 +95,7 @@ func (on runner) proposals(ctx context.Context, r proposalsRequest, to *arrays) 
 		return err
 	}
 	return on.engine(ctx, func(s *torch.Scope) error {
-		network, err := rpn.Load(s, file)
+		network, err := rpn.New(file)
 		if err != nil {
 			return err
 		}
@@ -173,7 +173,7 @@ func (on runner) embeddings(ctx context.Context, r embeddingsRequest, to *arrays
 		return err
 	}
 	return on.engine(ctx, func(s *torch.Scope) error {
-		encoder, err := clip.Load(s, file)
+		encoder, err := clip.New(file)
 		if err != nil {
 			return err
 		}

@@ -11,34 +11,29 @@ import (
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/internal/archive"
+	"github.com/clipdet/clipdet/pkg/internal/scripted"
 	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
 // ErrOutput is returned if the output of an archive isn't what its manifest says.
 var ErrOutput = errors.New("unexpected output of the region proposal network")
 
-// Network is a loaded region proposal network. It may be used only on the engine that
-// loaded it.
+// Network is a region proposal network, which is loaded by Load or else by the first
+// Propose. It may be used only on the engine that loads it.
 type Network struct {
-	module   *torch.Module
+	*scripted.Model
 	manifest archive.Manifest
 }
 
-// Load reads the network onto the engine's device. It fails with archive.ErrMismatch if
-// the file is of another kind.
-func Load(s *torch.Scope, file archive.File) (*Network, error) {
-	if err := file.Want(archive.RPN); err != nil {
+// New returns a network that isn't loaded yet. It fails with archive.ErrMismatch if the
+// file is of another kind.
+func New(file archive.File) (*Network, error) {
+	model, err := scripted.New(file, archive.RPN)
+	if err != nil {
 		return nil, err
 	}
-	module, err := s.Load(file.Path)
-	if err != nil {
-		return nil, file.Explain(err, torch.Version())
-	}
-	return &Network{module: module, manifest: file.Manifest}, nil
+	return &Network{Model: model, manifest: file.Manifest}, nil
 }
-
-// Module returns the loaded archive.
-func (n *Network) Module() *torch.Module { return n.module }
 
 // Proposals are the candidate boxes of one picture, best first.
 type Proposals struct {
@@ -98,6 +93,10 @@ func Given(s *torch.Scope, p Proposals) Found {
 // in torchvision, so such a picture has proposals that differ a little from its proposals
 // alone. Nothing is copied to the host.
 func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, limit int) ([]Found, error) {
+	module, err := n.Load(s)
+	if err != nil {
+		return nil, err
+	}
 	b := int64(len(sizes))
 	seen, scale := sizes, func(boxes torch.Tensor) torch.Tensor { return boxes }
 	if shape := s.Shape(pictures); b > 0 && len(shape) == 4 && sameSize(sizes, shape) {
@@ -110,7 +109,7 @@ func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, l
 	for _, size := range seen {
 		flat = append(flat, int64(size.Height), int64(size.Width))
 	}
-	out := s.Call(n.module, "forward", 2, pictures, torch.Host(s, flat, b, 2))
+	out := s.Call(module, "forward", 2, pictures, torch.Host(s, flat, b, 2))
 	if boxes, counts := s.DType(out[0]), s.DType(out[1]); s.Err() == nil && (boxes != torch.Float32 || counts != torch.Int64) {
 		return nil, fmt.Errorf("%w %s: proposals are %s and counts %s, not float32 and int64; export it again",
 			ErrOutput, n.manifest.Architecture, boxes, counts)

@@ -18,15 +18,11 @@ func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }
 
 func load(t *testing.T, file archive.File) (*torch.Engine, *Network) {
 	t.Helper()
-	engine := torchtest.Start(t)
-	var network *Network
-	if err := engine.Do(t.Context(), func(s *torch.Scope) (err error) {
-		network, err = Load(s, file)
-		return err
-	}); err != nil {
+	network, err := New(file)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return engine, network
+	return torchtest.Start(t), network
 }
 
 // propose finds and reads the proposals of a batch.
@@ -139,7 +135,11 @@ func TestLargePicturesAreShrunk(t *testing.T) {
 				return err
 			}
 			got = all[0]
-			out := s.Call(network.module, "forward", 2, picture, torch.Host(s, []int64{int64(size.Height), int64(size.Width)}, 1, 2))
+			module, err := network.Load(s)
+			if err != nil {
+				return err
+			}
+			out := s.Call(module, "forward", 2, picture, torch.Host(s, []int64{int64(size.Height), int64(size.Width)}, 1, 2))
 			want, counts = torch.Download[float32](s, out[0]), torch.Download[float32](s, s.To(out[1], torch.Float32))
 			return nil
 		}); err != nil {
@@ -207,11 +207,8 @@ func TestNumbersThatAreNoProposalsAreRefused(t *testing.T) {
 	}
 }
 
-func TestLoadRefusesAnotherKind(t *testing.T) {
-	err := torchtest.Start(t).Do(t.Context(), func(s *torch.Scope) error {
-		_, err := Load(s, torchtest.Tiny(t).Text)
-		return err
-	})
+func TestAnotherKindIsRefused(t *testing.T) {
+	_, err := New(torchtest.Tiny(t).Text)
 	if !errors.Is(err, archive.ErrMismatch) {
 		t.Errorf("a text tower: got %v, want archive.ErrMismatch", err)
 	}
