@@ -59,8 +59,8 @@ makes models of them.
   the RPN, among others, on scenes of {rpn_styles}. Backgrounds are drawn by
   `torchscript/training/scenes.py`: plain, gradients, textures, shapes.
 - Photos: {photos} of COCO's train2017 with the polygons of {objects} objects, listed below. Of these were learned: the
-  RPN of drawings, also from collages of the objects; and then, from its proposals too, what tells a person and nothing
-  from ImageNet's classes, the gate, and the look.
+  RPN of drawings, also from collages of the objects; and then, from its proposals too, what tells persons and nothing
+  from things, the gate, and the look.
 - COCO: the weights of SSDLite, from a package. They were trained by their publisher on COCO's photos with boxes of 80
   categories, of which none was used here but the {photos} above. TensorFlow's detectors were trained on train2014 and
   val2014 less 8,059 photos (`mscoco_minival_ids.txt`), and so on most of val2017.
@@ -214,8 +214,8 @@ def _persons(figures: dict[str, float]) -> str:
     shares = [f"{figures[f'{kind} taken for persons']:.0%}" for kind in ("persons", "things", "places without")]
     return (
         "few photos taught what tells them from things. In photos that were left out in turn (five folds), "
-        f"{shares[0]} of\n  the crops of persons were taken for persons, and so were {shares[1]} of those of things and"
-        f"\n  {shares[2]} of those of no whole object."
+        f"{shares[0]} of\n  the crops of persons were taken for persons, so were {shares[1]} of those of things and "
+        f"{shares[2]} of\n  those of no whole object."
     )
 
 
