@@ -214,7 +214,7 @@ def _persons(figures: dict[str, float]) -> str:
     shares = [f"{figures[f'{kind} taken for persons']:.0%}" for kind in ("persons", "things", "places without")]
     return (
         "few photos taught what tells them from things. In photos that were left out in turn (five folds), "
-        f"{shares[0]} of\n  the crops of persons were taken for persons, so were {shares[1]} of those of things and "
+        f"{shares[0]} of\n  the crops of persons were taken for persons, as were {shares[1]} of those of things and "
         f"{shares[2]} of\n  those of no whole object."
     )
 
