@@ -35,10 +35,10 @@ type Detector struct {
 	counts     counts
 }
 
-// Open loads the models onto the device, unless [Options] say OnDemand. It fails with ErrOption or ErrDevice if options
-// can't be used, with the errors of package model if models can't, and with ErrNotHere if
-// the device has no operations for the type of the weights. The caller closes the
-// Detector.
+// Open loads the models onto the device, unless [Options] say OnDemand. It fails with
+// ErrOption or ErrDevice if options can't be used, with the errors of package model if
+// models can't, and with ErrNotHere if the device has no operations for the type of the
+// weights. The caller closes the Detector.
 func Open(ctx context.Context, options Options) (*Detector, error) {
 	device, options, err := options.complete()
 	if err != nil {

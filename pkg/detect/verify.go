@@ -78,10 +78,10 @@ func advise(err error, file archive.File) error {
 		err, file.Manifest.Kind)
 }
 
-// Check replays the known answers of the three models as d has loaded them, each when its turn has
-// come. It fails with model.ErrAnswer if a model answers otherwise, and with the errors of
-// a call, such as ErrDevice if the device is lost. A service can tell by it whether it is
-// ready.
+// Check replays the known answers of the three models as d has loaded them, each when its
+// turn has come. It fails with model.ErrAnswer if a model answers otherwise, and with the
+// errors of a call, such as ErrDevice if the device is lost. A service can tell by it
+// whether it is ready.
 //
 // A GPU may compute with fewer digits than Verify allows (TF32), and then proposals change
 // places. There Check allows embeddings a difference of 0.05, and proposals any number.
