@@ -48,9 +48,9 @@ makes models of them.
     does not matter which class a box shows, only how likely it shows one: the root of the likeliest class's probability
     is its objectness. A photo has {photo_proposals} proposals of it, and the {added} best that the first network finds
     besides, their objectness times {doubt:g}.
-- Files: weights of convolutions and linear layers lie in half precision, those of SSDLite, of the photo half of crops
-  and of the text towers in 8 bits with a scale for each channel or row, and are float32 once they are loaded. There is
-  no archive in bfloat16.
+- Files: SSDLite, the photo half of crops and the text towers are stored in 8 bits, with a scale for each channel or
+  row; other convolutions and linear layers are stored in half precision. They are float32 when they are loaded; token
+  tables keep 8 bits, and the rows that are read become float32. There is no archive in bfloat16.
 
 ## Data and licences
 - Pictograms: {concepts} concepts of Unicode's emoji, without flags, skin tones and gendered variants, with their names
@@ -111,8 +111,8 @@ _DRAWINGS = """Scenes of 640x480 with 1 to 12 pictograms of 24 to 300 pixels, ma
 _PHOTOS = """Photos of COCO's val2017, asked for COCO's categories, which the models know best. This project learned
 nothing of them, but SSDLite's publisher trained on most of val2017; and the scales of the halves, the weight of
 persons, the size of crops and the number of proposals were chosen with these photos in view. So expect less of others.
-Where some names are asked, they are those of what is there, at most as many, and others of COCO's drawn at random. Such
-a detection is right if it covers an object of its name, which no better one has, at IoU 0.5 or more.
+Where N names are asked, they are the names of what the photo shows, at most N, and others of COCO's chosen at random. A
+detection is right if it covers an object of its name at IoU 0.5 or more, and no better detection has that object.
 """
 _NOUNS = """
 ## Words that are no class
@@ -213,9 +213,9 @@ def _persons(figures: dict[str, float]) -> str:
     """What is known of persons, from the notes of train_photos.py."""
     shares = [f"{figures[f'{kind} taken for persons']:.0%}" for kind in ("persons", "things", "places without")]
     return (
-        "few photos taught what tells them from things. In photos that were left out in turn (five folds), "
-        f"{shares[0]} of\n  the crops of persons were taken for persons, as were {shares[1]} of those of things and "
-        f"{shares[2]} of\n  those of no whole object."
+        f"few photos taught what a person is. In photos that were left out in turn (five folds), {shares[0]} of the "
+        f"crops\n  of persons were taken for persons, {shares[1]} of the crops of things, and {shares[2]} of the crops "
+        "of no whole\n  object."
     )
 
 

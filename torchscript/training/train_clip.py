@@ -60,7 +60,7 @@ def normalise(pixels: Tensor) -> Tensor:
 def lower_precision() -> torch.autocast:
     """bfloat16 where the processor has instructions for it, without which it takes many
     times as long as float32."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu.get_capabilities()["avx512_bf16"])
+    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
 def mix_styles(x: Tensor) -> Tensor:
