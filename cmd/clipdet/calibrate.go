@@ -83,14 +83,14 @@ func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
 	if !(f.quantile > 0 && f.quantile <= 1) {
 		return fmt.Errorf("--quantile %v: want a share above 0, up to 1", f.quantile)
 	}
-	if err := f.checkOut(); err != nil {
-		return err
-	}
 	found, err := f.intake.Expand(args, cmd.InOrStdin())
 	if err != nil {
 		return err
 	}
 	inputs := found.Inputs
+	if err := f.checkOut(append(p.Read, intake.Files(inputs)...)); err != nil {
+		return err
+	}
 	for _, note := range found.Notes {
 		console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("%s", note)
 	}
@@ -148,9 +148,9 @@ func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// checkOut returns an error if the result could not be written to --out. It runs before
-// the long work.
-func (f *calibrateFlags) checkOut() error {
+// checkOut returns an error if the result could not be written to --out, or would replace a
+// file that is read. It runs before the long work.
+func (f *calibrateFlags) checkOut(read []files.Named) error {
 	if f.out == "" {
 		return nil
 	}
@@ -161,7 +161,8 @@ func (f *calibrateFlags) checkOut() error {
 	if err := files.Writable(filepath.Dir(f.out)); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
-	return files.CheckDistinct([]files.Named{out}, []files.Named{files.GivenBy("--annotations", f.annotations), files.GivenBy("--templates", f.Templates), files.GivenBy("--background", f.Background)})
+	read = append(read, files.GivenBy("--annotations", f.annotations), files.GivenBy("--files-from", f.intake.FilesFrom))
+	return files.CheckDistinct([]files.Named{out}, read)
 }
 
 func (f *calibrateFlags) write(stdout io.Writer, found calibration.Calibration) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -236,7 +237,8 @@ func (j *indexing) remove(args []string, inputs []intake.Input) (int, error) {
 	}
 	n := 0
 	for _, path := range j.w.Paths() {
-		if there[path] || !covered(path, args) {
+		covers := func(arg string) bool { return intake.Covers(arg, path) }
+		if there[path] || !slices.ContainsFunc(args, covers) {
 			continue
 		}
 		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
@@ -248,20 +250,6 @@ func (j *indexing) remove(args []string, inputs []intake.Input) (int, error) {
 		n++
 	}
 	return n, nil
-}
-
-// covered reports whether an argument that is a directory has path in it, or is a pattern
-// that matches it.
-func covered(path string, args []string) bool {
-	for _, arg := range args {
-		if info, err := os.Stat(arg); err == nil && info.IsDir() && filepath.Clean(arg) == filepath.Dir(path) {
-			return true
-		}
-		if matches, err := filepath.Match(filepath.Clean(arg), path); err == nil && matches && filepath.Clean(arg) != path {
-			return true
-		}
-	}
-	return false
 }
 
 // end returns the error of a run that didn't do all.

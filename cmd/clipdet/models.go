@@ -148,6 +148,8 @@ the weights (float16 on a CPU, int8 on a GPU), so that only the file was checked
 			for _, e := range entries {
 				word, detail := "ok", ""
 				switch note, err := verify(cmd, set, e, f.Device); {
+				case cmd.Context().Err() != nil:
+					return exit.Inputs(errors.New("interrupted: not all models were verified"))
 				case errors.Is(err, model.ErrNoManifest):
 					word, detail = "ignored", err.Error()
 				case errors.Is(err, detect.ErrNotHere):

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -304,4 +305,17 @@ func flipWeight(t *testing.T, data []byte) []byte {
 	}
 	data[start+int64(largest.UncompressedSize64)/2] ^= 1
 	return data
+}
+
+// An interruption isn't blamed on the models.
+func TestChecksInterrupted(t *testing.T) {
+	for _, args := range [][]string{{"models", "verify"}, {"models", "verify", tinyModels}, {"doctor"}, {"doctor", "--models", tinyModels}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		var stdout, stderr bytes.Buffer
+		code := run(ctx, args, &stdout, &stderr)
+		if code != exit.CodeInputs || !strings.Contains(stderr.String(), "interrupted") || strings.Contains(stdout.String(), "problem") {
+			t.Errorf("%q: exit code %d, stdout %q, stderr %q; want %d and that it was interrupted", args, code, &stdout, &stderr, exit.CodeInputs)
+		}
+	}
 }

@@ -210,14 +210,21 @@ func TestInputsAreNotDrawnOver(t *testing.T) {
 	}
 }
 
-// TestOutputsThatWouldBeLost names one file twice.
+// TestOutputsThatWouldBeLost names one file twice, or one that is read.
 func TestOutputsThatWouldBeLost(t *testing.T) {
 	toy(t, 2)
 	evaluates(t, tinyEval("--records", "r.jsonl")...)
-	if err := errors.Join(os.WriteFile("p.txt", []byte("dog=a dog"), 0o644), os.Symlink(".", "link")); err != nil {
+	if err := errors.Join(os.WriteFile("p.txt", []byte("lamp=a lamp"), 0o644), os.WriteFile("t.txt", []byte("a {}"), 0o644), os.WriteFile("list.txt", []byte("pictures/0.png"), 0o644), os.Symlink(".", "link")); err != nil {
 		t.Fatal(err)
 	}
+	inputs := func() (all []string) {
+		for _, path := range []string{"instances.json", "r.jsonl", "p.txt", "t.txt", "list.txt", "pictures/0.png", "pictures/below/1.png"} {
+			all = append(all, read(t, path))
+		}
+		return all
+	}
 	merge := []string{"eval", "merge", "--annotations", "instances.json"}
+	calibrate := []string{"calibrate", "-q", "dog", "--models", tinyPath}
 	for _, test := range []struct {
 		args []string
 		says string
@@ -231,14 +238,24 @@ func TestOutputsThatWouldBeLost(t *testing.T) {
 		{append(merge, "--json", "r.jsonl", "r.jsonl"), "--json r.jsonl: the records"},
 		{append(merge, "--results", "instances.json", "r.jsonl"), "--results instances.json: --annotations"},
 		{[]string{"bench", "--json", "new.svg", "--plot", "new.svg"}, "--plot new.svg: --json"},
-		{[]string{"calibrate", "-q", "dog", "--models", tinyPath, "--annotations", "instances.json", "--out", "instances.json", "pictures"}, "--out instances.json: --annotations"},
+		{[]string{"bench", "--queries", "p.txt", "--json", "p.txt"}, "--json p.txt: --queries"},
+		{[]string{"bench", "--json", "pictures/0.png", "pictures"}, "--json pictures/0.png: a picture"},
+		{append(calibrate, "--annotations", "instances.json", "--out", "instances.json", "pictures"), "--out instances.json: --annotations"},
+		{append(calibrate, "--queries", "p.txt", "--out", "p.txt", "pictures"), "--out p.txt: --queries"},
+		{append(calibrate, "-q", "cat=@pictures/0.png", "--out", "pictures/0.png", "pictures/below"), `--out pictures/0.png: the picture of the query "cat"`},
+		{append(calibrate, "--models", "r.jsonl", "--out", "r.jsonl", "pictures"), "--out r.jsonl: --models"},
+		{append(calibrate, "--out", "link/pictures/0.png", "pictures"), "--out link/pictures/0.png: a picture"},
+		{append(calibrate, "--out", "list.txt", "--files-from", "list.txt"), "--out list.txt: --files-from"},
+		{tinyEval("--json", "pictures/0.png"), "--json pictures/0.png: a picture"},
+		{tinyEval("--json", "pictures/below/1.png", "--ablate"), "--json pictures/below/1.png: a picture"},
+		{tinyEval("--results", "t.txt", "--templates", "t.txt"), "--results t.txt: --templates"},
 	} {
-		before := []string{read(t, "instances.json"), read(t, "r.jsonl"), read(t, "p.txt")}
+		before := inputs()
 		code, stdout, stderr := clipdet(t, test.args...)
 		if code != exit.CodeUsage || stdout != "" || !strings.Contains(stderr, test.says) {
 			t.Errorf("%q: exit code %d, want %d; stderr is %q, want %q", test.args, code, exit.CodeUsage, stderr, test.says)
 		}
-		if after := []string{read(t, "instances.json"), read(t, "r.jsonl"), read(t, "p.txt")}; !slices.Equal(after, before) {
+		if after := inputs(); !slices.Equal(after, before) {
 			t.Fatalf("%q: an input was changed", test.args)
 		}
 	}

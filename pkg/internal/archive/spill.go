@@ -40,6 +40,9 @@ func spill(ctx context.Context, fsys fs.FS, name, folder string) (string, error)
 			return path, nil
 		}
 	}
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
 	temp, tempErr := ownTempDir()
 	if tempErr == nil {
 		path := filepath.Join(temp, folder, name)

@@ -45,9 +45,9 @@ func (f *Flags) Run(cmd *cobra.Command, args []string) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
 
 	b := bench{flags: f, plan: p, device: on, scratch: scratch, progress: console.NewProgress(cmd.ErrOrStderr(), "", 1)}
-	bad, err := b.gather(args)
+	bad, err := b.gather(cmd.Context(), args)
 	if err != nil {
-		return err
+		return interrupted(cmd.Context(), err)
 	}
 	b.report.describe(cmd, on, p)
 	if err := b.measure(cmd.Context()); err != nil {
@@ -82,8 +82,8 @@ func interrupted(ctx context.Context, err error) error {
 }
 
 // gather finds or makes the pictures. It reports each picture that can't be read and
-// returns their number.
-func (b *bench) gather(args []string) (bad int, err error) {
+// returns their number. It fails if a file of figures would replace a file that is read.
+func (b *bench) gather(ctx context.Context, args []string) (bad int, err error) {
 	n := b.flags.images
 	var all []intake.Input
 	if len(args) == 0 {
@@ -98,12 +98,18 @@ func (b *bench) gather(args []string) (bad int, err error) {
 	} else {
 		all = intake.Expand(args)
 	}
+	if err := files.CheckDistinct(b.flags.written(), append(b.plan.Read, intake.Files(all)...)); err != nil {
+		return 0, err
+	}
 	var readable []intake.Input
 	for _, in := range all {
 		if n > 0 && len(readable) == n {
 			break
 		}
-		picture, err := intake.Decode(context.Background(), in, pixels.Limits{})
+		picture, err := intake.Decode(ctx, in, pixels.Limits{})
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
 		if err != nil {
 			b.progress.Say("%s", console.Naming(in.Path, err))
 			bad++

@@ -70,14 +70,10 @@ func (f *Flags) check(cmd *cobra.Command) error {
 	case cmd.Flags().Changed("text-cache"):
 		return errors.New("--text-cache: bench encodes the phrases anew each time; leave it out")
 	}
-	written := []files.Named{files.GivenBy("--json", f.json), files.GivenBy("--plot", f.plot)}
-	for _, file := range written {
+	for _, file := range f.written() {
 		if err := file.Check(); err != nil {
 			return err
 		}
-	}
-	if err := files.CheckDistinct(written, nil); err != nil {
-		return err
 	}
 	sizes, err := f.batches()
 	if err == nil && f.plot != "" && len(sizes) == 0 {
@@ -88,6 +84,11 @@ func (f *Flags) check(cmd *cobra.Command) error {
 	}
 	_, _, err = f.pictureSize()
 	return err
+}
+
+// written returns the files that the figures go to.
+func (f *Flags) written() []files.Named {
+	return []files.Named{files.GivenBy("--json", f.json), files.GivenBy("--plot", f.plot)}
 }
 
 // batches returns the sizes of --batch-sizes.

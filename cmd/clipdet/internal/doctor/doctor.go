@@ -31,7 +31,11 @@ func Examine(cmd *cobra.Command, f *settings.ModelFlags) error {
 	for _, find := range []func(*cobra.Command, *settings.ModelFlags) []finding{
 		findVersions, findLibtorch, findDevice, findMemory, findCache, findModels,
 	} {
-		for _, found := range find(cmd, f) {
+		all := find(cmd, f)
+		if cmd.Context().Err() != nil {
+			return exit.Inputs(errors.New("interrupted: not all was looked at"))
+		}
+		for _, found := range all {
 			fmt.Fprintln(cmd.OutOrStdout(), found)
 			if found.fix != "" && !found.works {
 				problems++

@@ -10,7 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
+	"github.com/clipdet/clipdet/pkg/eval"
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
@@ -28,6 +30,9 @@ func (f *Flags) Run(cmd *cobra.Command, _ []string) (err error) {
 		return err
 	}
 	if f.Queries, err = truth.asked(f.phrasings); err != nil {
+		return err
+	}
+	if err := f.keepPictures(part.of(truth.Images)); err != nil {
 		return err
 	}
 	if f.ablate {
@@ -69,12 +74,27 @@ func (f *Flags) Run(cmd *cobra.Command, _ []string) (err error) {
 	return f.report(cmd, truth, r.images, made, records.found)
 }
 
+// keepPictures returns an error if --json or --results would replace one of the pictures.
+func (f *Flags) keepPictures(images []eval.Image) error {
+	var inputs []intake.Input
+	find := finder{dir: f.images}
+	for _, image := range images {
+		if path, err := find.find(image.FileName); err == nil {
+			inputs = append(inputs, intake.Input{Path: path})
+		}
+	}
+	return f.checkDistinct(intake.Files(inputs)...)
+}
+
 // evalPlan returns the plan of the flags with the categories as queries, and sets f.kept
 // to the number of detections per picture that count.
 func (f *Flags) evalPlan(cmd *cobra.Command, t *truth) (settings.Plan, error) {
 	p, err := f.Plan(cmd)
 	if err != nil {
 		return p, fmt.Errorf("the categories of %s are asked for: %w", f.annotations, err)
+	}
+	if err := f.checkDistinct(p.Read...); err != nil {
+		return p, err
 	}
 	if f.kept = t.MostDetections(); cmd.Flags().Changed("max-detections") {
 		f.kept = f.Limits.Detections

@@ -113,9 +113,7 @@ func (f *Flags) check(cmd *cobra.Command) error {
 	case cmd.Flags().Changed("query") || cmd.Flags().Changed("queries"):
 		return errors.New("--query: the categories of --annotations are the queries; --phrasings FILE says how they are asked")
 	}
-	if err := f.checkDistinct(
-		files.GivenBy("--records", f.recordsFile()), files.GivenBy("--phrasings", f.phrasings), files.GivenBy("--templates", f.Templates), files.GivenBy("--background", f.Background),
-	); err != nil {
+	if err := f.checkDistinct(files.GivenBy("--records", f.recordsFile()), files.GivenBy("--phrasings", f.phrasings)); err != nil {
 		return err
 	}
 	return f.pictureFlags.Check()

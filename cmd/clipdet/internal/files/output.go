@@ -141,23 +141,25 @@ func (f Named) Check() error {
 // one that is read.
 func CheckDistinct(written, read []Named) error {
 	for i, to := range written {
+		if to.path == "" {
+			continue
+		}
+		there, err := os.Stat(to.path)
 		for _, other := range append(written[:i:i], read...) {
-			if to.path != "" && other.path != "" && samePlace(to.path, other.path) {
+			if other.path == "" {
+				continue
+			}
+			same := filepath.Clean(to.path) == filepath.Clean(other.path)
+			if err == nil && !same {
+				info, err := os.Stat(other.path)
+				same = err == nil && os.SameFile(there, info)
+			}
+			if same {
 				return fmt.Errorf("%s %s: %s is the same file, and would be lost", to.flag, to.path, other.flag)
 			}
 		}
 	}
 	return nil
-}
-
-// samePlace reports whether two paths name the same file. The file need not exist.
-func samePlace(a, b string) bool {
-	at, errA := os.Stat(a)
-	bt, errB := os.Stat(b)
-	if errA == nil && errB == nil {
-		return os.SameFile(at, bt)
-	}
-	return filepath.Clean(a) == filepath.Clean(b)
 }
 
 // Write writes a file that appears at path only when it is complete. If write fails, no

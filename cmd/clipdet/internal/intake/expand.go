@@ -15,6 +15,7 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
@@ -77,6 +78,17 @@ func Expand(args []string) []Input {
 	return found.Inputs
 }
 
+// Files returns the files of inputs, for [files.CheckDistinct].
+func Files(inputs []Input) []files.Named {
+	var named []files.Named
+	for _, in := range inputs {
+		if in.Path != Stdin && !isURL(in.Path) {
+			named = append(named, files.GivenBy("a picture", in.Path))
+		}
+	}
+	return named
+}
+
 // expansion is a call of Expand.
 type expansion struct {
 	flags  *Flags
@@ -127,17 +139,17 @@ func (e *expansion) argument(arg string) error {
 		e.found.Inputs = append(e.found.Inputs, e.flags.remote(arg))
 		return nil
 	}
-	if _, err := os.Lstat(arg); !errors.Is(err, fs.ErrNotExist) || !strings.ContainsAny(arg, "*?[") {
+	pattern, ok := asPattern(arg)
+	if !ok {
 		e.path(arg)
 		return nil
 	}
 	e.found.List = true
-	pattern := literal(filepath.Clean(arg))
 	base, _ := doublestar.SplitPattern(pattern)
 	e.within(plain.Replace(base))
 	var matches []string
 	var err error
-	deep := strings.Contains(arg, "**")
+	deep := isDeep(arg)
 	if deep {
 		matches, err = doublestar.FilepathGlob(pattern, doublestar.WithFilesOnly(), doublestar.WithNoHidden(), doublestar.WithNoFollow())
 	} else {
@@ -160,6 +172,38 @@ func (e *expansion) argument(arg string) error {
 		e.path(match)
 	}
 	return nil
+}
+
+// asPattern returns the pattern that an argument is. ok is false if a file has this very
+// name, or if the argument looks like no pattern.
+func asPattern(arg string) (pattern string, ok bool) {
+	if _, err := os.Lstat(arg); !errors.Is(err, fs.ErrNotExist) || !strings.ContainsAny(arg, "*?[") {
+		return "", false
+	}
+	return literal(filepath.Clean(arg)), true
+}
+
+// isDeep reports whether a pattern reaches into the directories inside directories.
+func isDeep(pattern string) bool { return strings.Contains(pattern, "**") }
+
+// Covers reports whether [Expand] would take the picture at path, a clean path, for an
+// argument that is a directory or a pattern, if the picture were there.
+func Covers(arg, path string) bool {
+	pattern, ok := asPattern(arg)
+	if !ok {
+		info, err := os.Stat(arg)
+		return err == nil && info.IsDir() && filepath.Clean(arg) == filepath.Dir(path)
+	}
+	if isDeep(arg) {
+		matches, err := doublestar.PathMatch(pattern, path)
+		return err == nil && matches
+	}
+	for _, place := range []string{path, filepath.Dir(path)} { // a directory that matches stands for its pictures
+		if matches, err := filepath.Match(pattern, place); err == nil && matches {
+			return true
+		}
+	}
+	return false
 }
 
 // literal returns a pattern in which the first folders, as far as folders of these very

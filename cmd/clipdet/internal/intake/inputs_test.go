@@ -248,3 +248,32 @@ func TestDecodeAhead(t *testing.T) {
 		t.Errorf("got %d pictures and errors, want %d", next, len(inputs))
 	}
 }
+
+// A picture that is no longer there was taken for the arguments that cover it.
+func TestCovers(t *testing.T) {
+	tree(t, "ph/x.jpg", "ph/a/b/x.jpg", "[new] p/x.jpg")
+	for _, test := range []struct {
+		arg, path string
+		want      bool
+	}{
+		{"ph", "ph/y.jpg", true},
+		{"./ph/", "ph/y.jpg", true},
+		{"ph", "ph/a/y.jpg", false},
+		{"ph/y.jpg", "ph/y.jpg", false}, // itself
+		{"gone", "gone/y.jpg", false},   // a directory that is not there may be not mounted
+		{"ph/*.jpg", "ph/y.jpg", true},
+		{"ph/*.jpg", "ph/a/y.jpg", false},
+		{"ph/*", "ph/a/y.jpg", true},
+		{"ph/**/*.jpg", "ph/y.jpg", true},
+		{"ph/**/*.jpg", "ph/a/b/y.jpg", true},
+		{"ph/**/*.jpg", "ph/a/b/y.png", false},
+		{"ph/**", "ph/a/b/y.jpg", true},
+		{"[new] p/*.jpg", "[new] p/y.jpg", true},
+		{"[new] p/*.jpg", "n p/y.jpg", false},
+		{"ph/[", "ph/y.jpg", false},
+	} {
+		if got := Covers(test.arg, test.path); got != test.want {
+			t.Errorf("Covers(%q, %q) is %v, want %v", test.arg, test.path, got, test.want)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/device"
@@ -18,8 +19,10 @@ type Plan struct {
 	Queries     []detect.Query
 	Params      detect.Params
 	Calibration *Calibration // nil: none
-	autotune    bool
-	say         func(format string, args ...any) // tells on stderr
+	// Read are the files that the flags name and that were read. No result may replace one.
+	Read     []files.Named
+	autotune bool
+	say      func(format string, args ...any) // tells on stderr
 }
 
 // Budget returns a budget of the given size in MiB. It has room for the pictures that the

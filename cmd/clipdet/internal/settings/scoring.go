@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -193,10 +194,25 @@ func (f *ScoringFlags) Plan(cmd *cobra.Command) (Plan, error) {
 	}
 	p.Queries = append(p.Queries, f.Made...)
 	p.doubtNames(typed)
+	p.Read = f.read(typed)
 	if err := p.Options.Check(p.Queries...); err != nil {
 		return p, fmt.Errorf("--query: %w", err)
 	}
 	return p, nil
+}
+
+// read returns the files that the flags and the queries name.
+func (f *ScoringFlags) read(queries []query.Query) []files.Named {
+	read := []files.Named{
+		files.GivenBy("--queries", f.queriesFile), files.GivenBy("--templates", f.Templates), files.GivenBy("--background", f.Background),
+		files.GivenBy("--models", f.models), files.GivenBy("--lock", f.lock),
+	}
+	for _, q := range queries {
+		for _, path := range q.Files {
+			read = append(read, files.GivenBy("the picture of the query "+strconv.Quote(q.Name), path))
+		}
+	}
+	return read
 }
 
 // PlanService checks the flags of AddForService and returns their plan, which has no
