@@ -344,7 +344,7 @@ fetch() { # file sha256 MB, its place
   # The platform is given, so any Python may run pip.
   run_pip "${pip[@]}" download --no-deps --no-cache-dir --only-binary=:all: --python-version 3.11 --implementation cp \
     --abi cp311 --platform "${platform%%.*}" --require-hashes --dest "$home/tmp/wheel" -r "$home/tmp/requirement.txt" ||
-    fail "could not fetch ${requirement//_/-}: $pip_reason; run again to go on, or put $1 into $home/wheels"
+    fail "could not fetch ${requirement//_/-}: $pip_reason; run again to continue, or put $1 into $home/wheels"
   mv "$home/tmp/wheel/$1" "$home/wheels/$1"
 }
 
@@ -490,7 +490,7 @@ make_python() {
   fi
   say 'installing the pinned Python packages of torchscript/requirements.txt (some minutes)'
   run_pip "$venv/bin/python" -m pip install --no-cache-dir --require-hashes --find-links "$home/wheels" -r "$requirements" ||
-    fail "could not install the Python packages: $pip_reason; run again to go on"
+    fail "could not install the Python packages: $pip_reason; run again to continue"
   cp "$requirements" "$venv/requirements.txt"
 }
 

@@ -33,7 +33,7 @@ def fetch(address: str, target: Path, digest: str) -> Path:
         receive(address, part)
     except (OSError, http.client.HTTPException) as error:
         raise OSError(
-            f"{address}: {error}; run the same command again to go on, or fetch the file elsewhere and give it with "
+            f"{address}: {error}; run the same command again to continue, or fetch the file elsewhere and give it with "
             "--checkpoint"
         ) from error
     found = sha256(part)

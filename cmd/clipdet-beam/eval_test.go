@@ -203,7 +203,7 @@ func TestEvalFailures(t *testing.T) {
 	noPartials(t, out, dead)
 }
 
-// TestEvalRefused has evaluations that can't begin, or can't go on with what is there.
+// TestEvalRefused has evaluations that can't begin, or can't continue with what is there.
 func TestEvalRefused(t *testing.T) {
 	annotations, out := filepath.Join(scenes, "instances.json"), t.TempDir()
 	data, err := os.ReadFile(annotations)

@@ -295,7 +295,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestRefused has jobs that can't begin, or can't go on with what is there.
+// TestRefused has jobs that can't begin, or can't continue with what is there.
 func TestRefused(t *testing.T) {
 	list, out := copies(t, 3), t.TempDir()
 	other := copies(t, 3)

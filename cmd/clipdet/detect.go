@@ -172,7 +172,7 @@ the pixels of the picture's Nth detection.`,
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "also write the results, and the pictures, into `DIR`, made where it is missing")
 	_ = cmd.MarkFlagDirname("out") // fails only for an unknown flag
 	cmd.Flags().BoolVar(&f.overwrite, "overwrite", false, "replace results that are in --out already")
-	cmd.Flags().BoolVar(&f.resume, "resume", false, "with --format jsonl and --out, add each picture's line to DIR/detections.jsonl at once, and go on after the lines that are there")
+	cmd.Flags().BoolVar(&f.resume, "resume", false, "with --format jsonl and --out, add each picture's line to DIR/detections.jsonl at once, and continue after the lines that are there")
 	cmd.Flags().StringVar(&f.shard, "shard", "", "with --format jsonl and --out, do only each Nth picture, from the Ith on, `I/N`, into DIR/shard-NNNNN.jsonl; env/N takes I from Kubernetes or Slurm, and env takes both from Slurm")
 	cmd.Flags().BoolVar(&f.pictures, "pictures", false, "draw three pictures of each into --out")
 	cmd.Flags().StringVar(&f.font, "font", "", "with --pictures, draw letters other than Latin, Greek and Cyrillic with the font in `FILE`, .ttf, .otf or .ttc (default: what the system has)")
@@ -198,7 +198,7 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	case f.ids != "" && !strings.HasPrefix(f.format.Value, "coco"):
 		return errors.New("--ids needs --format coco or coco-results, as the others have no ids")
 	case f.resume && (f.format.Value != "jsonl" || f.out == ""):
-		return errors.New("--resume needs --format jsonl and --out DIR, to go on from what is there")
+		return errors.New("--resume needs --format jsonl and --out DIR, to continue from what is there")
 	case f.resume && f.overwrite:
 		return errors.New("--resume keeps what is there, and --overwrite replaces it: leave one of them out")
 	case f.shard != "" && (f.format.Value != "jsonl" || f.out == ""):

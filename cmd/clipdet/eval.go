@@ -14,8 +14,8 @@ func evalCommand() *cobra.Command {
 		Use:   "eval --images DIR --annotations FILE [flags]",
 		Short: "Measure AP, AR and errors on annotated pictures",
 		Long: `Asks every picture of a data set for all of its categories and measures what is
-found, in COCO's way: the numbers are those of pycocotools, or, where the data set
-says of each picture what isn't annotated (LVIS), those of LVIS's API.
+found, in COCO's way: the numbers equal pycocotools', or, where the data set
+says of each picture what isn't annotated (LVIS), LVIS's API's.
 
 --annotations is COCO's instances JSON, or LVIS's. A category's name is a query, as
 the templates take it: "_" becomes a space and "/" becomes "or". --phrasings says it
@@ -36,7 +36,7 @@ Standard output is a table: AP and AR; what the proposals cover, whatever the
 category; with --gt-boxes how the boxes of the ground truth are classified; what
 went wrong, by TIDE's kinds; and the categories that are best and worst.
 
-Each picture's record is added to --records at once. The same command goes on where
+Each picture's record is added to --records at once. The same command continues where
 an interrupted one ended and tries failed pictures again; a command that would find
 something else is refused. --shard I/N does each Nth picture, from the Ith on, and
 "clipdet eval merge" puts the records of all shards together. The same input on the
@@ -46,7 +46,7 @@ it was interrupted.
 --ablate prints a Markdown table instead: AP, AP50, AR100 and the time of the flags as
 they are, and with one of them changed at a time (templates, crops, background, ranks,
 suppression). Pictures are encoded again only where crops or the background change.
---json has its numbers; nothing is kept to go on from.
+--json has its numbers; nothing is kept to continue from.
 
 A picture that can't be read is named on stderr and left out: the numbers are of the
 others, and the exit code is 1. No score is too low to count, unless --threshold says

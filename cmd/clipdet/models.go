@@ -60,7 +60,7 @@ func completeDirs(*cobra.Command, []string, string) ([]string, cobra.ShellCompDi
 func modelsListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list [DIR...]",
-		Short: "List the built-in models, or those of directories",
+		Short: "List the built-in models, or the models in directories",
 		Example: `  clipdet models list
   clipdet models list models/vit-b-32`,
 		ValidArgsFunction: completeDirs,

@@ -334,7 +334,7 @@ func (s *stream) end() error {
 	if err != nil {
 		return s.wrong(err)
 	}
-	return fmt.Errorf("%w: the JSON goes on with %v after its end", ErrFormat, token)
+	return fmt.Errorf("%w: the JSON continues with %v after its end", ErrFormat, token)
 }
 
 func (s *stream) skip() error {

@@ -69,7 +69,7 @@ func TestReadDatasetFails(t *testing.T) {
 		{"images twice", `{"images":[],"images":[]}`, Limits{}, ErrFormat, `"images" occurs twice`},
 		{"images are an object", `{"images":{}}`, Limits{}, ErrFormat, "begins with {, want ["},
 		{"cut off", instances(good)[:200], Limits{}, ErrFormat, "ends early"},
-		{"more after the end", instances(good) + "{}", Limits{}, ErrFormat, "goes on"},
+		{"more after the end", instances(good) + "{}", Limits{}, ErrFormat, "continues"},
 		{"an id that is text", `{"images":[{"id":"a"}]}`, Limits{}, ErrFormat, `image 0: not in COCO's format: the id "a" is no whole number`},
 		{"an annotation that is null", instances("null"), Limits{}, ErrFormat, "annotation 0"},
 		{"no id", instances(`{"image_id":7}`), Limits{}, ErrFormat, "it has no id"},
@@ -140,11 +140,11 @@ func TestReadResultsFails(t *testing.T) {
 		{"a text", `"1"`, ErrFormat, "want a list of results or a data set"},
 		{"annotations twice", `{"annotations":[],"annotations":[]}`, ErrFormat, "occurs twice"},
 		{"ground truth", `{"annotations":[{"id":1,"image_id":1,"category_id":2,"bbox":[1,2,3,4]}]}`, ErrFormat, "annotation 0: not in COCO's format: it has no score"},
-		{"more after an object", `{"annotations":[]} 1`, ErrFormat, "goes on"},
+		{"more after an object", `{"annotations":[]} 1`, ErrFormat, "continues"},
 		{"no score", `[{"image_id":1,"category_id":2,"bbox":[1,2,3,4]}]`, ErrFormat, "result 0: not in COCO's format: it has no score"},
 		{"no image", `[{"score":1}]`, ErrFormat, "image_id"},
 		{"a negative width", `[{"image_id":1,"category_id":2,"bbox":[1,2,-3,4],"score":0}]`, ErrBBox, "result 0"},
-		{"more after the end", `[] 1`, ErrFormat, "goes on"},
+		{"more after the end", `[] 1`, ErrFormat, "continues"},
 		{"cut off", `[`, ErrFormat, "ends early"},
 	}
 	for _, test := range tests {

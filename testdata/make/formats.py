@@ -354,7 +354,7 @@ def bmps() -> Iterable[tuple[str, bytes]]:
                 bmp(values, bits, palette=padded.tobytes(), compression={8: 1, 4: 2}[bits], packed=runs(values, bits)),
             )
     yield "palette-short.bmp", bmp(values, 8, palette=padded[:100].tobytes())
-    # After five rows the runs go on further right and two rows up.
+    # After five rows the runs continue further right and two rows up.
     five = runs(values[-5:], 8)[:-2]
     moved = five + bytes([0, 2, 7, 2, 9, 200, 0, 0]) + runs(values[:-8], 8)
     yield "8bit-runs-moved.bmp", bmp(values, 8, palette=padded.tobytes(), compression=1, packed=moved)

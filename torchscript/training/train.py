@@ -1,5 +1,5 @@
 """Makes the built-in models again, from pictograms and photos to the model card.
-Interrupted, the same command goes on.
+Interrupted, the same command continues.
 
 ./setup-libtorch.sh python torchscript/training/train.py --out pkg/model/builtin \\
     --photos-train DIR [--photos DIR] [--work DIR] [--leave-out fxemoji]

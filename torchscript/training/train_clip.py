@@ -6,7 +6,7 @@ First the image tower: a crop must find the phrase of its class among one of eve
 from a teacher of sentences, through a projection that is learned along. Then the text tower, to say of tokens what
 teacher and projection say: of the phrases in all templates, and of 40,000 nouns, so that other words land near.
 
-Interrupted, the same command goes on where the last checkpoint was. The result depends on the arguments alone
+Interrupted, the same command continues where the last checkpoint was. The result depends on the arguments alone
 (up to the order of floating-point sums).
 """
 

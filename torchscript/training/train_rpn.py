@@ -5,7 +5,7 @@ head, on a frozen ImageNet trunk.
 
 It learns from scenes of pictograms and, with --photos, from variants of the photos and
 from collages of their objects. The trunk is frozen, so its features are made once.
-Interrupted, the same command goes on where the last checkpoint was.
+Interrupted, the same command continues where the last checkpoint was.
 """
 
 from __future__ import annotations

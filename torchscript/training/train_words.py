@@ -6,7 +6,7 @@ It learns WordNet's concrete nouns, common ones most, alone and in templates, in
 plural and with an adjective; the pictograms' names and keywords, and those of what the
 photos show; what is said of the background; and whole sentences, WordNet's explanations.
 A template changes nothing of what a name means.
-Interrupted, the same command goes on where the last checkpoint was.
+Interrupted, the same command continues where the last checkpoint was.
 """
 
 from __future__ import annotations

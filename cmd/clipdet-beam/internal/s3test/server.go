@@ -119,7 +119,7 @@ func (s *Server) Suspend(t *testing.T) {
 	}
 }
 
-// Resume lets the server go on after [Server.Suspend].
+// Resume lets the server continue after [Server.Suspend].
 func (s *Server) Resume(t *testing.T) {
 	t.Helper()
 	if err := s.process.Process.Signal(syscall.SIGCONT); err != nil {

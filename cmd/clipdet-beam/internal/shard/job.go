@@ -100,7 +100,7 @@ func ReadList(ctx context.Context, name string) (paths []string, digest string, 
 }
 
 // madeFile is beside the results and says what all of them are made with. The command's
-// shards have a file of the same name, and neither goes on with the other's.
+// shards have a file of the same name, and neither continues with the other's.
 const madeFile = "shards.json"
 
 // same writes what the results in job.Out are made with, or compares it with what was

@@ -432,7 +432,7 @@ func TestServerEnds(t *testing.T) {
 				t.Errorf("a dead server has no files: %v", err)
 			}
 		case <-time.After(time.Until(killed.Add(bound))):
-			t.Fatalf("a read goes on %v after the server was killed", bound)
+			t.Fatalf("a read continues %v after the server was killed", bound)
 		}
 	}
 	if took := time.Since(killed); took > bound {

@@ -38,7 +38,7 @@ func (f *Flags) Add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	f.outputs.add(cmd)
-	flags.StringVar(&f.records, "records", "", "keep what was found in each picture in `FILE`, to go on from (default: beside --json, --results or --html, NAME.records.jsonl)")
+	flags.StringVar(&f.records, "records", "", "keep what was found in each picture in `FILE`, to continue from (default: beside --json, --results or --html, NAME.records.jsonl)")
 	flags.StringVar(&f.phrasings, "phrasings", "", "`FILE` of phrases for categories, NAME=PHRASE|PHRASE a line")
 	flags.BoolVar(&f.boxes, "gt-boxes", false, "also classify the boxes of the ground truth, as if the proposals were perfect")
 	flags.BoolVar(&f.ablate, "ablate", false, "measure how much each part of scoring adds: a table of the flags as they are and with one changed")

@@ -50,7 +50,7 @@ func (e *run) all(ctx context.Context) error {
 	case done > 0:
 		progress.Say("%d of %d pictures are done already", done, len(e.images))
 	case e.records.file == nil:
-		progress.Say("an interrupted run can't go on: nothing is kept without --records, --json, --results or --html")
+		progress.Say("an interrupted run can't continue: nothing is kept without --records, --json, --results or --html")
 	}
 	budget := e.plan.Budget(e.flags.pictureFlags.Memory)
 	images, decoded := budget.Keep(ctx, fitting(todo, e.limits, intake.DecodeAhead(ctx, inputs, e.limits, intake.Decoders())), len(todo))
@@ -91,7 +91,7 @@ func (e *run) all(ctx context.Context) error {
 			len(doubtful), console.QuotedPath(doubtful[0]))
 	}
 	if n < len(todo) {
-		hint := "the same command goes on from here"
+		hint := "the same command continues from here"
 		if e.records.file == nil {
 			hint = "nothing of it was kept"
 		}
