@@ -92,7 +92,7 @@ func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	for _, note := range found.Notes {
-		console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("%s", note)
+		console.Say(cmd.ErrOrStderr(), "%s", note)
 	}
 	var known *calibration.Labels
 	if f.annotations != "" {
@@ -100,7 +100,7 @@ func (f *calibrateFlags) run(cmd *cobra.Command, args []string) error {
 			return fmt.Errorf("--annotations: %w", err)
 		}
 		for _, warning := range known.Warnings {
-			console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("--annotations %s: %s", f.annotations, warning)
+			console.Say(cmd.ErrOrStderr(), "--annotations %s: %s", f.annotations, warning)
 		}
 		for _, query := range p.Queries {
 			if !slices.Contains(known.Categories, query.Name) {

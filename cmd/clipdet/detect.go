@@ -249,7 +249,7 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	inputs := found.Inputs
 	for _, note := range found.Notes {
-		console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("%s", note)
+		console.Say(cmd.ErrOrStderr(), "%s", note)
 	}
 	if f.pictures || f.crops {
 		if err := outcome.NotDrawnOver(inputs, f.out); err != nil {
@@ -279,7 +279,7 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 			return err
 		}
 		if w == nil {
-			console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("shard %d of %d is done already", i, n)
+			console.Say(cmd.ErrOrStderr(), "shard %d of %d is done already", i, n)
 			return nil
 		}
 		job.Inputs, job.Names = outcome.ShardOf(inputs, i, n)
@@ -293,7 +293,7 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 			return err
 		}
 		if job.Inputs, job.Names = done.Left(inputs); len(job.Inputs) < len(inputs) {
-			console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("%d of %d pictures are done already", len(inputs)-len(job.Inputs), len(inputs))
+			console.Say(cmd.ErrOrStderr(), "%d of %d pictures are done already", len(inputs)-len(job.Inputs), len(inputs))
 		}
 	default:
 		if w, err = outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, found, f.overwrite, labels, categories); err != nil {
@@ -328,7 +328,7 @@ func (f *detectFlags) fonts(cmd *cobra.Command, labels []string) ([]*overlay.Fon
 		why = f.font + " doesn't have them"
 	}
 	for _, label := range slices.Sorted(maps.Keys(undrawn)) {
-		console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("%q: pictures have boxes in place of %s: %s", label, undrawn[label], why)
+		console.Say(cmd.ErrOrStderr(), "%q: pictures have boxes in place of %s: %s", label, undrawn[label], why)
 	}
 	return found, err
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"fmt"
 	"image"
 	"io"
 	"os"
@@ -274,7 +273,7 @@ func upload[T int64 | float32](s *torch.Scope, data []byte, row ...int) (torch.T
 func open(path string) (archive.File, error) {
 	manifest, err := archive.Inspect(path)
 	if err != nil {
-		return archive.File{}, fmt.Errorf("%s: %w", path, err)
+		return archive.File{}, err
 	}
 	return archive.File{Path: path, Manifest: manifest}, nil
 }

@@ -163,7 +163,6 @@ type deviceUse struct {
 	Peak int64 `json:"peak_bytes"`
 }
 
-// modelFiles are the files of a detector.
 // deviceWork is in numbers a picture. A download waits for the device.
 type deviceWork struct {
 	Operations float64 `json:"operations"`

@@ -56,6 +56,9 @@ func PhraseProgress(w io.Writer) func(done, phrases int) {
 	}
 }
 
+// Say prints a formatted line on w as [Progress.Say] does, where there is no progress.
+func Say(w io.Writer, format string, args ...any) { Progress{w: w}.Say(format, args...) }
+
 // Say prints a formatted line with its control characters escaped. An error of the write
 // is ignored, because stderr is the only place to report it.
 func (p Progress) Say(format string, args ...any) {

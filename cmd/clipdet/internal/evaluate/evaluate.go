@@ -68,7 +68,7 @@ func (f *Flags) Run(cmd *cobra.Command, _ []string) (err error) {
 		return err
 	}
 	if len(r.images) == 0 {
-		console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("no picture is in shard %s of %d: there is nothing to measure", part, len(truth.Images))
+		console.Say(cmd.ErrOrStderr(), "no picture is in shard %s of %d: there is nothing to measure", part, len(truth.Images))
 		return nil
 	}
 	return f.report(cmd, truth, r.images, made, records.found)

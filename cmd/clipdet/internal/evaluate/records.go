@@ -14,12 +14,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/version"
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/results"
@@ -137,8 +137,8 @@ func openRecords(path string, header results.EvalHeader) (_ *recordFile, err err
 			file.Close()
 		}
 	}()
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, exit.Inputs(fmt.Errorf("--records %s: %w", path, lockProblem(err)))
+	if err := files.Lock(file); err != nil {
+		return nil, exit.Inputs(fmt.Errorf("--records %s: %w", path, err))
 	}
 	kept, found, end, err := readRecords(file)
 	switch {
@@ -160,14 +160,6 @@ func openRecords(path string, header results.EvalHeader) (_ *recordFile, err err
 		return nil, exit.Inputs(fmt.Errorf("--records: %w", err))
 	}
 	return &recordFile{found, file, writer}, nil
-}
-
-// lockProblem returns an error that explains an error of flock.
-func lockProblem(err error) error {
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return fmt.Errorf("another process writes to it: %w", err)
-	}
-	return fmt.Errorf("it can't be locked: %w", err)
 }
 
 func writeHeader(file *os.File, header results.EvalHeader) (end int64, err error) {

@@ -1,26 +1,14 @@
 package evaluate
 
 import (
-	"errors"
 	"math"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/results"
 )
-
-func TestLocksThatFail(t *testing.T) {
-	if err := lockProblem(syscall.EWOULDBLOCK); !strings.Contains(err.Error(), "another process") {
-		t.Errorf("got %v, want it to name another process", err)
-	}
-	if err := lockProblem(syscall.ENOLCK); strings.Contains(err.Error(), "another process") || !errors.Is(err, syscall.ENOLCK) {
-		t.Errorf("got %v, want the system's error", err)
-	}
-}
 
 // TestWordsAreNoFiles verifies that a word of a flag isn't taken for a file of that name.
 func TestWordsAreNoFiles(t *testing.T) {

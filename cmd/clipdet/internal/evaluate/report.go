@@ -24,7 +24,7 @@ func (f *outputs) report(cmd *cobra.Command, t *truth, images []eval.Image, made
 		return exit.Inputs(fmt.Errorf("none of %d pictures could be read; there is nothing to measure", len(images)))
 	}
 	for _, warning := range n.Warnings {
-		console.NewProgress(cmd.ErrOrStderr(), "", 0).Say("--annotations %s: %s", f.annotations, warning)
+		console.Say(cmd.ErrOrStderr(), "--annotations %s: %s", f.annotations, warning)
 	}
 	if _, err := io.WriteString(cmd.OutOrStdout(), n.table()); err != nil {
 		return exit.Inputs(err)

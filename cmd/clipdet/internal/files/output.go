@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // Output writes results to stdout and, optionally, to a file that appears under its name
@@ -192,6 +193,18 @@ func WriteNew(path string, write func(io.Writer) error) error {
 		return fs.ErrExist
 	}
 	return os.Rename(temp.Name(), path)
+}
+
+// Lock keeps other processes from writing to file until it is closed. It fails if one does.
+func Lock(file *os.File) error {
+	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	switch {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return fmt.Errorf("another process writes to it: %w", err)
+	case err != nil:
+		return fmt.Errorf("it can't be locked: %w", err)
+	}
+	return nil
 }
 
 // NewPartial creates a file with a unique temporary name in dir, for [Publish]. Its

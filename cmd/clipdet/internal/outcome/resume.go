@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
@@ -57,10 +56,7 @@ func Resume(stdout io.Writer, dir string, made map[string]any) (_ *Writer, _ Don
 			_ = lock.Close() // err says what is wrong
 		}
 	}()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = errors.New("another process writes to it")
-		}
+	if err := files.Lock(lock); err != nil {
 		return nil, nil, exit.Inputs(fmt.Errorf("--resume: %s: %w", lock.Name(), err))
 	}
 	path := filepath.Join(dir, fileName("jsonl"))

@@ -5,7 +5,9 @@ package settings
 import (
 	"context"
 	"fmt"
+	"io"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
@@ -22,7 +24,7 @@ type Plan struct {
 	// Read are the files that the flags name and that were read. No result may replace one.
 	Read     []files.Named
 	autotune bool
-	say      func(format string, args ...any) // tells on stderr
+	stderr   io.Writer
 }
 
 // Budget returns a budget of the given size in MiB. It has room for the pictures that the
@@ -79,10 +81,10 @@ func (p *Plan) tellAlike(pairs []detect.Alike) {
 	}
 	const most = 5
 	for _, pair := range pairs[:min(most, len(pairs))] {
-		p.say("%q and %q are nearly the same to these models (likeness %.2f), so neither is measured against the other; ask for one of them, or see --alike",
+		console.Say(p.stderr, "%q and %q are nearly the same to these models (likeness %.2f), so neither is measured against the other; ask for one of them, or see --alike",
 			pair.A, pair.B, pair.Likeness)
 	}
 	if more := len(pairs) - most; more > 0 {
-		p.say("%d more pairs of queries are as much alike", more)
+		console.Say(p.stderr, "%d more pairs of queries are as much alike", more)
 	}
 }

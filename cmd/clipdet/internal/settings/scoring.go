@@ -179,7 +179,7 @@ func (f *ScoringFlags) Plan(cmd *cobra.Command) (Plan, error) {
 		return Plan{}, err
 	}
 	p := Plan{autotune: f.autotune, Options: options, Params: detect.Params{Rank: detect.Rank(f.rank.Value), Scores: detect.Scores(f.scores.Value)}}
-	p.say = console.NewProgress(cmd.ErrOrStderr(), "", 0).Say
+	p.stderr = cmd.ErrOrStderr()
 	p.Options.Progress = console.PhraseProgress(cmd.ErrOrStderr())
 	p.Options.Limits = f.Limits.text()
 	if p.Params.Scores == detect.ScoresEach && len(p.Options.Background) == 0 {
@@ -392,7 +392,7 @@ func (p Plan) doubtNames(typed []query.Query) {
 	if len(doubtful) > 1 {
 		others = fmt.Sprintf(" (and %d more like it)", len(doubtful)-1)
 	}
-	p.say("%q is taken as one name%s; for several things give -q for each, or a line for each with --queries FILE", doubtful[0], others)
+	console.Say(p.stderr, "%q is taken as one name%s; for several things give -q for each, or a line for each with --queries FILE", doubtful[0], others)
 }
 
 // several reports whether a name looks like several names in one, as other programs take
