@@ -4,10 +4,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -65,7 +67,8 @@ Pictures are far nearer to each other than to words, so show all queries or none
 or rank by cosine.
 
 A directory stands for the pictures in it, and with --recursive also for the
-pictures in its own directories. What it holds and isn't read is counted on stderr, by kind.
+pictures in its own directories, but for links to others. What it holds and isn't read
+is counted on stderr, by kind, except for hidden files.
 In a quoted pattern ** stands for any number of directories. - is a picture on
 stdin, and --files-from FILE a list, of stdin for -. An http or https URL is
 fetched within 60 seconds and 5 redirects, and from a public address alone, unless
@@ -79,11 +82,13 @@ read is named on stderr, and in json and jsonl takes an object with "error";
 the others are still done, and the exit code is 1.
 
 Results go to stdout, and with --out also to DIR/detections.FORMAT, which must not
-be there yet unless --overwrite is given:
+be there yet unless --overwrite is given, which replaces files of the same names and
+leaves others, such as the crops of an earlier run:
   json   for one picture an object {"image", "width", "height", "proposals": N,
          "detections": [{"query", "box", "score", "cosine", "probability",
-         "objectness", "phrase", "runner_up"}], "timings_ms"}; for a directory,
-         a pattern or several arguments a list of them
+         "objectness", "phrase", "runner_up"}], "timings_ms", "presence":
+         [{"query", "present", "score", "threshold"}]}; for a directory, a pattern
+         or several arguments a list of them
   jsonl  an object a line
   coco   a data set in COCO's form: images, each with its path as file_name,
          categories and annotations, each with a score. An image's id is the
@@ -124,7 +129,7 @@ against the background alone, for names that don't exclude each other, such as
 --resume is for long runs: each line of jsonl is added to DIR/detections.jsonl at
 once, and the same command continues after a kill, a crash or a failed picture. It
 writes the new lines alone to stdout. A command that would find something else is
-refused.
+refused. A picture is known by its path: remove the line of one that has changed.
 
 --shard 2/8 does a part of the pictures, as one of 8 processes on any machines. They
 may have one --out: DIR/shard-00002.jsonl is there when it is whole, or not at all, and
@@ -256,6 +261,13 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 			return err
 		}
 	}
+	if f.resume {
+		for _, in := range inputs {
+			if !utf8.ValidString(in.Path) {
+				return fmt.Errorf("--resume: %s: its name isn't UTF-8, so JSON can't tell it from others and its line isn't found again; rename it", console.QuotedPath(in.Path))
+			}
+		}
+	}
 	images, categories, err := f.idsOf(inputs, labels)
 	if err != nil {
 		return err
@@ -279,7 +291,11 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 			return err
 		}
 		if w == nil {
-			console.Say(cmd.ErrOrStderr(), "shard %d of %d is done already", i, n)
+			failed, err := outcome.FailedOf(f.out, i)
+			if err != nil {
+				return exit.Inputs(fmt.Errorf("--shard: %w; remove it to do it again", err))
+			}
+			console.Say(cmd.ErrOrStderr(), "shard %d of %d is done already, with %d pictures that failed", i, n, failed)
 			return nil
 		}
 		job.Inputs, job.Names = outcome.ShardOf(inputs, i, n)
@@ -296,7 +312,9 @@ func (f *detectFlags) run(cmd *cobra.Command, args []string) (err error) {
 			console.Say(cmd.ErrOrStderr(), "%d of %d pictures are done already", len(inputs)-len(job.Inputs), len(inputs))
 		}
 	default:
-		if w, err = outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, found, f.overwrite, labels, categories); err != nil {
+		if w, err = outcome.Open(f.format.Value, cmd.OutOrStdout(), f.out, found, f.overwrite, labels, categories); errors.Is(err, fs.ErrExist) {
+			return err
+		} else if err != nil {
 			return exit.Inputs(fmt.Errorf("write the results: %w", err))
 		}
 	}
@@ -365,5 +383,5 @@ func (f *detectFlags) madeWith(p *settings.Plan, detector *detect.Detector) (map
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{"models, queries or scoring": scoring, "choice of boxes": p.Params, "pictures": []bool{f.pictures, f.crops}}, nil
+	return map[string]any{"models, queries or scoring": scoring, "choice of boxes": p.Params, "drawings": map[string]bool{"--pictures": f.pictures, "--crops": f.crops}}, nil
 }

@@ -91,6 +91,16 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("%s: %v is left in --out, want nothing (%v)", format, left, err)
 		}
 	}
+	for _, args := range [][]string{
+		{"models", "verify", tinyModels}, {"models", "list", tinyModels}, {"models", "inspect", filepath.Join(tinyModels, "rpn.pt")},
+		{"doctor", "--models", tinyModels}, {"schema"}, {"--version"}, {"--help"},
+	} {
+		var stderr strings.Builder
+		code := run(t.Context(), args, full, &stderr)
+		if code != exit.CodeInputs || !strings.Contains(stderr.String(), "no space left") || strings.Contains(stderr.String(), "usage") {
+			t.Errorf("%q: exit code %d, want %d; stderr is %q", args, code, exit.CodeInputs, stderr.String())
+		}
+	}
 }
 
 // TestNoEndlessInputs names inputs that never end or never begin.

@@ -84,7 +84,10 @@ func modelsListCommand() *cobra.Command {
 						console.Printable(m.Architecture), console.Printable(m.Weights.Name), console.Printable(m.Weights.Licence))
 				}
 			}
-			return exit.Setup(errors.Join(append(problems, table.Flush())...))
+			if err := table.Flush(); err != nil {
+				return exit.Inputs(err)
+			}
+			return exit.Setup(errors.Join(problems...))
 		},
 	}
 }
@@ -106,7 +109,10 @@ func modelsInspectCommand() *cobra.Command {
 			encoder := json.NewEncoder(cmd.OutOrStdout())
 			encoder.SetEscapeHTML(false)
 			encoder.SetIndent("", "  ")
-			return exit.Setup(encoder.Encode(m))
+			if err := encoder.Encode(m); err != nil {
+				return exit.Inputs(err)
+			}
+			return nil
 		},
 	}
 }

@@ -90,8 +90,10 @@ func TestResume(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"--threshold", "0.5"}, exit.CodeUsage, "choice of boxes"},
-		{[]string{"-q", "cat"}, exit.CodeUsage, "models, queries or scoring"},
+		{[]string{"--threshold", "0.5"}, exit.CodeUsage, "choice of boxes: Threshold 0, not 0.5"},
+		{[]string{"-q", "cat"}, exit.CodeUsage, "models, queries or scoring: queries"},
+		{[]string{"--pictures"}, exit.CodeUsage, "drawings: --pictures false, not true"},
+		{[]string{filepath.Join(formats, "\xff.png")}, exit.CodeUsage, "isn't UTF-8"},
 		{[]string{"--format", "json"}, exit.CodeUsage, "--resume needs --format jsonl"},
 		{[]string{"--out", ""}, exit.CodeUsage, "--out"},
 	} {
@@ -99,6 +101,12 @@ func TestResume(t *testing.T) {
 		if code != test.code || !strings.Contains(stderr, test.says) {
 			t.Errorf("%q: exit code %d, stderr %q; want %d and %q", test.more, code, stderr, test.code, test.says)
 		}
+	}
+	if err := os.WriteFile(file, []byte("garbage\n"+string(after)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := clipdet(t, args...); code != exit.CodeUsage || !strings.Contains(stderr, "remove it") {
+		t.Errorf("a line that is no record: exit code %d, stderr %q", code, stderr)
 	}
 	other := t.TempDir()
 	if err := os.WriteFile(filepath.Join(other, "detections.jsonl"), after, 0o644); err != nil {

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -16,11 +19,20 @@ import (
 // run executes the command line args and returns the exit code. Data is written to
 // stdout, everything else to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	out := &output{to: stdout}
 	root := rootCommand()
 	root.SetArgs(args)
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
+	switch {
+	case out.err != nil && err == nil:
+		err = exit.Inputs(out.err)
+	case out.err != nil && errors.Is(err, out.err):
+		err = exit.Inputs(err) // whatever the command made of it
+	case err != nil:
+		err = suggested(err)
+	}
 	if err != nil {
 		console.WriteError(stderr, err)
 	}
@@ -29,6 +41,30 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
 	}
 	return code
+}
+
+// output is stdout. It keeps the first error of a write, so that data that are lost, for
+// example on a full disk, are an error of the command even where a table's line is written
+// without a look at it.
+type output struct {
+	to  io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.to.Write(p)
+	o.err = cmp.Or(o.err, err)
+	return n, err
+}
+
+// suggested puts cobra's suggestions, which have lines of their own, into the line of the
+// error.
+func suggested(err error) error {
+	said, list, has := strings.Cut(err.Error(), "\n\nDid you mean this?\n")
+	if !has {
+		return err
+	}
+	return fmt.Errorf("%s; did you mean %s?", said, strings.Join(strings.Fields(list), " or "))
 }
 
 func rootCommand() *cobra.Command {

@@ -93,6 +93,7 @@ func TestWrongUsage(t *testing.T) {
 		says string
 	}{
 		{[]string{"find"}, `unknown command "find"`},
+		{[]string{"detekt"}, `unknown command "detekt" for "clipdet"; did you mean detect?`},
 		{[]string{"--nope"}, "--nope"},
 		{[]string{"detect"}, "no picture"},
 		{[]string{"detect", "-q", "dog"}, "no picture"},

@@ -11,6 +11,7 @@
 package calibration
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -135,6 +136,11 @@ func Read(r io.Reader) (Calibration, error) {
 		} `json:"thresholds"`
 	}
 	if err := json.Unmarshal(data, &has); err != nil {
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) { // its text names Go's types
+			at := cmp.Or(wrong.Field, "the whole")
+			return Calibration{}, fmt.Errorf("%w: it is not the JSON of one: %s is of another type, %s", ErrCalibration, at, wrong.Value)
+		}
 		return Calibration{}, fmt.Errorf("%w: it is not the JSON of one: %w", ErrCalibration, err)
 	}
 	if has.Version != Version {

@@ -260,6 +260,8 @@ func (e *expansion) directory(dir string) {
 				e.unread[folders]++
 				return fs.SkipDir
 			}
+		case entry.Type()&fs.ModeSymlink != 0 && isFolder(path):
+			e.unread[links]++
 		case e.isPicture(path):
 			e.add(path, nil)
 		}
@@ -276,8 +278,16 @@ func (e *expansion) directory(dir string) {
 	e.note(dir)
 }
 
-// folders is the kind of directories that aren't read.
-const folders = "directory"
+// The kinds of directories that aren't read.
+const (
+	folders = "directory"
+	links   = "link to a directory" // it may lead back
+)
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
 
 // isPicture reports whether a file has the name of a picture, and counts it by its kind
 // if not.
@@ -314,6 +324,8 @@ func (e *expansion) kinds(lead string) string {
 			parts = append(parts, "1 directory (--recursive reads it)")
 		case kind == folders:
 			parts = append(parts, fmt.Sprintf("%d directories (--recursive reads them)", n))
+		case kind == links && n > 1:
+			parts = append(parts, fmt.Sprintf("%d links to directories", n))
 		default:
 			parts = append(parts, fmt.Sprintf("%d %s", n, kind))
 		}

@@ -35,8 +35,8 @@ func tree(t *testing.T, names ...string) {
 func TestExpand(t *testing.T) {
 	tree(t, "b.png", "a.JPG", "notes.txt", "[1].png", "d/2.webp", "d/1.gif", "d/.hidden.png", "d/notes.txt", "d/sub.png/x.png", "empty/", "words/notes.txt",
 		"phone/a.jfif", "phone/b.jpe", "phone/c.mpo", "phone/deep/er/d.PNG", "phone/deep/e.heic", "phone/.cache/f.png",
-		"set/[new]/[x]/a.png", "set/[new]/b.png", "set/n/c.png", "set/{a,b}/d.png")
-	if err := os.Symlink("d", "link"); err != nil {
+		"set/[new]/[x]/a.png", "set/[new]/b.png", "set/n/c.png", "set/{a,b}/d.png", "linked/z.png")
+	if err := errors.Join(os.Symlink("d", "link"), os.Symlink("../d", "linked/d"), os.Symlink("../phone", "linked/phone.png")); err != nil {
 		t.Fatal(err)
 	}
 	deep := Flags{Recursive: true}
@@ -54,6 +54,7 @@ func TestExpand(t *testing.T) {
 		{Flags{}, "d", "d/1.gif d/2.webp", true, "d: not read: 1 .txt, 1 directory (--recursive reads it)"},
 		{Flags{}, "d/", "d/1.gif d/2.webp", true, "d/: not read: 1 .txt, 1 directory (--recursive reads it)"},
 		{Flags{}, "link", "link/1.gif link/2.webp", true, "link: not read: 1 .txt, 1 directory (--recursive reads it)"},
+		{deep, "linked", "linked/z.png", true, "linked: not read: 2 links to directories"},
 		{deep, "d", "d/1.gif d/2.webp d/sub.png/x.png", true, "d: not read: 1 .txt"},
 		{Flags{}, "phone", "phone/a.jfif phone/b.jpe phone/c.mpo", true, "phone: not read: 1 directory (--recursive reads it)"},
 		{deep, "phone", "phone/a.jfif phone/b.jpe phone/c.mpo phone/deep/er/d.PNG", true, "phone: not read: 1 .heic"},

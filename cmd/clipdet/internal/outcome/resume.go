@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
@@ -64,6 +65,9 @@ func Resume(stdout io.Writer, dir string, made map[string]any) (_ *Writer, _ Don
 		return nil, nil, err
 	}
 	done, err := compact(path)
+	if errors.Is(err, results.ErrFormat) || errors.Is(err, results.ErrLimit) {
+		return nil, nil, fmt.Errorf("--resume: %s: %w; remove it, or choose another --out", path, err)
+	}
 	if err != nil {
 		return nil, nil, exit.Inputs(fmt.Errorf("--resume: %s: %w", path, err))
 	}
@@ -103,8 +107,8 @@ func sameMade(file *os.File, path string, made map[string]any) error {
 		}
 		return nil
 	}
-	if name := otherMade(has, want); name != "" {
-		return fmt.Errorf("--resume: %s was made with other %s: %.200s, not %.200s; remove it, or choose another --out", path, name, has[name], want[name])
+	if other := otherMade(has, want); other != "" {
+		return fmt.Errorf("--resume: %s was made with other %s; remove it, or choose another --out", path, other)
 	}
 	return nil
 }
@@ -121,14 +125,70 @@ func encodeMade(made map[string]any) (map[string]json.RawMessage, error) {
 	return encoded, nil
 }
 
-// otherMade returns the first name whose value isn't that of want, or "".
+// otherMade returns the first name whose value isn't that of want, with where the two
+// differ and both values there, or "".
 func otherMade(has, want map[string]json.RawMessage) string {
 	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if !bytes.Equal(has[name], want[name]) {
+		if bytes.Equal(has[name], want[name]) {
+			continue
+		}
+		var there, here any
+		if json.Unmarshal(has[name], &there) != nil || json.Unmarshal(want[name], &here) != nil {
 			return name
 		}
+		at, there, here := differ(there, here)
+		return fmt.Sprintf("%s:%s %s, not %s", name, at, short(there), short(here))
 	}
 	return ""
+}
+
+// differ returns where two values of JSON differ first, as " queries 2 phrases", and what
+// each has there.
+func differ(a, b any) (at string, inA, inB any) {
+	switch a := a.(type) {
+	case map[string]any:
+		b, ok := b.(map[string]any)
+		if !ok {
+			break
+		}
+		keys := slices.Sorted(maps.Keys(a))
+		for _, key := range slices.Sorted(maps.Keys(b)) {
+			if _, both := a[key]; !both {
+				keys = append(keys, key)
+			}
+		}
+		for _, key := range keys {
+			if !reflect.DeepEqual(a[key], b[key]) {
+				at, inA, inB = differ(a[key], b[key])
+				return " " + key + at, inA, inB
+			}
+		}
+	case []any:
+		b, ok := b.([]any)
+		if !ok || len(a) != len(b) {
+			break
+		}
+		for i := range a {
+			if !reflect.DeepEqual(a[i], b[i]) {
+				at, inA, inB = differ(a[i], b[i])
+				return fmt.Sprintf(" %d%s", i+1, at), inA, inB
+			}
+		}
+	}
+	return "", a, b
+}
+
+// short returns the beginning of a value's JSON.
+func short(value any) string {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return "?"
+	}
+	const most = 200
+	if len(text) > most {
+		return string(text[:most]) + "..."
+	}
+	return string(text)
 }
 
 // compact removes from a file of JSON Lines the records of failed pictures and a

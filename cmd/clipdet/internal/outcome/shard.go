@@ -34,7 +34,7 @@ func ShardOf(inputs []intake.Input, i, n int) (part []intake.Input, names []stri
 // shards depend on, by name; if those in dir were made with something else, it fails and
 // names it. Several processes may do a shard at once: their files are alike.
 func OpenShard(stdout io.Writer, dir string, i int, made map[string]any) (*Writer, error) {
-	name := fmt.Sprintf("shard-%05d.jsonl", i)
+	name := shardName(i)
 	if err := sameShards(dir, made); err != nil {
 		return nil, err
 	}
@@ -49,6 +49,26 @@ func OpenShard(stdout io.Writer, dir string, i int, made map[string]any) (*Write
 		return nil, exit.Inputs(fmt.Errorf("--shard: %w", err))
 	}
 	return &Writer{Writer: results.NewJSONLWriter(out), end: out.Close, discard: out.Discard}, nil
+}
+
+func shardName(i int) string { return fmt.Sprintf("shard-%05d.jsonl", i) }
+
+// FailedOf returns the number of pictures in the ith shard of dir that failed.
+func FailedOf(dir string, i int) (failed int, err error) {
+	file, err := os.Open(filepath.Join(dir, shardName(i)))
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	for line, err := range results.ReadJSONL(file, results.Limits{Bytes: 1 << 50}) {
+		if err != nil {
+			return failed, err
+		}
+		if line.Record.Error != "" {
+			failed++
+		}
+	}
+	return failed, nil
 }
 
 // sameShards writes what the shards in dir are made with, or compares it with what was
@@ -74,8 +94,8 @@ func sameShards(dir string, made map[string]any) error {
 	if err := json.Unmarshal(data, &has); err != nil {
 		return fmt.Errorf("--shard: %s: %w; remove it, or choose another --out", path, err)
 	}
-	if name := otherMade(has, want); name != "" {
-		return fmt.Errorf("--shard: the shards in %s are made with other %s: %.200s, not %.200s; choose another --out", dir, name, has[name], want[name])
+	if other := otherMade(has, want); other != "" {
+		return fmt.Errorf("--shard: the shards in %s are made with other %s; choose another --out", dir, other)
 	}
 	return nil
 }
