@@ -17,7 +17,7 @@ var (
 	// list of templates.
 	ErrTemplate = errors.New("a template is a text with one {} for the name")
 	// ErrPhrase is returned for a text that can't be a phrase.
-	ErrPhrase = errors.New("a phrase is a text without {}")
+	ErrPhrase = errors.New("unusable phrase")
 	// ErrTooLong is returned for a text of more than CLIP's 77 tokens, including start
 	// and end, or of more than 4,096 bytes.
 	ErrTooLong = tokens.ErrTooLong

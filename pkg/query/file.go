@@ -175,11 +175,15 @@ func parseElement(raw json.RawMessage) (element, error) {
 		return element{Query: q}, err
 	}
 	var category struct {
-		Name  *string `json:"name"`
-		Super any     `json:"supercategory"`
+		Name    *string         `json:"name"`
+		Super   any             `json:"supercategory"`
+		Phrases json.RawMessage `json:"phrases"`
 	}
 	if err := json.Unmarshal(raw, &category); err != nil || category.Name == nil {
 		return element{}, fmt.Errorf("%w: %.80s is neither a string nor an object with a name", detect.ErrQuery, raw)
+	}
+	if category.Phrases != nil {
+		return element{}, fmt.Errorf("%w: the phrases of %q would be lost; write a string in place of the object, as in \"cat=a cat|a kitten\"", detect.ErrQuery, *category.Name)
 	}
 	super, _ := category.Super.(string)
 	q := Query{Query: detect.Query{Name: oneSpaced(*category.Name)}}

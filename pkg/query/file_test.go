@@ -30,6 +30,7 @@ func TestReadQueries(t *testing.T) {
 		{"no file at all", "", 9, nil, "none", detect.ErrQuery},
 		{"a list", `["dog", "bike=a bicycle"]`, 9, []string{"dog", "bike"}, "", nil},
 		{"a list of objects", ` [{"name": "dog", "id": 3}, "cat"]`, 9, []string{"dog", "cat"}, "", nil},
+		{"an object with phrases", `[{"name": "cat", "phrases": ["a cat"]}]`, 9, nil, `the phrases of "cat" would be lost`, detect.ErrQuery},
 		{"COCO", coco, 9, []string{"traffic_light", "a=b|c"}, "", nil},
 		{"Roboflow's group", `{"categories": [{"id": 0, "name": "fish", "supercategory": "none"}, {"id": 1, "name": "fish", "supercategory": "fish"}, {"name": "cup", "supercategory": "fish"}]}`, 9, []string{"fish", "cup"}, "", nil},
 		{"no group", `{"categories": [{"name": "fish", "supercategory": "none"}, {"name": "cup", "supercategory": "none"}, {"name": "cat", "supercategory": null}, {"name": "person", "supercategory": "person"}]}`, 9, []string{"fish", "cup", "cat", "person"}, "", nil},

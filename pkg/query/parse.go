@@ -37,15 +37,14 @@ type Query struct {
 // A part with :: in its text needs a weight: "std::vector::1".
 //
 // Parse fails as detect.Query.Phrasings does. It fails with detect.ErrQuery if a weight
-// is not a number above 0, if a box is malformed, or if there is a | or a leading @ but
-// no name before it. It opens no file.
+// is not a number above 0, if a box is malformed, or if there is a |, a leading @ or - or
+// a weight but no name before it. It opens no file.
 func Parse(s string) (Query, error) {
 	name, list, described := strings.Cut(s, "=")
-	switch {
-	case !described && strings.Contains(name, "|"):
-		return Query{}, fmt.Errorf("%w: %q has phrases but no name; put NAME= before them, or ask for each by its own --query", detect.ErrQuery, s)
-	case !described && strings.HasPrefix(strings.TrimSpace(name), "@"):
-		return Query{}, fmt.Errorf("%w: %q is an example but has no name; put NAME= before it", detect.ErrQuery, s)
+	if !described {
+		if err := noPart(strings.TrimSpace(name)); err != nil {
+			return Query{}, err
+		}
 	}
 	q := Query{Query: detect.Query{Name: oneSpaced(name)}}
 	if described {
@@ -59,6 +58,22 @@ func Parse(s string) (Query, error) {
 		return Query{}, fmt.Errorf("%w (in %.80q)", err, s)
 	}
 	return q, nil
+}
+
+// noPart returns an error if what has no = before it is a part, or several, and no name.
+func noPart(name string) error {
+	_, _, weighted, err := cutWeight(name)
+	switch {
+	case strings.Contains(name, "|"):
+		return fmt.Errorf("%w: %q has phrases but no name; put NAME= before them, or ask for each by its own --query", detect.ErrQuery, name)
+	case strings.HasPrefix(name, "@"):
+		return fmt.Errorf("%w: %q is an example but has no name; put NAME= before it", detect.ErrQuery, name)
+	case strings.HasPrefix(name, "-"):
+		return fmt.Errorf("%w: %q is a negative phrase but has no name; write NAME=PHRASE|%s", detect.ErrQuery, name, name)
+	case weighted && err == nil:
+		return fmt.Errorf("%w: %q has a weight, and phrases alone have; write NAME=%s", detect.ErrQuery, name, name)
+	}
+	return nil
 }
 
 // add parses a part of a query and adds it.

@@ -63,6 +63,8 @@ func TestParseErrors(t *testing.T) {
 		{"space", " \t", detect.ErrQuery, "name is empty"},
 		{"only what cleaning removes", "\ufeff", detect.ErrQuery, "name is empty"},
 		{"no name", "=a dog", detect.ErrQuery, "name is empty"},
+		{"a weight without a name", "dog::2", detect.ErrQuery, "write NAME=dog::2"},
+		{"a negative phrase without a name", " -dog", detect.ErrQuery, "write NAME=PHRASE|-dog"},
 		{"nothing after =", "dog=", detect.ErrQuery, "phrase 1 is empty"},
 		{"nothing before |", "dog=|a dog", detect.ErrQuery, "phrase 1 is empty"},
 		{"nothing between", "dog=a dog||a puppy", detect.ErrQuery, "phrase 2 is empty"},
