@@ -52,7 +52,8 @@ type Options struct {
 	// OnDemand loads each model when it is first used, and not in Open. A program that only
 	// asks for words, and compares stored embeddings with them, then has one model of three
 	// in memory. A model that can't be loaded fails the calls that need it, with Open's
-	// errors.
+	// errors. A file that changed since Open is checked again; if another archive took its
+	// place, that is model.ErrMismatch.
 	OnDemand bool
 	// Proposals is the largest number of candidate boxes of a picture; 0 is
 	// DefaultProposals. If a picture still has more than 8,192 boxes, its call fails with

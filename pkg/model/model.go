@@ -29,7 +29,9 @@ var (
 	// weights.
 	ErrMissing = archive.ErrMissing
 	// ErrMismatch is returned if archives of a set don't fit together: an image and a
-	// text tower of different CLIPs, or two archives of one kind and type of weights.
+	// text tower of different CLIPs, or two archives of one kind and type of weights. A
+	// detector also returns it if another archive took the place of one before it was
+	// loaded.
 	ErrMismatch = archive.ErrMismatch
 	// ErrNotArchive is returned for a file that torch.jit.save can't have written:
 	// another format, a truncated or empty file, another zip or a directory.

@@ -41,22 +41,28 @@ func (d directory) digest(manifest []byte, claimed string) string {
 // cache; libtorch takes longer to load it. Its errors start with path, and wrap
 // [ErrDamaged] or the errors of [Inspect].
 func Check(ctx context.Context, path string) error {
+	_, err := check(ctx, path)
+	return err
+}
+
+// check is Check, and returns the manifest.
+func check(ctx context.Context, path string) (m Manifest, err error) {
 	file, size, err := openRegular(path)
 	if err != nil {
-		return err
+		return m, err
 	}
 	defer file.Close()
 	found, err := openArchive(file, size)
 	if err == nil {
-		_, err = found.manifest()
+		m, err = found.manifest()
 	}
 	if err == nil {
 		err = found.check(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return m, fmt.Errorf("%s: %w", path, err)
 	}
-	return nil
+	return m, nil
 }
 
 func (d directory) check(ctx context.Context) error {

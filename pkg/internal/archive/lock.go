@@ -255,7 +255,7 @@ func (s Set) placeLocked(ctx context.Context, entry Entry) (File, error) {
 	if m.Digest != entry.Manifest.Digest { // the manifest that it was picked by
 		return refuse(fmt.Errorf("%w: it was exchanged while it was read", ErrNotLocked))
 	}
-	return File{filepath.Join(s.dir, entry.Name), m, seen}, nil
+	return File{Path: filepath.Join(s.dir, entry.Name), Manifest: m, seen: seen, locked: true}, nil
 }
 
 func sha256Of(ctx context.Context, file io.Reader) (sum string, size int64, err error) {
@@ -269,15 +269,37 @@ func sha256Of(ctx context.Context, file io.Reader) (sum string, size int64, err 
 // the model is used. It compares the file's inode number, size, and times of writing and
 // of change; no program can set the last. It returns nil for files of other sets.
 func (f File) Unchanged() error {
-	if f.seen == nil {
+	if !f.locked {
 		return nil
 	}
 	now, err := os.Stat(f.Path)
 	if err != nil {
-		return fmt.Errorf("%s: %w: it went away while it was loaded: %w", f.Path, ErrNotLocked, err)
+		return fmt.Errorf("%s: %w: it went away since it was hashed: %w", f.Path, ErrNotLocked, err)
 	}
-	if !os.SameFile(now, f.seen) || now.Size() != f.seen.Size() || !now.ModTime().Equal(f.seen.ModTime()) || changed(now) != changed(f.seen) {
-		return fmt.Errorf("%s: %w: it was changed or exchanged while it was loaded", f.Path, ErrNotLocked)
+	if !same(now, f.seen) {
+		return fmt.Errorf("%s: %w: it was changed or exchanged since it was hashed", f.Path, ErrNotLocked)
 	}
 	return nil
+}
+
+// Recheck checks the file again, before it is loaded, if it was written or exchanged since
+// [Set.Resolve] checked it. It fails with the errors of [Check], with [ErrMismatch] if
+// another archive is in its place, and for a locked set as Unchanged does.
+func (f File) Recheck(ctx context.Context) error {
+	if f.locked || f.seen == nil {
+		return f.Unchanged()
+	}
+	if now, err := os.Stat(f.Path); err == nil && same(now, f.seen) {
+		return nil
+	}
+	m, err := check(ctx, f.Path)
+	if err == nil && m.Digest != f.Manifest.Digest {
+		err = fmt.Errorf("%s: %w: another archive took its place since it was chosen; open the detector again", f.Path, ErrMismatch)
+	}
+	return err
+}
+
+// same reports whether a file is as it was seen.
+func same(now, seen fs.FileInfo) bool {
+	return os.SameFile(now, seen) && now.Size() == seen.Size() && now.ModTime().Equal(seen.ModTime()) && changed(now) == changed(seen)
 }

@@ -22,7 +22,8 @@ var (
 	ErrMissing = errors.New("models missing")
 	// ErrMismatch is returned if archives of a set don't fit together: an image and a
 	// text tower of different CLIPs, or two archives of one kind and type of weights. It
-	// is also returned if a file is of another kind than it is used for.
+	// is also returned if a file is of another kind than it is used for, or if another
+	// archive took its place before it was loaded.
 	ErrMismatch = errors.New("models do not fit together")
 )
 
@@ -64,7 +65,8 @@ type File struct {
 	Path     string
 	Manifest Manifest
 
-	seen fs.FileInfo // of a locked set: of the file that was hashed
+	seen   fs.FileInfo // of the file that Resolve checked, or that was hashed; nil if neither was
+	locked bool        // of a locked set
 }
 
 // Want fails with [ErrMismatch] if the file is of none of the kinds.
@@ -226,6 +228,12 @@ func (s Set) Resolve(ctx context.Context, dtype string, prefer ...string) (Files
 	for i, entry := range picked {
 		if files[i], err = s.place(ctx, entry, entries); err != nil {
 			return Files{}, err
+		}
+		if !s.locked {
+			// Before it is read, so that no change is missed.
+			if files[i].seen, err = os.Stat(files[i].Path); err != nil {
+				return Files{}, fmt.Errorf("%v: %w", s, err)
+			}
 		}
 		if s.fsys != nil {
 			continue // compared with what is embedded

@@ -21,17 +21,22 @@ func New(file archive.File, kinds ...archive.Kind) (*Model, error) {
 	return &Model{file: file}, nil
 }
 
-// Load returns the module on the engine's device. The first call reads it, and fails with
-// archive.ErrNotLocked if the file of a locked set isn't the one that was hashed.
+// Load returns the module on the engine's device. The first call reads it. It fails with
+// the errors of archive.File.Recheck if the file changed since it was chosen: libtorch
+// compares no checksums.
 func (m *Model) Load(s *torch.Scope) (*torch.Module, error) {
 	if m.module != nil {
 		return m.module, nil
+	}
+	if err := m.file.Recheck(s.Context()); err != nil {
+		return nil, err
 	}
 	module, err := s.Load(m.file.Path)
 	if err != nil {
 		return nil, m.file.Explain(err, torch.Version())
 	}
 	if err := m.file.Unchanged(); err != nil {
+		s.Unload(module)
 		return nil, err
 	}
 	m.module = module

@@ -7,6 +7,7 @@ import "C"
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -14,7 +15,7 @@ import (
 )
 
 // Module is a TorchScript module on the engine's device. The engine owns it, and frees it
-// in Close.
+// in Unload, or at the latest in Close.
 type Module struct {
 	engine *Engine
 	path   string
@@ -61,6 +62,14 @@ func (s *Scope) Load(path string) (*Module, error) {
 	}
 	s.engine.modules = append(s.engine.modules, libtch.Cmodule(m))
 	return &Module{engine: s.engine, path: path, m: unsafe.Pointer(m)}, nil
+}
+
+// Unload frees a module of the engine. It must not be used afterwards.
+func (s *Scope) Unload(m *Module) {
+	if at := slices.Index(s.engine.modules, libtch.Cmodule(m.m)); at >= 0 {
+		s.engine.modules = slices.Delete(s.engine.modules, at, at+1)
+		libtch.AtmFree(libtch.Cmodule(m.m))
+	}
 }
 
 // Call calls a method of the module with tensors. It returns the results: one tensor, or

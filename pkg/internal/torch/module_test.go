@@ -21,6 +21,24 @@ func load(t testing.TB, e *Engine, path string) (m *Module) {
 	return m
 }
 
+func TestUnloadFreesTheModule(t *testing.T) {
+	e := start(t)
+	kept, gone := load(t, e, odd("adder")), load(t, e, odd("three"))
+	if err := e.Do(t.Context(), func(s *Scope) error {
+		s.Unload(gone)
+		a := Upload(s, []float32{1, 2}, 2)
+		if got := Download[float32](s, s.Forward(kept, a, a)); !slices.Equal(got, []float32{2, 4}) {
+			t.Errorf("the other module gave %v, want [2 4]", got)
+		}
+		if n := len(e.modules); n != 1 {
+			t.Errorf("the engine has %d modules, want 1", n)
+		}
+		return s.Err()
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestCallResults(t *testing.T) {
 	e := start(t)
 	adder, three := load(t, e, odd("adder")), load(t, e, odd("three"))

@@ -32,6 +32,9 @@ func (s *Scope) Err() error {
 	return s.err
 }
 
+// Context returns the scope's context.
+func (s *Scope) Context() context.Context { return s.ctx }
+
 // Until makes ctx the scope's context: its end becomes the scope's error.
 func (s *Scope) Until(ctx context.Context) { s.ctx = ctx }
 
