@@ -18,8 +18,7 @@ func (ix *Index) Example(picture string, region int) (detect.Example, error) {
 			return detect.Example{}, fmt.Errorf("index: %w", err)
 		}
 		for _, p := range c.pictures {
-			dead := slices.ContainsFunc(ix.dead[s.number], func(t tombstone) bool { return t.First == p.first })
-			if p.Path != picture || dead {
+			if p.Path != picture || slices.Contains(ix.dead[s.number], tombstone{s.number, p.Path, p.first, p.regions}) {
 				continue
 			}
 			if region < 1 || region > p.regions {

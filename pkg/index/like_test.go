@@ -96,3 +96,51 @@ func TestExampleFindsItselfAndItsLike(t *testing.T) {
 		t.Errorf("an embedding and a picture: got %v, want ErrQuery", err)
 	}
 }
+
+// A picture without regions has the first row 0 in its tombstone, as the first picture of
+// its shard has.
+func TestExampleBesideARemovedPicture(t *testing.T) {
+	d := open(t)
+	dir, paths := t.TempDir(), pictures(t, 2)
+	w, err := Create(dir, d.Info(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, path := range paths {
+		picture := load(t, path)
+		if i == 1 {
+			picture = detect.WithProposals{Image: picture}
+		}
+		if err := add(t, w, d, path, picture); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if w, err = Create(dir, d.Info(), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Remove(paths[1]), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	ix, err := Open(dir, OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ix.Example(paths[0], 1); err != nil {
+		t.Errorf("a picture that is there: %v", err)
+	}
+	if w, err = Create(dir, d.Info(), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Remove(paths[0]), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if ix, err = Open(dir, OpenOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ix.Example(paths[0], 1); !errors.Is(err, ErrOption) {
+		t.Errorf("a picture that was removed: got %v, want ErrOption", err)
+	}
+}

@@ -121,16 +121,7 @@ func fill(t testing.TB, d *detect.Detector, dir string, paths []string, options 
 			continue
 		}
 		n++
-		if p, err = p.Read(); err != nil {
-			t.Fatal(err)
-		}
-		regions, err := d.Regions(t.Context(), load(t, path))
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = w.Append(t.Context(), p, regions)
-		regions.Close()
-		if err != nil {
+		if err := add(t, w, d, path, load(t, path)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -138,4 +129,22 @@ func fill(t testing.TB, d *detect.Detector, dir string, paths []string, options 
 		t.Fatal(err)
 	}
 	return n
+}
+
+// add appends the regions that d finds in a picture, and returns the error of Append.
+func add(t testing.TB, w *Writer, d *detect.Detector, path string, picture image.Image) error {
+	t.Helper()
+	p, err := Look(path)
+	if err == nil {
+		p, err = p.Read()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	regions, err := d.Regions(t.Context(), picture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer regions.Close()
+	return w.Append(t.Context(), p, regions)
 }
