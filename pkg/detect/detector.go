@@ -149,6 +149,9 @@ func (d *Detector) Info() Info {
 	return info(d.engine.Device(), d.options, d.files, d.choice)
 }
 
+// Info returns the Info of the Detector that made r, also after Close.
+func (r *Regions) Info() Info { return r.detector.Info() }
+
 func info(device torch.Device, options Options, files archive.Files, choice DTypeChoice) Info {
 	return Info{Device: device.String(), Threads: options.Threads, DType: choice, Crops: slices.Clone(options.Crops),
 		RPN: model.FileOf(files.RPN), Image: model.FileOf(files.Image), Text: model.FileOf(files.Text)}

@@ -183,11 +183,16 @@ func (w *Writer) Paths() []string {
 }
 
 // Append adds the regions of a picture, in place of those that the index has of it. p must
-// have its SHA256, and a Path in UTF-8. The regions stay the caller's. If the shard is
-// complete, Append writes it. After an error of a write the Writer is of no use.
+// have its SHA256, and a Path in UTF-8. The regions stay the caller's. It fails with
+// ErrModels if they were made with other models or crops than the index, and adds nothing.
+// If the shard is complete, Append writes it. After an error of a write the Writer is of no
+// use.
 func (w *Writer) Append(ctx context.Context, p Picture, regions *detect.Regions) error {
 	if w.failed != nil {
 		return w.failed
+	}
+	if err := w.made.check(madeBy(regions.Info())); err != nil {
+		return fmt.Errorf("index: %q: %w", p.Path, err)
 	}
 	stored, err := regions.Stored(ctx)
 	if err != nil {

@@ -259,6 +259,20 @@ func TestOtherModelsAreRefused(t *testing.T) {
 	if _, err := Create(dir, info, Options{}); !errors.Is(err, ErrModels) || !strings.Contains(fmt.Sprint(err), "crops") {
 		t.Errorf("other crops: %v", err)
 	}
+	w, err := Create(dir, d.Info(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := pictures(t, 1)[0]
+	if err := add(t, w, other, path, load(t, path)); !errors.Is(err, ErrModels) || !strings.Contains(fmt.Sprint(err), path) {
+		t.Errorf("regions of other models: got %v, want ErrModels that names the picture", err)
+	}
+	if slices.Contains(w.Paths(), path) {
+		t.Error("a refused picture is in the index")
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
 	ix, err := Open(dir, OpenOptions{})
 	if err != nil {
 		t.Fatal(err)
