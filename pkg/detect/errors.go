@@ -2,9 +2,9 @@ package detect
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/clipdet/clipdet/pkg/internal/torch"
+	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
 // Errors of this package, for errors.Is. Errors of the packages that it uses pass
@@ -21,7 +21,7 @@ var (
 	// ErrPanic is returned if code of the caller panicked while this package ran it: the
 	// methods of an image, the stream of DetectAll, Options.Progress, or Options.Logger
 	// in Open and DetectAll. The error is always a PanicError, which has the stack.
-	ErrPanic = torch.ErrPanic
+	ErrPanic = pixels.ErrPanic
 	// ErrOption is returned if an option or parameter is out of range.
 	ErrOption = errors.New("unusable option")
 	// ErrQuery is returned if queries can't be used: if there is none, two have one name,
@@ -41,15 +41,7 @@ var (
 
 // PanicError is a panic of the caller's code that became the error of a call. It is an
 // ErrPanic.
-type PanicError struct {
-	Value any    // of the panic; "runtime.Goexit" if its goroutine ended
-	Stack []byte // of runtime/debug.Stack
-}
-
-func (e *PanicError) Error() string { return fmt.Sprintf("%v: %v", ErrPanic, e.Value) }
-
-// Unwrap returns ErrPanic.
-func (e *PanicError) Unwrap() error { return ErrPanic }
+type PanicError = pixels.PanicError
 
 // publicError returns err, or the public PanicError if it is one of the engine.
 func publicError(err error) error {

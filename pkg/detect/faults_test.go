@@ -475,6 +475,29 @@ func TestDetectAllOfAStreamThatPanics(t *testing.T) {
 	}
 }
 
+// A picture that isn't decoded because of a panic doesn't lose the others.
+func TestDetectAllOfADecodeThatPanics(t *testing.T) {
+	d := open(t, Options{})
+	q := queries(t, d, "dog")
+	decode := func(_ context.Context, i int) (*pixels.RGB, error) {
+		if i == 1 {
+			panics()
+		}
+		return pixels.FromImage(scene(uint64(i), 40, 30))
+	}
+	next := 0
+	for _, err := range d.DetectAll(t.Context(), pixels.DecodeAhead(t.Context(), []int{0, 1, 2}, 2, decode), q, Params{TopK: 1}) {
+		var panicked *PanicError
+		if next != 1 && err != nil || next == 1 && (!errors.Is(err, ErrPanic) || !errors.As(err, &panicked) || !strings.Contains(string(panicked.Stack), "panics")) {
+			t.Errorf("picture %d: got %v, want ErrPanic with the stack for picture 1 alone", next, err)
+		}
+		next++
+	}
+	if next != 3 || d.Stats().Failures["panic"] != 1 {
+		t.Errorf("%d results and failures %v, want 3 and one panic", next, d.Stats().Failures)
+	}
+}
+
 // ending is a log handler that ends the goroutine that logs a message.
 type ending struct {
 	slog.Handler

@@ -29,8 +29,9 @@ const lookAhead = 2
 //
 // If ctx ends, the last yield is its cause, at once. The caller may also leave the loop
 // early. In both cases DetectAll returns after images has returned, so that none of the
-// caller's code runs on. A stream that may block must watch ctx too. After d.Close, the
-// next pictures fail with ErrClosed.
+// caller's code runs on, except in goroutines that images itself started and left, such as
+// a decode of [pixels.DecodeAhead] that doesn't watch its context. A stream that may block
+// must watch ctx too. After d.Close, the next pictures fail with ErrClosed.
 func (d *Detector) DetectAll(ctx context.Context, images iter.Seq2[image.Image, error], queries *Queries, params Params) iter.Seq2[*Result, error] {
 	m, wrong := d.matching(queries, params)
 	return inOrder(ctx, d, images, call[*Result]{

@@ -2,14 +2,37 @@ package pixels
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"image"
 	"iter"
+	"runtime/debug"
 )
+
+// ErrPanic is returned if code of the caller panicked, or called runtime.Goexit, on a
+// goroutine of the library. The error is always a PanicError.
+var ErrPanic = errors.New("panic")
+
+// PanicError is a panic of the caller's code that became the error of a call. It is an
+// ErrPanic.
+type PanicError struct {
+	Value any    // of the panic; "runtime.Goexit" if its goroutine ended
+	Stack []byte // of runtime/debug.Stack
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("%v: %v", ErrPanic, e.Value) }
+
+// Unwrap returns ErrPanic.
+func (e *PanicError) Unwrap() error { return ErrPanic }
 
 // DecodeAhead returns a sequence of the pictures of sources, or their errors, in order, as
 // detect.Detector.DetectAll takes it. While one is taken, decode is called concurrently for
-// up to ahead further ones, which also bounds the pictures that wait in memory. The sequence
-// ends early if ctx is done, also while decode still works.
+// up to ahead further ones, which also bounds the pictures that wait in memory. If decode
+// panics, its picture's error is an ErrPanic.
+//
+// The sequence ends early if ctx is done, also while decode still works. decode's own
+// context has then ended, as it has after the loop. A decode that doesn't watch it runs on
+// until it returns, and its picture is dropped.
 func DecodeAhead[S any](ctx context.Context, sources []S, ahead int, decode func(context.Context, S) (*RGB, error)) iter.Seq2[image.Image, error] {
 	type decoded struct {
 		picture *RGB
@@ -29,8 +52,14 @@ func DecodeAhead[S any](ctx context.Context, sources []S, ahead int, decode func
 					return
 				}
 				go func() {
-					picture, err := decode(ctx, source)
-					done <- decoded{picture, err}
+					d := decoded{err: &PanicError{Value: "runtime.Goexit"}} // if decode ends the goroutine
+					defer func() {
+						if p := recover(); p != nil {
+							d.err = &PanicError{Value: p, Stack: debug.Stack()}
+						}
+						done <- d
+					}()
+					d.picture, d.err = decode(ctx, source)
 				}()
 			}
 		}()

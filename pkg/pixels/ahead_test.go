@@ -1,9 +1,12 @@
 package pixels
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,6 +40,37 @@ func TestDecodeAheadKeepsOrder(t *testing.T) {
 		if next != len(sources) {
 			t.Errorf("%d ahead: got %d pictures and errors, want %d", ahead, next, len(sources))
 		}
+	}
+}
+
+// A decode that panics or ends its goroutine loses its own picture alone.
+func TestDecodeAheadOfAPanic(t *testing.T) {
+	decode := func(_ context.Context, i int) (*RGB, error) {
+		switch i {
+		case 1:
+			return &RGB{Pix: make([]uint8, 3)[:3+i]}, nil // out of range
+		case 3:
+			runtime.Goexit()
+		}
+		return &RGB{Pix: make([]uint8, 3), Width: 1, Height: 1}, nil
+	}
+	says := map[int]string{1: "out of range", 3: "runtime.Goexit"}
+	next := 0
+	for picture, err := range DecodeAhead(t.Context(), []int{0, 1, 2, 3, 4}, 2, decode) {
+		panicked, _ := errors.AsType[*PanicError](err)
+		switch want := says[next]; {
+		case want == "" && (picture == nil || err != nil):
+			t.Errorf("source %d gave %v and %v, want a picture", next, picture, err)
+		case want != "" && (picture != nil || !errors.Is(err, ErrPanic) || panicked == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("source %d gave %v and %v, want a PanicError that says %q", next, picture, err, want)
+		}
+		if next == 1 && panicked != nil && !bytes.Contains(panicked.Stack, []byte("TestDecodeAheadOfAPanic")) {
+			t.Errorf("the stack is not that of decode:\n%s", panicked.Stack)
+		}
+		next++
+	}
+	if next != 5 {
+		t.Errorf("got %d pictures and errors, want 5", next)
 	}
 }
 
