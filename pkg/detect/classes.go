@@ -81,5 +81,5 @@ func (p plan) classes(s *torch.Scope, all torch.Tensor, background, empty []int6
 		negatives = s.Keep(s.Reshape(alone(p.negatives), q, n, -1))
 		absent = s.Keep(torch.Upload(s, p.absent, q, n))
 	}
-	return s.Keep(own), s.Keep(means), negatives, absent
+	return s.Keep(own).Of("the queries"), s.Keep(means).Of("the queries"), negatives, absent
 }

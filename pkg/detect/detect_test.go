@@ -284,6 +284,7 @@ func TestOpenErrors(t *testing.T) {
 		{"a device that isn't there", Options{Models: tiny(), Device: "cuda:999"}, ErrDevice},
 		{"a device that is none", Options{Models: tiny(), Device: "tpu"}, ErrDevice},
 		{"a dtype that isn't there", Options{Models: tiny(), DType: "float16"}, model.ErrMissing},
+		{"a dtype that is none", Options{Models: tiny(), DType: "float99"}, ErrOption},
 		{"negative proposals", Options{Models: tiny(), Proposals: -1}, ErrOption},
 		{"negative batch", Options{Models: tiny(), Batch: -1}, ErrOption},
 		{"more threads than a machine has", Options{Models: tiny(), Threads: 1025}, ErrOption},
@@ -458,14 +459,14 @@ func TestUseAfterClose(t *testing.T) {
 			t.Errorf("Close: %v", err)
 		}
 	}
-	if _, err := d.Detect(t.Context(), img, q, Params{}); !errors.Is(err, ErrClosed) {
-		t.Errorf("Detect: got %v, want ErrClosed", err)
+	if _, err := d.Detect(t.Context(), img, q, Params{}); !errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), "the detector") {
+		t.Errorf("Detect: got %v, want ErrClosed of the detector", err)
 	}
-	if _, err := regions.Match(t.Context(), q, Params{}); !errors.Is(err, ErrClosed) {
-		t.Errorf("Match: got %v, want ErrClosed", err)
+	if _, err := regions.Match(t.Context(), q, Params{}); !errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), "the detector") {
+		t.Errorf("Match: got %v, want ErrClosed of the detector", err)
 	}
-	if _, err := d.Queries(t.Context(), Query{Name: "x"}); !errors.Is(err, ErrClosed) {
-		t.Errorf("Queries: got %v, want ErrClosed", err)
+	if _, err := d.Queries(t.Context(), Query{Name: "x"}); !errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), "the detector") {
+		t.Errorf("Queries: got %v, want ErrClosed of the detector", err)
 	}
 	regions.Close()
 	q.Close()

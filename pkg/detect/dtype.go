@@ -23,6 +23,9 @@ import (
 // bfloat16, and another CPU float32.
 const Unmeasured = "unmeasured"
 
+// dtypes are the values of Options.DType.
+var dtypes = []string{archive.Auto, Unmeasured, archive.Float32, archive.BFloat16, archive.Float16, archive.Int8}
+
 // DTypeChoice says which type of weights is used, and why.
 type DTypeChoice struct {
 	Type string // of the image tower

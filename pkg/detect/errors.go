@@ -25,8 +25,8 @@ var (
 	// ErrOption is returned if an option or parameter is out of range.
 	ErrOption = errors.New("unusable option")
 	// ErrQuery is returned if queries can't be used: if there is none, two have one name,
-	// or they are of another detector; if a text, weight or box can't be used; or if
-	// Params.Thresholds names no query of them.
+	// or they are of another detector; if a text, weight, box or embedding can't be used;
+	// or if Params.Thresholds names no query of them.
 	ErrQuery = errors.New("unusable queries")
 	// ErrLimit is returned for more queries, phrases or templates than Options.Limits
 	// allows, for more detections than Params.MaxDetections, for more than 8,192 boxes of

@@ -10,6 +10,7 @@ import (
 	"math"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -137,8 +138,13 @@ func (b *rig) faults() []fault {
 		{"phrases that are no numbers", ask(wordy(noNumber)), ErrOutput, "not of numbers", kindOutput},
 		{"too long a phrase", ask(Query{Name: "x", Phrases: []string{strings.Repeat("dog ", 100)}}), prompt.ErrTooLong, "", kindOther},
 		{"no queries", ask(), ErrQuery, "", kindOther},
-		{"closed queries", find(img, b.closed, Params{}), ErrClosed, "", kindClosed},
-		{"closed regions", func(ctx context.Context) error { return second(b.left.Match(ctx, q, Params{})) }, ErrClosed, "", kindClosed},
+		{"nil for queries", find(img, nil, Params{}), ErrQuery, "nil", kindOther},
+		{"an embedding of zeros", ask(Query{Name: "x", Examples: []Example{{Embedding: stored(d, 0)}}}), ErrQuery, "zeros", kindOther},
+		{"an embedding of negative zeros", ask(Query{Name: "x", Examples: []Example{{Embedding: stored(d, 0x8000)}}}), ErrQuery, "zeros", kindOther},
+		{"an infinite embedding", ask(Query{Name: "x", Examples: []Example{{Embedding: stored(d, 0x7c00)}}}), ErrQuery, "not finite", kindOther},
+		{"an embedding that is no number", ask(Query{Name: "x", Examples: []Example{{Embedding: stored(d, 0xfe01)}}}), ErrQuery, "not finite", kindOther},
+		{"closed queries", find(img, b.closed, Params{}), ErrClosed, "the queries", kindClosed},
+		{"closed regions", func(ctx context.Context) error { return second(b.left.Match(ctx, q, Params{})) }, ErrClosed, "the regions", kindClosed},
 		{"a parameter out of range", find(img, q, Params{TopK: -1}), ErrOption, "TopK", kindOther},
 		{"no picture", find(nil, q, Params{}), pixels.ErrEmpty, "nil", kindOther},
 		{"a nil pointer for a picture", find((*image.RGBA)(nil), q, Params{}), ErrPanic, "nil pointer", kindPanic},
@@ -153,6 +159,11 @@ func (b *rig) faults() []fault {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// stored returns an embedding of equal numbers, by the bits of one in half precision.
+func stored(d *Detector, bits uint16) []uint16 {
+	return slices.Repeat([]uint16{bits}, d.files.Image.Manifest.EmbeddingWidth)
+}
 
 // TestEveryFailureIsItsCallers checks that a failure is the error of the call that caused
 // it, that Stats counts it, and that 32 other goroutines get right answers meanwhile.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/clipdet/clipdet/pkg/internal/tokens"
+	"github.com/clipdet/clipdet/pkg/internal/torch"
 )
 
 // Limits bound the queries of one call, so that texts from strangers can't use up all
@@ -65,9 +66,10 @@ func (l Limits) check(templates []string, queries []Query) error {
 }
 
 // Check checks everything about options and queries that Open and Queries check without a
-// model, an image or a file. It fails with
+// model, a device, an image or a file. It fails with
 //
 //   - ErrOption for an option out of range;
+//   - ErrDevice for a misspelt device;
 //   - ErrLimit for too many queries or phrases;
 //   - ErrQuery if there is no query, if two have one name, or if a text, weight or box
 //     can't be used;
@@ -75,6 +77,9 @@ func (l Limits) check(templates []string, queries []Query) error {
 //   - prompt.ErrUTF8 for a text that isn't UTF-8;
 //   - prompt.ErrTooLong for a phrasing of more than CLIP's 77 tokens.
 func (o Options) Check(queries ...Query) error {
+	if err := torch.CheckDevice(o.Device); err != nil {
+		return fmt.Errorf("detect: %w", err)
+	}
 	o, err := o.withDefaults()
 	if err != nil {
 		return err

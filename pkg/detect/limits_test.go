@@ -61,6 +61,10 @@ func TestOptionsCheck(t *testing.T) {
 		{"a template that is none", Options{Templates: []string{"a photo"}}, []Query{{Name: "dog"}}, prompt.ErrTemplate},
 		{"Latin-1", Options{}, []Query{{Name: "caf\xe9"}}, prompt.ErrUTF8},
 		{"an option", Options{Batch: -1}, []Query{{Name: "dog"}}, ErrOption},
+		{"a type of weights that is none", Options{DType: "float99"}, []Query{{Name: "dog"}}, ErrOption},
+		{"the rule for a type of weights", Options{DType: Unmeasured}, []Query{{Name: "dog"}}, nil},
+		{"a device that is none", Options{Device: "gpu"}, []Query{{Name: "dog"}}, ErrDevice},
+		{"a device that isn't here", Options{Device: "cuda:99"}, []Query{{Name: "dog"}}, nil},
 	} {
 		if err := test.options.Check(test.queries...); !errors.Is(err, test.want) {
 			t.Errorf("%s: got %v, want %v", test.name, err, test.want)

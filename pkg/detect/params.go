@@ -207,7 +207,10 @@ func (d *Detector) matching(queries *Queries, params Params) (matching, error) {
 	if err != nil {
 		return matching{}, fmt.Errorf("detect: %w", err)
 	}
-	if queries == nil || queries.detector != d {
+	if queries == nil {
+		return matching{}, fmt.Errorf("detect: %w: they are nil; make them with Detector.Queries", ErrQuery)
+	}
+	if queries.detector != d {
 		return matching{}, fmt.Errorf("detect: %w: they are of another detector", ErrQuery)
 	}
 	if params.Scores == ScoresEach && len(d.options.Background) == 0 {

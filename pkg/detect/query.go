@@ -45,7 +45,8 @@ type Example struct {
 	// Image is the caller's and isn't changed.
 	Image image.Image
 	// Embedding, if it isn't nil, takes the place of Image and Box: the embedding of a
-	// region by the same models, [D], as [Stored] has it. The length doesn't count.
+	// region by the same models, [D], as [Stored] has it. The vector's length doesn't
+	// count, but it must be above 0 and finite.
 	Embedding []uint16
 	// Box is the place of the thing, in pixels of the picture, as edges; nil is the whole
 	// picture.
@@ -177,6 +178,9 @@ func (q Query) examples(width int) ([]checkedExample, error) {
 				return nil, fmt.Errorf("%w: the embedding of %s has %d numbers, and the models' have %d",
 					ErrQuery, e.label(i), len(e.Embedding), width)
 			}
+			if problem := noDirection(e.Embedding); problem != "" {
+				return nil, fmt.Errorf("%w: the embedding of %s %s", ErrQuery, e.label(i), problem)
+			}
 			found = append(found, checkedExample{embedding: e.Embedding})
 			continue
 		}
@@ -195,6 +199,22 @@ func (q Query) examples(width int) ([]checkedExample, error) {
 		found = append(found, checkedExample{picture: picture, box: b})
 	}
 	return found, nil
+}
+
+// noDirection returns why the bits of float16 make no vector that has a direction, or "".
+func noDirection(embedding []uint16) string {
+	const exponent, magnitude = 0x7c00, 0x7fff
+	zeros := true
+	for _, bits := range embedding {
+		if bits&exponent == exponent {
+			return "has a number that is not finite"
+		}
+		zeros = zeros && bits&magnitude == 0
+	}
+	if zeros {
+		return "has only zeros, and so no direction"
+	}
+	return ""
 }
 
 // embedExamples returns the embeddings [P+E,D] of texts [P,D], which is the zero Tensor

@@ -121,7 +121,7 @@ func (q *queue) add(t *task) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		t.deliver(outcome{err: ErrClosed})
+		t.deliver(outcome{err: torch.ErrEngine})
 		return
 	}
 	q.tasks = append(q.tasks, t)
@@ -162,7 +162,7 @@ func (q *queue) close() {
 	defer q.mu.Unlock()
 	q.closed = true
 	for _, t := range q.tasks {
-		t.deliver(outcome{err: ErrClosed})
+		t.deliver(outcome{err: torch.ErrEngine})
 	}
 	q.tasks = nil
 	q.arrived.Broadcast()

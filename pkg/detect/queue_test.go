@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -242,11 +243,11 @@ func TestEmbeddingsAreTheScores(t *testing.T) {
 	}
 	regions.Close()
 	q.Close()
-	if _, err := regions.Embeddings(t.Context()); !errors.Is(err, ErrClosed) {
-		t.Errorf("closed regions: got %v, want ErrClosed", err)
+	if _, err := regions.Embeddings(t.Context()); !errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), "the regions") {
+		t.Errorf("closed regions: got %v, want ErrClosed of the regions", err)
 	}
-	if _, err := q.Embeddings(t.Context()); !errors.Is(err, ErrClosed) {
-		t.Errorf("closed queries: got %v, want ErrClosed", err)
+	if _, err := q.Embeddings(t.Context()); !errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), "the queries") {
+		t.Errorf("closed queries: got %v, want ErrClosed of the queries", err)
 	}
 }
 

@@ -94,7 +94,8 @@ func (d *Detector) score(s *torch.Scope, t *task) scored {
 		return numbers
 	})
 	if made.err = cmp.Or(wrong, err); made.err == nil {
-		made.embeddings, made.objectness = s.Keep(embeddings), s.Keep(s.Contiguous(t.found.Objectness(s)))
+		made.embeddings = s.Keep(embeddings).Of("the regions")
+		made.objectness = s.Keep(s.Contiguous(t.found.Objectness(s))).Of("the regions")
 		made.numbers = s.Keep(numbers)
 		made.err = s.Err()
 	}

@@ -51,26 +51,40 @@ func CUDADevices() int { return max(0, int(libtch.AtcCudaDeviceCount())) }
 // GPU if there is one, else the CPU). It fails with ErrDevice if the name is none of
 // these, or if this process has no such GPU.
 func ParseDevice(name string) (Device, error) {
+	n, err := gpuNumber(name)
+	if err != nil {
+		return Device{}, err
+	}
 	count := CUDADevices()
 	switch {
-	case name == "cpu":
+	case n < 0, count == 0 && (name == "auto" || name == ""):
 		return CPU, nil
-	case name == "auto" || name == "":
-		if count > 0 {
-			return CUDA(0), nil
-		}
-		return CPU, nil
-	case name == "cuda":
-		name = "cuda:0"
-	}
-	number, ok := strings.CutPrefix(name, "cuda:")
-	n, err := strconv.Atoi(number)
-	if !ok || err != nil || n < 0 {
-		return Device{}, fmt.Errorf("%w: %q is not a device; write auto, cpu or cuda:N", ErrDevice, name)
-	}
-	if n >= count {
+	case n >= count:
 		return Device{}, fmt.Errorf("%w: %s was asked for and libtorch sees %d GPUs; use cpu, "+
 			"or build with CLIPDET_CUDA=1 on a machine with an NVIDIA driver", ErrDevice, name, count)
 	}
 	return CUDA(n), nil
+}
+
+// CheckDevice fails with ErrDevice if ParseDevice can't read a name. It doesn't look
+// whether the device is there.
+func CheckDevice(name string) error {
+	_, err := gpuNumber(name)
+	return err
+}
+
+// gpuNumber returns the number of the GPU that a name asks for, or -1 for the CPU.
+func gpuNumber(name string) (int, error) {
+	switch name {
+	case "cpu":
+		return -1, nil
+	case "auto", "", "cuda":
+		return 0, nil
+	}
+	number, ok := strings.CutPrefix(name, "cuda:")
+	n, err := strconv.Atoi(number)
+	if !ok || err != nil || n < 0 {
+		return 0, fmt.Errorf("%w: %q is not a device; write auto, cpu or cuda:N", ErrDevice, name)
+	}
+	return n, nil
 }

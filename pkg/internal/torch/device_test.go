@@ -27,6 +27,11 @@ func TestParseDevice(t *testing.T) {
 			t.Errorf("%q: got %v, %v, want ErrDevice", name, got, err)
 		}
 	}
+	for name, want := range map[string]error{"cpu": nil, "auto": nil, "cuda": nil, fmt.Sprintf("cuda:%d", count): nil, "gpu": ErrDevice, "cuda:-1": ErrDevice} {
+		if err := CheckDevice(name); !errors.Is(err, want) {
+			t.Errorf("the name %q: got %v, want %v", name, err, want)
+		}
+	}
 }
 
 func TestDeviceString(t *testing.T) {

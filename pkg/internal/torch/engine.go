@@ -93,7 +93,7 @@ func (e *Engine) DoShort(ctx context.Context, work func(*Scope) error) error {
 func (e *Engine) submit(ctx context.Context, to chan<- job, work func(*Scope) error) error {
 	select { // closing and an ended context come before a free engine
 	case <-e.closing:
-		return ErrClosed
+		return ErrEngine
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	default:
@@ -105,7 +105,7 @@ func (e *Engine) submit(ctx context.Context, to chan<- job, work func(*Scope) er
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-e.closing:
-		return ErrClosed
+		return ErrEngine
 	}
 }
 

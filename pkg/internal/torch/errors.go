@@ -15,7 +15,9 @@ import (
 // Errors of this package, for errors.Is.
 var (
 	// ErrClosed is returned if the engine, or what was kept on it, is closed.
-	ErrClosed = errors.New("engine is closed")
+	ErrClosed = errors.New("closed")
+	// ErrEngine is the ErrClosed of an engine, which its detector closes.
+	ErrEngine = fmt.Errorf("%w: the detector", ErrClosed)
 	// ErrDevice is returned if a device is misnamed or not available.
 	ErrDevice = errors.New("device not available")
 	// ErrLibtorch is returned if libtorch itself reports an error.

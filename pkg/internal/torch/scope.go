@@ -1,6 +1,7 @@
 package torch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -142,6 +143,7 @@ func (s *Scope) Try(work func() Tensor) (Tensor, error) {
 type Kept struct {
 	engine *Engine
 	c      libtch.Ctensor // used on the engine's thread only
+	of     string         // what it is part of, for errors
 	gone   atomic.Bool
 }
 
@@ -161,6 +163,15 @@ func (s *Scope) Keep(t Tensor) *Kept {
 	return k
 }
 
+// Of notes what k is part of, such as "the queries", for the error of Use. It returns k,
+// which may be nil, and is called before k is used.
+func (k *Kept) Of(what string) *Kept {
+	if k != nil {
+		k.of = what
+	}
+	return k
+}
+
 // Use returns the kept tensor for the scope's work. It fails with ErrClosed if the tensor
 // was dropped, and with another error if it belongs to another engine.
 func (s *Scope) Use(k *Kept) Tensor {
@@ -169,7 +180,7 @@ func (s *Scope) Use(k *Kept) Tensor {
 	case k == nil || k.engine != s.engine:
 		s.Fail(fmt.Errorf("torch: the tensor was kept on another engine"))
 	case k.gone.Load() || k.c == nil:
-		s.Fail(ErrClosed)
+		s.Fail(fmt.Errorf("%w: %s", ErrClosed, cmp.Or(k.of, "a kept tensor")))
 	default:
 		return Tensor{k.c}
 	}
