@@ -33,7 +33,7 @@ func OfDataset(d *eval.Dataset) (Categories, error) {
 		if _, err := Parse(name); err != nil {
 			name = ""
 		}
-		if taken[name] {
+		for taken[name] { // perhaps also with its id
 			name = strings.TrimSpace(fmt.Sprintf("%s (category %d)", name, category.ID))
 		}
 		taken[name] = true

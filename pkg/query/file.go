@@ -72,7 +72,9 @@ func readJSON(r *bounded, list bool, most int) ([]Query, error) {
 	var queries []Query
 	var err error
 	if list {
-		queries, err = readList(d, most)
+		if queries, err = readList(d, most); err == nil {
+			err = atEnd(d)
+		}
 	} else {
 		queries, err = readCategories(d, most)
 	}
@@ -88,6 +90,18 @@ func readJSON(r *bounded, list bool, most int) ([]Query, error) {
 		return nil, err
 	}
 	return queries, nil
+}
+
+// atEnd fails if more than white space follows a list.
+func atEnd(d *json.Decoder) error {
+	_, err := d.Token()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("%w: there is more after the list", detect.ErrQuery)
 }
 
 // readCategories reads the list at the key categories of an object.

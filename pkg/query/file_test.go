@@ -47,6 +47,10 @@ func TestReadQueries(t *testing.T) {
 		{"null", `[null]`, 9, nil, "name 1", detect.ErrQuery},
 		{"half a document", coco[:len(coco)/2], 9, nil, "begins as JSON", detect.ErrQuery},
 		{"no JSON", "[dog]", 9, nil, "begins as JSON", detect.ErrQuery},
+		{"a list and white space", "[\"dog\"] \n\t", 9, []string{"dog"}, "", nil},
+		{"a list that ends twice", `["dog"] ] trailing`, 9, nil, "begins as JSON", detect.ErrQuery},
+		{"a list and words", `["dog"] cat`, 9, nil, "begins as JSON", detect.ErrQuery},
+		{"two lists", `["dog"]["cat"]`, 9, nil, "after the list", detect.ErrQuery},
 	} {
 		got, err := ReadQueries(strings.NewReader(test.file), test.most)
 		if test.says != "" {
