@@ -85,7 +85,10 @@ func (m Manifest) FLOPsPerUnit() float64 { return m.all.FLOPsPerUnit() }
 
 // ResizedArea returns the number of pixels of a picture after the region proposal network
 // resizes it.
-func (m Manifest) ResizedArea(height, width int) float64 { return m.all.ResizedArea(height, width) }
+func (m Manifest) ResizedArea(height, width int) float64 {
+	h, w := m.all.Resized(height, width)
+	return float64(h) * float64(w)
+}
 
 // File is an archive that a detector uses.
 type File struct {

@@ -10,7 +10,8 @@ func (m Manifest) FLOPsPerUnit() float64 {
 	switch inputs := m.KnownAnswer.Inputs; m.Kind {
 	case RPN:
 		for _, size := range inputs[1].Literal {
-			units += m.ResizedArea(int(size[0]), int(size[1]))
+			h, w := m.Resized(int(size[0]), int(size[1]))
+			units += float64(h) * float64(w)
 		}
 	case CLIPImage:
 		units = float64(inputs[0].Shape[0])
@@ -23,10 +24,12 @@ func (m Manifest) FLOPsPerUnit() float64 {
 	return float64(m.FLOPs) / units
 }
 
-// ResizedArea returns the number of pixels that a proposal network works on. The short
-// side is resized to MinSize, unless the long side would be more than MaxSize.
-func (m Manifest) ResizedArea(height, width int) float64 {
-	h, w := float64(height), float64(width)
-	scale := min(float64(m.MinSize)/min(h, w), float64(m.MaxSize)/max(h, w))
-	return math.Floor(h*scale) * math.Floor(w*scale)
+// Resized returns the size at which a proposal network works on a picture, in pixels. The
+// short side is resized to MinSize, unless the long side would be more than MaxSize
+// (torchscript/rpn.py). A side of less than one pixel is one.
+func (m Manifest) Resized(height, width int) (h, w int) {
+	short, long := float64(min(height, width)), float64(max(height, width))
+	scale := min(float64(m.MinSize)/short, float64(m.MaxSize)/long)
+	side := func(v int) int { return max(1, int(math.Floor(float64(v)*scale))) }
+	return side(height), side(width)
 }

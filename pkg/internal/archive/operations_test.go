@@ -21,12 +21,16 @@ func TestFLOPsPerUnit(t *testing.T) {
 	}
 }
 
-func TestResizedArea(t *testing.T) {
+func TestResized(t *testing.T) {
 	rpn := Manifest{Kind: RPN, MinSize: 800, MaxSize: 1333}
-	// 480 x 640 becomes 800 x 1066.
-	for _, test := range []struct{ height, width, want int }{{480, 640, 800 * 1066}, {300, 1200, 333 * 1333}} {
-		if got := rpn.ResizedArea(test.height, test.width); got != float64(test.want) {
-			t.Errorf("%d x %d has %v pixels, want %d", test.height, test.width, got, test.want)
+	for _, test := range []struct{ height, width, wantHeight, wantWidth int }{
+		{480, 640, 800, 1066},
+		{300, 1200, 333, 1333},
+		{1, 20_000, 1, 1333},
+		{20_000, 1, 1333, 1},
+	} {
+		if h, w := rpn.Resized(test.height, test.width); h != test.wantHeight || w != test.wantWidth {
+			t.Errorf("%d x %d becomes %d x %d, want %d x %d", test.height, test.width, h, w, test.wantHeight, test.wantWidth)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package rpn
 
 import (
-	"math"
 	"slices"
 
 	"github.com/clipdet/clipdet/pkg/internal/archive"
@@ -13,13 +12,10 @@ import (
 // pixel.
 const large = 1 << 21
 
-// Input returns the size at which a network sees a picture: its short side is MinSize,
-// unless its long side would be more than MaxSize (resized in torchscript/rpn.py).
+// Input returns the size at which a network sees a picture.
 func Input(m archive.Manifest, of Size) Size {
-	short, long := float64(min(of.Height, of.Width)), float64(max(of.Height, of.Width))
-	scale := min(float64(m.MinSize)/short, float64(m.MaxSize)/long)
-	side := func(v int) int { return max(1, int(math.Floor(float64(v)*scale))) }
-	return Size{Height: side(of.Height), Width: side(of.Width)}
+	height, width := m.Resized(of.Height, of.Width)
+	return Size{Height: height, Width: width}
 }
 
 // shrink returns large pictures of one size as the network sees them, float32 [B,3,h,w]
