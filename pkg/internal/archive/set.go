@@ -177,7 +177,10 @@ func openEntry(fsys fs.FS, name string) (io.Closer, io.ReaderAt, int64, error) {
 		}
 	}
 	data, err := io.ReadAll(file)
-	return file, bytes.NewReader(data), int64(len(data)), err
+	if err != nil {
+		return nil, nil, 0, errors.Join(err, file.Close())
+	}
+	return file, bytes.NewReader(data), int64(len(data)), nil
 }
 
 // Resolve picks one archive of each kind and returns their paths. If dtype is [Float32],

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 )
@@ -226,6 +227,43 @@ func TestAFileOfAnotherKindOrTorchSaysSo(t *testing.T) {
 		}
 		if err := file.Explain(nil, test.running); err != nil {
 			t.Errorf("no error became %v", err)
+		}
+	}
+}
+
+// unreadable is a file system whose files can't be read. It counts those that are open.
+type unreadable struct {
+	fstest.MapFS
+	open *int
+}
+
+func (u unreadable) Open(name string) (fs.File, error) {
+	file, err := u.MapFS.Open(name)
+	*u.open++
+	return unreadableFile{file, u.open}, err
+}
+
+type unreadableFile struct {
+	fs.File // and no io.ReaderAt
+	open    *int
+}
+
+func (f unreadableFile) Read([]byte) (int, error) { return 0, syscall.EIO }
+
+func (f unreadableFile) Close() error {
+	*f.open--
+	return f.File.Close()
+}
+
+func TestUnreadableFilesAreClosed(t *testing.T) {
+	open := 0
+	entries, err := Embedded(unreadable{embeddedTrio(t), &open}, "test").List()
+	if err != nil || len(entries) != 3 || open != 0 {
+		t.Errorf("%d entries, %d open files (%v), want 3 and none", len(entries), open, err)
+	}
+	for _, entry := range entries {
+		if !errors.Is(entry.Err, syscall.EIO) {
+			t.Errorf("%s: got %v, want EIO", entry.Name, entry.Err)
 		}
 	}
 }
