@@ -139,7 +139,7 @@ func (d directory) manifest() (Manifest, error) {
 	case err != nil: // includes a wrong checksum
 		return Manifest{}, fmt.Errorf("%w: manifest.json: %w; copy or export the file again", ErrDamaged, err)
 	}
-	m, err := ParseManifest(data)
+	m, err := parseManifest(data)
 	if err != nil {
 		return Manifest{}, err
 	}

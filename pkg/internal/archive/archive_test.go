@@ -120,7 +120,7 @@ func write(t testing.TB, path string, data []byte) string {
 }
 
 func TestInspectReadsEveryKind(t *testing.T) {
-	for _, kind := range Kinds() {
+	for _, kind := range kinds() {
 		want := valid(kind)
 		got, err := Inspect(write(t, filepath.Join(t.TempDir(), "x.pt"), archive(t, want)))
 		if err != nil {
@@ -229,7 +229,7 @@ func TestCheckReadsEveryByte(t *testing.T) {
 // FuzzInspect checks that no archive, however broken, crashes the reader, and that an
 // accepted one is valid.
 func FuzzInspect(f *testing.F) {
-	for _, kind := range Kinds() {
+	for _, kind := range kinds() {
 		data := archive(f, valid(kind))
 		f.Add(data)
 		f.Add(data[:len(data)/2])
@@ -258,7 +258,7 @@ func FuzzInspect(f *testing.F) {
 		}
 		m, err := found.manifest()
 		if err == nil {
-			if err := m.Validate(); err != nil {
+			if err := m.validate(); err != nil {
 				t.Errorf("accepted a manifest that is not valid: %v", err)
 			}
 			err = found.check(t.Context())

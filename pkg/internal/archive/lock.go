@@ -25,8 +25,8 @@ var (
 	ErrNotLocked = errors.New("models are not those of the lock file")
 )
 
-// LockFormat is the version of lock files that this package reads.
-const LockFormat = 1
+// lockFormat is the version of lock files that this package reads.
+const lockFormat = 1
 
 // lockLimit is the largest number of bytes of a lock file. Real ones have about 1 KB.
 const lockLimit = 1 << 20
@@ -58,7 +58,7 @@ func LockDir(ctx context.Context, dir string) (Lock, error) {
 	if err != nil {
 		return Lock{}, err
 	}
-	lock := Lock{Format: LockFormat}
+	lock := Lock{Format: lockFormat}
 	for _, entry := range entries {
 		if entry.Err != nil {
 			continue // without a manifest: Resolve fails on other errors
@@ -77,7 +77,7 @@ func LockDir(ctx context.Context, dir string) (Lock, error) {
 		}
 		lock.Files = append(lock.Files, LockedFile{entry.Name, entry.Manifest.Kind, size, sum})
 	}
-	return lock, lock.Validate()
+	return lock, lock.validate()
 }
 
 // JSON returns the lock file.
@@ -86,23 +86,23 @@ func (l Lock) JSON() ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-// ParseLock reads the JSON of a lock file and validates it. Its errors wrap [ErrLock].
-func ParseLock(data []byte) (Lock, error) {
+// parseLock reads the JSON of a lock file and validates it. Its errors wrap [ErrLock].
+func parseLock(data []byte) (Lock, error) {
 	var lock Lock
 	if err := json.Unmarshal(data, &lock); err != nil {
 		return Lock{}, fmt.Errorf("%w: %w; write it again with 'clipdet models lock'", ErrLock, err)
 	}
-	if err := lock.Validate(); err != nil {
+	if err := lock.validate(); err != nil {
 		return Lock{}, err
 	}
 	return lock, nil
 }
 
-// Validate reports every entry that is missing, given twice or out of range. A name must
+// validate reports every entry that is missing, given twice or out of range. A name must
 // be the name of a *.pt file in the directory itself. Errors wrap [ErrLock].
-func (l Lock) Validate() error {
-	if l.Format != LockFormat {
-		return fmt.Errorf("%w: format is %d and this clipdet reads %d; write it again with 'clipdet models lock'", ErrLock, l.Format, LockFormat)
+func (l Lock) validate() error {
+	if l.Format != lockFormat {
+		return fmt.Errorf("%w: format is %d and this clipdet reads %d; write it again with 'clipdet models lock'", ErrLock, l.Format, lockFormat)
 	}
 	var c checks
 	if len(l.Files) == 0 {
@@ -168,7 +168,7 @@ func readLock(path string) (Lock, error) {
 	case err != nil:
 		return Lock{}, fmt.Errorf("%w: %w", ErrLock, err)
 	}
-	lock, err := ParseLock(data)
+	lock, err := parseLock(data)
 	if err != nil {
 		return Lock{}, fmt.Errorf("%s: %w", path, err)
 	}

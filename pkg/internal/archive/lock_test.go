@@ -320,7 +320,7 @@ func FuzzParseLock(f *testing.F) {
 	f.Add(bytes.ReplaceAll(data, []byte("rpn.pt"), []byte(`a\u0000b.pt`)))
 	f.Add([]byte(`{"format":1}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		lock, err := ParseLock(data)
+		lock, err := parseLock(data)
 		if err != nil {
 			if !errors.Is(err, ErrLock) {
 				t.Errorf("%v does not wrap ErrLock", err)
@@ -336,7 +336,7 @@ func FuzzParseLock(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := ParseLock(text)
+		again, err := parseLock(text)
 		if err != nil || len(again.Files) != len(lock.Files) {
 			t.Errorf("wrote %s, which is read as %v (%v)", text, again, err)
 		}

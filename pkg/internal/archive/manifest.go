@@ -23,8 +23,8 @@ const (
 	CLIPText  Kind = "clip-text"  // tokens -> unit embeddings
 )
 
-// Kinds returns the three kinds in the order in which a detector uses them.
-func Kinds() []Kind { return []Kind{RPN, CLIPImage, CLIPText} }
+// kinds returns the three kinds in the order in which a detector uses them.
+func kinds() []Kind { return []Kind{RPN, CLIPImage, CLIPText} }
 
 // The types that an archive's weights may have, and Auto, which lets [Set.Resolve]
 // choose.
@@ -149,22 +149,22 @@ type Weights struct {
 	Source  string `json:"source"`
 }
 
-// ParseManifest reads the JSON of a manifest and validates it. It ignores unknown fields.
+// parseManifest reads the JSON of a manifest and validates it. It ignores unknown fields.
 // A change that readers must not ignore raises "format". Its errors wrap [ErrManifest].
-func ParseManifest(data []byte) (Manifest, error) {
+func parseManifest(data []byte) (Manifest, error) {
 	var m Manifest
 	if err := json.Unmarshal(data, &m); err != nil {
 		return Manifest{}, fmt.Errorf("%w: %w; export the model again", ErrManifest, err)
 	}
-	if err := m.Validate(); err != nil {
+	if err := m.validate(); err != nil {
 		return Manifest{}, err
 	}
 	return m, nil
 }
 
-// Validate reports every field that is missing or out of range, by its JSON name. Its
+// validate reports every field that is missing or out of range, by its JSON name. Its
 // errors wrap [ErrManifest].
-func (m Manifest) Validate() error {
+func (m Manifest) validate() error {
 	if m.Format != Format {
 		return fmt.Errorf("%w: format is %d and this clipdet reads %d; export the model again with the exports of the same clipdet",
 			ErrManifest, m.Format, Format)
@@ -206,7 +206,7 @@ func (m Manifest) Validate() error {
 		c.between("vocabulary", m.Vocabulary, vocabulary, vocabulary)
 		c.tower(m)
 	default:
-		c.fail("kind", "want one of %v, got %q", Kinds(), m.Kind)
+		c.fail("kind", "want one of %v, got %q", kinds(), m.Kind)
 	}
 	if c.knownAnswer(m.KnownAnswer); len(c) == 0 {
 		c.forward(m)

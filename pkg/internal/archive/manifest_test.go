@@ -72,7 +72,7 @@ func TestValidateNamesTheField(t *testing.T) {
 	for _, test := range tests {
 		m := valid(test.kind)
 		test.edit(&m)
-		err := m.Validate()
+		err := m.validate()
 		if !errors.Is(err, ErrManifest) {
 			t.Errorf("%s with a wrong %s: got %v, want ErrManifest", test.kind, test.field, err)
 			continue
@@ -84,7 +84,7 @@ func TestValidateNamesTheField(t *testing.T) {
 }
 
 func TestValidateReportsAllFieldsAtOnce(t *testing.T) {
-	err := (Manifest{Format: Format, Kind: CLIPImage}).Validate()
+	err := (Manifest{Format: Format, Kind: CLIPImage}).validate()
 	for _, field := range []string{"architecture", "weights.sha256", "dtype", "input_size", "std", "clip_id", "known_answer.outputs"} {
 		if err == nil || !strings.Contains(err.Error(), field+":") {
 			t.Errorf("an empty manifest: the message %q does not name %s", err, field)
@@ -95,7 +95,7 @@ func TestValidateReportsAllFieldsAtOnce(t *testing.T) {
 // FuzzParseManifest checks that parsing never crashes, and that an accepted manifest is
 // valid, is the same when it is written, and makes its known inputs.
 func FuzzParseManifest(f *testing.F) {
-	for _, kind := range Kinds() {
+	for _, kind := range kinds() {
 		f.Add(marshal(f, valid(kind)))
 	}
 	for _, path := range []string{"tiny/rpn.pt", "tiny/clip-image.pt", "tiny/clip-text.pt"} {
@@ -108,7 +108,7 @@ func FuzzParseManifest(f *testing.F) {
 	f.Add([]byte(`{"format":1,"kind":"rpn","known_answer":{"seed":-1}}`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m, err := ParseManifest(data)
+		m, err := parseManifest(data)
 		if err != nil {
 			if !errors.Is(err, ErrManifest) {
 				t.Errorf("got %v, want ErrManifest", err)
@@ -119,7 +119,7 @@ func FuzzParseManifest(f *testing.F) {
 		if err != nil {
 			t.Fatalf("an accepted manifest does not write: %v", err)
 		}
-		if _, err := ParseManifest(again); err != nil {
+		if _, err := parseManifest(again); err != nil {
 			t.Errorf("an accepted manifest is refused once written again: %v", err)
 		}
 		for _, in := range m.KnownAnswer.Inputs {

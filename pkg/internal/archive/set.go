@@ -215,7 +215,7 @@ func (s Set) Resolve(ctx context.Context, dtype string, prefer ...string) (Files
 		wanted = slices.Concat(prefer, dtypes)
 	}
 	var picked [3]Entry
-	for i, kind := range Kinds() {
+	for i, kind := range kinds() {
 		wanted := wanted
 		if dtype == Int8 && kind != CLIPImage {
 			wanted = slices.Concat(wanted, dtypes)

@@ -142,8 +142,8 @@ func TestResolve(t *testing.T) {
 				var names []string
 				for i, file := range []File{got.RPN, got.Image, got.Text} {
 					names = append(names, filepath.Base(file.Path))
-					if m, err := Inspect(file.Path); err != nil || m.Kind != Kinds()[i] || m.Kind != file.Manifest.Kind {
-						t.Errorf("%v: %s is of kind %q (%v), want %q", set, file.Path, m.Kind, err, Kinds()[i])
+					if m, err := Inspect(file.Path); err != nil || m.Kind != kinds()[i] || m.Kind != file.Manifest.Kind {
+						t.Errorf("%v: %s is of kind %q (%v), want %q", set, file.Path, m.Kind, err, kinds()[i])
 					}
 				}
 				if strings.Join(names, " ") != test.want {

@@ -39,7 +39,7 @@ func Clean(text string) string {
 		entities = entities && !strings.Contains(line, "<")
 		fixed.WriteString(fix(line, entities))
 	}
-	return lower(OneSpaced(unescape(unescape(fixed.String()))))
+	return lower(oneSpaced(unescape(unescape(fixed.String()))))
 }
 
 // terminalEscape matches a colour or cursor command of a terminal.
@@ -232,5 +232,5 @@ func caseIgnorable(r rune) bool {
 		strings.ContainsRune("'.:·\u0387\u055f\u05f4‘’․‧\ufe13\ufe52\ufe55＇．：", r)
 }
 
-// OneSpaced returns the words of text with one space in between.
-func OneSpaced(text string) string { return strings.Join(strings.Fields(text), " ") }
+// oneSpaced returns the words of text with one space in between.
+func oneSpaced(text string) string { return strings.Join(strings.Fields(text), " ") }

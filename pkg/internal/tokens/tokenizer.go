@@ -18,8 +18,6 @@ const (
 	// ContextLength is the number of ids that CLIP's text tower reads: the start, at most
 	// 75 for the text, the end, and zeros.
 	ContextLength = 77
-	// Vocabulary is the number of ids.
-	Vocabulary = endOfText + 1
 
 	byteTokens  = 256
 	mergeTokens = 48894

@@ -177,8 +177,8 @@ func FuzzEncode(f *testing.F) {
 			t.Fatalf("EncodeTruncated(%q) = %v, want %d ids from 49406 on that reach 49407", text, ids, ContextLength)
 		}
 		for _, id := range ids {
-			if id < 0 || id >= Vocabulary {
-				t.Fatalf("EncodeTruncated(%q) has id %d, want one below %d", text, id, Vocabulary)
+			if id < 0 || id > endOfText {
+				t.Fatalf("EncodeTruncated(%q) has id %d, want one up to %d", text, id, endOfText)
 			}
 		}
 	})
