@@ -9,7 +9,8 @@ import (
 // DType is libtorch's number of an element type (c10/core/ScalarType.h).
 type DType int32
 
-// The dtypes of values that are copied between Go and libtorch.
+// The dtypes that tensors are made in. Values of all but Float64 are copied between Go and
+// libtorch.
 const (
 	Uint8   DType = 0
 	Int64   DType = 4
