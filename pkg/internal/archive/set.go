@@ -127,6 +127,10 @@ func (s Set) List() ([]Entry, error) {
 func list(fsys fs.FS) ([]Entry, error) {
 	found, err := fs.ReadDir(fsys, ".")
 	if err != nil {
+		var path *fs.PathError
+		if errors.As(err, &path) { // its path is "."; the set's own is in the caller's error
+			err = path.Err
+		}
 		return nil, err
 	}
 	var entries []Entry
