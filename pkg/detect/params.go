@@ -26,6 +26,9 @@ const (
 	RankCosine Rank = "cosine"
 )
 
+// byObjectness reports whether the rank needs the objectness.
+func (r Rank) byObjectness() bool { return r == RankFused || r == RankMean }
+
 // Scores says what a query's Probability is measured against.
 type Scores string
 
