@@ -99,6 +99,9 @@ func chooseAmong(ctx context.Context, boxes []box.Box, lists [][]candidate, para
 			kept.add(survivor{c, boxes[c.proposal]})
 		}
 		if len(kept.survivors) > params.MaxDetections {
+			kept.cut() // before, there may be more than params.Best
+		}
+		if len(kept.survivors) > params.MaxDetections {
 			return nil, nil, fmt.Errorf("%w: %d detections or more, and %d are taken; raise the threshold, lower top-k, or raise the limit",
 				ErrLimit, len(kept.survivors), params.MaxDetections)
 		}
