@@ -401,6 +401,9 @@ func TestEndOfTheContextAtEachStage(t *testing.T) {
 			name++
 			return closing(d.Queries(ctx, Query{Name: "dog", Phrases: []string{fmt.Sprint("a dog ", name)}}))
 		}},
+		{"Queries that are alike", func(ctx context.Context) error {
+			return closing(d.Queries(ctx, Query{Name: "dog"}, Query{Name: "Dog"}, Query{Name: "cat"}))
+		}},
 		{"Regions", func(ctx context.Context) error { return closing(d.Regions(ctx, img)) }},
 		{"Regions with boxes", func(ctx context.Context) error {
 			return closing(d.Regions(ctx, with(img, box.Box{X1: 9, Y1: 9})))
