@@ -390,7 +390,13 @@ func TestEndOfTheContextAtEachStage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := func(yield func(Stored, error) bool) { _ = yield(stored, nil) && yield(stored, nil) }
+	blocks := func(yield func(Stored, error) bool) {
+		for range 2 {
+			if !yield(stored, nil) {
+				return
+			}
+		}
+	}
 	name := 0
 	for _, test := range []struct {
 		name string
