@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/clipdet/clipdet/pkg/internal/torch"
@@ -28,47 +27,82 @@ type Alike struct {
 	Likeness float32
 }
 
+// maxAlike is the largest number of pairs that Queries.Alike returns. Of 10,000 queries
+// with one phrase all 50 million pairs are alike.
+const maxAlike = 10_000
+
 // Alike returns the pairs of queries that mean nearly the same to the models, the most
-// alike first. The caller owns the slice.
+// alike first. Of more than 10,000 pairs it returns the first 10,000. The caller owns the
+// slice.
 func (q *Queries) Alike() []Alike { return slices.Clone(q.alike) }
+
+// likes says which queries are alike, in one bit for each two.
+type likes struct {
+	rows   [][]uint64
+	counts []int // of each query: how many are its like
+}
+
+func newLikes(n int) likes {
+	like := likes{rows: make([][]uint64, n), counts: make([]int, n)}
+	for i := range like.rows {
+		like.rows[i] = make([]uint64, (n+63)/64)
+	}
+	return like
+}
+
+func (l likes) add(a, b int) {
+	for _, of := range [][2]int{{a, b}, {b, a}} {
+		l.rows[of[0]][of[1]/64] |= 1 << (of[1] % 64)
+		l.counts[of[0]]++
+	}
+}
+
+func (l likes) are(a, b int) bool { return l.rows[a][b/64]>>(b%64)&1 == 1 }
 
 // likeness finds the pairs of queries that are alike among classes [Q+G,D]. CLIP's
 // embeddings of any two texts have much in common. What the background's phrasings have
-// in common says nothing of a thing, so it is subtracted first.
-func (q *Queries) likeness(s *torch.Scope, least float64) [][2]int {
-	n := int64(len(q.names))
+// in common says nothing of a thing, so it is subtracted first. Many queries have very
+// many pairs, so likeness pauses after each query.
+func (q *Queries) likeness(s *torch.Scope, least float64) likes {
+	n := len(q.names)
 	if n < 2 || least >= 1 {
-		return nil
+		return likes{}
 	}
 	classes := s.Use(q.classes)
 	shape := s.Shape(classes)
 	if s.Err() != nil {
-		return nil
+		return likes{}
 	}
-	means := s.Slice(classes, 0, 0, n) // [Q,D]
-	if g := shape[0] - n; g > 0 {
-		shared := s.DivBy(s.Sum(s.Slice(classes, 0, n, shape[0]), 0), float64(g)) // [D]
+	means := s.Slice(classes, 0, 0, int64(n)) // [Q,D]
+	if g := shape[0] - int64(n); g > 0 {
+		shared := s.DivBy(s.Sum(s.Slice(classes, 0, int64(n), shape[0]), 0), float64(g)) // [D]
 		means = s.Unit(s.Sub(means, shared))
 	}
 	across := s.Permute(means, 1, 0)
+	like := newLikes(n)
+	pairs := best[Alike]{most: maxAlike, score: func(a Alike) float32 { return a.Likeness }}
 	step := max(1, phraseElements/n)
-	var pairs [][2]int
-	for low := int64(0); low < n && s.Err() == nil; low += step {
+	for low := 0; low < n && s.Err() == nil; low += step {
 		s.Within(func() torch.Tensor {
-			cosines := torch.Download[float32](s, s.Matmul(s.Slice(means, 0, low, min(low+step, n)), across))
-			for at, cosine := range cosines {
-				a, b := int(low)+at/int(n), at%int(n)
-				// Rounding may make the cosine of equal classes more than 1.
-				if a < b && float64(cosine) > least {
-					pairs = append(pairs, [2]int{a, b})
-					q.alike = append(q.alike, Alike{q.names[a], q.names[b], min(cosine, 1)})
+			cosines := torch.Download[float32](s, s.Matmul(s.Slice(means, 0, int64(low), int64(min(low+step, n))), across))
+			for a := low; a < low+len(cosines)/n && s.Err() == nil; a++ {
+				row := cosines[(a-low)*n:][:n]
+				for b := a + 1; b < n; b++ {
+					if float64(row[b]) > least {
+						like.add(a, b)
+						// Rounding may make the cosine of equal classes more than 1.
+						pairs.add(Alike{q.names[a], q.names[b], min(row[b], 1)})
+					}
 				}
+				s.Pause()
 			}
 			return torch.Tensor{}
 		})
 	}
-	slices.SortStableFunc(q.alike, func(a, b Alike) int { return cmp.Compare(b.Likeness, a.Likeness) })
-	return pairs
+	pairs.cut()
+	pairs.sort()
+	q.alike = pairs.all
+	return like
 }
 
 // keepShares keeps what a softmax of like queries needs. It does nothing if no queries
@@ -80,41 +114,51 @@ func (q *Queries) likeness(s *torch.Scope, least float64) [][2]int {
 // another class 1/(1+n), where n is the number of the queries that are its like. So a
 // synonym takes nothing from its like, and two names of one thing take no more from other
 // queries than one name does. column [Q] is each query's column.
-func (q *Queries) keepShares(s *torch.Scope, pairs [][2]int) {
-	if len(pairs) == 0 {
+func (q *Queries) keepShares(s *torch.Scope, like likes) {
+	var with []int // the queries that have their like
+	columns := make([]int64, len(q.names))
+	for i, n := range like.counts {
+		columns[i] = int64(len(with))
+		if n > 0 {
+			with = append(with, i)
+		}
+	}
+	shape := s.Shape(s.Use(q.classes))
+	if len(with) == 0 || s.Err() != nil {
 		return
 	}
-	like := make(map[int][]int)
-	for _, p := range pairs {
-		like[p[0]], like[p[1]] = append(like[p[0]], p[1]), append(like[p[1]], p[0])
-	}
-	classes := s.Use(q.classes)
-	shape := s.Shape(classes)
-	if s.Err() != nil {
-		return
-	}
-	width, last := len(like)+1, len(like)
-	shares := make([]float32, int(shape[0])*width)
-	for class := range int(shape[0]) {
-		part := float32(1) / float32(1+len(like[class]))
-		for c := range width {
-			shares[class*width+c] = part
+	for i, n := range like.counts {
+		if n == 0 {
+			columns[i] = int64(len(with))
 		}
 	}
-	columns, next := make([]int64, len(q.names)), 0
-	for i := range q.names {
-		columns[i] = int64(last)
-		if len(like[i]) == 0 {
-			continue
-		}
-		columns[i] = int64(next)
-		shares[i*width+next] = 1
-		for _, j := range like[i] {
-			shares[j*width+next] = 0
-		}
-		next++
+	width := len(with) + 1
+	shares := s.Full(1, torch.Float32, shape[0], int64(width)) // which is right for the background
+	step := max(1, phraseElements/width)
+	for low := 0; low < len(q.names) && s.Err() == nil; low += step {
+		s.Within(func() torch.Tensor {
+			high := min(low+step, len(q.names))
+			rows := make([]float32, 0, (high-low)*width)
+			for class := low; class < high && s.Err() == nil; class++ {
+				part := float32(1) / float32(1+like.counts[class])
+				for _, i := range with {
+					switch {
+					case i == class:
+						rows = append(rows, 1)
+					case like.are(class, i):
+						rows = append(rows, 0)
+					default:
+						rows = append(rows, part)
+					}
+				}
+				rows = append(rows, part)
+				s.Pause()
+			}
+			s.CopyInto(s.Slice(shares, 0, int64(low), int64(high)), torch.Upload(s, rows, int64(high-low), int64(width)))
+			return torch.Tensor{}
+		})
 	}
-	q.shares = s.Keep(torch.Upload(s, shares, shape[0], int64(width)))
+	q.shares = s.Keep(shares)
 	q.column = s.Keep(torch.Upload(s, columns, int64(len(columns))))
 }
 

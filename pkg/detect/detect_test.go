@@ -204,6 +204,14 @@ func TestProposalsOfTheCaller(t *testing.T) {
 	if !reflect.DeepEqual(got.Detections, want.Detections) {
 		t.Errorf("got %v, want %v", got.Detections, want.Detections)
 	}
+	given := with(img, boxes...)
+	pointed, err := d.Detect(t.Context(), &given, q, Params{NMS: 1, Rank: RankCosine})
+	if err != nil || !reflect.DeepEqual(pointed.Detections, want.Detections) {
+		t.Errorf("by a pointer: got %v (%v), want %v", pointed, err, want.Detections)
+	}
+	if _, err := d.Regions(t.Context(), (*WithProposals)(nil)); err == nil {
+		t.Error("a nil pointer was accepted")
+	}
 	for _, bad := range []box.Box{{X0: 5, X1: 4, Y1: 3}, {X1: float32(math.NaN()), Y1: 3}} {
 		if _, err := d.Regions(t.Context(), with(img, boxes[0], bad)); !errors.Is(err, ErrOption) {
 			t.Errorf("box %v: got %v, want ErrOption", bad, err)

@@ -26,7 +26,10 @@
 //	mean_q        = (probability_q + objectness) / 2
 //
 // where s is the logit scale that the CLIP was trained with. Each phrase of the
-// background is a class of its own.
+// background is a class of its own. Queries that mean nearly the same (Options.Alike)
+// aren't measured against each other: the first sum leaves out the classes that are q's
+// like, and the class of another query with n like it counts 1/(1+n) there. With
+// [ScoresEach] the first sum is over q and the background alone.
 //
 // Boxes are in pixels of the given picture, as edges: the box of a whole picture of
 // 640x480 is [0,0,640,480]. Probabilities and objectness are in [0,1].
@@ -61,11 +64,12 @@
 //
 // An error is returned by the call that caused it, and other calls succeed. That holds
 // for every error of libtorch, for too little memory for even one crop or phrase, for a
-// nil or broken image, and for an ended context. A call returns at once when its context
-// ends, even if the detector is busy; only a call of Queries that has begun to embed
-// waits for the operation that is running. A panic of the caller's code on a goroutine of
-// this package, or in the methods of an image, becomes [ErrPanic]. During and after
-// Close, calls fail with [ErrClosed]. [Detector.Stats] counts all of these.
+// nil or broken image, and for an ended context. A call whose context ends doesn't wait
+// for other calls, nor for the models that work on its picture. Other work of its own that
+// has begun on the engine's thread, as of Queries, Match or Nearest, ends after the
+// operation that is running. A panic of the caller's code on a goroutine of this package,
+// or in the methods of an image, becomes [ErrPanic]. During and after Close, calls fail
+// with [ErrClosed]. [Detector.Stats] counts all of these.
 //
 // A [Detector], its [Queries] and [Regions] are safe for concurrent use. Each Detector
 // runs its tensors on one thread of its own. Use one Detector for each GPU.

@@ -397,6 +397,17 @@ func TestEndOfTheContextAtEachStage(t *testing.T) {
 		}
 		return err
 	}
+	stored, err := regions.Stored(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := func(yield func(Stored, error) bool) {
+		for range 2 {
+			if !yield(stored, nil) {
+				return
+			}
+		}
+	}
 	name := 0
 	for _, test := range []struct {
 		name string
@@ -407,12 +418,20 @@ func TestEndOfTheContextAtEachStage(t *testing.T) {
 			name++
 			return closing(d.Queries(ctx, Query{Name: "dog", Phrases: []string{fmt.Sprint("a dog ", name)}}))
 		}},
+		{"Queries that are alike", func(ctx context.Context) error {
+			return closing(d.Queries(ctx, Query{Name: "dog"}, Query{Name: "Dog"}, Query{Name: "cat"}))
+		}},
 		{"Regions", func(ctx context.Context) error { return closing(d.Regions(ctx, img)) }},
 		{"Regions with boxes", func(ctx context.Context) error {
 			return closing(d.Regions(ctx, with(img, box.Box{X1: 9, Y1: 9})))
 		}},
 		{"Match", func(ctx context.Context) error { return second(regions.Match(ctx, q, Params{})) }},
 		{"Detect", func(ctx context.Context) error { return second(d.Detect(ctx, img, q, Params{})) }},
+		{"Detect with tiles", func(ctx context.Context) error { return second(d.Detect(ctx, img, q, Params{Tile: 50})) }},
+		{"Nearest", func(ctx context.Context) error { return second(d.Nearest(ctx, blocks, q, Params{TopK: 12})) }},
+		{"MatchStored", func(ctx context.Context) error {
+			return second(d.MatchStored(ctx, stored, [][]int{{0}, {1}}, q, Params{}))
+		}},
 	} {
 		const many = 1 << 40
 		whole := endAfter(many)
@@ -553,8 +572,13 @@ func TestDetectAllWithALoggerThatPanics(t *testing.T) {
 				t.Errorf("%s: got %v, want ErrPanic", name, err)
 			}
 		}
-		if n := live(t, d) - before; yields != 2 || n != 0 {
-			t.Errorf("%s: %d yields, and %d tensors are left; want 2 and none", name, yields, n)
+		for _, err := range d.RegionsAll(t.Context(), stream(scene(1, 40, 30), nil, scene(2, 40, 30))) {
+			if yields++; !errors.Is(err, ErrPanic) {
+				t.Errorf("%s, regions: got %v, want ErrPanic", name, err)
+			}
+		}
+		if n := live(t, d) - before; yields != 4 || n != 0 {
+			t.Errorf("%s: %d yields, and %d tensors are left; want 4 and none", name, yields, n)
 		}
 	}
 }

@@ -11,7 +11,8 @@ import (
 // Limits bound the queries of one call, so that texts from strangers can't use up all
 // memory. The zero Limits are the defaults.
 type Limits struct {
-	// Queries is the largest number of queries of a call; 0 is 10,000.
+	// Queries is the largest number of queries of a call; 0 is 10,000. If so many are all
+	// alike (Options.Alike), what that takes is 400 MB.
 	Queries int
 	// Phrases is the largest number of phrases and examples of a query, of negative
 	// phrases of a query, and of templates; 0 is 1,000.

@@ -210,6 +210,17 @@ func TestBestOfAllQueries(t *testing.T) {
 			if !slices.Equal(same, counts) {
 				t.Errorf("%+v: the queries' counts changed", m.Params)
 			}
+			m.MaxDetections = len(got)
+			bound, _, err := chooseAmong(t.Context(), boxes, lists, m)
+			slices.SortStableFunc(bound, byScore)
+			if err != nil || !slices.Equal(bound, got) {
+				t.Errorf("%+v: %d survivors, %v; want as many as are allowed", m.Params, len(bound), err)
+			}
+			m.MaxDetections = len(got) - 1
+			if _, _, err := chooseAmong(t.Context(), boxes, lists, m); !errors.Is(err, ErrLimit) {
+				t.Errorf("%+v: %v, want ErrLimit", m.Params, err)
+			}
+			m.MaxDetections = params.MaxDetections
 		}
 	}
 }

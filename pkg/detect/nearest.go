@@ -25,7 +25,9 @@ const storedFloats = 128 << 10
 // Of params it reads TopK, which must be above 0, Rank and Scores. Thresholds and suppression
 // are left to the caller. blocks run on the engine's thread and must not call the Detector. A
 // block may change when the next one is asked for. Pictures of other calls wait meanwhile.
-// Beside the blocks it takes memory for 16 million scores at most, 64 MB.
+// Beside the blocks it takes memory for 16 million scores at most, 64 MB. It fails with
+// ErrClosed if the queries are closed before the last block is done, and with ErrOption if
+// the slices of a block have lengths that don't fit.
 func (d *Detector) Nearest(ctx context.Context, blocks iter.Seq2[Stored, error], queries *Queries, params Params) (_ [][]int64, err error) {
 	defer d.callEnds(ctx, "Nearest", time.Now(), &err)
 	m, err := d.matching(queries, params)
@@ -40,19 +42,13 @@ func (d *Detector) Nearest(ctx context.Context, blocks iter.Seq2[Stored, error],
 		best: make([][]rated, len(queries.names)),
 	}
 	err = d.onEngine(ctx, func(s *torch.Scope) error {
-		n.classes = s.Use(queries.classes)
-		if n.m.Rank == RankCosine { // the background doesn't count
-			n.classes = s.Slice(n.classes, 0, 0, int64(len(queries.names)))
-		} else if n.plain() {
-			n.classes = s.Scale(n.classes, d.files.Image.Manifest.LogitScale)
-		}
 		if !s.Device().LikeGPU() {
 			n.rows = max(1, storedFloats/n.width) * int64(d.options.Threads)
 			n.buffer = torch.Host(s, make([]float32, n.rows*n.width), n.rows, n.width)
 		}
 		for stored, err := range blocks {
 			if err == nil {
-				err = n.add(s, stored)
+				s.Within(func() torch.Tensor { err = n.add(s, stored); return torch.Tensor{} })
 			}
 			if err != nil {
 				return err
@@ -98,16 +94,26 @@ type rated struct {
 	score float32
 }
 
+// use takes the classes for a block. The queries may be closed between two blocks, and the
+// pause there then frees their tensors.
+func (n *nearest) use(s *torch.Scope) {
+	n.classes = s.Use(n.m.queries.classes)
+	if n.m.Rank == RankCosine { // the background doesn't count
+		n.classes = s.Slice(n.classes, 0, 0, int64(len(n.m.queries.names)))
+	} else if n.plain() {
+		n.classes = s.Scale(n.classes, n.detector.files.Image.Manifest.LogitScale)
+	}
+}
+
 // add compares a block with the queries, in parts that bound the memory.
 func (n *nearest) add(s *torch.Scope, stored Stored) error {
 	width := n.width
-	rows := int64(len(stored.Embeddings)) / width
-	ranked := n.m.Rank == RankFused || n.m.Rank == RankMean // by objectness too
-	if rows*width != int64(len(stored.Embeddings)) || ranked && int64(len(stored.Objectness)) != rows ||
-		stored.Keep != nil && int64(len(stored.Keep)) != rows || stored.Groups != nil && int64(len(stored.Groups)) != rows {
-		return fmt.Errorf("%w: %d values of width %d, with %d objectnesses, %d marks and %d groups", ErrOption,
-			len(stored.Embeddings), width, len(stored.Objectness), len(stored.Keep), len(stored.Groups))
+	rows, err := stored.regions(width, n.m.Rank)
+	if err != nil {
+		return err
 	}
+	n.use(s)
+	ranked := n.m.Rank.byObjectness()
 	classes := int64(len(n.m.queries.names) + len(n.detector.options.Background))
 	step := max(1, phraseElements/max(classes, width)/run) * run
 	for low := int64(0); low < rows && s.Err() == nil; low += step {
@@ -160,6 +166,9 @@ func (n *nearest) addPart(s *torch.Scope, part Stored, kept []int64, first int64
 		for count := min(int64(n.m.TopK), shape[1]); ; count = min(8*count, shape[1]) {
 			best, index := s.TopK(score, count, 1)
 			values, indices := torch.Download[float32](s, best), torch.Download[int64](s, index)
+			if s.Err() != nil {
+				return torch.Tensor{}
+			}
 			for i := 0; i < len(values); i += int(count) { // NaN comes first
 				checkScore(s, at(indices[i], values[i]))
 			}

@@ -172,3 +172,38 @@ func TestNearestRefusesWhatIsNoNumber(t *testing.T) {
 		}
 	}
 }
+
+// TestNearestOfQueriesThatClose closes the queries between two blocks, when the engine frees
+// what was closed.
+func TestNearestOfQueriesThatClose(t *testing.T) {
+	d := open(t, Options{})
+	blocks := storedBlocks(d.files.Image.Manifest.EmbeddingWidth, 300, 300, 300)
+	for name, test := range map[string]struct {
+		queries []Query
+		params  Params
+	}{
+		"plain":     {[]Query{{Name: "dog"}, {Name: "cat"}}, Params{TopK: 3}},
+		"cosine":    {[]Query{{Name: "dog"}, {Name: "cat"}}, Params{TopK: 3, Rank: RankCosine}},
+		"each":      {[]Query{{Name: "dog"}, {Name: "cat"}}, Params{TopK: 3, Scores: ScoresEach}},
+		"negatives": {[]Query{{Name: "dog", Negatives: []string{"a wolf"}}}, Params{TopK: 3}},
+		"like ones": {[]Query{{Name: "dog"}, {Name: "Dog"}}, Params{TopK: 3}},
+	} {
+		q, err := d.Queries(t.Context(), test.queries...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		given := func(yield func(Stored, error) bool) {
+			for i, b := range blocks {
+				if i == 1 {
+					q.Close()
+				}
+				if !yield(b, nil) {
+					return
+				}
+			}
+		}
+		if places, err := d.Nearest(t.Context(), given, q, test.params); !errors.Is(err, ErrClosed) {
+			t.Errorf("%s: %v, %v; want ErrClosed", name, places, err)
+		}
+	}
+}

@@ -26,6 +26,9 @@ const (
 	RankCosine Rank = "cosine"
 )
 
+// byObjectness reports whether the rank needs the objectness.
+func (r Rank) byObjectness() bool { return r == RankFused || r == RankMean }
+
 // Scores says what a query's Probability is measured against.
 type Scores string
 
@@ -102,8 +105,10 @@ type Params struct {
 	Rank Rank
 	// Scores is what a query's Probability is measured against; "" is ScoresTogether.
 	Scores Scores
-	// MaxDetections bounds the memory for the Detections of a picture. More of them are
-	// ErrLimit; none is left out silently. 0 is 1,000,000.
+	// MaxDetections bounds the memory for the Detections of a picture. More of them, after
+	// TopK and Best, are ErrLimit; none is left out silently. 0 is 1,000,000. With Tile, so
+	// many are also taken of the picture and its tiles together, before they are merged and
+	// TopK and Best apply, or 1,000,000 if that is more.
 	MaxDetections int
 	// Tile, if it isn't 0, does a large picture in tiles, too: overlapping squares of so
 	// many pixels a side, 32 at least, or [TileAuto]. Things are found that are too small

@@ -32,7 +32,7 @@ const maxBoxes = 1 << 13
 
 // WithProposals is an image with the caller's own candidate boxes in place of the
 // proposal network's. [Detector.Detect], [Detector.DetectAll] and [Detector.Regions] take
-// it. The boxes may come from another source of proposals, or from annotations, to
+// it, or a pointer to it. The boxes may come from another source of proposals, or from annotations, to
 // measure CLIP alone.
 type WithProposals struct {
 	image.Image
@@ -56,17 +56,25 @@ func (d *Detector) Regions(ctx context.Context, img image.Image) (_ *Regions, er
 }
 
 // embed waits for a task of the queue that has no queries.
-func (d *Detector) embed(t *task) (*Regions, error) {
+func (d *Detector) embed(t *task) (regions *Regions, err error) {
 	o := t.wait(d.queue)
 	if o.err != nil {
 		return nil, fmt.Errorf("detect: %w", o.err)
 	}
+	defer func() {
+		if regions == nil { // the logger panicked, and the caller has nothing to close
+			o.regions.Close()
+		}
+	}()
 	d.regionsEnd(t.ctx, o.regions)
 	return o.regions, nil
 }
 
 // prepare checks an image, and its own proposals if it has them, and makes its task.
 func (d *Detector) prepare(ctx context.Context, img image.Image) (*task, error) {
+	if pointed, ok := img.(*WithProposals); ok && pointed != nil {
+		img = *pointed
+	}
 	given, own := img.(WithProposals)
 	if own {
 		img = given.Image

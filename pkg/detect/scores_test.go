@@ -604,3 +604,50 @@ func TestScoresEachNeedsABackground(t *testing.T) {
 		}
 	}
 }
+
+// TestManyLikeQueries asks for one thing by so many names that not every pair is listed.
+func TestManyLikeQueries(t *testing.T) {
+	d := open(t, Options{Proposals: 20})
+	regions, err := d.Regions(t.Context(), scene(9, 100, 80))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer regions.Close()
+	match := func(names int) (*Queries, map[string][]float32) {
+		list := []Query{{Name: "cup"}}
+		for i := range names {
+			list = append(list, Query{Name: fmt.Sprint("dog ", i), Phrases: []string{"a dog"}})
+		}
+		q, err := d.Queries(t.Context(), list...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer q.Close()
+		result, err := regions.Match(t.Context(), q, Params{NMS: 1, Rank: RankCosine})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[string][]float32{}
+		for _, f := range result.Detections {
+			found[f.Query] = append(found[f.Query], f.Probability)
+		}
+		return q, found
+	}
+	const names = 150
+	_, alone := match(1)
+	q, among := match(names)
+	for name, want := range map[string][]float32{"cup": alone["cup"], "dog 0": alone["dog 0"], fmt.Sprint("dog ", names-1): alone["dog 0"]} {
+		if got := among[name]; !slices.EqualFunc(got, want, func(a, b float32) bool { return math.Abs(float64(a-b)) < 1e-5 }) {
+			t.Errorf("%s has the probabilities %v, and %v with one dog", name, got, want)
+		}
+	}
+	pairs := q.Alike()
+	if len(pairs) != maxAlike || names*(names-1)/2 < maxAlike {
+		t.Errorf("%d pairs are listed, want %d", len(pairs), maxAlike)
+	}
+	for i, p := range pairs {
+		if p.Likeness < 0.9999 || i > 0 && p.Likeness > pairs[i-1].Likeness {
+			t.Fatalf("pair %d is %+v, after %+v", i, p, pairs[max(i-1, 0)])
+		}
+	}
+}

@@ -22,7 +22,8 @@ type Stats struct {
 	// Failures is the number of Calls that ended with an error, by the first kind that
 	// fits:
 	//
-	//   - "ended": the context was cancelled or expired
+	//   - "ended": the context was cancelled or expired, or the caller left the loop of
+	//     DetectAll before the picture's turn
 	//   - "closed": ErrClosed
 	//   - "out_of_memory": ErrOutOfMemory
 	//   - "libtorch": another error of libtorch
@@ -32,7 +33,8 @@ type Stats struct {
 	//
 	// The map has all kinds. The caller owns it.
 	Failures map[string]int64 `json:"failures"`
-	// Pictures is the number of pictures whose boxes were embedded.
+	// Pictures is the number of pictures whose boxes were embedded, of which each tile of
+	// Params.Tile is one.
 	Pictures int64 `json:"pictures"`
 	// Crops is the number of crops that the image tower embedded. Boxes of a picture that
 	// round to the same pixels share one crop.

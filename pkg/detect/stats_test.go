@@ -111,3 +111,18 @@ func TestLogs(t *testing.T) {
 		}
 	}
 }
+
+// TestStatsOfALoopThatIsLeft checks that pictures of a loop that its caller leaves are no
+// failures of another kind than calls whose context ends.
+func TestStatsOfALoopThatIsLeft(t *testing.T) {
+	d := open(t, Options{})
+	q := queries(t, d, "dog")
+	for range d.DetectAll(t.Context(), stream(scene(1, 60, 40), nil, scene(2, 60, 40), scene(3, 60, 40)), q, Params{}) {
+		break
+	}
+	s := d.Stats()
+	s.Failures["ended"] = 0
+	if anyFailure(s) {
+		t.Errorf("failures %+v, want ended ones alone", s.Failures)
+	}
+}

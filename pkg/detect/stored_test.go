@@ -3,6 +3,7 @@ package detect
 import (
 	"errors"
 	"iter"
+	"reflect"
 	"testing"
 )
 
@@ -57,5 +58,45 @@ func TestNearestRefusesWhatDoesntFit(t *testing.T) {
 	}
 	if _, err := d.Nearest(t.Context(), nil, q, Params{}); !errors.Is(err, ErrOption) {
 		t.Errorf("without TopK: %v", err)
+	}
+}
+
+// TestMatchStoredWithoutObjectness checks that only the ranks by objectness need it.
+func TestMatchStoredWithoutObjectness(t *testing.T) {
+	d := open(t, Options{})
+	q := queries(t, d, "dog", "cat")
+	stored := storedBlocks(d.files.Image.Manifest.EmbeddingWidth, 4)[0]
+	rows := [][]int{{0, 1, 2}, {3}}
+	bare := Stored{Embeddings: stored.Embeddings}
+	for _, rank := range []Rank{RankCosine, RankProbability} {
+		want, err := d.MatchStored(t.Context(), stored, rows, q, Params{Rank: rank, Threshold: -2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := d.MatchStored(t.Context(), bare, rows, q, Params{Rank: rank, Threshold: -2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, list := range want {
+			for i := range list {
+				list[i].Objectness = 0
+			}
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, want %v", rank, got, want)
+		}
+	}
+	for what, stored := range map[string]Stored{
+		"no objectness": bare,
+		"too little":    {Embeddings: stored.Embeddings, Objectness: stored.Objectness[:3]},
+		"no embeddings": {Objectness: stored.Objectness},
+		"half a row":    {Embeddings: stored.Embeddings[1:], Objectness: stored.Objectness},
+	} {
+		if _, err := d.MatchStored(t.Context(), stored, rows, q, Params{}); !errors.Is(err, ErrOption) {
+			t.Errorf("%s: %v, want ErrOption", what, err)
+		}
+	}
+	if got, err := d.MatchStored(t.Context(), Stored{}, rows, q, Params{}); err != nil || len(got) != 2 {
+		t.Errorf("none stored: %v (%v), want two empty lists", got, err)
 	}
 }

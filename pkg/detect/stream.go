@@ -81,7 +81,7 @@ func inOrder[T any](ctx context.Context, d *Detector, images iter.Seq2[image.Ima
 			if err == nil {
 				err = c.submit(t) // here, so that pictures are taken in order
 			}
-			pictures.Go(func() { c.answer(ctx, d, t, err, next) })
+			pictures.Go(func() { c.answer(stop, d, t, err, next) })
 		})
 		var next chan answer[T] // the answer that is waited for
 		defer func() {

@@ -86,7 +86,7 @@ func chooseAmong(ctx context.Context, boxes []box.Box, lists [][]candidate, para
 		keep = func(list []candidate) []candidate { return keptOf(list, overlaps.NMS(proposals(list), limit)) }
 	}
 
-	kept := best{most: params.Best}
+	kept := best[survivor]{most: params.Best, score: func(s survivor) float32 { return s.score }}
 	counts := make([]int, len(lists))
 	for _, list := range groups {
 		if ctx.Err() != nil {
@@ -98,9 +98,12 @@ func chooseAmong(ctx context.Context, boxes []box.Box, lists [][]candidate, para
 			}
 			kept.add(survivor{c, boxes[c.proposal]})
 		}
-		if len(kept.survivors) > params.MaxDetections {
+		if len(kept.all) > params.MaxDetections {
+			kept.cut() // before, there may be more than params.Best
+		}
+		if len(kept.all) > params.MaxDetections {
 			return nil, nil, fmt.Errorf("%w: %d detections or more, and %d are taken; raise the threshold, lower top-k, or raise the limit",
-				ErrLimit, len(kept.survivors), params.MaxDetections)
+				ErrLimit, len(kept.all), params.MaxDetections)
 		}
 	}
 	kept.cut()
@@ -109,38 +112,10 @@ func chooseAmong(ctx context.Context, boxes []box.Box, lists [][]candidate, para
 			if ctx.Err() != nil {
 				return nil, nil, context.Cause(ctx)
 			}
-			vote(kept.survivors, int32(q), list, boxes, params.BoxVoting)
+			vote(kept.all, int32(q), list, boxes, params.BoxVoting)
 		}
 	}
-	return kept.survivors, counts, nil
-}
-
-// best collects survivors, and of more than most those with the greatest scores, of equal
-// ones the earlier. most is 0 for all.
-type best struct {
-	most      int
-	survivors []survivor
-	full      bool    // so many are there that a lower score than least doesn't count
-	least     float32 // score of the last one at the latest cut
-}
-
-func (b *best) add(s survivor) {
-	if b.full && s.score <= b.least {
-		return
-	}
-	if b.survivors = append(b.survivors, s); b.most > 0 && len(b.survivors) >= 2*b.most+100 {
-		b.cut()
-	}
-}
-
-// cut sorts the survivors, best first, and drops those that are too many.
-func (b *best) cut() {
-	if b.most == 0 || len(b.survivors) <= b.most {
-		return
-	}
-	slices.SortStableFunc(b.survivors, func(a, c survivor) int { return cmp.Compare(c.score, a.score) })
-	b.survivors = b.survivors[:b.most]
-	b.full, b.least = true, b.survivors[b.most-1].score
+	return kept.all, counts, nil
 }
 
 func proposals(list []candidate) []int {

@@ -2,12 +2,14 @@ package detect
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"image"
 	"slices"
 
 	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/internal/rpn"
+	"github.com/clipdet/clipdet/pkg/internal/suppress"
 	"github.com/clipdet/clipdet/pkg/pixels"
 )
 
@@ -75,6 +77,7 @@ func (d *Detector) ask(t *task, m *matching) error {
 	}
 	part := *m
 	part.TopK, part.Best = 0, 0 // of the whole, not of each part
+	part.MaxDetections = max(m.MaxDetections, defaultMaxDetections)
 	t.matching, t.asked = &part, m
 	return nil
 }
@@ -120,14 +123,17 @@ func (d *Detector) withTiles(t *task, whole *Result) (*Result, error) {
 			merged.addTile(found, tiles[i])
 		}
 		if failed == nil && len(tasks) < len(tiles) {
-			failed = fmt.Errorf("detect: %w", t.ctx.Err())
+			failed = fmt.Errorf("detect: %w", context.Cause(t.ctx))
+		}
+		if n, most := len(merged.found), t.matching.MaxDetections; n > most {
+			failed = cmp.Or(failed, fmt.Errorf("detect: match: %w: %d detections or more in all tiles, and %d are taken before they are merged; raise the threshold or the limit", ErrLimit, n, most))
 		}
 		if failed != nil {
 			return nil, failed
 		}
 	}
 	whole.Tiles = len(t.tiles)
-	return whole, merged.finish(*t.asked)
+	return whole, merged.finish(t.ctx, *t.asked)
 }
 
 // cut copies a rectangle of a picture.
@@ -181,8 +187,9 @@ func moved(b box.Box, by image.Point) box.Box {
 	return box.Box{X0: b.X0 + x, Y0: b.Y0 + y, X1: b.X1 + x, Y1: b.Y1 + y}
 }
 
-// finish suppresses among all parts and completes the result.
-func (m *merging) finish(params matching) error {
+// finish suppresses among all parts and completes the result. It asks ctx before each
+// detection, of which there may be millions.
+func (m *merging) finish(ctx context.Context, params matching) error {
 	// Whole objects come first, so that none is suppressed by a part of it.
 	slices.SortStableFunc(m.found, func(a, b located) int {
 		if a.part != b.part {
@@ -193,17 +200,26 @@ func (m *merging) finish(params matching) error {
 		}
 		return cmp.Compare(b.Score, a.Score)
 	})
-	kept := map[string][]located{}
+	kept := map[string]*suppress.Field{}
 	var detections []Detection
 	for _, d := range m.found {
-		group := d.Query
-		if params.Agnostic {
-			group = ""
+		if ctx.Err() != nil {
+			return fmt.Errorf("detect: %w", context.Cause(ctx))
 		}
-		if params.NMS < 1 && slices.ContainsFunc(kept[group], func(k located) bool { return k.hides(d, params.NMS) }) {
-			continue
+		if params.NMS < 1 {
+			group := d.Query
+			if params.Agnostic {
+				group = ""
+			}
+			if kept[group] == nil {
+				kept[group] = &suppress.Field{}
+			}
+			// Less than either share by which a box hides d, for rounding.
+			if kept[group].Any(d.Box, 0.9*min(params.NMS, partInside), func(k box.Box) bool { return d.hiddenBy(k, params.NMS) }) {
+				continue
+			}
+			kept[group].Add(d.Box)
 		}
-		kept[group] = append(kept[group], d)
 		detections = append(detections, d.Detection)
 	}
 	slices.SortStableFunc(detections, func(a, b Detection) int { return cmp.Compare(b.Score, a.Score) })
@@ -215,20 +231,20 @@ func (m *merging) finish(params matching) error {
 	for q := range m.result.Presence {
 		m.result.Presence[q].Present = counts[m.result.Presence[q].Query] > 0
 	}
-	if n := len(detections); n > params.MaxDetections {
-		return fmt.Errorf("detect: match: %w: %d detections, and %d are taken; raise the threshold, lower top-k, or raise the limit", ErrLimit, n, params.MaxDetections)
-	}
 	if params.Best > 0 {
 		detections = detections[:min(params.Best, len(detections))]
+	}
+	if n := len(detections); n > params.MaxDetections {
+		return fmt.Errorf("detect: match: %w: %d detections, and %d are taken; raise the threshold, lower top-k, or raise the limit", ErrLimit, n, params.MaxDetections)
 	}
 	m.result.Detections = detections
 	return nil
 }
 
-// hides reports whether d is the object k again, or a part of it.
-func (k located) hides(d located, nms float64) bool {
-	if k.Box.IoU(d.Box) > nms {
+// hiddenBy reports whether d is the object in the box k again, or a part of it.
+func (d located) hiddenBy(k box.Box, nms float64) bool {
+	if k.IoU(d.Box) > nms {
 		return true
 	}
-	return d.part && k.Box.Intersect(d.Box).Area() > partInside*d.Box.Area()
+	return d.part && k.Intersect(d.Box).Area() > partInside*d.Box.Area()
 }

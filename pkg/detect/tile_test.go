@@ -1,10 +1,14 @@
 package detect
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"image"
 	"math"
+	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/clipdet/clipdet/pkg/box"
@@ -52,7 +56,7 @@ func TestMergingPrefersWholeObjects(t *testing.T) {
 	m.addTile(tile(0.9, 0.7, of("owl", 0.9, 500, 100, 600, 300), of("cup", 0.7, 450, 0, 550, 90)), image.Rect(0, 0, 600, 400))
 	m.addTile(tile(0.8, 0.8, of("cup", 0.8, 51, 0, 151, 90), of("owl", 0.8, 400, 0, 595, 200), of("owl", 0.4, 0, 300, 60, 400)), image.Rect(400, 0, 1000, 400))
 	params := matching{Params: Params{NMS: 0.5, MaxDetections: 100}}
-	if err := m.finish(params); err != nil {
+	if err := m.finish(t.Context(), params); err != nil {
 		t.Fatal(err)
 	}
 	// The owl of 0.9 is a part of the owl of 0.6; the cup of 0.7 is the cup of 0.8 again;
@@ -65,11 +69,15 @@ func TestMergingPrefersWholeObjects(t *testing.T) {
 		t.Errorf("presence %v, want the best of all parts", p)
 	}
 	params.TopK, params.Best = 1, 1
-	if err := m.finish(params); err != nil || !slices.Equal(whole.Detections, want[:1]) {
+	if err := m.finish(t.Context(), params); err != nil || !slices.Equal(whole.Detections, want[:1]) {
 		t.Errorf("the best: %v (%v), want %v", whole.Detections, err, want[:1])
 	}
+	params = matching{Params: Params{NMS: 0.5, Best: 1, MaxDetections: 1}}
+	if err := m.finish(t.Context(), params); err != nil || !slices.Equal(whole.Detections, want[:1]) {
+		t.Errorf("the best where one is the limit: %v (%v), want %v", whole.Detections, err, want[:1])
+	}
 	params = matching{Params: Params{NMS: 1, MaxDetections: 5}}
-	if err := m.finish(params); !errors.Is(err, ErrLimit) {
+	if err := m.finish(t.Context(), params); !errors.Is(err, ErrLimit) {
 		t.Errorf("six detections where five are the limit: %v", err)
 	}
 }
@@ -115,6 +123,123 @@ func TestTileParams(t *testing.T) {
 		}
 		if len(got.Proposals) > 5*(1+test.tiles) {
 			t.Errorf("%+v: %d proposals", test, len(got.Proposals))
+		}
+	}
+}
+
+// TestTilesEndWithTheirCause ends the context while the tiles are made and merged.
+func TestTilesEndWithTheirCause(t *testing.T) {
+	d := open(t, Options{Proposals: 5})
+	q := queries(t, d, "red")
+	cause := errors.New("enough")
+	img := scene(1, 100, 60)
+	for n := int64(1); ; n++ {
+		under, cancel := context.WithCancelCause(t.Context())
+		ctx := &causing{Context: under, end: func() { cancel(cause) }}
+		ctx.left.Store(n)
+		_, err := d.Detect(ctx, img, q, Params{Tile: 60})
+		over := ctx.left.Load() > 0
+		cancel(nil)
+		if over && err == nil {
+			break
+		}
+		if !errors.Is(err, cause) {
+			t.Fatalf("ended at step %d: %v, want the cause", n, err)
+		}
+	}
+}
+
+// causing is a context that ends itself at a call of Err.
+type causing struct {
+	context.Context
+	left atomic.Int64
+	end  func()
+}
+
+func (c *causing) Err() error {
+	if c.left.Add(-1) == 0 {
+		c.end()
+	}
+	return c.Context.Err()
+}
+
+// TestMergingLooksAtItsContext checks that merging asks its context before each box.
+func TestMergingLooksAtItsContext(t *testing.T) {
+	m := merging{result: &Result{}, found: make([]located, 3)}
+	params := matching{Params: Params{NMS: 0.5, MaxDetections: 100}}
+	for n := range int64(len(m.found)) {
+		if err := m.finish(endAfter(n), params); !errors.Is(err, context.Canceled) {
+			t.Errorf("ended after %d of %d boxes: %v, want Canceled", n, len(m.found), err)
+		}
+	}
+	if err := m.finish(endAfter(int64(len(m.found))), params); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestMergingComparesEveryTwoThatOverlap compares finish with a search through all boxes,
+// for boxes of all sizes, equal and empty ones among them.
+func TestMergingComparesEveryTwoThatOverlap(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 1))
+	names := []string{"owl", "cup"}
+	for round := range 200 {
+		whole := float32(100 * (1 + random.IntN(30)))
+		m := merging{result: &Result{}}
+		for range 300 {
+			b := box.Box{X0: whole * random.Float32(), Y0: whole * random.Float32()}
+			side := whole * float32(math.Pow(2, -10*random.Float64()))
+			b.X1, b.Y1 = b.X0+side*(0.1+random.Float32()), b.Y0+side*(0.1+random.Float32())
+			switch random.IntN(5) {
+			case 0: // whole pixels, of which many are equal or touch
+				b = box.Box{X0: float32(int(b.X0) / 32 * 32), Y0: float32(int(b.Y0) / 32 * 32), X1: float32(int(b.X1) / 32 * 32), Y1: float32(int(b.Y1) / 32 * 32)}
+			case 1:
+				b.X1 = min(b.X1, b.X0+0.3) // a line
+			}
+			m.found = append(m.found, located{Detection{Query: names[random.IntN(2)], Box: b, Score: float32(random.IntN(50))}, random.IntN(3) == 0})
+		}
+		for _, params := range []Params{{NMS: 0.5}, {NMS: 0.05, Agnostic: true}, {NMS: 1e-9}, {NMS: 0.95}, {NMS: 1}} {
+			params.MaxDetections = len(m.found)
+			want := mergedPlainly(m.found, params)
+			if err := m.finish(t.Context(), matching{Params: params}); err != nil || !slices.Equal(m.result.Detections, want) {
+				t.Fatalf("round %d, %+v: %d detections (%v), want %d", round, params, len(m.result.Detections), err, len(want))
+			}
+		}
+	}
+}
+
+// mergedPlainly is what finish does, with a search through all boxes.
+func mergedPlainly(found []located, params Params) (detections []Detection) {
+	found = slices.Clone(found)
+	slices.SortStableFunc(found, func(a, b located) int { return cmp.Compare(b.Score, a.Score) })
+	var kept []located
+	for _, part := range []bool{false, true} {
+		for _, d := range found {
+			if d.part == part && (params.NMS >= 1 || !slices.ContainsFunc(kept, func(k located) bool {
+				return (params.Agnostic || k.Query == d.Query) && d.hiddenBy(k.Box, params.NMS)
+			})) {
+				kept, detections = append(kept, d), append(detections, d.Detection)
+			}
+		}
+	}
+	slices.SortStableFunc(detections, func(a, b Detection) int { return cmp.Compare(b.Score, a.Score) })
+	return detections
+}
+
+// TestTilesWithinTheLimit checks that MaxDetections counts what is left after TopK and Best.
+func TestTilesWithinTheLimit(t *testing.T) {
+	d := open(t, Options{Proposals: 20})
+	q := queries(t, d, "red", "blue")
+	for _, params := range []Params{{TopK: 1, MaxDetections: 2}, {Best: 3, MaxDetections: 3}} {
+		for _, params.Tile = range []int{0, 200} {
+			result, err := d.Detect(t.Context(), scene(1, 400, 300), q, params)
+			if err != nil || len(result.Detections) != params.MaxDetections {
+				t.Errorf("%+v: %+v (%v)", params, result, err)
+			}
+			params := params
+			params.MaxDetections--
+			if _, err := d.Detect(t.Context(), scene(1, 400, 300), q, params); !errors.Is(err, ErrLimit) {
+				t.Errorf("%+v: %v, want ErrLimit", params, err)
+			}
 		}
 	}
 }

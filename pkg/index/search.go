@@ -204,7 +204,7 @@ func (b blocks) read(s shard) (ready block) {
 			ready = block{err: gone(ready.err)}
 		}
 	}()
-	if ready.err = b.ctx.Err(); ready.err != nil {
+	if ready.err = context.Cause(b.ctx); ready.err != nil {
 		return ready
 	}
 	if ready.vectors, ready.err = s.vectors(); ready.err != nil {

@@ -2,6 +2,8 @@ package index
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"math"
 	"path/filepath"
 	"slices"
@@ -146,5 +148,15 @@ func TestSearchGivesWhatMatchGives(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestShardsEndWithTheirCause checks that reading ends with the cause of the context's end.
+func TestShardsEndWithTheirCause(t *testing.T) {
+	cause := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	if b := (blocks{ctx: ctx}).read(shard{}); !errors.Is(b.err, cause) {
+		t.Errorf("got %v, want the cause", b.err)
 	}
 }
