@@ -18,13 +18,33 @@ type body struct {
 	bytes int64
 }
 
+// unreadTime is how long a connection stays open for a body that isn't read. A connection
+// that is closed while the body comes may cost the client the answer.
+const unreadTime = time.Second
+
+// leaveBody lets the connection end unless openBody is called. Else net/http would wait
+// for the body, before the answer or after it, for ever.
+func leaveBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 {
+		return
+	}
+	w.Header().Set("Connection", "close")
+	bodyWithin(w, unreadTime)
+}
+
+// bodyWithin limits the time of a body. Servers without deadlines, as in tests, have bodies
+// in memory.
+func bodyWithin(w http.ResponseWriter, long time.Duration) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(long))
+}
+
 // openBody returns the body of a request. The caller releases it.
 func (h *Handler) openBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 	if r.ContentLength > h.options.Bytes {
 		return nil, h.tooLarge()
 	}
-	// Servers without deadlines, as in tests, have bodies in memory.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.options.BodyTime))
+	w.Header().Del("Connection")
+	bodyWithin(w, h.options.BodyTime)
 	return &body{h: h, from: r.Body}, nil
 }
 

@@ -59,6 +59,10 @@ func readForm(contentType string, from io.Reader, most int) (form, error) {
 			f.pictures = append(f.pictures, encoded{name, data})
 		}
 	}
+	// What comes after the form's end would be waited for before the answer.
+	if _, err := io.Copy(io.Discard, from); err != nil {
+		return f, badForm(err)
+	}
 	if len(f.pictures) == 0 {
 		return f, wrong("the form has no picture: a part with a file name")
 	}

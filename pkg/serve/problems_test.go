@@ -3,7 +3,9 @@ package serve
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -289,27 +291,61 @@ func TestMemoryIsBounded(t *testing.T) {
 }
 
 func TestSlowBodies(t *testing.T) {
-	s := start(t, detect.Options{}, Options{BodyTime: 50 * time.Millisecond})
-	for what, head := range map[string]string{
-		"a picture": "POST /v1/detect?q=a HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n\xff\xd8\xff",
-		"a form":    "POST /v1/detect?q=a HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000\r\n\r\n--x\r\n",
-		"JSON":      "POST /v1/embed HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
-	} {
+	s := start(t, detect.Options{}, Options{BodyTime: 50 * time.Millisecond, Token: "secret"})
+	const head, known = " HTTP/1.1\r\nHost: a\r\n", "Authorization: Bearer secret\r\n"
+	const length = "Content-Length: 1000\r\n\r\n"
+	form := known + "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 100000\r\n\r\n"
+	picture := "--x\r\nContent-Disposition: form-data; name=a; filename=b\r\n\r\n" + read(t, "images/scene-002.jpg") + "\r\n--x--\r\n"
+	tests := []struct {
+		name, sent string
+		status     int
+	}{
+		{"a picture", "POST /v1/detect?q=a" + head + known + length + "\xff\xd8\xff", http.StatusRequestTimeout},
+		{"a form", "POST /v1/detect?q=a" + head + form + "--x\r\n", http.StatusRequestTimeout},
+		{"after a form", "POST /v1/detect?q=a" + head + form + picture, http.StatusRequestTimeout},
+		{"JSON", "POST /v1/embed" + head + known + "Content-Type: application/json\r\n" + length + "{", http.StatusRequestTimeout},
+		{"a picture for JSON", "POST /v1/embed" + head + known + "Content-Type: image/png\r\n" + length, http.StatusRequestTimeout},
+		{"JSON for a picture", "POST /v1/detect?q=a" + head + known + "Content-Type: application/json\r\n" + length, http.StatusUnsupportedMediaType},
+
+		// These bodies are not read.
+		{"without the token", "POST /v1/detect?q=a" + head + length, http.StatusUnauthorized},
+		{"in chunks", "POST /v1/detect?q=a" + head + "Transfer-Encoding: chunked\r\n\r\n", http.StatusUnauthorized},
+		{"of a probe", "GET /healthz" + head + length, http.StatusOK},
+		{"of another method", "POST /healthz" + head + length, http.StatusMethodNotAllowed},
+		{"of no path", "GET /no" + head + length, http.StatusNotFound},
+		{"with parameters", "POST /v1/regions?x=1" + head + known + length, http.StatusBadRequest},
+	}
+	var connections []net.Conn
+	for _, test := range tests {
 		connection, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer connection.Close()
-		if _, err := connection.Write([]byte(head)); err != nil {
+		if _, err := io.WriteString(connection, test.sent); err != nil {
 			t.Fatal(err)
 		}
-		response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+		connections = append(connections, connection)
+	}
+	for i, connection := range connections {
+		if err := connection.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		reader := bufio.NewReader(connection)
+		response, err := http.ReadResponse(reader, nil)
 		if err != nil {
-			t.Fatalf("%s: %v", what, err)
+			t.Errorf("%s: %v", tests[i].name, err)
+			continue
 		}
 		defer response.Body.Close()
-		if response.StatusCode != http.StatusRequestTimeout {
-			t.Errorf("%s: %s, want 408", what, response.Status)
+		if response.StatusCode != tests[i].status {
+			t.Errorf("%s: %s, want %d", tests[i].name, response.Status, tests[i].status)
+		}
+		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+			t.Errorf("%s: %v", tests[i].name, err)
+		}
+		if _, err := reader.ReadByte(); !errors.Is(err, io.EOF) {
+			t.Errorf("%s: the connection isn't closed: %v", tests[i].name, err)
 		}
 	}
 	if n := s.places.taken(); n != 0 {

@@ -122,6 +122,7 @@ func (h *Handler) find(path string) route {
 
 // ServeHTTP answers a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	leaveBody(w, r)
 	to := h.find(r.URL.Path)
 	h.observed(w, r, to.path, func(w http.ResponseWriter, r *http.Request) error { return h.admit(w, r, to) })
 }
