@@ -33,6 +33,7 @@ type serveFlags struct {
 	megapixels int
 	pictures   int
 	queries    int
+	hits       int
 	queue      int
 	memory     int // MiB
 	kept       int // MiB
@@ -96,8 +97,9 @@ capitals with _ for each -, such as CLIPDET_SERVE_TOKEN_FILE.`,
 	flags.IntVar(&f.megapixels, "max-megapixels", 50, "refuse pictures of more than `N` million pixels")
 	flags.IntVar(&f.pictures, "max-pictures", 0, "refuse more than `N` pictures in a request; 0 is 64, or --queue if that is less")
 	flags.IntVar(&f.queries, "max-queries", 256, "refuse more than `N` queries in a request, up to 1000")
+	flags.IntVar(&f.hits, "max-hits", 50_000, "refuse searches for more than `N` hits: queries times top_k")
 	flags.IntVar(&f.queue, "queue", 128, "let at most `N` pictures of all clients wait or run")
-	flags.IntVar(&f.memory, "memory", 1024, "keep at most `N` MiB of bodies, and as much of decoded pictures; the models' memory comes on top")
+	flags.IntVar(&f.memory, "memory", 1024, "keep at most `N` MiB of bodies, and as much of decoded pictures and hits; the models' memory comes on top")
 	flags.DurationVar(&f.bodyTime, "body-timeout", 30*time.Second, "refuse a body that takes `LONGER`")
 	flags.DurationVar(&f.time, "timeout", time.Minute, "give up an answer that takes `LONGER` once the body has come")
 	flags.DurationVar(&f.keepFor, "keep", 10*time.Minute, "keep regions for so `LONG` after they were last used")
@@ -129,7 +131,7 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (
 // options returns the options of the handler, except the index and the logger.
 func (f *serveFlags) options() (serve.Options, error) {
 	o := serve.Options{
-		Origins: f.origins, Hosts: slices.DeleteFunc(slices.Clone(f.hosts), func(host string) bool { return host == "*" }), Bytes: int64(f.megabytes) << 20, Pixels: int64(f.megapixels) * 1e6, Pictures: f.pictures, Queries: f.queries,
+		Origins: f.origins, Hosts: slices.DeleteFunc(slices.Clone(f.hosts), func(host string) bool { return host == "*" }), Bytes: int64(f.megabytes) << 20, Pixels: int64(f.megapixels) * 1e6, Pictures: f.pictures, Queries: f.queries, Hits: f.hits,
 		Queue: f.queue, Memory: int64(f.memory) << 20, KeptBytes: int64(f.kept) << 20, KeepFor: f.keepFor, BodyTime: f.bodyTime, Time: f.time,
 	}
 	const most = 1 << 20
@@ -137,7 +139,7 @@ func (f *serveFlags) options() (serve.Options, error) {
 		name  string
 		value int
 	}{
-		{"max-megabytes", f.megabytes}, {"max-megapixels", f.megapixels}, {"max-queries", f.queries}, {"queue", f.queue},
+		{"max-megabytes", f.megabytes}, {"max-megapixels", f.megapixels}, {"max-queries", f.queries}, {"max-hits", f.hits}, {"queue", f.queue},
 		{"memory", f.memory}, {"keep-megabytes", f.kept},
 	} {
 		if flag.value < 1 || flag.value > most {
@@ -192,7 +194,8 @@ func (f *serveFlags) run(cmd *cobra.Command, _ []string) error {
 	log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 	options.Logger, p.Options.Logger = log, log
 	if f.index != "" {
-		if options.Index, err = index.Open(f.index, index.OpenOptions{}); err != nil {
+		options.OpenIndex = func() (*index.Index, error) { return index.Open(f.index, index.OpenOptions{}) }
+		if options.Index, err = options.OpenIndex(); err != nil {
 			return notIndexed(err)
 		}
 		p.Options.Crops = options.Index.Crops()

@@ -2,7 +2,9 @@ package serve
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -10,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/index"
@@ -162,38 +165,7 @@ func TestSearch(t *testing.T) {
 	isProblem(t, "without an index", without.ask(t, "POST", "/v1/search", asJSON, `{"queries":["owl"]}`), http.StatusNotFound, "serve.ErrNoIndex")
 
 	dir := t.TempDir()
-	w, err := index.Create(dir, without.detector.Info(), index.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"images/scene-002.jpg", "images/scene-006.jpg"} {
-		picture, err := pixels.DecodeFile("../../testdata/"+name, pixels.Limits{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		regions, err := without.detector.Regions(t.Context(), picture)
-		if err != nil {
-			t.Fatal(err)
-		}
-		about, err := index.Look("../../testdata/" + name)
-		if err == nil {
-			about, err = about.Read()
-		}
-		if err == nil {
-			err = w.Append(t.Context(), about, regions)
-		}
-		regions.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	ix, err := index.Open(dir, index.OpenOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ix := indexed(t, without.detector, dir)
 	s := start(t, detect.Options{}, Options{Index: ix})
 	r := s.ask(t, "POST", "/v1/search", asJSON, `{"queries": ["owl", "camera"], "top_k": 3, "per_picture": true}`)
 	conforms(t, "SearchAnswer", r.body)
@@ -230,6 +202,113 @@ func TestSearch(t *testing.T) {
 		isProblem(t, what, s.ask(t, "POST", "/v1/search", asJSON, body), http.StatusBadRequest, "serve.ErrRequest")
 	}
 	isProblem(t, "a pattern", s.ask(t, "POST", "/v1/search", asJSON, `{"queries":["a"],"path":"["}`), http.StatusBadRequest, "index.ErrOption")
+}
+
+// indexed makes an index in dir, a shard for each picture, and opens it.
+func indexed(t *testing.T, d *detect.Detector, dir string) *index.Index {
+	t.Helper()
+	for _, name := range []string{"images/scene-002.jpg", "images/scene-006.jpg"} {
+		w, err := index.Create(dir, d.Info(), index.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		picture, err := pixels.DecodeFile("../../testdata/"+name, pixels.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		regions, err := d.Regions(t.Context(), picture)
+		if err != nil {
+			t.Fatal(err)
+		}
+		about, err := index.Look("../../testdata/" + name)
+		if err == nil {
+			about, err = about.Read()
+		}
+		if err == nil {
+			err = w.Append(t.Context(), about, regions)
+		}
+		regions.Close()
+		if err := errors.Join(err, w.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ix, err := index.Open(dir, index.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ix
+}
+
+// A search is answered after the index was compacted too, and no answer names its files.
+func TestSearchOfAChangedIndex(t *testing.T) {
+	dir := t.TempDir()
+	ix := indexed(t, start(t, detect.Options{}, Options{}).detector, dir)
+	var failed error
+	opened := 0
+	s := start(t, detect.Options{}, Options{Index: ix, OpenIndex: func() (*index.Index, error) {
+		if opened++; failed != nil {
+			return nil, failed
+		}
+		return index.Open(dir, index.OpenOptions{})
+	}})
+	alone := start(t, detect.Options{}, Options{Index: ix})
+	const body = `{"queries":["owl"],"top_k":3}`
+	before := s.ask(t, "POST", "/v1/search", asJSON, body)
+	if err := index.Compact(t.Context(), dir, index.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	changed := func(what string, s service) {
+		t.Helper()
+		r := s.ask(t, "POST", "/v1/search", asJSON, body)
+		p := isProblem(t, what, r, http.StatusServiceUnavailable, "index.ErrChanged")
+		if strings.Contains(p.Detail, "shard-") || strings.Contains(p.Detail, dir) || r.header.Get("Retry-After") != "" {
+			t.Errorf("%s: %s; want no path, and not to be asked again", what, r.body)
+		}
+	}
+	changed("without OpenIndex", alone)
+	failed = fmt.Errorf("index: %w: %s has another format", index.ErrOption, dir)
+	changed("an index that can't be opened", s)
+	failed = nil
+	opened = 0
+	for range 2 {
+		if after := s.ask(t, "POST", "/v1/search", asJSON, body); after.status != http.StatusOK || after.body != before.body {
+			t.Errorf("after Compact: %d %s; want %s", after.status, after.body, before.body)
+		}
+	}
+	if opened != 1 {
+		t.Errorf("the index was opened %d times, want 1", opened)
+	}
+}
+
+// The hits of a search are bounded, and so is their memory.
+func TestHitsAreBounded(t *testing.T) {
+	d := start(t, detect.Options{}, Options{}).detector
+	s := start(t, detect.Options{}, Options{Index: indexed(t, d, t.TempDir()), Hits: 6, Bytes: 1000, Memory: 4 * hitMemory})
+	for body, status := range map[string]int{
+		`{"queries":["a","b"],"top_k":3}`: http.StatusOK,
+		`{"queries":["a"],"top_k":6}`:     http.StatusOK,
+		`{"queries":["a","b"],"top_k":4}`: http.StatusUnprocessableEntity,
+		`{"queries":["a"]}`:               http.StatusUnprocessableEntity,
+	} {
+		r := s.ask(t, "POST", "/v1/search", asJSON, body)
+		if status != http.StatusOK {
+			isProblem(t, body, r, status, "detect.ErrLimit")
+		} else if r.status != status {
+			t.Errorf("%s: %d %s", body, r.status, r.body)
+		}
+	}
+	if !s.pictures.TryAcquire(2 * hitMemory) {
+		t.Fatal("searches left memory taken")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if r, err := s.try(ctx, "POST", "/v1/search", asJSON, `{"queries":["a"],"top_k":3}`); err == nil {
+		t.Errorf("a search without memory: %d %s", r.status, r.body)
+	}
+	if r := s.ask(t, "POST", "/v1/search", asJSON, `{"queries":["a"],"top_k":2}`); r.status != http.StatusOK {
+		t.Errorf("a search with memory: %d %s", r.status, r.body)
+	}
+	s.pictures.Release(2 * hitMemory)
 }
 
 func TestModelsNameNoPath(t *testing.T) {

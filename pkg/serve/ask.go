@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -91,9 +92,13 @@ func parseTexts(data []byte, limits Options) ([]string, error) {
 	return texts, nil
 }
 
+// hitMemory is about what a hit takes, as a value, in the answer, and with the embeddings
+// that are compared once more.
+const hitMemory = 4 << 10
+
 // search answers POST /v1/search.
 func (h *Handler) search(w http.ResponseWriter, r *http.Request) error {
-	if h.options.Index == nil {
+	if h.searched.index() == nil {
 		return fmt.Errorf("%w: start it with one to search", ErrNoIndex)
 	}
 	var queries []detect.Query
@@ -108,12 +113,17 @@ func (h *Handler) search(w http.ResponseWriter, r *http.Request) error {
 	defer end()
 	ctx, cancel := h.limited(r.Context())
 	defer cancel()
+	memory := min(hitMemory*int64(len(queries)*params.TopK), h.options.Memory)
+	if err := h.pictures.Acquire(ctx, memory); err != nil {
+		return context.Cause(ctx)
+	}
+	defer h.pictures.Release(memory)
 	embedded, err := h.asked.get(ctx, h.detector, queries)
 	if err != nil {
 		return err
 	}
 	defer h.asked.release(embedded)
-	hits, err := h.options.Index.Search(ctx, h.detector, embedded.Queries, params)
+	hits, err := h.searched.search(ctx, h.detector, embedded.Queries, params)
 	if err != nil {
 		return err
 	}
@@ -166,6 +176,10 @@ func parseSearch(data []byte, limits Options) ([]detect.Query, index.Params, err
 	}
 	params.PerPicture, params.Threshold, params.MinSize, params.Path = asked.PerPicture, float32(asked.Threshold), asked.MinSize, asked.Path
 	queries, err := parseQueries(asked.Queries, limits)
+	if hits := len(queries) * params.TopK; hits > limits.Hits {
+		return nil, params, fmt.Errorf("%w: %d hits of %d queries are %d, and %d are answered; ask for less of each, or in several requests",
+			detect.ErrLimit, params.TopK, len(queries), hits, limits.Hits)
+	}
 	return queries, params, err
 }
 
@@ -183,6 +197,7 @@ type limitsAnswer struct {
 	Pixels   int64   `json:"pixels"`
 	Pictures int     `json:"pictures"`
 	Queries  int     `json:"queries"`
+	Hits     int     `json:"hits"`
 	Seconds  float64 `json:"seconds"`
 	Queue    int     `json:"queue"`
 }
@@ -198,10 +213,10 @@ func (h *Handler) models(w http.ResponseWriter, _ *http.Request) error {
 	a := modelsAnswer{
 		Device: info.Device, DType: info.DType.Type,
 		Models: []model.Manifest{info.RPN.Manifest, info.Image.Manifest, info.Text.Manifest},
-		Limits: limitsAnswer{o.Bytes, o.Pixels, o.Pictures, o.Queries, o.Time.Seconds(), o.Queue},
+		Limits: limitsAnswer{o.Bytes, o.Pixels, o.Pictures, o.Queries, o.Hits, o.Time.Seconds(), o.Queue},
 	}
-	if o.Index != nil {
-		stats := o.Index.Stats()
+	if ix := h.searched.index(); ix != nil {
+		stats := ix.Stats()
 		a.Index = &indexAnswer{stats.Pictures, stats.Regions}
 	}
 	return writeJSON(w, http.StatusOK, a)

@@ -29,11 +29,12 @@
 //
 // # Load
 //
-// The bytes of bodies and of decoded pictures are bounded (Options.Memory), and so are the
-// pictures that wait or run (Options.Queue). What comes beyond is refused with 429 and
-// Retry-After. A request takes its place when its body has come, so slow clients take
-// none. If a client leaves, its work ends at the next operation. Bodies and pictures are
-// dropped when their request ends; of a kept picture only boxes and embeddings remain.
+// The bytes of bodies and of decoded pictures are bounded (Options.Memory), and so are
+// the pictures that wait or run (Options.Queue). What comes beyond is refused with 429
+// and Retry-After. The hits of a search are bounded by Options.Hits. A request takes its
+// place when its body has come, so slow clients take none. If a client leaves, its work
+// ends at the next operation. Bodies and pictures are dropped when their request ends; of
+// a kept picture only boxes and embeddings remain.
 //
 // Strangers' words fill the memory of [detect.Options] TextMemory up to its bound. A
 // detector with a TextCache would write all of them to the disk.

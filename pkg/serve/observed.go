@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"github.com/clipdet/clipdet/pkg/index"
 )
 
 // writeTime is how long a client may take to read an answer, or a line of one.
@@ -101,7 +103,8 @@ func (h *Handler) end(o *observer, r *http.Request, id string, err error) (statu
 	}
 	h.ready.doubt(err)
 	p := problemOf(err).ready(err)
-	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {
+	// An index that couldn't be opened again may stay so until somebody acts.
+	if (p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable) && !errors.Is(err, index.ErrChanged) {
 		o.Header().Set("Retry-After", h.retryAfter())
 	}
 	if p.Status == http.StatusRequestTimeout {

@@ -16,6 +16,10 @@ import (
 type Options struct {
 	// Index is what /v1/search asks; nil is none. Its models must be the detector's.
 	Index *index.Index
+	// OpenIndex opens Index again, which it is asked for when index.Compact has removed the
+	// files that were open. Only then do searches see what else was written. nil: searches
+	// fail with index.ErrChanged from then on.
+	OpenIndex func() (*index.Index, error)
 	// Token, if it isn't "", must come with each request of the API and of /metrics, as
 	// "Authorization: Bearer TOKEN". The page asks for it. Health and the page need none.
 	Token string
@@ -36,6 +40,9 @@ type Options struct {
 	Pictures int
 	// Queries is the largest number of queries of a request, up to 1,000; 0 is 256.
 	Queries int
+	// Hits is the largest number of hits of a search: its queries times its top_k. 0 is
+	// 50,000.
+	Hits int
 	// Phrases is the largest number of texts of a request: phrases and negative phrases
 	// of all queries, or texts to embed. 0 is 1,000.
 	Phrases int
@@ -48,8 +55,8 @@ type Options struct {
 	// when its body has come. 0 is 128.
 	Queue int
 	// Memory bounds the bytes of all bodies, and as many bytes of pictures that are being
-	// decoded or detected. Bodies beyond are refused with 429, and pictures wait. 0 is
-	// 1 GiB.
+	// decoded or detected, and of searches' hits. Bodies beyond are refused with 429;
+	// pictures and searches wait. 0 is 1 GiB.
 	Memory int64
 
 	// Kept and KeptBytes bound the pictures whose regions are kept, and their memory on
@@ -82,7 +89,7 @@ func (o Options) withDefaults() (Options, error) {
 		name  string
 		value *int
 		usual int
-	}{{"Queries", &o.Queries, 256}, {"Phrases", &o.Phrases, 1000}, {"Queue", &o.Queue, 128}, {"Kept", &o.Kept, 1000}, {"Pictures", &o.Pictures, 64}} {
+	}{{"Queries", &o.Queries, 256}, {"Hits", &o.Hits, 50_000}, {"Phrases", &o.Phrases, 1000}, {"Queue", &o.Queue, 128}, {"Kept", &o.Kept, 1000}, {"Pictures", &o.Pictures, 64}} {
 		if *option.value < 0 {
 			return o, fmt.Errorf("serve: %w: %s is %d; it must be positive, or 0 for the default", ErrOption, option.name, *option.value)
 		}

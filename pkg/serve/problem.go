@@ -49,8 +49,8 @@ var known = []struct {
 	{pixels.ErrFormat, "pixels.ErrFormat", http.StatusUnsupportedMediaType},
 	{pixels.ErrBroken, "pixels.ErrBroken", http.StatusUnprocessableEntity},
 
-	{index.ErrOption, "index.ErrOption", http.StatusBadRequest},
 	{index.ErrChanged, "index.ErrChanged", http.StatusServiceUnavailable},
+	{index.ErrOption, "index.ErrOption", http.StatusBadRequest},
 	{index.ErrDamaged, "index.ErrDamaged", http.StatusInternalServerError},
 }
 
@@ -72,7 +72,7 @@ func problemOf(err error) problem {
 			continue
 		}
 		detail := err.Error()
-		if k.status == http.StatusInternalServerError {
+		if k.status == http.StatusInternalServerError || k.err == index.ErrChanged { //nolint:errorlint // it names files, too
 			detail = k.err.Error() + "; the log of the service has more"
 		}
 		return problem{Title: http.StatusText(k.status), Status: k.status, Detail: detail, Error: k.name}

@@ -23,10 +23,11 @@ type Handler struct {
 	access   access
 	places   *places
 	bodies   *semaphore.Weighted // bytes
-	pictures *semaphore.Weighted // bytes of decoded pictures
+	pictures *semaphore.Weighted // bytes of decoded pictures, and of hits
 	decoders chan struct{}
 	kept     *keptRegions
 	asked    *askedQueries
+	searched *searched
 	metrics  *metrics
 	ready    readiness
 
@@ -59,6 +60,7 @@ func New(detector *detect.Detector, options Options) (*Handler, error) {
 		decoders: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		kept:     newKeptRegions(options.Kept, options.KeptBytes, options.KeepFor),
 		asked:    newAskedQueries(),
+		searched: &searched{now: options.Index, again: options.OpenIndex},
 		idle:     make(chan struct{}),
 	}
 	if h.access, err = newAccess(options); err != nil {
