@@ -83,10 +83,10 @@ func (a access) knows(host string) bool {
 // send without being asked to share the answer, and with ErrToken without the token.
 func (a access) check(w http.ResponseWriter, r *http.Request) error {
 	if !a.knows(r.Host) {
-		return fmt.Errorf("%w: it came to %.100q; the service has to know that name", ErrOrigin, r.Host)
+		return fmt.Errorf("%w: it came to %.100q, a name that the service isn't known by; ask it at localhost or an address, or start it with that name (--host, Options.Hosts)", ErrOrigin, r.Host)
 	}
 	if err := a.other.Check(r); err != nil && !slices.Contains(a.origins, "*") {
-		return fmt.Errorf("%w: %.100q; the service has to name it", ErrOrigin, r.Header.Get("Origin"))
+		return fmt.Errorf("%w: a page of %.100q sent it; start the service with that site (--origin, Options.Origins)", ErrOrigin, r.Header.Get("Origin"))
 	}
 	if a.token == nil {
 		return nil

@@ -12,7 +12,7 @@ var (
 	ErrToken = errors.New("no token, or another than the service's")
 	// ErrOrigin is for a request that a page of another site sent, unless Options.Origins
 	// names it, and for one that came to a name that Options.Hosts lacks: 403.
-	ErrOrigin = errors.New("sent by a page of another site")
+	ErrOrigin = errors.New("not of the service's own site")
 	// ErrNotFound is for a path or regions that aren't there: 404.
 	ErrNotFound = errors.New("not found")
 	// ErrNoIndex is for a search if there is no Options.Index: 404.

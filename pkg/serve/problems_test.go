@@ -231,6 +231,9 @@ func TestNamesOfTheService(t *testing.T) {
 		if w.Code != test.status {
 			t.Errorf("hosts %q, a request to %q: %d, want %d", test.named, test.host, w.Code, test.status)
 		}
+		if says := w.Body.String(); test.status == http.StatusForbidden && (!strings.Contains(says, "--host") || strings.Contains(says, "page")) {
+			t.Errorf("hosts %q, a request to %q: %s; want what to do, and nothing of a page", test.named, test.host, says)
+		}
 	}
 }
 
