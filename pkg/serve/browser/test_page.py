@@ -250,7 +250,9 @@ def test_the_same_as_the_command(service, visit, tmp_path):
 def test_several_pictures_in_one_file(service, visit):
     page, _ = visit(service.url)
     choose(page, SCENE, PHOTOS / "cat.jpg")
-    name(page, 'owl "x", y=an owl')
+    name(page, "owl=an owl")
+    page.fill("#names input", 'owl "x", y=an owl')
+    settled(page)
     file, data = downloaded(page, "json")
     assert file == "detections.json"
     assert [r["image"] for r in json.loads(data)] == [SCENE.name, "cat.jpg"]
@@ -289,6 +291,27 @@ def test_drawn_picture(service, visit, shot):
     assert 500 < differing < 640 * 480 / 4  # frames and tags alone
 
 
+def test_boxes_are_bright_after_the_threshold_moved(service, visit, shot):
+    page, _ = visit(service.url)
+    choose(page, SCENE)
+    name(page, "owl", "camera")
+    page.hover("#found button >> nth=0")
+    page.mouse.move(1300, 10)
+    page.focus("#threshold")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".box.picked").count() == 0
+    expect(page.locator(".box >> nth=0")).to_have_css("opacity", "1")
+    expect(page.locator(".tag >> nth=0")).to_have_css("opacity", "1")
+    shot(page, "threshold-moved")
+
+
+def test_several_names_at_once(service, visit):
+    page, _ = visit(service.url)
+    name(page, "owl, bike=a bicycle, red|a racing bike; cat, dog")
+    fields = page.locator("#names input").evaluate_all("(e) => e.map((x) => x.value)")
+    assert fields == ["owl", "bike=a bicycle, red|a racing bike", "cat", "dog"]
+
+
 def test_proposals(service, visit, shot):
     page, _ = visit(service.url)
     choose(page, SCENE)
@@ -306,6 +329,28 @@ def test_view_is_in_the_address(service, visit):
     assert page.text_content("#threshold-value") == "0.50"
     name(page, "camera")
     expect(page).to_have_url(re.compile("#.*q=camera"))
+
+
+def test_links_to_places_keep_the_view(service, visit):
+    page, _ = visit(service.url + "#search")
+    assert page.is_visible("#search")
+    page.focus(".skip")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "search-names"
+    assert page.is_visible("#search")
+    page.click("nav >> text=Detect")
+    page.check("#each")
+    name(page, "owl")
+    page.focus(".skip")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "names-title"
+    assert page.is_checked("#each")
+    expect(page).to_have_url(re.compile("#q=owl&.*scores=each"))
+    page.evaluate("location.hash = 'found-title'")
+    page.evaluate("location.hash = 'search'")
+    expect(page.locator("#search")).to_be_visible()
+    assert page.is_checked("#each")
+    expect(page).to_have_url(re.compile("#q=owl&.*scores=each&view=search"))
 
 
 # ---- errors, in plain words
@@ -376,15 +421,34 @@ def test_names_that_cannot_be_used(service, visit):
     assert says(page)[2] == "is in the list already"
 
 
+@pytest.mark.parametrize(
+    ("names", "wrong", "words"),
+    [(["mug=|x", "a"], 0, "empty"), (["owl=a {}", "a"], 0, "{}"), (["a", "mug=x {}|y", "y"], 1, "{}")],
+)
+def test_the_wrong_name_is_told(service, visit, names, wrong, words):
+    page, watch = visit(service.url)
+    watch.expected = ("Failed to load resource",)
+    choose(page, SCENE)
+    name(page, *names)
+    told = says(page)
+    assert words in told[wrong]
+    assert all(not text for i, text in enumerate(told) if i != wrong)
+
+
 def test_token(serve, visit, tmp_path):
-    (tmp_path / "token").write_text("open sesame\n")
+    (tmp_path / "token").write_text("open sésame €\n")
     service = serve("--token-file", str(tmp_path / "token"))
     page, watch = visit(service.url)
     watch.expected = ("Failed to load resource",)
     page.fill("#token", "wrong")
     page.press("#token", "Enter")
     expect(page.locator("#token-note")).to_contain_text("doesn't know that token")
-    page.fill("#token", "open sesame")
+    page.fill("#token", "öpen €")
+    page.press("#token", "Enter")
+    expect(page.locator("#token")).to_have_value("")
+    expect(page.locator("#token-note")).to_contain_text("doesn't know that token")
+    assert page.locator(".message").count() == 0
+    page.fill("#token", "open sésame €")
     page.press("#token", "Enter")
     expect(page.locator("#service")).not_to_be_empty()
     choose(page, SCENE)
@@ -392,7 +456,8 @@ def test_token(serve, visit, tmp_path):
     assert boxes(page) >= 1
     page.click("[data-copy=curl]")
     assert "Bearer $CLIPDET_TOKEN" in page.text_content("#snippet")
-    assert "sesame" not in page.text_content("#snippet")
+    assert "sésame" not in page.text_content("#snippet")
+    assert not page.is_visible("#models-link")  # it would show a problem
 
 
 def test_busy_service_is_waited_for(serve, visit, shot):
@@ -642,6 +707,13 @@ def test_search(service, visit, shot):
     assert "scene-020.jpg" in page.locator(".hit-path").first.text_content()
     assert page.locator(".hit").count() <= 12
     shot(page, "search")
+    page.fill("#search-names", page.get_attribute("#search-names", "placeholder"))
+    page.press("#search-names", "Enter")
+    expect(page.locator("#hits h3 >> nth=1")).to_contain_text("bike")
+    assert page.locator("#hits h3").count() == 2
+    page.fill("#search-names", "owl, camera")
+    page.press("#search-names", "Enter")
+    expect(page.locator("#hits h3 >> nth=1")).to_contain_text("camera")
     page.set_input_files("#folder", SCENES)
     expect(page.locator(".hit img").first).to_be_visible()
     expect(page.locator("#folder-note")).to_contain_text("12 of 12")

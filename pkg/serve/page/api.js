@@ -19,6 +19,9 @@ export const address = (path) => new URL(path, document.baseURI).href;
 const tokenKey = "clipdet token";
 let askForToken = async () => null;
 
+/** A header's text has characters of one byte: those of the UTF-8 that the service reads. */
+const inHeader = (text) => String.fromCharCode(...new TextEncoder().encode(text));
+
 /** Names the function that asks the person for a token: (wrong) => text or null. */
 export function onToken(ask) {
   askForToken = ask;
@@ -27,7 +30,7 @@ export const hasToken = () => sessionStorage.getItem(tokenKey) !== null;
 
 async function send(path, init) {
   const headers = { ...init.headers };
-  if (hasToken()) headers.Authorization = "Bearer " + sessionStorage.getItem(tokenKey);
+  if (hasToken()) headers.Authorization = "Bearer " + inHeader(sessionStorage.getItem(tokenKey));
   let response;
   try {
     response = await fetch(address(path), { ...init, headers, cache: "no-store" });
@@ -111,7 +114,7 @@ export function inWords(problem, limits) {
     case 415:
       return `The service can't read this file. It takes JPEG, PNG, WebP, GIF, BMP and TIFF.${said}`;
     case 422:
-      return `The service can't use this picture.${said}`;
+      return problem.error.startsWith("pixels.") ? `The service can't use this picture.${said}` : `This is more than the service takes.${said}`;
     case 429:
       return "The service has too much to do at the moment.";
     case 503:

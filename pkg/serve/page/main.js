@@ -406,17 +406,22 @@ function remember() {
   }, 300);
 }
 
+/** Takes what the address has, and returns the view that it names, or "" for a place in the page. */
 function recall() {
-  const given = new URLSearchParams(location.hash.slice(1));
+  const hash = location.hash.slice(1);
+  if (!hash.includes("=")) return ["detect", "search"].includes(hash) ? hash : "";
+  const given = new URLSearchParams(hash);
   if (given.has("threshold")) byId("threshold").value = given.get("threshold");
   if ([...byId("most").options].some((option) => option.value === given.get("top_k"))) byId("most").value = given.get("top_k");
   byId("each").checked = given.get("scores") === "each";
   if (given.has("q")) names.set(given.getAll("q"));
-  return given.get("view");
+  return given.get("view") ?? "detect";
 }
 
 addEventListener("hashchange", () => {
-  view(recall() === "search" && !byId("views").hidden ? "search" : "detect");
+  const wanted = recall();
+  if (!wanted) return;
+  view(wanted === "search" && !byId("views").hidden ? "search" : "detect");
   namesChanged();
 });
 
@@ -468,6 +473,11 @@ for (const link of byId("views").children) {
   });
 }
 
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address has the names
+  byId(event.target.hash.slice(1)).focus();
+});
+
 api.onToken(
   (wrong) =>
     new Promise((resolve) => {
@@ -485,6 +495,7 @@ show();
 try {
   const models = await api.models();
   limits = models.limits;
+  byId("models-link").hidden = api.hasToken(); // a link sends no token
   const image = models.models.find((model) => model.kind === "clip-image");
   byId("service").textContent = [image?.architecture, models.dtype, models.device].filter(Boolean).join(" · ");
   if (models.index) {

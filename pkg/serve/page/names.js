@@ -6,13 +6,26 @@ import { make, score } from "./elements.js";
 /** The name of a query: what comes before the first =. */
 export const nameOf = (text) => text.split("=")[0].trim().replace(/\s+/g, " ");
 
-/** Splits several queries: at line ends and semicolons, and at commas unless there are phrases. */
+/** Splits several queries: at line ends and semicolons, and at commas before a =, since phrases may have some. */
 export const split = (text) =>
   text
     .split(/[\n;]+/)
-    .flatMap((part) => (part.includes("=") ? [part] : part.split(",")))
+    .flatMap((part) => {
+      const [names, ...phrases] = part.split("=");
+      const all = names.split(",");
+      return [...all.slice(0, -1), [all.at(-1), ...phrases].join("=")];
+    })
     .map((part) => part.trim())
     .filter(Boolean);
+
+/** The text that the service has quoted. */
+function unquoted(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text.slice(1, -1); // Go has escapes that JSON lacks
+  }
+}
 
 export class Names {
   #list;
@@ -46,15 +59,20 @@ export class Names {
     field.addEventListener("change", () => setTimeout(take, 0));
   }
 
-  /** The queries that can be asked: without empty ones, and each name once. */
-  get queries() {
+  /** The rows that can be asked: without empty ones, and each name once. */
+  get #asked() {
     const seen = new Set();
-    return this.#rows.map((row) => row.field.value.trim()).filter((text) => {
-      const name = nameOf(text);
+    return this.#rows.filter((row) => {
+      const name = nameOf(row.field.value);
       if (!name || seen.has(name)) return false;
       seen.add(name);
       return true;
     });
+  }
+
+  /** The queries that can be asked. */
+  get queries() {
+    return this.#asked.map((row) => row.field.value.trim());
   }
 
   /** Replaces all names. */
@@ -131,7 +149,10 @@ export class Names {
 
   /** Shows a problem at the name that it is about, and reports whether there is one. */
   blame(detail) {
-    const row = this.#rows.findLast((r) => r.field.value.trim() && detail.includes(JSON.stringify(r.field.value.trim()).slice(1, -1)));
+    const at = /^query (\d+):/.exec(detail), asked = this.#asked, quoted = [...detail.matchAll(/"(?:[^"\\]|\\.)+"/g)].map(([text]) => unquoted(text));
+    const row = at
+      ? asked[at[1] - 1]
+      : (asked.findLast((r) => quoted.includes(nameOf(r.field.value))) ?? asked.findLast((r) => quoted.some((text) => r.field.value.includes(text))));
     if (row) row.problem = detail;
     return Boolean(row);
   }

@@ -69,6 +69,7 @@ export class Stage {
     const focused = this.#buttons.indexOf(document.activeElement);
     this.#marks = marks;
     this.#picked = -1;
+    this.#frame.classList.remove("picking");
     const { width, height } = this.#picture;
     const share = (v, of) => `${(100 * v) / of}%`;
     this.#buttons = marks.map((mark, i) => {
