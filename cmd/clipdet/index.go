@@ -47,7 +47,8 @@ as they are given, so run it from the same folder.
 The index consists of shards. An interruption, even kill -9 or a power cut, loses
 the shard that is being written at most; run the same command again. One process
 at a time writes an index; searches may run meanwhile. An index has the digests
-of the models that made it, and other models are refused.
+of the models that made it, and other models are refused; so are other crops, and
+--ignore-exif if it was made without or the reverse.
 
 With --crop-context 1,1.5 each box is seen twice, the second time with what is
 around it, and encoding takes twice as long.
@@ -110,7 +111,11 @@ func (f *indexFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err != nil {
 		return exit.NotOpened(ctx, err)
 	}
+	options.AsStored = f.pictureFlags.Limits().AsStored
 	w, err := index.Create(f.out, info, options)
+	if errors.Is(err, index.ErrModels) {
+		return fmt.Errorf("%w (the flags are --models, --dtype, --crop, --crop-context, --ignore-exif and --out)", err)
+	}
 	if err != nil {
 		return notIndexed(err)
 	}

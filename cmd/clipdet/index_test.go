@@ -1,12 +1,16 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/jpeg"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -155,6 +159,76 @@ func TestIndexAndSearch(t *testing.T) {
 	if code != exit.CodeUsage || !strings.Contains(stderr, "digest") {
 		t.Errorf("the built-in models search an index of others: exit code %d\n%s", code, stderr)
 	}
+}
+
+// Boxes are drawn on the pixels that were indexed, or on none.
+func TestSearchDrawsWhatWasIndexed(t *testing.T) {
+	models, err := filepath.Abs(tinyModels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	picture := withOrientation(t, slope(96, 64), 6)
+	write := func(data []byte) {
+		t.Helper()
+		if err := os.WriteFile("side.jpg", data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(picture)
+	indexed := func(out string, want int, says string, more ...string) {
+		t.Helper()
+		args := []string{"index", "--out", out, "--models", models, "--max-regions", "5", "--device", "cpu", "side.jpg"}
+		if code, _, stderr := clipdet(t, append(args, more...)...); code != want || !strings.Contains(stderr, says) {
+			t.Fatalf("index %s %v: exit code %d, want %d; stderr, which should say %q:\n%s", out, more, code, want, says, stderr)
+		}
+	}
+	indexed("stored", exit.CodeDone, "1 to be encoded", "--ignore-exif")
+	indexed("upright", exit.CodeDone, "1 to be encoded")
+	indexed("stored", exit.CodeDone, "1 pictures are unchanged", "--ignore-exif")
+	indexed("stored", exit.CodeUsage, "stored: not as the index was made: its pictures are as stored, and these are upright")
+	indexed("upright", exit.CodeUsage, "--ignore-exif", "--ignore-exif")
+	indexed("upright", exit.CodeUsage, "[auto:1] of width 32, and these are [auto:1 auto:2] of 32; take the same crops or another directory (the flags are --models, --dtype, --crop",
+		"--crop-context", "1,2")
+
+	drawn := func(from string, want image.Point, says string) {
+		t.Helper()
+		page := filepath.Join(t.TempDir(), "page")
+		code, stdout, stderr := clipdet(t, "search", "--index", from, "--models", models, "--device", "cpu", "-q", "dog", "--html", page)
+		file, err := os.Open(filepath.Join(page, "images", "1.jpg"))
+		if says != "" {
+			if code != exit.CodeInputs || !strings.Contains(stderr, says) || err == nil || !strings.Contains(stdout, "side.jpg") {
+				t.Errorf("%s: exit code %d, a picture was drawn: %v; stderr, which should say %q:\n%s", from, code, err == nil, says, stderr)
+			}
+			return
+		}
+		if code != exit.CodeDone || err != nil {
+			t.Fatalf("%s: exit code %d, %v\n%s", from, code, err, stderr)
+		}
+		defer file.Close()
+		if got, err := jpeg.DecodeConfig(file); err != nil || image.Pt(got.Width, got.Height) != want {
+			t.Errorf("%s: %v, drawn on %d x %d pixels, want %v", from, err, got.Width, got.Height, want)
+		}
+	}
+	drawn("stored", image.Pt(96, 64), "")
+	drawn("upright", image.Pt(64, 96), "")
+	write(withOrientation(t, slope(96, 64), 8)) // as large, and other pixels
+	drawn("upright", image.Point{}, "side.jpg: it has changed since it was indexed")
+
+	// An index of an earlier version doesn't say that it was made with --ignore-exif.
+	write(picture)
+	w, err := os.ReadFile("stored/shard-00001.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := strings.Replace(string(w), ",\n  \"as_stored\": true", "", 1)
+	sum := regexp.MustCompile(`"checksum": "\w*"`)
+	old = sum.ReplaceAllString(old, `"checksum": ""`)
+	old = strings.Replace(old, `"checksum": ""`, fmt.Sprintf(`"checksum": "%x"`, sha256.Sum256([]byte(old))), 1)
+	if err := os.WriteFile("stored/shard-00001.json", []byte(old), 0o644); err != nil || old == string(w) {
+		t.Fatal(err)
+	}
+	drawn("stored", image.Point{}, "side.jpg: it is 64 x 96 pixels, and was indexed as 96 x 64")
 }
 
 // The built-in models put a right box first for 59 of 65 things (pkg/index/FORMATS.md).

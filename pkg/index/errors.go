@@ -9,8 +9,9 @@ var (
 	ErrNone = errors.New("no index")
 	// ErrBusy is returned if another Writer has the directory.
 	ErrBusy = errors.New("another process writes the index")
-	// ErrModels is returned if models or crops are not those that made the index.
-	ErrModels = errors.New("not the models of the index")
+	// ErrModels is returned if models, crops or Options.AsStored are not those that made
+	// the index.
+	ErrModels = errors.New("not as the index was made")
 	// ErrDamaged is returned for a file that isn't what was written.
 	ErrDamaged = errors.New("damaged index")
 	// ErrChanged is returned by Search if a shard has gone since Open, as Compact removes
