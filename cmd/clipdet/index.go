@@ -180,13 +180,15 @@ type indexing struct {
 	progress  console.Progress
 	inputs    []intake.Input  // that are to be encoded
 	pictures  []index.Picture // of them
+	looked    int // at how many inputs
 	unchanged int
-	done      int // inputs that are encoded, or failed
+	done      int // of inputs: encoded, or failed
 	failed    int
 }
 
 // look sorts an input into those that are unchanged, failed or to be encoded.
 func (j *indexing) look(in intake.Input, byContent bool) {
+	j.looked++
 	var p index.Picture
 	err := in.Err
 	if err == nil {
@@ -263,7 +265,7 @@ func (j *indexing) end() error {
 	case j.done < len(j.inputs):
 		return exit.Inputs(fmt.Errorf("interrupted: %d of %d pictures are done, and are kept", j.done, len(j.inputs)))
 	case j.failed > 0:
-		return exit.Inputs(fmt.Errorf("%d of %d pictures failed", j.failed, j.done+j.unchanged+j.failed))
+		return exit.Inputs(fmt.Errorf("%d of %d pictures failed", j.failed, j.looked))
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
 	"github.com/clipdet/clipdet/pkg/eval"
 	"github.com/clipdet/clipdet/pkg/index"
 )
@@ -44,7 +45,9 @@ func TestIndexAndSearch(t *testing.T) {
 			t.Fatalf("exit code %d, want %d; stdout %q; stderr, which should say %q:\n%s", code, want, stdout, says, stderr)
 		}
 	}
-	indexed(exit.CodeInputs, "photos/bad.png")
+	n := len(intake.Expand([]string{"photos"}))
+	indexed(exit.CodeInputs, fmt.Sprintf("clipdet: 1 of %d pictures failed", n))
+	indexed(exit.CodeInputs, fmt.Sprintf("clipdet: 2 of %d pictures failed", n+1), "photos/none.png")
 	if err := os.Remove("photos/bad.png"); err != nil {
 		t.Fatal(err)
 	}
