@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -166,8 +167,12 @@ func (f *indexFlags) run(cmd *cobra.Command, args []string) (err error) {
 	return job.end()
 }
 
-// notIndexed gives an error of package index its exit code.
+// notIndexed gives an error of package index its exit code, and says what to do about
+// damage.
 func notIndexed(err error) error {
+	if errors.Is(err, index.ErrDamaged) {
+		err = fmt.Errorf("%w; remove the .json of each damaged shard, which 'clipdet index verify' names, and run 'clipdet index' as before: it encodes the pictures of these shards again", err)
+	}
 	if errors.Is(err, index.ErrModels) || errors.Is(err, index.ErrOption) {
 		return err
 	}
@@ -180,7 +185,7 @@ type indexing struct {
 	progress  console.Progress
 	inputs    []intake.Input  // that are to be encoded
 	pictures  []index.Picture // of them
-	looked    int // at how many inputs
+	looked    int             // at how many inputs
 	unchanged int
 	done      int // of inputs: encoded, or failed
 	failed    int
@@ -191,6 +196,9 @@ func (j *indexing) look(in intake.Input, byContent bool) {
 	j.looked++
 	var p index.Picture
 	err := in.Err
+	if err == nil && !utf8.ValidString(in.Path) {
+		err = errors.New("its path isn't UTF-8, which an index needs; rename it")
+	}
 	if err == nil {
 		p, err = index.Look(in.Path)
 	}
@@ -297,7 +305,10 @@ func verifyIndexCommand() *cobra.Command {
 		Use:   "verify DIR",
 		Short: "Read every byte of an index and compare checksums",
 		Long: `Reads every byte of an index, compares it with the checksums that were written, and
-names each file that is damaged or missing. The exit code is 1 if there is one.`,
+names each file that is damaged or missing. The exit code is 1 if there is one.
+
+A shard without its .json isn't part of the index. So remove the .json of a damaged
+shard, and run 'clipdet index' as before: it encodes the pictures of that shard again.`,
 		Example: `  clipdet index verify photos.index`,
 		Args:    oneIndex,
 		RunE: func(cmd *cobra.Command, args []string) error {

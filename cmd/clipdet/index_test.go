@@ -158,6 +158,24 @@ func TestIndexAndSearch(t *testing.T) {
 	if code, _, stderr := clipdet(t, "index", "verify", "ix"); code != exit.CodeInputs || !strings.Contains(stderr, shards[0]) {
 		t.Errorf("a changed byte: exit code %d\n%s", code, stderr)
 	}
+	const remedy = "remove the .json of each damaged shard"
+	if err := os.Remove(shards[0]); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := clipdet(t, "search", "--index", "ix", "-q", "dog"); code != exit.CodeInputs || !strings.Contains(stderr, shards[0]) || !strings.Contains(stderr, remedy) {
+		t.Errorf("a missing file: exit code %d\n%s", code, stderr)
+	}
+	if err := os.Remove(strings.TrimSuffix(shards[0], ".npy") + ".json"); err != nil {
+		t.Fatal(err)
+	}
+	indexed(exit.CodeDone, " 0 pictures are unchanged")
+	if mended := search("--top-k", "1000"); mended != before {
+		t.Errorf("the index that was mended gives:\n%s\nwant\n%s", mended, before)
+	}
+	if err := os.WriteFile("photos/caf\xe9.png", []byte("none"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	indexed(exit.CodeInputs, `"photos/caf\xe9.png": its path isn't UTF-8`)
 	code, _, stderr = clipdet(t, "search", "--index", "ix", "--device", "cpu", "-q", "dog")
 	if code != exit.CodeUsage || !strings.Contains(stderr, "digest") {
 		t.Errorf("the built-in models search an index of others: exit code %d\n%s", code, stderr)

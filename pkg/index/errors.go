@@ -12,7 +12,9 @@ var (
 	// ErrModels is returned if models, crops or Options.AsStored are not those that made
 	// the index.
 	ErrModels = errors.New("not as the index was made")
-	// ErrDamaged is returned for a file that isn't what was written.
+	// ErrDamaged is returned for a file that isn't what was written, or is missing. If the
+	// JSON of its shard is removed, the index lacks the shard's pictures and is whole; a
+	// Writer then takes them for new.
 	ErrDamaged = errors.New("damaged index")
 	// ErrChanged is returned by Search if a shard has gone since Open, as Compact removes
 	// them. Open the index again.

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -218,6 +220,9 @@ func readShard(dir string, number int) (shard, error) {
 	}
 	for extension, want := range map[string]int64{"npy": s.Embeddings.Bytes, "parquet": s.Rows.Bytes} {
 		info, err := os.Stat(s.path(extension))
+		if errors.Is(err, fs.ErrNotExist) {
+			return s, fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 		if err != nil {
 			return s, err
 		}

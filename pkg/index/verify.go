@@ -38,11 +38,7 @@ func Verify(ctx context.Context, dir string) (wrong []error, err error) {
 	var first *shard
 	for _, number := range all {
 		s, err := readShard(dir, number)
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			wrong = append(wrong, fmt.Errorf("%w: %w", ErrDamaged, err))
-			continue
-		case err != nil:
+		if err != nil {
 			wrong = append(wrong, err)
 			continue
 		}

@@ -210,8 +210,10 @@ func (w *Writer) Append(ctx context.Context, p Picture, regions *detect.Regions)
 
 func (w *Writer) append(p Picture, width, height int, proposals []detect.Proposal, embeddings []uint16) error {
 	switch n := len(proposals); {
-	case p.SHA256 == "" || !utf8.ValidString(p.Path):
-		return fmt.Errorf("index: %w: the picture %q has no SHA256, or its path isn't UTF-8", ErrOption, p.Path)
+	case p.SHA256 == "":
+		return fmt.Errorf("index: %w: the picture %q has no SHA256, which Picture.Read gives it", ErrOption, p.Path)
+	case !utf8.ValidString(p.Path):
+		return fmt.Errorf("index: %w: the path %q isn't UTF-8", ErrOption, p.Path)
 	case len(embeddings) != n*w.made.Width:
 		return fmt.Errorf("index: %w: %q has %d values for %d regions of width %d", ErrModels, p.Path, len(embeddings), n, w.made.Width)
 	case n > 0 && len(w.rows)+n > maxShardRegions:
