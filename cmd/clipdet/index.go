@@ -26,6 +26,7 @@ type indexFlags struct {
 	byContent    bool
 	shard        string
 	shardRegions int
+	intake       intake.Flags
 	pictureFlags settings.PictureFlags
 }
 
@@ -63,11 +64,12 @@ compact'. numpy, pandas, polars, DuckDB and others read the files; FORMATS.md in
 pkg/index describes them.`,
 		Example: `  clipdet index --out photos.index photos
   clipdet index --out photos.index --max-regions 300 photos 'more/*.jpg'
-  clipdet index --out part2 --shard 2/8 photos
+  clipdet index --out photos.index --recursive photos
+  clipdet index --out part2 --shard 2/8 --files-from list.txt
   clipdet index compact photos.index
   clipdet index verify photos.index`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && f.intake.FilesFrom == "" {
 				return errors.New("no picture: name files, directories or patterns, as in: clipdet index --out photos.index photos")
 			}
 			return nil
@@ -82,6 +84,7 @@ pkg/index describes them.`,
 	flags.BoolVar(&f.byContent, "by-content", false, "tell changed pictures by their SHA-256, which reads every file, in place of size and time")
 	flags.StringVar(&f.shard, "shard", "", "encode only part `I/N` of the pictures, chosen by their paths; env/N takes I from Kubernetes or Slurm, and env takes both from Slurm")
 	flags.IntVar(&f.shardRegions, "shard-regions", index.DefaultShardRegions, "write a shard when it has `N` regions")
+	f.intake.AddForFiles(flags)
 	f.pictureFlags.Add(flags)
 	cmd.AddCommand(compactCommand(), verifyIndexCommand())
 	return cmd
@@ -107,6 +110,13 @@ func (f *indexFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	found, err := f.intake.Expand(args, cmd.InOrStdin())
+	if err != nil {
+		return err
+	}
+	for _, note := range found.Notes {
+		console.Say(cmd.ErrOrStderr(), "%s", note)
+	}
 	ctx := cmd.Context()
 	info, err := detect.Resolve(ctx, p.Options)
 	if err != nil {
@@ -126,12 +136,14 @@ func (f *indexFlags) run(cmd *cobra.Command, args []string) (err error) {
 		}
 	}()
 	job := indexing{w: w, progress: console.NewProgress(cmd.ErrOrStderr(), "indexing", 0)}
-	inputs := intake.Expand(args)
-	removed, err := job.remove(args, inputs)
+	covers := func(path string) bool {
+		return slices.ContainsFunc(args, func(arg string) bool { return f.intake.Covers(arg, path) })
+	}
+	removed, err := job.remove(found.Inputs, covers)
 	if err != nil {
 		return exit.Inputs(err)
 	}
-	for _, in := range inputs {
+	for _, in := range found.Inputs {
 		if options.Parts == 0 || index.PartOf(in.Path, options.Parts) == options.Part {
 			job.look(in, f.byContent)
 		}
@@ -244,16 +256,15 @@ func (j *indexing) add(ctx context.Context, regions *detect.Regions, failed erro
 }
 
 // remove removes the pictures of the index that a directory or pattern of the arguments
-// would stand for, and that aren't there any more. It returns their number.
-func (j *indexing) remove(args []string, inputs []intake.Input) (int, error) {
+// covers, and that aren't there any more. It returns their number.
+func (j *indexing) remove(inputs []intake.Input, covers func(path string) bool) (int, error) {
 	there := make(map[string]bool)
 	for _, in := range inputs {
 		there[filepath.Clean(in.Path)] = true
 	}
 	n := 0
 	for _, path := range j.w.Paths() {
-		covers := func(arg string) bool { return intake.Covers(arg, path) }
-		if there[path] || !slices.ContainsFunc(args, covers) {
+		if there[path] || !covers(path) {
 			continue
 		}
 		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {

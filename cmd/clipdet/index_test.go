@@ -182,6 +182,50 @@ func TestIndexAndSearch(t *testing.T) {
 	}
 }
 
+// Folders in folders and lists are indexed, and what is gone from the folders is removed.
+func TestIndexTakesFoldersAndLists(t *testing.T) {
+	models, err := filepath.Abs(tinyModels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	picture, err := os.ReadFile(filepath.Join(formats, "420.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	for _, path := range []string{"p/x.jpg", "p/a/b/x.jpg", "p/a/b/y.jpg", "q/x.jpg"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, picture, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile("list.txt", []byte("q/x.jpg\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		remove, says string
+		args         []string
+		code         int
+	}{
+		{"", "0 pictures are unchanged, 1 to be encoded, 0 removed", []string{"p"}, exit.CodeDone},
+		{"", "p: not read: 1 directory (--recursive reads it)", []string{"p"}, exit.CodeDone},
+		{"", "1 pictures are unchanged, 3 to be encoded, 0 removed", []string{"--recursive", "--files-from", "list.txt", "p"}, exit.CodeDone},
+		{"p/a/b/y.jpg", "1 pictures are unchanged, 0 to be encoded, 0 removed", []string{"p"}, exit.CodeDone},
+		{"q/x.jpg", "2 pictures are unchanged, 0 to be encoded, 1 removed", []string{"-r", "p"}, exit.CodeDone},
+		{"", "--files-from", []string{"--files-from", "none.txt"}, exit.CodeUsage},
+		{"", "no picture", nil, exit.CodeUsage},
+	} {
+		if test.remove != "" {
+			if err := os.Remove(test.remove); err != nil {
+				t.Fatal(err)
+			}
+		}
+		args := append([]string{"index", "--out", "ix", "--models", models, "--max-regions", "5", "--device", "cpu"}, test.args...)
+		if code, _, stderr := clipdet(t, args...); code != test.code || !strings.Contains(stderr, test.says) {
+			t.Errorf("%v: exit code %d, want %d; stderr, which should say %q:\n%s", test.args, code, test.code, test.says, stderr)
+		}
+	}
+}
+
 // Boxes are drawn on the pixels that were indexed, or on none.
 func TestSearchDrawsWhatWasIndexed(t *testing.T) {
 	models, err := filepath.Abs(tinyModels)
