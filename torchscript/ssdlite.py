@@ -172,8 +172,8 @@ class SSDLite(nn.Module):
         delta = deltas.gather(1, index[:, :, None].expand(-1, -1, 4)).reshape(-1, 4)
         boxes = rpn.decode(delta, self.anchors[index.flatten()], [10.0, 10.0, 5.0, 5.0], self.largest_delta)
         boxes = boxes.reshape(-1, self.candidates, 4).clamp(0, self.size)
-        scale = sizes.to(images.device, non_blocking=True).to(torch.float32).flip(1).repeat(1, 2) / self.size
-        boxes = boxes * scale[:, None]
+        size = sizes.to(images.device, non_blocking=True).to(torch.float32).flip(1).repeat(1, 2)
+        boxes = boxes / self.size * size[:, None]  # in this order no edge is rounded out of the picture
         large = ((boxes[:, :, 2:] - boxes[:, :, :2]) >= 1).all(2)
         kept = rpn.suppress(boxes, large, self.overlap)
         objectness = top.sigmoid().sqrt()

@@ -126,7 +126,7 @@ func run(ctx context.Context, job *shard.Job, file string) int {
 		runner = "prism"
 	}
 	if _, err := beam.Run(ctx, runner, pipeline.New(*job)); err != nil {
-		fmt.Fprintf(os.Stderr, "clipdet-beam: %v\nShards that were done are kept: the same command does the others.\n", err)
+		fmt.Fprintf(os.Stderr, "clipdet-beam: %v\nShards that were done are kept. When that is mended, the same command does the others.\n", err)
 		return codeInputs
 	}
 	if *jobopts.Async {
@@ -147,6 +147,9 @@ func run(ctx context.Context, job *shard.Job, file string) int {
 
 // complete reads the files that the flags name, and checks what can be checked here.
 func complete(ctx context.Context, job *shard.Job, file string) (err error) {
+	if flag.NArg() > 0 {
+		return fmt.Errorf("%q is no flag, and what follows it isn't read: pictures are named by --list FILE", flag.Arg(0))
+	}
 	if file != "" {
 		if job.File, err = store.Read(ctx, file, mostQueryBytes); err != nil {
 			return fmt.Errorf("--queries: %w", err)

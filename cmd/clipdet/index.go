@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +26,7 @@ type indexFlags struct {
 	byContent    bool
 	shard        string
 	shardRegions int
+	intake       intake.Flags
 	pictureFlags settings.PictureFlags
 }
 
@@ -47,7 +49,8 @@ as they are given, so run it from the same folder.
 The index consists of shards. An interruption, even kill -9 or a power cut, loses
 the shard that is being written at most; run the same command again. One process
 at a time writes an index; searches may run meanwhile. An index has the digests
-of the models that made it, and other models are refused.
+of the models that made it, and other models are refused; so are other crops, and
+--ignore-exif if it was made without or the reverse.
 
 With --crop-context 1,1.5 each box is seen twice, the second time with what is
 around it, and encoding takes twice as long.
@@ -61,11 +64,12 @@ compact'. numpy, pandas, polars, DuckDB and others read the files; FORMATS.md in
 pkg/index describes them.`,
 		Example: `  clipdet index --out photos.index photos
   clipdet index --out photos.index --max-regions 300 photos 'more/*.jpg'
-  clipdet index --out part2 --shard 2/8 photos
+  clipdet index --out photos.index --recursive photos
+  clipdet index --out part2 --shard 2/8 --files-from list.txt
   clipdet index compact photos.index
   clipdet index verify photos.index`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && f.intake.FilesFrom == "" {
 				return errors.New("no picture: name files, directories or patterns, as in: clipdet index --out photos.index photos")
 			}
 			return nil
@@ -80,6 +84,7 @@ pkg/index describes them.`,
 	flags.BoolVar(&f.byContent, "by-content", false, "tell changed pictures by their SHA-256, which reads every file, in place of size and time")
 	flags.StringVar(&f.shard, "shard", "", "encode only part `I/N` of the pictures, chosen by their paths; env/N takes I from Kubernetes or Slurm, and env takes both from Slurm")
 	flags.IntVar(&f.shardRegions, "shard-regions", index.DefaultShardRegions, "write a shard when it has `N` regions")
+	f.intake.AddForFiles(flags)
 	f.pictureFlags.Add(flags)
 	cmd.AddCommand(compactCommand(), verifyIndexCommand())
 	return cmd
@@ -105,12 +110,23 @@ func (f *indexFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	found, err := f.intake.Expand(args, cmd.InOrStdin())
+	if err != nil {
+		return err
+	}
+	for _, note := range found.Notes {
+		console.Say(cmd.ErrOrStderr(), "%s", note)
+	}
 	ctx := cmd.Context()
 	info, err := detect.Resolve(ctx, p.Options)
 	if err != nil {
 		return exit.NotOpened(ctx, err)
 	}
+	options.AsStored = f.pictureFlags.Limits().AsStored
 	w, err := index.Create(f.out, info, options)
+	if errors.Is(err, index.ErrModels) {
+		return fmt.Errorf("%w (the flags are --models, --dtype, --crop, --crop-context, --ignore-exif and --out)", err)
+	}
 	if err != nil {
 		return notIndexed(err)
 	}
@@ -120,12 +136,14 @@ func (f *indexFlags) run(cmd *cobra.Command, args []string) (err error) {
 		}
 	}()
 	job := indexing{w: w, progress: console.NewProgress(cmd.ErrOrStderr(), "indexing", 0)}
-	inputs := intake.Expand(args)
-	removed, err := job.remove(args, inputs)
+	covers := func(path string) bool {
+		return slices.ContainsFunc(args, func(arg string) bool { return f.intake.Covers(arg, path) })
+	}
+	removed, err := job.remove(found.Inputs, covers)
 	if err != nil {
 		return exit.Inputs(err)
 	}
-	for _, in := range inputs {
+	for _, in := range found.Inputs {
 		if options.Parts == 0 || index.PartOf(in.Path, options.Parts) == options.Part {
 			job.look(in, f.byContent)
 		}
@@ -161,8 +179,12 @@ func (f *indexFlags) run(cmd *cobra.Command, args []string) (err error) {
 	return job.end()
 }
 
-// notIndexed gives an error of package index its exit code.
+// notIndexed gives an error of package index its exit code, and says what to do about
+// damage.
 func notIndexed(err error) error {
+	if errors.Is(err, index.ErrDamaged) {
+		err = fmt.Errorf("%w; remove the .json of each damaged shard, which 'clipdet index verify' names, and run 'clipdet index' as before: it encodes the pictures of these shards again", err)
+	}
 	if errors.Is(err, index.ErrModels) || errors.Is(err, index.ErrOption) {
 		return err
 	}
@@ -175,15 +197,20 @@ type indexing struct {
 	progress  console.Progress
 	inputs    []intake.Input  // that are to be encoded
 	pictures  []index.Picture // of them
+	looked    int             // at how many inputs
 	unchanged int
-	done      int // inputs that are encoded, or failed
+	done      int // of inputs: encoded, or failed
 	failed    int
 }
 
 // look sorts an input into those that are unchanged, failed or to be encoded.
 func (j *indexing) look(in intake.Input, byContent bool) {
+	j.looked++
 	var p index.Picture
 	err := in.Err
+	if err == nil && !utf8.ValidString(in.Path) {
+		err = errors.New("its path isn't UTF-8, which an index needs; rename it")
+	}
 	if err == nil {
 		p, err = index.Look(in.Path)
 	}
@@ -229,16 +256,15 @@ func (j *indexing) add(ctx context.Context, regions *detect.Regions, failed erro
 }
 
 // remove removes the pictures of the index that a directory or pattern of the arguments
-// would stand for, and that aren't there any more. It returns their number.
-func (j *indexing) remove(args []string, inputs []intake.Input) (int, error) {
+// covers, and that aren't there any more. It returns their number.
+func (j *indexing) remove(inputs []intake.Input, covers func(path string) bool) (int, error) {
 	there := make(map[string]bool)
 	for _, in := range inputs {
 		there[filepath.Clean(in.Path)] = true
 	}
 	n := 0
 	for _, path := range j.w.Paths() {
-		covers := func(arg string) bool { return intake.Covers(arg, path) }
-		if there[path] || !slices.ContainsFunc(args, covers) {
+		if there[path] || !covers(path) {
 			continue
 		}
 		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
@@ -258,7 +284,7 @@ func (j *indexing) end() error {
 	case j.done < len(j.inputs):
 		return exit.Inputs(fmt.Errorf("interrupted: %d of %d pictures are done, and are kept", j.done, len(j.inputs)))
 	case j.failed > 0:
-		return exit.Inputs(fmt.Errorf("%d of %d pictures failed", j.failed, j.done+j.unchanged+j.failed))
+		return exit.Inputs(fmt.Errorf("%d of %d pictures failed", j.failed, j.looked))
 	}
 	return nil
 }
@@ -290,7 +316,10 @@ func verifyIndexCommand() *cobra.Command {
 		Use:   "verify DIR",
 		Short: "Read every byte of an index and compare checksums",
 		Long: `Reads every byte of an index, compares it with the checksums that were written, and
-names each file that is damaged or missing. The exit code is 1 if there is one.`,
+names each file that is damaged or missing. The exit code is 1 if there is one.
+
+A shard without its .json isn't part of the index. So remove the .json of a damaged
+shard, and run 'clipdet index' as before: it encodes the pictures of that shard again.`,
 		Example: `  clipdet index verify photos.index`,
 		Args:    oneIndex,
 		RunE: func(cmd *cobra.Command, args []string) error {

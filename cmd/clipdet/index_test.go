@@ -1,17 +1,22 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/jpeg"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
 	"github.com/clipdet/clipdet/pkg/eval"
 	"github.com/clipdet/clipdet/pkg/index"
 )
@@ -40,7 +45,9 @@ func TestIndexAndSearch(t *testing.T) {
 			t.Fatalf("exit code %d, want %d; stdout %q; stderr, which should say %q:\n%s", code, want, stdout, says, stderr)
 		}
 	}
-	indexed(exit.CodeInputs, "photos/bad.png")
+	n := len(intake.Expand([]string{"photos"}))
+	indexed(exit.CodeInputs, fmt.Sprintf("clipdet: 1 of %d pictures failed", n))
+	indexed(exit.CodeInputs, fmt.Sprintf("clipdet: 2 of %d pictures failed", n+1), "photos/none.png")
 	if err := os.Remove("photos/bad.png"); err != nil {
 		t.Fatal(err)
 	}
@@ -151,10 +158,142 @@ func TestIndexAndSearch(t *testing.T) {
 	if code, _, stderr := clipdet(t, "index", "verify", "ix"); code != exit.CodeInputs || !strings.Contains(stderr, shards[0]) {
 		t.Errorf("a changed byte: exit code %d\n%s", code, stderr)
 	}
+	const remedy = "remove the .json of each damaged shard"
+	if err := os.Remove(shards[0]); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := clipdet(t, "search", "--index", "ix", "-q", "dog"); code != exit.CodeInputs || !strings.Contains(stderr, shards[0]) || !strings.Contains(stderr, remedy) {
+		t.Errorf("a missing file: exit code %d\n%s", code, stderr)
+	}
+	if err := os.Remove(strings.TrimSuffix(shards[0], ".npy") + ".json"); err != nil {
+		t.Fatal(err)
+	}
+	indexed(exit.CodeDone, " 0 pictures are unchanged")
+	if mended := search("--top-k", "1000"); mended != before {
+		t.Errorf("the index that was mended gives:\n%s\nwant\n%s", mended, before)
+	}
+	if err := os.WriteFile("photos/caf\xe9.png", []byte("none"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	indexed(exit.CodeInputs, `"photos/caf\xe9.png": its path isn't UTF-8`)
 	code, _, stderr = clipdet(t, "search", "--index", "ix", "--device", "cpu", "-q", "dog")
 	if code != exit.CodeUsage || !strings.Contains(stderr, "digest") {
 		t.Errorf("the built-in models search an index of others: exit code %d\n%s", code, stderr)
 	}
+}
+
+// Folders in folders and lists are indexed, and what is gone from the folders is removed.
+func TestIndexTakesFoldersAndLists(t *testing.T) {
+	models, err := filepath.Abs(tinyModels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	picture, err := os.ReadFile(filepath.Join(formats, "420.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	for _, path := range []string{"p/x.jpg", "p/a/b/x.jpg", "p/a/b/y.jpg", "q/x.jpg"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, picture, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile("list.txt", []byte("q/x.jpg\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		remove, says string
+		args         []string
+		code         int
+	}{
+		{"", "0 pictures are unchanged, 1 to be encoded, 0 removed", []string{"p"}, exit.CodeDone},
+		{"", "p: not read: 1 directory (--recursive reads it)", []string{"p"}, exit.CodeDone},
+		{"", "1 pictures are unchanged, 3 to be encoded, 0 removed", []string{"--recursive", "--files-from", "list.txt", "p"}, exit.CodeDone},
+		{"p/a/b/y.jpg", "1 pictures are unchanged, 0 to be encoded, 0 removed", []string{"p"}, exit.CodeDone},
+		{"q/x.jpg", "2 pictures are unchanged, 0 to be encoded, 1 removed", []string{"-r", "p"}, exit.CodeDone},
+		{"", "--files-from", []string{"--files-from", "none.txt"}, exit.CodeUsage},
+		{"", "no picture", nil, exit.CodeUsage},
+	} {
+		if test.remove != "" {
+			if err := os.Remove(test.remove); err != nil {
+				t.Fatal(err)
+			}
+		}
+		args := append([]string{"index", "--out", "ix", "--models", models, "--max-regions", "5", "--device", "cpu"}, test.args...)
+		if code, _, stderr := clipdet(t, args...); code != test.code || !strings.Contains(stderr, test.says) {
+			t.Errorf("%v: exit code %d, want %d; stderr, which should say %q:\n%s", test.args, code, test.code, test.says, stderr)
+		}
+	}
+}
+
+// Boxes are drawn on the pixels that were indexed, or on none.
+func TestSearchDrawsWhatWasIndexed(t *testing.T) {
+	models, err := filepath.Abs(tinyModels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	picture := withOrientation(t, slope(96, 64), 6)
+	write := func(data []byte) {
+		t.Helper()
+		if err := os.WriteFile("side.jpg", data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(picture)
+	indexed := func(out string, want int, says string, more ...string) {
+		t.Helper()
+		args := []string{"index", "--out", out, "--models", models, "--max-regions", "5", "--device", "cpu", "side.jpg"}
+		if code, _, stderr := clipdet(t, append(args, more...)...); code != want || !strings.Contains(stderr, says) {
+			t.Fatalf("index %s %v: exit code %d, want %d; stderr, which should say %q:\n%s", out, more, code, want, says, stderr)
+		}
+	}
+	indexed("stored", exit.CodeDone, "1 to be encoded", "--ignore-exif")
+	indexed("upright", exit.CodeDone, "1 to be encoded")
+	indexed("stored", exit.CodeDone, "1 pictures are unchanged", "--ignore-exif")
+	indexed("stored", exit.CodeUsage, "stored: not as the index was made: its pictures are as stored, and these are upright")
+	indexed("upright", exit.CodeUsage, "--ignore-exif", "--ignore-exif")
+	indexed("upright", exit.CodeUsage, "[auto:1] of width 32, and these are [auto:1 auto:2] of 32; take the same crops or another directory (the flags are --models, --dtype, --crop",
+		"--crop-context", "1,2")
+
+	drawn := func(from string, want image.Point, says string) {
+		t.Helper()
+		page := filepath.Join(t.TempDir(), "page")
+		code, stdout, stderr := clipdet(t, "search", "--index", from, "--models", models, "--device", "cpu", "-q", "dog", "--html", page)
+		file, err := os.Open(filepath.Join(page, "images", "1.jpg"))
+		if says != "" {
+			if code != exit.CodeInputs || !strings.Contains(stderr, says) || err == nil || !strings.Contains(stdout, "side.jpg") {
+				t.Errorf("%s: exit code %d, a picture was drawn: %v; stderr, which should say %q:\n%s", from, code, err == nil, says, stderr)
+			}
+			return
+		}
+		if code != exit.CodeDone || err != nil {
+			t.Fatalf("%s: exit code %d, %v\n%s", from, code, err, stderr)
+		}
+		defer file.Close()
+		if got, err := jpeg.DecodeConfig(file); err != nil || image.Pt(got.Width, got.Height) != want {
+			t.Errorf("%s: %v, drawn on %d x %d pixels, want %v", from, err, got.Width, got.Height, want)
+		}
+	}
+	drawn("stored", image.Pt(96, 64), "")
+	drawn("upright", image.Pt(64, 96), "")
+	write(withOrientation(t, slope(96, 64), 8)) // as large, and other pixels
+	drawn("upright", image.Point{}, "side.jpg: it has changed since it was indexed")
+
+	// An index of an earlier version doesn't say that it was made with --ignore-exif.
+	write(picture)
+	w, err := os.ReadFile("stored/shard-00001.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := strings.Replace(string(w), ",\n  \"as_stored\": true", "", 1)
+	sum := regexp.MustCompile(`"checksum": "\w*"`)
+	old = sum.ReplaceAllString(old, `"checksum": ""`)
+	old = strings.Replace(old, `"checksum": ""`, fmt.Sprintf(`"checksum": "%x"`, sha256.Sum256([]byte(old))), 1)
+	if err := os.WriteFile("stored/shard-00001.json", []byte(old), 0o644); err != nil || old == string(w) {
+		t.Fatal(err)
+	}
+	drawn("stored", image.Point{}, "side.jpg: it is 64 x 96 pixels, and was indexed as 96 x 64")
 }
 
 // The built-in models put a right box first for 59 of 65 things (pkg/index/FORMATS.md).

@@ -1,17 +1,20 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
 	"io"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/exit"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/report"
@@ -41,7 +44,8 @@ func (f *searchFlags) command() *cobra.Command {
 		Short: "Find the queries in all pictures of an index",
 		Long: `Finds the regions of the index that fit each query best, in all pictures at once. It
 is exact: every region is compared with every query. No picture is read, but for
---html. 'clipdet index' makes the index; the models have to be the same.
+--html, which draws on none that has changed since it was indexed. 'clipdet index'
+makes the index; the models have to be the same.
 
 A query is what it is for 'clipdet detect', with phrases, weights, negative phrases
 and examples, and a hit has the scores that detect gives that box, up to 0.002:
@@ -179,18 +183,48 @@ func (f *searchFlags) run(cmd *cobra.Command, _ []string) error {
 		return exit.Inputs(fmt.Errorf("write the hits: %w", err))
 	}
 	if f.html != "" {
+		of := make(map[string]index.Hit)
+		for _, hit := range slices.Concat(hits...) {
+			of[hit.Picture] = hit
+		}
 		load := func(file string) (image.Image, error) {
-			return intake.Decode(ctx, intake.Input{Path: file}, pixels.Limits{})
+			picture, err := asIndexed(ctx, of[file], ix.AsStored())
+			if err != nil {
+				console.Say(cmd.ErrOrStderr(), "--html: %s", console.Naming(file, err))
+			}
+			return picture, err
 		}
 		unread, err := report.WriteHits(ctx, f.html, shown(queries.Names(), hits), load, report.Options{})
 		if err == nil && unread > 0 {
-			err = fmt.Errorf("--html: %d pictures can't be read any more, and are shown without", unread)
+			err = fmt.Errorf("--html: of %d pictures only the boxes are shown", unread)
 		}
 		if err != nil {
 			return exit.Inputs(err)
 		}
 	}
 	return nil
+}
+
+// asIndexed returns the picture of a hit. It fails if the picture isn't what was indexed,
+// because the boxes would be in other places there.
+func asIndexed(ctx context.Context, hit index.Hit, asStored bool) (image.Image, error) {
+	now, err := index.Picture{Path: hit.Picture}.Read()
+	if err != nil {
+		return nil, err
+	}
+	if now.SHA256 != hit.SHA256 {
+		return nil, errors.New("it has changed since it was indexed; run 'clipdet index' again")
+	}
+	picture, err := intake.Decode(ctx, intake.Input{Path: hit.Picture}, pixels.Limits{AsStored: asStored})
+	if err != nil {
+		return nil, err
+	}
+	// Indexes once didn't say that they were made with --ignore-exif.
+	if size := picture.Bounds().Size(); size != image.Pt(hit.Width, hit.Height) {
+		return nil, fmt.Errorf("it is %d x %d pixels, and was indexed as %d x %d; index the pictures again, into another directory",
+			size.X, size.Y, hit.Width, hit.Height)
+	}
+	return picture, nil
 }
 
 // writeHits writes the hits of each query.

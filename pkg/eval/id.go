@@ -22,10 +22,12 @@ func (i *id) UnmarshalJSON(data []byte) error {
 		*i = id(n)
 		return nil
 	}
-	// Beyond 2^53 a float64 may be another number than the text.
 	v, err := strconv.ParseFloat(text, 64)
-	if err != nil || v != math.Trunc(v) || math.Abs(v) > 1<<53 {
+	if err != nil || v != math.Trunc(v) {
 		return fmt.Errorf("%w: the id %s is no whole number", ErrFormat, data)
+	}
+	if math.Abs(v) > 1<<53 { // a float64 may be another number than the text
+		return fmt.Errorf("%w: the id %s is too large: up to 2^63-1 can be, and with a point or an exponent up to 2^53", ErrFormat, data)
 	}
 	*i = id(v)
 	return nil

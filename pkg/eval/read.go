@@ -1,11 +1,13 @@
 package eval
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -282,9 +284,22 @@ func (s *stream) wrong(err error) error {
 	case errors.As(err, &kind) && strings.HasSuffix(kind.Value, beyond):
 		return fmt.Errorf("%w: %s is NaN, infinite or beyond any number", ErrNumber, kind.Field)
 	case errors.As(err, &kind):
-		return fmt.Errorf("%w: %s is a %s, want a %s", ErrFormat, kind.Field, kind.Value, kind.Type)
+		return fmt.Errorf("%w: %s is a %s, want %s", ErrFormat, cmp.Or(kind.Field, "it"), kind.Value, inJSON(kind.Type))
 	}
 	return err
+}
+
+// inJSON returns what JSON calls a type of the fields that are read.
+func inJSON(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Slice:
+		return "a list of numbers"
+	case reflect.Struct:
+		return "an object"
+	case reflect.String:
+		return "a string"
+	}
+	return "a number"
 }
 
 // open reads a [ or {.

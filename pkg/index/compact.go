@@ -37,6 +37,12 @@ func Compact(ctx context.Context, dir string, options Options) (err error) {
 	if !w.wasteful(shards) {
 		return nil
 	}
+	// A damaged embedding would get a checksum that fits. Rows are checked as they are read.
+	for _, s := range shards {
+		if err := s.checkFile(ctx, "npy", s.Embeddings); err != nil {
+			return fmt.Errorf("index: compact: %w", err)
+		}
+	}
 	for _, s := range shards {
 		if err := w.copy(ctx, s); err != nil {
 			return fmt.Errorf("index: compact: %w", err)

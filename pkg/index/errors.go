@@ -9,9 +9,12 @@ var (
 	ErrNone = errors.New("no index")
 	// ErrBusy is returned if another Writer has the directory.
 	ErrBusy = errors.New("another process writes the index")
-	// ErrModels is returned if models or crops are not those that made the index.
-	ErrModels = errors.New("not the models of the index")
-	// ErrDamaged is returned for a file that isn't what was written.
+	// ErrModels is returned if models, crops or Options.AsStored are not those that made
+	// the index.
+	ErrModels = errors.New("not as the index was made")
+	// ErrDamaged is returned for a file that isn't what was written, or is missing. If the
+	// JSON of its shard is removed, the index lacks the shard's pictures and is whole; a
+	// Writer then takes them for new.
 	ErrDamaged = errors.New("damaged index")
 	// ErrChanged is returned by Search if a shard has gone since Open, as Compact removes
 	// them. Open the index again.

@@ -85,7 +85,7 @@ func (ix *Index) Stats() Stats {
 
 // Check fails with ErrModels if a detector's models and crops are not those of the index.
 func (ix *Index) Check(info detect.Info) error {
-	if err := ix.made.check(madeBy(info)); err != nil {
+	if err := ix.made.checkDetector(info); err != nil {
 		return fmt.Errorf("index: %s: %w", ix.dir, err)
 	}
 	return nil
@@ -100,6 +100,10 @@ func (ix *Index) Crops() []detect.Crop {
 	}
 	return crops
 }
+
+// AsStored returns [Options].AsStored of the index: whether boxes are in pixels of the
+// pictures as they are stored.
+func (ix *Index) AsStored() bool { return ix.made.AsStored }
 
 // contents returns what the rows of a shard are, from memory if they are there.
 func (ix *Index) contents(s shard) (*contents, error) {

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -43,12 +45,16 @@ type made struct {
 	Text  string `json:"text"`
 	Crops []crop `json:"crops"`
 	Width int    `json:"width"` // D
+	// AsStored is Options.AsStored. Indexes of before it was kept have none, whatever it was.
+	AsStored bool `json:"as_stored,omitempty"`
 }
 
 type crop struct {
 	Mode    string  `json:"mode"`
 	Context float64 `json:"context"`
 }
+
+func (c crop) String() string { return fmt.Sprintf("%s:%v", c.Mode, c.Context) }
 
 type sum struct {
 	Bytes  int64  `json:"bytes"`
@@ -92,9 +98,27 @@ func (m made) check(now made) error {
 		}
 	}
 	if !slices.Equal(m.Crops, now.Crops) || m.Width != now.Width {
-		return fmt.Errorf("%w: it was made with the crops %v of width %d, and these are %v of %d", ErrModels, m.Crops, m.Width, now.Crops, now.Width)
+		return fmt.Errorf("%w: its crops (mode:context) are %v of width %d, and these are %v of %d; take the same crops or another directory",
+			ErrModels, m.Crops, m.Width, now.Crops, now.Width)
+	}
+	if m.AsStored != now.AsStored {
+		return fmt.Errorf("%w: its pictures are %s, and these are %s; take the same or another directory", ErrModels, m.turned(), now.turned())
 	}
 	return nil
+}
+
+// checkDetector is check of a detector, which doesn't tell whether pictures are as stored.
+func (m made) checkDetector(info detect.Info) error {
+	now := madeBy(info)
+	now.AsStored = m.AsStored
+	return m.check(now)
+}
+
+func (m made) turned() string {
+	if m.AsStored {
+		return "as stored"
+	}
+	return "upright"
 }
 
 // encode returns the JSON with its checksum.
@@ -196,6 +220,9 @@ func readShard(dir string, number int) (shard, error) {
 	}
 	for extension, want := range map[string]int64{"npy": s.Embeddings.Bytes, "parquet": s.Rows.Bytes} {
 		info, err := os.Stat(s.path(extension))
+		if errors.Is(err, fs.ErrNotExist) {
+			return s, fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 		if err != nil {
 			return s, err
 		}

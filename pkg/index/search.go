@@ -74,6 +74,7 @@ type Hit struct {
 	Region  int    `json:"region"` // its number in the picture, from 1, by objectness
 	Width   int    `json:"width"`  // of the upright picture, pixels
 	Height  int    `json:"height"`
+	SHA256  string `json:"-"` // of the picture's file, when it was indexed
 }
 
 // Search returns the hits of each query, best first, in the order of queries' Names. It is
@@ -296,7 +297,7 @@ func (ix *Index) chooseOf(s shard, places []int64, first int64, to *chosen) erro
 		to.stored.Objectness = append(to.stored.Objectness, c.objectness[i])
 		p := c.pictures[c.pictureOf[i]]
 		to.hits = append(to.hits, Hit{
-			Detection: detect.Detection{Box: c.boxes[i]}, Picture: p.Path, Region: i - p.first + 1, Width: p.width, Height: p.height,
+			Detection: detect.Detection{Box: c.boxes[i]}, Picture: p.Path, Region: i - p.first + 1, Width: p.width, Height: p.height, SHA256: p.SHA256,
 		})
 	}
 	return nil

@@ -38,11 +38,7 @@ func Verify(ctx context.Context, dir string) (wrong []error, err error) {
 	var first *shard
 	for _, number := range all {
 		s, err := readShard(dir, number)
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			wrong = append(wrong, fmt.Errorf("%w: %w", ErrDamaged, err))
-			continue
-		case err != nil:
+		if err != nil {
 			wrong = append(wrong, err)
 			continue
 		}
@@ -52,16 +48,25 @@ func Verify(ctx context.Context, dir string) (wrong []error, err error) {
 			wrong = append(wrong, fmt.Errorf("%s: %w", s.path("json"), err))
 		}
 		for extension, want := range map[string]sum{"npy": s.Embeddings, "parquet": s.Rows} {
-			got, err := checksum(ctx, s.path(extension))
-			if err != nil {
+			err := s.checkFile(ctx, extension, want)
+			if errors.Is(err, ErrDamaged) {
+				wrong = append(wrong, err)
+			} else if err != nil {
 				return wrong, fmt.Errorf("index: %w", err)
-			}
-			if got != want {
-				wrong = append(wrong, fmt.Errorf("%s: %w: its SHA-256 is %.12s, and %.12s was written", s.path(extension), ErrDamaged, got.SHA256, want.SHA256))
 			}
 		}
 	}
 	return wrong, nil
+}
+
+// checkFile reads a file of the shard, and fails with ErrDamaged if it isn't what was
+// written.
+func (s shard) checkFile(ctx context.Context, extension string, want sum) error {
+	got, err := checksum(ctx, s.path(extension))
+	if err == nil && got != want {
+		err = fmt.Errorf("%s: %w: its SHA-256 is %.12s, and %.12s was written", s.path(extension), ErrDamaged, got.SHA256, want.SHA256)
+	}
+	return err
 }
 
 func checksum(ctx context.Context, path string) (sum, error) {

@@ -38,6 +38,10 @@ type Options struct {
 	// pictures are of a part is the caller's choice, for instance by PartOf; no picture may
 	// be of two.
 	Part, Parts int
+	// AsStored says that the regions are of pictures as they are stored, which weren't
+	// turned upright (pixels.Limits.AsStored). It is kept, and all pictures of an index
+	// have the same. Compact doesn't need it.
+	AsStored bool
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -87,7 +91,9 @@ type location struct {
 //
 // Files of a shard that was interrupted are removed.
 func Create(dir string, info detect.Info, options Options) (*Writer, error) {
-	return create(dir, madeBy(info), options)
+	m := madeBy(info)
+	m.AsStored = options.AsStored
+	return create(dir, m, options)
 }
 
 func create(dir string, m made, options Options) (_ *Writer, err error) {
@@ -115,7 +121,7 @@ func (w *Writer) read() error {
 	}
 	if len(shards) > 0 {
 		if err := shards[0].Made.check(w.made); err != nil {
-			return err
+			return fmt.Errorf("%s: %w", w.dir, err)
 		}
 	}
 	w.next = w.options.Part
@@ -191,7 +197,7 @@ func (w *Writer) Append(ctx context.Context, p Picture, regions *detect.Regions)
 	if w.failed != nil {
 		return w.failed
 	}
-	if err := w.made.check(madeBy(regions.Info())); err != nil {
+	if err := w.made.checkDetector(regions.Info()); err != nil {
 		return fmt.Errorf("index: %q: %w", p.Path, err)
 	}
 	stored, err := regions.Stored(ctx)
@@ -204,8 +210,10 @@ func (w *Writer) Append(ctx context.Context, p Picture, regions *detect.Regions)
 
 func (w *Writer) append(p Picture, width, height int, proposals []detect.Proposal, embeddings []uint16) error {
 	switch n := len(proposals); {
-	case p.SHA256 == "" || !utf8.ValidString(p.Path):
-		return fmt.Errorf("index: %w: the picture %q has no SHA256, or its path isn't UTF-8", ErrOption, p.Path)
+	case p.SHA256 == "":
+		return fmt.Errorf("index: %w: the picture %q has no SHA256, which Picture.Read gives it", ErrOption, p.Path)
+	case !utf8.ValidString(p.Path):
+		return fmt.Errorf("index: %w: the path %q isn't UTF-8", ErrOption, p.Path)
 	case len(embeddings) != n*w.made.Width:
 		return fmt.Errorf("index: %w: %q has %d values for %d regions of width %d", ErrModels, p.Path, len(embeddings), n, w.made.Width)
 	case n > 0 && len(w.rows)+n > maxShardRegions:

@@ -330,6 +330,39 @@ func TestVerifyFindsEachChangedByte(t *testing.T) {
 	}
 }
 
+// Compact would write what is damaged anew, with checksums that fit.
+func TestCompactCopiesNothingDamaged(t *testing.T) {
+	d := open(t)
+	paths := pictures(t, 3)
+	dir := t.TempDir()
+	fill(t, d, dir, paths, Options{ShardRegions: 20})
+	save(t, paths[0], scene(99))
+	fill(t, d, dir, paths, Options{ShardRegions: 20})
+	for _, extension := range []string{"npy", "parquet"} {
+		path := shardPath(dir, 2, extension)
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		damaged := slices.Clone(whole)
+		damaged[len(damaged)/2] ^= 1
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before := shardFiles(t, dir)
+		if err := Compact(t.Context(), dir, Options{}); !errors.Is(err, ErrDamaged) || !strings.Contains(fmt.Sprint(err), path) {
+			t.Errorf("%s: %v", extension, err)
+		}
+		equalFiles(t, shardFiles(t, dir), before)
+		if err := os.WriteFile(path, whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Compact(t.Context(), dir, Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestPartOf holds the parts of some paths, since an index that is made in parts on several
 // machines, or made again, needs them to stay.
 func TestPartOf(t *testing.T) {

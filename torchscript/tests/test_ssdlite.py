@@ -76,6 +76,15 @@ def test_categories_are_what_the_whole_network_says_of_its_cells() -> None:
         torch.testing.assert_close(kept.kinds(maps[1]), whole[:, numbers])
 
 
+def test_no_edge_is_rounded_out_of_the_picture() -> None:
+    """A box over all 300 pixels that the network sees is 640 wide, and not 640.00006."""
+    size = torch.tensor([[425, 640]])
+    with torch.inference_mode():
+        edges = ssdlite.SSDLite().eval()(torch.zeros(1, 3, 425, 640, dtype=torch.uint8), size)[0, :, :4]
+    assert edges[:, 2].max() == 640
+    assert edges[:, 3].max() <= 425
+
+
 def test_names_are_cocos() -> None:
     assert len(ssdlite.NUMBERED) == ssdlite.CLASSES
     assert len(ssdlite.NAMES) == len(set(ssdlite.NAMES)) == 80

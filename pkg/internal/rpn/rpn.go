@@ -137,7 +137,8 @@ func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, l
 }
 
 // Read makes proposals of the Numbers of f, and fails with ErrOutput if they can't be
-// proposals of a picture of the size.
+// proposals of a picture of the size. Edges that rounding has moved out of the picture are
+// moved back. On the device they stay, where the crops' pixels are the same.
 func (n *Network) Read(f Found, numbers []float32, size Size) (Proposals, error) {
 	rows, count := numbers[:len(numbers)-1], numbers[len(numbers)-1]
 	if !(count >= 0 && count <= float32(f.all)) {
@@ -151,7 +152,8 @@ func (n *Network) Read(f Found, numbers []float32, size Size) (Proposals, error)
 			return Proposals{}, fmt.Errorf("%w %s: proposal %d is %v (x0, y0, x1, y1, objectness) in a picture of %d x %d; export it again, or take models of dtype float32",
 				ErrOutput, n.manifest.Architecture, i, r, size.Width, size.Height)
 		}
-		p.Boxes[i], p.Objectness[i] = box.Box{X0: r[0], Y0: r[1], X1: r[2], Y1: r[3]}, r[4]
+		p.Boxes[i] = box.Box{X0: r[0], Y0: r[1], X1: r[2], Y1: r[3]}.Clip(size.Width, size.Height)
+		p.Objectness[i] = r[4]
 	}
 	return p, nil
 }

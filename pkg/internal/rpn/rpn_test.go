@@ -207,6 +207,15 @@ func TestNumbersThatAreNoProposalsAreRefused(t *testing.T) {
 	}
 }
 
+// An archive that scales 300 to 640 pixels has edges at 640.00006.
+func TestRoundedEdgesStayInThePicture(t *testing.T) {
+	over := math.Nextafter32(640, 641)
+	p, err := (&Network{}).Read(Found{Most: 1, all: 1}, []float32{-1e-5, 2, over, 400, 0.5, 1}, Size{Height: 425, Width: 640})
+	if want := (box.Box{X0: 0, Y0: 2, X1: 640, Y1: 400}); err != nil || p.Boxes[0] != want {
+		t.Errorf("got %v (%v), want %v", p.Boxes, err, want)
+	}
+}
+
 func TestAnotherKindIsRefused(t *testing.T) {
 	_, err := New(torchtest.Tiny(t).Text)
 	if !errors.Is(err, archive.ErrMismatch) {

@@ -4,7 +4,6 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"sync"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -98,7 +97,7 @@ type shardFn struct{ Job shard.Job }
 func (f *shardFn) ProcessElement(ctx context.Context, i int, emit func(counts)) error {
 	worker, err := workerOf(ctx, f.Job)
 	if err != nil {
-		return fmt.Errorf("open the models: %w", err)
+		return err
 	}
 	log.Infof(ctx, "shard %d of %d: begun", i, f.Job.Shards)
 	o, err := worker.Do(ctx, i)

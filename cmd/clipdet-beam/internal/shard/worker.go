@@ -40,7 +40,7 @@ func Open(ctx context.Context, job Job) (_ *Worker, err error) {
 		return nil, err
 	}
 	if w.detector, err = detect.Open(ctx, job.options()); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open the models: %w", err)
 	}
 	defer func() {
 		if err != nil {

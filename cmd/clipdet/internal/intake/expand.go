@@ -186,24 +186,36 @@ func asPattern(arg string) (pattern string, ok bool) {
 // isDeep reports whether a pattern reaches into the directories inside directories.
 func isDeep(pattern string) bool { return strings.Contains(pattern, "**") }
 
-// Covers reports whether [Expand] would take the picture at path, a clean path, for an
+// Covers reports whether Expand would take the picture at path, a clean path, for an
 // argument that is a directory or a pattern, if the picture were there.
-func Covers(arg, path string) bool {
+func (f *Flags) Covers(arg, path string) bool {
 	pattern, ok := asPattern(arg)
 	if !ok {
 		info, err := os.Stat(arg)
-		return err == nil && info.IsDir() && filepath.Clean(arg) == filepath.Dir(path)
+		return err == nil && info.IsDir() && slices.Contains(f.foldersOf(path), filepath.Clean(arg))
 	}
 	if isDeep(arg) {
 		matches, err := doublestar.PathMatch(pattern, path)
 		return err == nil && matches
 	}
-	for _, place := range []string{path, filepath.Dir(path)} { // a directory that matches stands for its pictures
+	for _, place := range append(f.foldersOf(path), path) { // a directory that matches stands for its pictures
 		if matches, err := filepath.Match(pattern, place); err == nil && matches {
 			return true
 		}
 	}
 	return false
+}
+
+// foldersOf returns the directories that stand for a picture in them, among others. Hidden
+// ones in another don't count there.
+func (f *Flags) foldersOf(path string) []string {
+	folder := filepath.Dir(path)
+	folders := []string{folder}
+	for f.Recursive && filepath.Dir(folder) != folder && !strings.HasPrefix(filepath.Base(folder), ".") {
+		folder = filepath.Dir(folder)
+		folders = append(folders, folder)
+	}
+	return folders
 }
 
 // literal returns a pattern in which the first folders, as far as folders of these very

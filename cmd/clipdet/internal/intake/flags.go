@@ -26,7 +26,12 @@ const (
 
 // Add defines the flags on flags, except for --frames.
 func (f *Flags) Add(flags *pflag.FlagSet) {
+	f.AddForFiles(flags)
+	flags.BoolVar(&f.Private, "allow-private", false, "let URLs lead to addresses that aren't public, as localhost and 192.168.0.1")
+}
+
+// AddForFiles defines those of Add that aren't about URLs.
+func (f *Flags) AddForFiles(flags *pflag.FlagSet) {
 	flags.BoolVarP(&f.Recursive, "recursive", "r", false, "read the directories inside directories too")
 	flags.StringVar(&f.FilesFrom, "files-from", "", "also read what the list in `FILE` names, or on stdin for -: a path or URL a line, or each before a NUL, as find -print0 writes them")
-	flags.BoolVar(&f.Private, "allow-private", false, "let URLs lead to addresses that aren't public, as localhost and 192.168.0.1")
 }

@@ -273,8 +273,25 @@ func TestCovers(t *testing.T) {
 		{"[new] p/*.jpg", "n p/y.jpg", false},
 		{"ph/[", "ph/y.jpg", false},
 	} {
-		if got := Covers(test.arg, test.path); got != test.want {
+		if got := new(Flags).Covers(test.arg, test.path); got != test.want {
 			t.Errorf("Covers(%q, %q) is %v, want %v", test.arg, test.path, got, test.want)
+		}
+	}
+	for _, test := range []struct {
+		arg, path string
+		want      bool
+	}{
+		{"ph", "ph/y.jpg", true},
+		{"ph", "ph/a/b/y.jpg", true},
+		{"ph", "ph/.a/b/y.jpg", false},
+		{"ph", "ph/a/.b/y.jpg", false},
+		{"ph/a", "ph/y.jpg", false},
+		{".", "ph/a/y.jpg", true},
+		{"p*", "ph/a/b/y.jpg", true},
+		{"ph/*.jpg", "ph/a/y.jpg", false},
+	} {
+		if got := (&Flags{Recursive: true}).Covers(test.arg, test.path); got != test.want {
+			t.Errorf("recursive, Covers(%q, %q) is %v, want %v", test.arg, test.path, got, test.want)
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"image"
 	"image/draw"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,7 +75,7 @@ func (p *Pictures) cut(name string, picture image.Image, detections []detect.Det
 
 // pixelsOf returns the pixels that a box touches, at least one.
 func pixelsOf(b box.Box) image.Rectangle {
-	at := image.Rect(int(math.Floor(float64(b.X0))), int(math.Floor(float64(b.Y0))), int(math.Ceil(float64(b.X1))), int(math.Ceil(float64(b.Y1))))
+	at := b.Outward()
 	at.Max.X, at.Max.Y = max(at.Max.X, at.Min.X+1), max(at.Max.Y, at.Min.Y+1)
 	return at
 }

@@ -130,7 +130,7 @@ func (j *Job) Run(ctx context.Context, outcomes iter.Seq2[*detect.Result, error]
 // fits returns an error if a picture doesn't have the size that a data set states of it,
 // because its boxes would be in other places there.
 func fits(image eval.Image, result *detect.Result) error {
-	if image.Width > 0 && image.Height > 0 && (image.Width != result.Width || image.Height != result.Height) {
+	if image.CheckSize(result.Width, result.Height) != nil { // whose text is of an evaluation
 		return fmt.Errorf("it is %d x %d pixels, and the data set's image %d is %d x %d; of a turned picture, --ignore-exif takes the stored pixels",
 			result.Width, result.Height, image.ID, image.Width, image.Height)
 	}

@@ -31,7 +31,7 @@ type QueryHits struct {
 // Hit is a box of a picture that a search found.
 type Hit struct {
 	File          string // the picture's path; it may be any bytes
-	Width, Height int    // of the upright picture, pixels
+	Width, Height int    // of the picture, pixels
 	Box           box.Box
 	Score         float32
 	Probability   float32
@@ -67,7 +67,7 @@ type hitBox struct {
 }
 
 // WriteHits writes a page of the hits of each query into dir, as Write does: the pictures,
-// with the boxes that were hit. load returns the upright picture of a file. It is called
+// with the boxes that were hit. load returns the picture of a file, in whose pixels the boxes are. It is called
 // once for each of the first Options.Pictures pictures; the boxes of others, and of those
 // that load fails for, are shown without the picture. unread is the number of pictures that
 // load failed for. The page has no script.
