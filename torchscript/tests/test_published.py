@@ -16,6 +16,7 @@ import pytest
 import safetensors.torch
 import test_rpn
 import torch
+from open_clip.transformer import QuickGELU
 from torch import nn
 from torch.nn.functional import normalize
 from torchvision.models import detection
@@ -82,6 +83,27 @@ def test_detectors_are_built_as_torchvision_builds_published_ones(
     for one, other in zip(test_rpn.reference(ours, images), test_rpn.reference(theirs, images), strict=True):
         assert len(one) > 20
         assert torch.equal(one, other)
+
+
+def test_the_tag_settles_the_activation() -> None:
+    others = []  # the names that open_clip configures with GELU
+    for name, tag in open_clip.list_pretrained():
+        trained = open_clip.pretrained.get_pretrained_cfg(name, tag).get("quick_gelu", False)
+        assert towers.Model(name, tag).quick_gelu == trained, (name, tag)
+        if trained and not open_clip.get_model_config(name).get("quick_gelu", False):
+            others.append((name, tag))
+    assert {("ViT-B-32", "metaclip_400m"), ("ViT-B-16", "dfn2b"), ("RN50", "cc12m")} < set(others)
+    assert towers.Model("ViT-B/32", "laion400m_e32").quick_gelu, "OpenAI's name with another's tag"
+
+
+@pytest.mark.parametrize(
+    ("tag", "want"),
+    [("laion400m_e32", {QuickGELU}), ("laion2b_s34b_b79k", {nn.GELU}), (None, {nn.GELU})],
+)
+def test_both_towers_have_the_activation(tag: str | None, want: set[type]) -> None:
+    model = towers.Model("ViT-B-32", tag).build()
+    assert {type(block.mlp.gelu) for block in model.visual.transformer.resblocks} == want
+    assert {type(block.mlp.gelu) for block in model.transformer.resblocks} == want
 
 
 @pytest.mark.parametrize("form", ["bin", "safetensors"])
