@@ -3,7 +3,6 @@ a file before it is used."""
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import sys
@@ -12,6 +11,8 @@ import urllib.request
 from pathlib import Path
 
 from tqdm import tqdm
+
+from archive import file_digest
 
 ATTEMPTS = 5  # in a row that bring no byte
 CHUNK = 1 << 20
@@ -25,7 +26,7 @@ def fetch(address: str, target: Path, digest: str) -> Path:
     there. Raises OSError, which says what to do, if the file can't be had or is another
     one.
     """
-    if target.exists() and sha256(target).startswith(digest):
+    if target.exists() and file_digest(target).startswith(digest):
         return target
     part = target.with_name(target.name + ".part")
     try:
@@ -36,7 +37,7 @@ def fetch(address: str, target: Path, digest: str) -> Path:
             f"{address}: {error}; run the same command again to continue, or fetch the file elsewhere and give it with "
             "--checkpoint"
         ) from error
-    found = sha256(part)
+    found = file_digest(part)
     if not found.startswith(digest):
         part.unlink()
         raise OSError(f"{address}: its sha256 is {found}, not {digest}...: another file than was published; deleted")
@@ -89,9 +90,3 @@ def receive_from(address: str, part: Path, have: int) -> bool:
                 have += len(chunk)
                 bar.update(len(chunk))
     return total is None or have >= total
-
-
-def sha256(path: Path) -> str:
-    """Returns the sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

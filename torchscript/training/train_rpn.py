@@ -215,7 +215,7 @@ def train(
             f"left out {k}": v for k, v in recall(model, pictograms.load(pictograms.FAMILIES[leave_out])).items()
         }
     out.parent.mkdir(parents=True, exist_ok=True)
-    smallrpn.save(out, model.eval(), {"settings": settings, "figures": figures})
+    progress.save(out, model.eval(), {"settings": settings, "figures": figures})
     return figures
 
 

@@ -32,8 +32,8 @@ def write_checkpoints(work: Path) -> None:
     work.mkdir()
     model, photo = smallclip.SmallCLIP(DRAWING).eval(), photoclip.PhotoTower().eval()
     settings = {"steps": 3, "batch": 2, "leave_out": "fxemoji"}
-    smallclip.save(work / "clip.ckpt", model, {"settings": settings, "figures": {"top-1": 0.5}})
-    smallrpn.save(work / "rpn.ckpt", smallrpn.SmallRPN().eval(), {"settings": settings, "figures": {"AR@10": 0.25}})
+    progress.save(work / "clip.ckpt", model, {"settings": settings, "figures": {"top-1": 0.5}})
+    progress.save(work / "rpn.ckpt", smallrpn.SmallRPN().eval(), {"settings": settings, "figures": {"AR@10": 0.25}})
     figures = {f"{kind} taken for persons": 0.25 for kind in ("things", "persons", "places without")}
     progress.write(work / "photos.ckpt", {"state": photo.state_dict(), "notes": {"figures": figures}})
     look = {"weight": torch.zeros(1, photorpn.WIDTH), "bias": torch.tensor([-9.0])}
