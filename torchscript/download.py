@@ -16,6 +16,7 @@ from archive import file_digest
 
 ATTEMPTS = 5  # in a row that bring no byte
 CHUNK = 1 << 20
+ADVICE = "run the same command again to continue, or fetch the file elsewhere and give it with --checkpoint"
 
 
 def fetch(address: str, target: Path, digest: str) -> Path:
@@ -33,10 +34,7 @@ def fetch(address: str, target: Path, digest: str) -> Path:
         part.parent.mkdir(parents=True, exist_ok=True)
         receive(address, part)
     except (OSError, http.client.HTTPException) as error:
-        raise OSError(
-            f"{address}: {error}; run the same command again to continue, or fetch the file elsewhere and give it with "
-            "--checkpoint"
-        ) from error
+        raise OSError(f"{address}: {error}; {ADVICE}") from error
     found = file_digest(part)
     if not found.startswith(digest):
         part.unlink()

@@ -164,7 +164,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(self.server.content)
 
     def answer(self, body: bytes) -> None:
-        if not self.path.endswith("/open_clip_pytorch_model.bin"):
+        if not self.server.content or not self.path.endswith("/open_clip_pytorch_model.bin"):
             self.send_error(404)
             return
         self.send_response(200)
@@ -187,10 +187,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return file.read_bytes()
 
 
-@pytest.fixture(params=["honest", "lying"])
+@pytest.fixture(params=["honest", "lying", "empty"])
 def hub(request: pytest.FixtureRequest, weights: bytes) -> Iterator[Hub]:
     digest = hashlib.sha256(weights if request.param == "honest" else b"").hexdigest()
-    with Hub(weights, digest) as server:
+    with Hub(weights if request.param != "empty" else b"", digest) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -208,10 +208,16 @@ def test_weights_of_the_hub(tmp_path: Path, hub: Hub, request: pytest.FixtureReq
     command = [sys.executable, str(HERE / "export.py"), "clip", "--name", "ViT-B-32", "--pretrained"]
     command += ["laion2b_s34b_b79k", "--out", str(tmp_path / "models")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if request.node.callspec.params["hub"] == "lying":
+    kind = request.node.callspec.params["hub"]
+    if kind != "honest":
         assert done.returncode == 1, done.stderr
-        assert f"its sha256 is not {hub.digest}" in done.stderr
+        assert f"export.py clip: {published.clip('ViT-B-32', 'laion2b_s34b_b79k').address}: " in done.stderr
+        want = "404 Not Found' for url" if kind == "empty" else f"{hub.digest} was damaged (its sha256 differs"
+        assert want in done.stderr
+        assert ("--checkpoint" in done.stderr) == (kind == "empty")
         assert not (tmp_path / "models").exists()
+        assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_symlink()]
+        assert not list((tmp_path / "cache").rglob("blobs/*"))
         return
     assert done.returncode == 0, done.stderr
     described = archive.read_manifest(tmp_path / "models" / "clip-image.pt")
