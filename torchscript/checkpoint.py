@@ -17,6 +17,7 @@ import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -278,7 +279,18 @@ KNOWN = {
 }
 
 
-def misfit(error: RuntimeError) -> str:
+@contextmanager
+def of(part: str, path: Path) -> Iterator[None]:
+    """Says of what fails inside that path is no checkpoint of the training's part: raises
+    ValueError, which names the file, the script and export.py's option."""
+    try:
+        yield
+    except (KeyError, TypeError, RuntimeError) as error:
+        why = f"it has no {error}" if isinstance(error, KeyError) else misfit(error)
+        raise ValueError(f"--{part} {path}: not a checkpoint of train_{part}.py: {why}") from error
+
+
+def misfit(error: Exception) -> str:
     """Returns the first of the names or shapes that don't fit, from load_state_dict's
     error, in one line."""
     lines = [line.strip() for line in str(error).splitlines()[1:]]
