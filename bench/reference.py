@@ -128,9 +128,7 @@ def load(detector: str, checkpoint: Path | None, clip: str, pretrained: str) -> 
 
         network, _ = detectors.from_file(detector, checkpoint, "unknown", "a local file")
     quick = open_clip.pretrained.get_pretrained_cfg(clip, pretrained).get("quick_gelu", False)
-    model, _, preprocess = open_clip.create_model_and_transforms(
-        clip, pretrained=pretrained, force_quick_gelu=quick
-    )
+    model, _, preprocess = open_clip.create_model_and_transforms(clip, pretrained=pretrained, force_quick_gelu=quick)
     return Models(network, model.eval(), preprocess)
 
 

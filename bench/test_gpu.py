@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,26 @@ EVENTS = [
 def test_tally() -> None:
     assert gpu.tally(EVENTS, gpu=True) == {"operations": 1, "kernels": 3, "copies": 1, "waits": 2}
     assert gpu.tally(EVENTS, gpu=False) == {"operations": 1}
+
+
+def test_crops_are_batched_as_clipdet_does() -> None:
+    options = (gpu.ROOT / "pkg" / "detect" / "options.go").read_text()
+    assert re.search(rf"DefaultBatch += {gpu.BATCH}$", options, re.M)
+    clip = (gpu.ROOT / "pkg" / "internal" / "clip" / "clip.go").read_text()
+    assert re.search(rf"\tblock += {gpu.BLOCK}$", clip, re.M)
+
+
+def test_counts_on_a_cpu() -> None:
+    def count(proposals: int) -> dict[str, dict[str, int]]:
+        models, photo = gpu.ROOT / "testdata" / "models" / "tiny", gpu.ROOT / "testdata" / "photos" / "coffee.jpg"
+        return gpu.by_profiler(models, "cpu", photo, proposals)
+
+    few, full, more = (count(n) for n in (1, gpu.BLOCK, gpu.BLOCK + 1))
+    assert few["rpn"] == full["rpn"]
+    assert few["rpn"]["operations"] > 10
+    # A block has its operations, and the last one three that fill it up.
+    assert few == full
+    assert more["encode"]["operations"] == 2 * full["encode"]["operations"]
 
 
 # In the form that NVIDIA documents for "nsys stats --report=cuda_api_sum --format=csv".
