@@ -134,7 +134,7 @@ def recall(model: smallrpn.SmallRPN, pictures: pictograms.Pictograms, count: int
     """Share of the pictograms of new 640x480 scenes that a proposal covers with IoU >= 0.5."""
     model.eval()
     layout = scenes.Layout()
-    found = dict.fromkeys((10, 100, model.config.proposals), 0)
+    found = dict.fromkeys((10, model.config.proposals), 0)
     total = 0
     for i in range(count):
         picture, instances = scenes.scene(10**6, i, pictures, layout)

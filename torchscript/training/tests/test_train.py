@@ -102,10 +102,12 @@ def test_from_checkpoints_to_the_card(tmp_path: Path) -> None:
         "- 20 names: recall:",
         f"A drawing has {smallrpn.Config.proposals} proposals of",
         "- keywords asked: 200",
+        f"now it has {smallrpn.Config.proposals}: 3 steps of 2, AR@10 0.250.",
         "- Drawing half, crops among all names: 3 steps of 2, top-1 0.500.",
     ):
         assert line in text
     assert "{" not in text
+    assert "Words that are no class" not in text, "people judged these with other models"
 
 
 def test_a_photo_without_a_licence_is_named(tmp_path: Path) -> None:
