@@ -139,7 +139,7 @@ def by_profiler(models: Path, device: str, picture: Path, proposals: int) -> dic
 
     def encode() -> None:
         for part in crops.split(BATCH if device != "cpu" else block):
-            if device == "cpu":
+            if device == "cpu" and len(part) < block:
                 part = torch.cat([part, part[:1].expand(block - len(part), -1, -1, -1)])
             image(part)
 
