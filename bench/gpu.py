@@ -26,6 +26,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
+
 # What the exporter, compare.py and the parity tests import, with pip's names.
 PACKAGES = {
     "torch": "torch",
@@ -42,7 +44,9 @@ PACKAGES = {
     "safetensors": "safetensors",
 }
 
-BATCH = 64  # crops that clipdet encodes at once on a GPU
+# Crops that clipdet encodes at once: at most so many on a GPU (DefaultBatch of pkg/detect),
+# and on a CPU always as many as the archive says, or so many (block of pkg/internal/clip).
+BATCH, BLOCK = 1024, 16
 
 
 def missing() -> list[str]:
@@ -116,7 +120,8 @@ def counts(models: Path, device: str, clipdet: Path, picture: Path, proposals: i
 
 
 def by_profiler(models: Path, device: str, picture: Path, proposals: int) -> dict[str, dict[str, int]]:
-    """Returns the counts of the proposals' forward, and of the forwards of its crops."""
+    """Returns the counts of the proposals' forward, and of the forwards of its crops, under
+    the executor and with the batches that clipdet runs them with."""
     import numpy as np
     import torch
     from PIL import Image
@@ -125,20 +130,24 @@ def by_profiler(models: Path, device: str, picture: Path, proposals: int) -> dic
     extra = {"manifest.json": ""}
     network = torch.jit.load(models / "rpn.pt", device)
     image = torch.jit.load(models / "clip-image.pt", device, _extra_files=extra)
-    side = json.loads(extra["manifest.json"])["input_size"]
+    described = json.loads(extra["manifest.json"])
+    side = described["input_size"]
     pixels = torch.from_numpy(np.array(Image.open(picture).convert("RGB"))).permute(2, 0, 1)[None].to(device)
-    size = torch.tensor([pixels.shape[2:]], device=device)
+    size = torch.tensor([pixels.shape[2:]])  # stays on the host
     crops = torch.rand(proposals, 3, side, side, device=device)
+    block = described.get("block", BLOCK)
 
     def encode() -> None:
-        for part in crops.split(BATCH):
+        for part in crops.split(BATCH if device != "cpu" else block):
+            if device == "cpu" and len(part) < block:
+                part = torch.cat([part, part[:1].expand(block - len(part), -1, -1, -1)])
             image(part)
 
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device != "cpu" else [])
     parts = {}
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.jit.optimized_execution(False):
         for name, run in {"rpn": lambda: network(pixels, size), "encode": encode}.items():
-            for _ in range(3):  # TorchScript compiles in the first two
+            for _ in range(3):  # the first calls prepare more than later ones
                 run()
             with profile(activities=activities) as profiled:
                 run()

@@ -98,6 +98,11 @@ def coco_eval(dataset: Data, results: Results, kind: type[COCOeval] = COCOeval, 
     return evaluation
 
 
+def difference(got: Any, want: Any) -> float:
+    """Returns the largest difference between numbers of one shape."""
+    return float(np.abs(np.asarray(got) - np.asarray(want)).max())
+
+
 def mean(values: np.ndarray) -> float:
     return float(values[values > -1].mean()) if (values > -1).any() else -1
 

@@ -117,7 +117,9 @@ def phrasings(query: str, templates: list[str]) -> tuple[str, list[str]]:
 
 def load(detector: str, checkpoint: Path | None, clip: str, pretrained: str) -> Models:
     """Returns models by their names, with published weights, which torchvision and
-    open_clip download, or with the weights in files."""
+    open_clip download, or with the weights in files. The activation is that of
+    open_clip's tag: by the name alone it builds OpenAI's weights with another, and only
+    warns."""
     if checkpoint is None:
         network = getattr(detection, detector)(weights="DEFAULT").eval()
     else:
@@ -125,7 +127,8 @@ def load(detector: str, checkpoint: Path | None, clip: str, pretrained: str) -> 
         import detectors
 
         network, _ = detectors.from_file(detector, checkpoint, "unknown", "a local file")
-    model, _, preprocess = open_clip.create_model_and_transforms(clip, pretrained=pretrained)
+    quick = open_clip.pretrained.get_pretrained_cfg(clip, pretrained).get("quick_gelu", False)
+    model, _, preprocess = open_clip.create_model_and_transforms(clip, pretrained=pretrained, force_quick_gelu=quick)
     return Models(network, model.eval(), preprocess)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,26 @@ EVENTS = [
 def test_tally() -> None:
     assert gpu.tally(EVENTS, gpu=True) == {"operations": 1, "kernels": 3, "copies": 1, "waits": 2}
     assert gpu.tally(EVENTS, gpu=False) == {"operations": 1}
+
+
+def test_crops_are_batched_as_clipdet_does() -> None:
+    options = (gpu.ROOT / "pkg" / "detect" / "options.go").read_text()
+    assert re.search(rf"DefaultBatch += {gpu.BATCH}$", options, re.M)
+    clip = (gpu.ROOT / "pkg" / "internal" / "clip" / "clip.go").read_text()
+    assert re.search(rf"\tblock += {gpu.BLOCK}$", clip, re.M)
+
+
+def test_counts_on_a_cpu() -> None:
+    def count(proposals: int) -> dict[str, dict[str, int]]:
+        models, photo = gpu.ROOT / "testdata" / "models" / "tiny", gpu.ROOT / "testdata" / "photos" / "coffee.jpg"
+        return gpu.by_profiler(models, "cpu", photo, proposals)
+
+    few, full, more = (count(n) for n in (1, gpu.BLOCK, gpu.BLOCK + 1))
+    assert few["rpn"] == full["rpn"]
+    assert few["rpn"]["operations"] > 10
+    of_few, of_full, of_more = (one["encode"]["operations"] for one in (few, full, more))
+    assert of_full < of_few < 2 * of_full, "a block that isn't full is filled up"
+    assert of_more == of_full + of_few - 1, "the split is one operation"
 
 
 # In the form that NVIDIA documents for "nsys stats --report=cuda_api_sum --format=csv".

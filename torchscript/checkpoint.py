@@ -5,7 +5,8 @@ torch.load and torch.jit.load don't do. OpenAI publishes CLIP in TorchScript: to
 refuses it with weights_only, and torch.jit.load runs the code of an archive. With other
 files torch.load could run code before torch 2.6 (CVE-2025-32434) and corrupt memory
 before 2.10 (CVE-2026-24747). So the unpickler here makes only plain data, with
-descriptions in place of tensors.
+descriptions in place of tensors, and with nothing but their names in place of objects of
+other classes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -44,10 +46,11 @@ def read(path: Path) -> dict[str, Tensor]:
             return safetensors.torch.load_file(path)
         except safetensors.SafetensorError as error:
             raise ValueError(f"{path}: not a safetensors file: {error}") from error
-    state = load(path)
+    state = contents(path)
     for key in NESTED:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
+    refuse_others(path, state)
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path}: not a state dict; write one with torch.save(model.state_dict(), ...)")
     return {str(name).removeprefix("module."): value for name, value in state.items()}  # distributed training's prefix
@@ -58,6 +61,14 @@ def load(path: Path) -> object:
     TorchScript archive it returns the parameters and buffers by their dotted names.
     Raises ValueError if it is no such file, or holds anything but plain data and
     tensors."""
+    what = contents(path)
+    refuse_others(path, what)
+    return what
+
+
+def contents(path: Path) -> object:
+    """Returns what load does, with an Other in place of each object of another class.
+    Training scripts put such ones beside the weights, for example their arguments."""
     with open(path, "rb") as file:
         zipped = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
         file.seek(0)
@@ -118,6 +129,20 @@ def with_tensors(what: object, values: dict[str, Tensor]) -> object:
     return what
 
 
+def refuse_others(path: Path, what: object) -> None:
+    """Raises ValueError, which names the class, if plain data holds an object of another
+    class."""
+    if isinstance(what, Other):
+        asked = what.asked[:200].encode("unicode_escape").decode()
+        raise ValueError(
+            f"{path}: not a file of weights: it asks for {asked}, which no weights need; "
+            "write one with torch.save(model.state_dict(), ...)"
+        )
+    inside = what.values() if isinstance(what, dict) else what if isinstance(what, list | tuple) else ()
+    for value in inside:
+        refuse_others(path, value)
+
+
 def first_line(error: Exception) -> str:
     """Returns the first line of an error's text."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -137,6 +162,29 @@ class Module:
                 yield prefix + name, value
             elif isinstance(value, Module):
                 yield from value.tensors(f"{prefix}{name}.")
+
+
+class Other:
+    """An object of a class that no weights need. It is inert: whatever a pickle gives it is
+    dropped, and no code of the class is run, imported or looked for."""
+
+    asked = ""  # the class's name in the pickle
+
+    def __new__(cls, *_: object, **__: object) -> Other:
+        return super().__new__(cls)
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+    # A pickle calls these for classes that are lists or dicts too.
+    def append(self, _: object) -> None:
+        pass
+
+    def __setitem__(self, _: object, __: object) -> None:
+        pass
 
 
 @dataclass
@@ -183,8 +231,8 @@ STORAGES = {
 
 
 class Unpickler(pickle.Unpickler):
-    """Reads plain data, tensors, and modules without their methods. Refuses everything
-    else."""
+    """Reads plain data, tensors, and modules without their methods. Everything else becomes
+    an Other."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file, encoding="utf-8")  # for Python 2's strings
@@ -199,10 +247,12 @@ class Unpickler(pickle.Unpickler):
             return KNOWN[module, name]
         if module == "torch.jit._pickle":  # typed lists: build_intlist and the like
             return first
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no weights need")
+        return type("Other", (Other,), {"asked": f"{module}.{name}"})
 
     def persistent_load(self, pid: tuple) -> Storage:
         kind, dtype, key, _, count, *part = pid
+        if not isinstance(dtype, torch.dtype):
+            raise pickle.UnpicklingError(f"it asks for {getattr(dtype, 'asked', dtype)}, which no weights need")
         if kind != "storage" or any(part):  # before torch 0.4: a class with its source, a part of a storage
             raise pickle.UnpicklingError(f"it refers to a {kind} in a way that no weights need")
         storage = Storage(dtype, key, count)
@@ -229,7 +279,18 @@ KNOWN = {
 }
 
 
-def misfit(error: RuntimeError) -> str:
+@contextmanager
+def of(part: str, path: Path) -> Iterator[None]:
+    """Says of what fails inside that path is no checkpoint of the training's part: raises
+    ValueError, which names the file, the script and export.py's option."""
+    try:
+        yield
+    except (KeyError, TypeError, RuntimeError) as error:
+        why = f"it has no {error}" if isinstance(error, KeyError) else misfit(error)
+        raise ValueError(f"--{part} {path}: not a checkpoint of train_{part}.py: {why}") from error
+
+
+def misfit(error: Exception) -> str:
     """Returns the first of the names or shapes that don't fit, from load_state_dict's
     error, in one line."""
     lines = [line.strip() for line in str(error).splitlines()[1:]]

@@ -3,7 +3,6 @@ a file before it is used."""
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import sys
@@ -13,8 +12,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from archive import file_digest
+
 ATTEMPTS = 5  # in a row that bring no byte
 CHUNK = 1 << 20
+ADVICE = "run the same command again to continue, or fetch the file elsewhere and give it with --checkpoint"
 
 
 def fetch(address: str, target: Path, digest: str) -> Path:
@@ -25,18 +27,15 @@ def fetch(address: str, target: Path, digest: str) -> Path:
     there. Raises OSError, which says what to do, if the file can't be had or is another
     one.
     """
-    if target.exists() and sha256(target).startswith(digest):
+    if target.exists() and file_digest(target).startswith(digest):
         return target
     part = target.with_name(target.name + ".part")
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         receive(address, part)
     except (OSError, http.client.HTTPException) as error:
-        raise OSError(
-            f"{address}: {error}; run the same command again to continue, or fetch the file elsewhere and give it with "
-            "--checkpoint"
-        ) from error
-    found = sha256(part)
+        raise OSError(f"{address}: {error}; {ADVICE}") from error
+    found = file_digest(part)
     if not found.startswith(digest):
         part.unlink()
         raise OSError(f"{address}: its sha256 is {found}, not {digest}...: another file than was published; deleted")
@@ -89,9 +88,3 @@ def receive_from(address: str, part: Path, have: int) -> bool:
                 have += len(chunk)
                 bar.update(len(chunk))
     return total is None or have >= total
-
-
-def sha256(path: Path) -> str:
-    """Returns the sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

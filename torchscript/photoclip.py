@@ -208,9 +208,10 @@ class Scales:
         return self.photo / self.both
 
 
-def drawings(checkpoint: Path) -> smallclip.SmallCLIP:
+def drawings(path: Path) -> smallclip.SmallCLIP:
     """Returns the CLIP of drawings of a checkpoint of train_clip.py, its norms folded."""
-    model, _ = smallclip.load(checkpoint)
+    with checkpoint.of("clip", path):
+        model, _ = smallclip.load(path)
     fold_norms(model.image, torch.zeros(1, 3, model.config.size, model.config.size))
     return model
 
@@ -218,7 +219,8 @@ def drawings(checkpoint: Path) -> smallclip.SmallCLIP:
 def photo_tower(path: Path) -> PhotoTower:
     """Returns the photo tower of a checkpoint of train_photos.py."""
     tower = PhotoTower()
-    tower.load_state_dict(checkpoint.load(path)["state"])
+    with checkpoint.of("photos", path):
+        tower.load_state_dict(checkpoint.load(path)["state"])
     return tower
 
 
@@ -227,12 +229,14 @@ def load(drawing: Path, photos: Path, gate: Path, words: Path, scales: Scales) -
     train_gate.py and train_words.py, and from drawings."""
     model = drawings(drawing)
     image = ImageTower(photo_tower(photos), model.image)
-    learned = checkpoint.load(gate)
-    image.glance.load_state_dict(learned["glance"])
-    image.gate.load_state_dict(learned["gate"])
-    saved = checkpoint.load(words)
-    tower = smallclip.TextTower(smallclip.Config(**saved["config"]))
-    tower.load_state_dict(saved["state"])
+    with checkpoint.of("gate", gate):
+        learned = checkpoint.load(gate)
+        image.glance.load_state_dict(learned["glance"])
+        image.gate.load_state_dict(learned["gate"])
+    with checkpoint.of("words", words):
+        saved = checkpoint.load(words)
+        tower = smallclip.TextTower(smallclip.Config(**saved["config"]))
+        tower.load_state_dict(saved["state"])
     return image.eval(), TextTower(tower, model.text, scales.photo_share).eval()
 
 

@@ -101,9 +101,11 @@ def seen(maps: dict[str, Tensor], resized: Tensor) -> Tensor:
 
 def load(drawings: Path, look: Path) -> tuple[smallrpn.SmallRPN, nn.Linear]:
     """Returns what was trained, from the checkpoints of train_rpn.py and train_look.py."""
-    network, _ = smallrpn.load(drawings)
+    with checkpoint.of("rpn", drawings):
+        network, _ = smallrpn.load(drawings)
     layer = nn.Linear(WIDTH, 1)
-    layer.load_state_dict(checkpoint.load(look)["look"])
+    with checkpoint.of("look", look):
+        layer.load_state_dict(checkpoint.load(look)["look"])
     return network, layer
 
 
@@ -111,8 +113,9 @@ def export(out: Path, network: smallrpn.SmallRPN, look: nn.Linear) -> Path:
     """Writes rpn.pt into out and returns its path. The weights are stored in half
     precision, and SSDLite's in 8 bits."""
     on = "EfficientNet-Lite0 with ImageNet weights; beside it is SSDLite with weights of COCO"
-    weights = archive.trained(nn.ModuleList([network, look]), on)
-    made = Proposals(network.eval(), look, ssdlite.load())
+    photographed = ssdlite.load()
+    weights = archive.trained(nn.ModuleList([network, look, photographed]), on)
+    made = Proposals(network.eval(), look, photographed)
     fields = rpn.sizes_of(made, network)
     described = archive.manifest("rpn", "clipdet-small-rpn", weights, "float32", True, **fields)
     return rpn.write(out, made, made, described)

@@ -9,9 +9,13 @@ from pathlib import Path, PurePosixPath
 
 import torchvision
 from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HTTPError
+from huggingface_hub.utils import logging
 from open_clip import pretrained
 
+import checkpoint
 import download
+from archive import file_digest
 from packages import cache_home
 
 # OpenAI's names of its models (openai/CLIP, clip/clip.py), with open_clip's names of
@@ -47,7 +51,7 @@ class Published:
         """Returns the file, in clipdet's cache or the hub's. Raises OSError if it can't
         be had."""
         if self.hub:
-            return from_hub(*self.hub)
+            return from_hub(*self.hub, self.address)
         return download.fetch(self.address, cache_home() / "weights" / self.file, self.digest)
 
 
@@ -90,11 +94,26 @@ def digest_in(address: str) -> str:
     return whole[1] if whole else begun[1] if begun else ""
 
 
-def from_hub(repository: str, file: str) -> Path:
+def from_hub(repository: str, file: str, address: str) -> Path:
     """Returns a file of the Hugging Face hub. The hub's client resumes and caches, and
-    names large files by their sha256."""
-    path = Path(hf_hub_download(repository, file))
-    digest = path.resolve().name
-    if re.fullmatch(r"[0-9a-f]{64}", digest) and download.sha256(path) != digest:
-        raise OSError(f"{path}: its sha256 is not {digest}, as the hub says; delete it and run the command again")
+    names large files by their sha256. What it caches is a link to the file of that name.
+
+    Raises OSError, which names the address and says what to do, if the file can't be had
+    or is another one, which is deleted.
+    """
+    said = logging.get_verbosity()
+    logging.set_verbosity_error()  # the client warns twice of every attempt that fails
+    try:
+        path = Path(hf_hub_download(repository, file))
+    except (OSError, HTTPError, RuntimeError) as error:
+        why = checkpoint.first_line(error.__cause__ or error)
+        raise OSError(f"{address}: {why}; {download.ADVICE}") from error
+    finally:
+        logging.set_verbosity(said)
+    stored = path.resolve()
+    digest = stored.name
+    if re.fullmatch(r"[0-9a-f]{64}", digest) and file_digest(stored) != digest:
+        path.unlink()
+        stored.unlink(missing_ok=True)
+        raise OSError(f"{address}: {stored} was damaged (its sha256 differs from its name) and is deleted: run again")
     return path

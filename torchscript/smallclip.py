@@ -9,7 +9,7 @@ tower normalises its features; the caller does.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -169,11 +169,6 @@ class SmallCLIP(nn.Module):
     def scale(self) -> float:
         """Returns the factor of cosine similarity in a logit."""
         return float(self.log_scale.detach().exp())
-
-
-def save(path: Path, model: SmallCLIP, notes: dict) -> None:
-    """Writes a checkpoint of weights and sizes; notes say how they came about."""
-    torch.save({"config": asdict(model.config), "state": model.state_dict(), "notes": notes}, path)
 
 
 def load(path: Path) -> tuple[SmallCLIP, dict]:

@@ -7,7 +7,7 @@ EfficientNet-Lite0's features at strides 8, 16 and 32, a feature pyramid that ad
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -139,11 +139,6 @@ class SmallRPN(nn.Module):
         )
         found = rows[0, : int(counts[0])]
         return found[:, :4], found[:, 4]
-
-
-def save(path: Path, model: SmallRPN, notes: dict) -> None:
-    """Writes a checkpoint of weights and sizes; notes say how they came about."""
-    torch.save({"config": asdict(model.config), "state": model.state_dict(), "notes": notes}, path)
 
 
 def load(path: Path) -> tuple[SmallRPN, dict]:

@@ -80,8 +80,8 @@ class Model:
 
     The activation: OpenAI trained with QuickGELU, open_clip mostly with GELU. Names and
     shapes are the same, results differ. OpenAI's names ("ViT-B/32", "RN50") mean its
-    models, unless a tag says otherwise; open_clip's ("ViT-B-32", "ViT-B-32-quickgelu")
-    are as open_clip configures them.
+    models, unless a tag says otherwise. Without a tag, open_clip's ("ViT-B-32",
+    "ViT-B-32-quickgelu") are as open_clip configures them.
 
     The pictures: some weights were trained on pictures that were normalised or resized in
     another way.
@@ -94,31 +94,44 @@ class Model:
     def openai(self) -> bool:
         return self.tag == "openai" or (self.tag is None and self.name in OPENAI)
 
-    def look(self) -> dict:
-        """Returns what open_clip lists of the pictures that the tag's weights were
-        trained on."""
-        own = OPENAI.get(self.name, self.name.replace("/", "-"))
-        return open_clip.pretrained.get_pretrained_cfg(own, self.tag or "")
+    @property
+    def own(self) -> str:
+        """open_clip's own name of the model."""
+        return OPENAI.get(self.name, self.name.replace("/", "-"))
+
+    @property
+    def quick_gelu(self) -> bool:
+        """Reports whether the weights ask for QuickGELU, whatever open_clip configures for
+        the name."""
+        return self.openai or self.listed().get("quick_gelu", False)
+
+    def listed(self) -> dict:
+        """Returns what open_clip lists of the tag's weights: their activation, and the
+        pictures that they were trained on."""
+        return open_clip.pretrained.get_pretrained_cfg(self.own, self.tag or "")
 
     def advice(self) -> list[str]:
         """Returns what to mind when detecting with these weights."""
-        look, lines = self.look(), []
-        if look.get("interpolation", "bicubic") != "bicubic":
-            lines.append(f"{self.tag} was trained on {look['interpolation']} pictures; clipdet resizes bicubic")
+        listed, lines = self.listed(), []
+        if listed.get("interpolation", "bicubic") != "bicubic":
+            lines.append(f"{self.tag} was trained on {listed['interpolation']} pictures; clipdet resizes bicubic")
         return lines
+
+    def check(self) -> None:
+        """Raises ValueError, which lists names, if open_clip has no model of that name."""
+        if open_clip.get_model_config(self.own) is None:
+            known = ", ".join([*OPENAI, *(n for n in open_clip.list_models() if n.startswith(("ViT-", "RN")))])
+            raise ValueError(f"unknown model {self.name!r}; there are, among others: {known}")
 
     def build(self, quick_gelu: bool = False) -> nn.Module:
         """Returns the model in evaluation mode, its weights not yet set. It downloads
         nothing."""
-        own = OPENAI.get(self.name, self.name.replace("/", "-"))
-        if open_clip.get_model_config(own) is None:
-            known = ", ".join([*OPENAI, *(n for n in open_clip.list_models() if n.startswith(("ViT-", "RN")))])
-            raise ValueError(f"unknown model {self.name!r}; there are, among others: {known}")
-        look = {key: value for key, value in self.look().items() if key in ("mean", "std", "resize_mode")}
-        options = {"force_quick_gelu": quick_gelu or self.openai, "force_preprocess_cfg": look}
+        self.check()
+        look = {key: value for key, value in self.listed().items() if key in ("mean", "std", "resize_mode")}
+        options = {"force_quick_gelu": quick_gelu or self.quick_gelu, "force_preprocess_cfg": look}
         logging.getLogger().addFilter(tells_news)
         try:
-            model = open_clip.create_model(own, pretrained_text=False, **options)
+            model = open_clip.create_model(self.own, pretrained_text=False, **options)
         except (RuntimeError, OSError, ImportError) as error:
             raise ValueError(f"{self.name}: open_clip can't build it: {checkpoint.first_line(error)}") from error
         finally:

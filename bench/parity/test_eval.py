@@ -4,7 +4,6 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from metrics import (
     category_numbers,
     coco_eval,
     counted,
+    difference,
     federate,
     mean,
     mean_curves,
@@ -33,10 +33,6 @@ def ours(programs: Path, folder: Path, dataset: Data, results: Results) -> list[
         (folder / f"{name}.json").write_text(json.dumps(value))
     request = {"Dataset": str(folder / "dataset.json"), "Results": str(folder / "results.json"), "Limits": LIMITS}
     return stages.ask(programs, "evaluation", request)
-
-
-def difference(got: Any, want: Any) -> float:
-    return float(np.abs(np.asarray(got) - np.asarray(want)).max())
 
 
 SETS = [(1, 40, 5, 60), (2, 25, 12, 120), (3, 6, 3, 900), (4, 4, 2, 2500), (5, 120, 30, 40), (6, 1, 4, 10)]

@@ -4,22 +4,16 @@ that it writes."""
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
 import stages
-from metrics import category_numbers, coco_eval, proposal_recalls
+from metrics import category_numbers, coco_eval, difference, proposal_recalls
 
 SCENES = stages.ROOT / "testdata" / "scenes"
 TOLERANCE = 1e-9
 NAMES = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
-
-
-def difference(got: Any, want: Any) -> float:
-    return float(np.abs(np.asarray(got) - np.asarray(want)).max())
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,13 @@
 """Weights in each published form, and files that would run code if they were trusted."""
 
+import argparse
 import io
 import pickle
 import random
 import struct
 import subprocess
 import zipfile
+from collections import defaultdict, deque
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,34 @@ def test_other_forms(tmp_path: Path, state: dict[str, Tensor]) -> None:
         same(checkpoint.read(tmp_path / file), state)
 
 
+def test_what_training_scripts_save_beside_the_weights(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    # As torchvision's references/detection/train.py does, in its own order.
+    model = Outer()
+    optimizer = torch.optim.SGD(model.layers[1].parameters(), lr=0.02, momentum=0.9, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[16, 22], gamma=0.1)
+    model.layers[1](torch.zeros(1, 4)).sum().backward()
+    optimizer.step()
+    saved = {
+        "model": state,
+        "optimizer": optimizer.state_dict(),
+        "lr_scheduler": schedule.state_dict(),
+        "args": argparse.Namespace(data_path="coco", lr_steps=[16, 22], out=tmp_path, device=torch.device("cpu")),
+        "epoch": 25,
+        "scaler": {"scale": 65536.0, "steps": defaultdict(int, {1: 2}), "seen": deque([1, 2])},
+    }
+    for zipped in (True, False):
+        torch.save(saved, tmp_path / "training.pth", _use_new_zipfile_serialization=zipped)
+        same(checkpoint.read(tmp_path / "training.pth"), state)
+        with pytest.raises(ValueError, match=r"training.pth: .*Counter, which no weights need"):
+            checkpoint.load(tmp_path / "training.pth")
+
+
+def test_a_whole_model_is_refused(tmp_path: Path) -> None:
+    torch.save({"model": Outer(), "epoch": 1}, tmp_path / "model.pth")
+    with pytest.raises(ValueError, match=r"model.pth: .*\.Outer, .*; write one with torch.save\(model.state_dict\(\)"):
+        checkpoint.read(tmp_path / "model.pth")
+
+
 class Evil:
     """An object whose unpickling runs a command."""
 
@@ -119,6 +149,9 @@ def test_no_form_runs_code(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=file):
             checkpoint.read(tmp_path / file)
         assert not touched.exists(), f"{file} ran a command"
+    torch.save({"args": Evil(touched), "model": {"weight": torch.ones(2)}}, tmp_path / "beside.pt")
+    same(checkpoint.read(tmp_path / "beside.pt"), {"weight": torch.ones(2)})
+    assert not touched.exists(), "beside.pt ran a command"
     for load in (smallclip.load, smallrpn.load):
         for file in ("saved.pt", "old.pt", "nested.pt"):
             with pytest.raises(ValueError, match=file):

@@ -1,5 +1,6 @@
 """The command line of export.py, and whether it always writes the same bytes."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -7,9 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import archive
 import export
+import photorpn
+import published
+import smallrpn
 
 HERE = Path(export.__file__).parent
 MOBILENET = "fasterrcnn_mobilenet_v3_large_320_fpn"
@@ -57,10 +62,65 @@ def test_problems_are_one_line_and_exit_1(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
+        (["all", "--clip", "ViT-Z", "--rpn", MOBILENET, "--random", "1"], "unknown model 'ViT-Z'"),
+        (["all", "--rpn", "yolo", "--random", "1"], "unknown detector 'yolo'"),
+        (
+            ["all", "--clip", "ViT-B-32", "--rpn", MOBILENET, "--pretrained", "best"],
+            "no weights are published as 'best'",
+        ),
+        (["all", "--rpn", MOBILENET, "--random", "1", "--clip-checkpoint", "missing.pt"], "missing.pt"),
+        (["clip", "--name", "ViT-B-16-SigLIP", "--pretrained", "webli"], "ViT-B-16-SigLIP: its text tower"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_work(
+    arguments: list[str], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(listed: published.Published) -> Path:
+        raise AssertionError(f"fetches {listed.address}")
+
+    monkeypatch.setattr(published.Published, "fetch", fetch)
+    assert export.main([*arguments, "--out", str(tmp_path / "out")]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1
+    assert why in printed.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_parts_of_the_training_are_not_mixed_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.asdict(smallrpn.Config())
+    torch.save(
+        {"config": config, "state": smallrpn.SmallRPN(smallrpn.Config()).state_dict(), "notes": {}},
+        tmp_path / "rpn.ckpt",
+    )
+    torch.save({"look": nn.Linear(photorpn.WIDTH, 1).state_dict()}, tmp_path / "look.ckpt")
+    torch.save([1], tmp_path / "list.ckpt")
+    cases = {
+        ("look", "rpn"): "--rpn {}/look.ckpt: not a checkpoint of train_rpn.py: it has no 'config'",
+        ("rpn", "rpn"): "--look {}/rpn.ckpt: not a checkpoint of train_look.py: it has no 'look'",
+        ("list", "look"): "--rpn {}/list.ckpt: not a checkpoint of train_rpn.py: ",
+        ("rpn", "look"): "npm is needed to fetch ",
+    }
+    monkeypatch.setenv("PATH", "")  # so that no npm is found
+    monkeypatch.setenv("CLIPDET_HOME", str(tmp_path / "home"))
+    for (rpn, look), why in cases.items():
+        arguments = ["builtin", "--rpn", str(tmp_path / f"{rpn}.ckpt"), "--look", str(tmp_path / f"{look}.ckpt")]
+        assert export.main([*arguments, "--out", str(tmp_path / "out")]) == 1
+        printed = capsys.readouterr()
+        assert printed.err.startswith("export.py builtin: " + why.format(tmp_path)), printed.err
+        assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
         ([], "required"),
         (["clip", "--random", "1", "--out", "out"], "the following arguments are required: --name"),
         (["rpn", "--name", MOBILENET, "--random", "1", "--checkpoint", "f", "--out", "out"], "not allowed with"),
         (["clip", "--name", "ViT-B-32", "--random", "1", "--out", "out", "--dtype", "int4"], "invalid choice"),
+        (["rpn", "--name", MOBILENET, "--random", "1", "--licence", "MIT", "--out", "out"], "give --checkpoint FILE"),
+        (["clip", "--name", "ViT-B/32", "--source", "https://example.com", "--out", "out"], "give --checkpoint FILE"),
         (["builtin", "--out", "out"], "nothing to export"),
         (["builtin", "--rpn", "r", "--clip", "c", "--words", "w", "--out", "out"], "--rpn, --look go together"),
         (["builtin", "--clip", "c", "--words", "w", "--out", "out"], "--words go together"),

@@ -23,6 +23,6 @@ def test_another_package_than_pinned_is_refused(monkeypatch: pytest.MonkeyPatch,
         return path
 
     monkeypatch.setattr(packages, "_download", other)
-    with pytest.raises(RuntimeError, match=hashlib.sha256(b"something else").hexdigest()):
+    with pytest.raises(OSError, match=hashlib.sha256(b"something else").hexdigest()):
         packages.fetch("twemoji", tmp_path)
     assert not list(tmp_path.iterdir()), "a refused package was left in the cache"

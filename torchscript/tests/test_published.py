@@ -16,6 +16,7 @@ import pytest
 import safetensors.torch
 import test_rpn
 import torch
+from open_clip.transformer import QuickGELU
 from torch import nn
 from torch.nn.functional import normalize
 from torchvision.models import detection
@@ -84,6 +85,27 @@ def test_detectors_are_built_as_torchvision_builds_published_ones(
         assert torch.equal(one, other)
 
 
+def test_the_tag_settles_the_activation() -> None:
+    others = []  # the names that open_clip configures with GELU
+    for name, tag in open_clip.list_pretrained():
+        trained = open_clip.pretrained.get_pretrained_cfg(name, tag).get("quick_gelu", False)
+        assert towers.Model(name, tag).quick_gelu == trained, (name, tag)
+        if trained and not open_clip.get_model_config(name).get("quick_gelu", False):
+            others.append((name, tag))
+    assert {("ViT-B-32", "metaclip_400m"), ("ViT-B-16", "dfn2b"), ("RN50", "cc12m")} < set(others)
+    assert towers.Model("ViT-B/32", "laion400m_e32").quick_gelu, "OpenAI's name with another's tag"
+
+
+@pytest.mark.parametrize(
+    ("tag", "want"),
+    [("laion400m_e32", {QuickGELU}), ("laion2b_s34b_b79k", {nn.GELU}), (None, {nn.GELU})],
+)
+def test_both_towers_have_the_activation(tag: str | None, want: set[type]) -> None:
+    model = towers.Model("ViT-B-32", tag).build()
+    assert {type(block.mlp.gelu) for block in model.visual.transformer.resblocks} == want
+    assert {type(block.mlp.gelu) for block in model.transformer.resblocks} == want
+
+
 @pytest.mark.parametrize("form", ["bin", "safetensors"])
 def test_gelu_of_open_clip(tmp_path: Path, form: str) -> None:
     name, tag = "ViT-B-32", "laion2b_s34b_b79k"
@@ -142,7 +164,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(self.server.content)
 
     def answer(self, body: bytes) -> None:
-        if not self.path.endswith("/open_clip_pytorch_model.bin"):
+        if not self.server.content or not self.path.endswith("/open_clip_pytorch_model.bin"):
             self.send_error(404)
             return
         self.send_response(200)
@@ -165,10 +187,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return file.read_bytes()
 
 
-@pytest.fixture(params=["honest", "lying"])
+@pytest.fixture(params=["honest", "lying", "empty"])
 def hub(request: pytest.FixtureRequest, weights: bytes) -> Iterator[Hub]:
     digest = hashlib.sha256(weights if request.param == "honest" else b"").hexdigest()
-    with Hub(weights, digest) as server:
+    with Hub(weights if request.param != "empty" else b"", digest) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -186,10 +208,16 @@ def test_weights_of_the_hub(tmp_path: Path, hub: Hub, request: pytest.FixtureReq
     command = [sys.executable, str(HERE / "export.py"), "clip", "--name", "ViT-B-32", "--pretrained"]
     command += ["laion2b_s34b_b79k", "--out", str(tmp_path / "models")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if request.node.callspec.params["hub"] == "lying":
+    kind = request.node.callspec.params["hub"]
+    if kind != "honest":
         assert done.returncode == 1, done.stderr
-        assert f"its sha256 is not {hub.digest}" in done.stderr
+        assert f"export.py clip: {published.clip('ViT-B-32', 'laion2b_s34b_b79k').address}: " in done.stderr
+        want = "404 Not Found' for url" if kind == "empty" else f"{hub.digest} was damaged (its sha256 differs"
+        assert want in done.stderr
+        assert ("--checkpoint" in done.stderr) == (kind == "empty")
         assert not (tmp_path / "models").exists()
+        assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_symlink()]
+        assert not list((tmp_path / "cache").rglob("blobs/*"))
         return
     assert done.returncode == 0, done.stderr
     described = archive.read_manifest(tmp_path / "models" / "clip-image.pt")

@@ -1,7 +1,9 @@
 """The exported proposals against torchvision's own transform, backbone and rpn."""
 
+import argparse
 import copy
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -336,7 +338,9 @@ def test_checkpoint_round_trip(tmp_path: Path) -> None:
     saved = detectors.from_seed(name, 3, classes=4)[0]
     state = saved.state_dict()
     torch.save(state, tmp_path / "plain.pth")
-    torch.save({"model": {f"module.{k}": v for k, v in state.items()}, "epoch": 3}, tmp_path / "training.pth")
+    # As torchvision's references/detection/train.py; test_checkpoint.py has all of it.
+    beside = {"lr_scheduler": {"milestones": Counter([16, 22])}, "args": argparse.Namespace(epochs=26), "epoch": 3}
+    torch.save({"model": {f"module.{k}": v for k, v in state.items()}, **beside}, tmp_path / "training.pth")
     for file in ("plain.pth", "training.pth"):
         loaded, weights = detectors.from_file(name, tmp_path / file, "BSD-3-Clause", "here")
         assert archive.digest(loaded.state_dict()) == archive.digest(state), file

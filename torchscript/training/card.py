@@ -137,14 +137,23 @@ def licences(folder: Path) -> list[tuple[str, ...]]:
     return sorted(row for row in rows if row[0] in images)
 
 
-def nouns(path: Path) -> list[tuple[str, ...]]:
+def nouns(path: Path, models: Path) -> list[tuple[str, ...]]:
     """Returns what was asked for, what its best box shows, that one's score, and "right" or
-    "wrong", or nothing if there is no such file yet."""
-    rows = _rows(path, ("noun", "found", "score", "verdict")) if path.exists() else []
+    "wrong". People judge that, of the archives whose digests are in path.models: it is
+    nothing if models has others, or if there are no such files."""
+    of = path.with_suffix(".models")
+    if not of.exists() or of.read_text() != digests(models):
+        return []
+    rows = _rows(path, ("noun", "found", "score", "verdict"))
     unclear = [row[0] for row in rows if row[3] not in ("right", "wrong")]
     if unclear:
         raise ValueError(f"{path}: neither right nor wrong: {', '.join(unclear)}")
     return rows
+
+
+def digests(models: Path) -> str:
+    """Returns a line for each archive of a models directory: its name, and its digest."""
+    return "".join(f"{p.name} {archive.read_manifest(p)['digest']}\n" for p in sorted(models.glob("*.pt")))
 
 
 def _rows(path: Path, header: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -204,7 +213,7 @@ def text(
         unsure=photoclip.MARGIN,
         sure=1 - photoclip.MARGIN,
         measured=_measured(figures, left_out),
-        training=_training(notes),
+        training=_training(notes, rpn["proposals"]),
         nouns=_nouns(tried),
     )
 
@@ -243,14 +252,16 @@ def _measured(figures: dict[str, Figures], left_out: str) -> str:
     return "".join(lines)
 
 
-def _training(notes: dict[str, dict]) -> str:
+def _training(notes: dict[str, dict], proposals: int) -> str:
+    """The figures of the checkpoints' notes. How many proposals there are is not learned, so
+    it may be another number now."""
     kinds = {
         "clip": "Drawing half, crops among all names",
         "words": "Text tower of the photo half",
         "photos": "Persons and nothing, crops of photos left out in turn",
         "gate": "Gate, share that it is right about",
         "look": "Look at the whole picture, share that it is right about",
-        "rpn": "RPN of drawings, new scenes, AR among so many proposals",
+        "rpn": f"RPN of drawings, new scenes, AR among so many proposals of those it then had; now it has {proposals}",
     }
     lines = []
     for name, kind in kinds.items():

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,11 @@ def write(path: Path, state: dict) -> None:
     part = path.with_suffix(".part")
     torch.save(state, part)
     os.replace(part, path)
+
+
+def save(path: Path, model: torch.nn.Module, notes: dict) -> None:
+    """Writes a checkpoint of a model's weights and sizes; notes say how they came about."""
+    write(path, {"config": asdict(model.config), "state": model.state_dict(), "notes": notes})
 
 
 class Average:

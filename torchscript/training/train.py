@@ -142,7 +142,7 @@ def main(arguments: list[str]) -> int:
     if chosen.photos:
         figures["photos"] = measure_photos(chosen.out, chosen.photos)
     notes = {name: checkpoint.load(part.path)["notes"] for name, part in made.items()}
-    tried = card.nouns(Path(__file__).parent / "nouns.tsv")
+    tried = card.nouns(Path(__file__).parent / "nouns.tsv", chosen.out) if chosen.photos else []
     (chosen.out / "MODELCARD.md").write_text(card.text(chosen.out, notes, figures, chosen.photos_train, tried))
     return 0
 

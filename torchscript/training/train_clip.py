@@ -242,7 +242,7 @@ def train(
         maker, concepts = crops_of(leave_out, seed + 1, without)
         figures |= {f"{k} in {kind}": v for k, v in accuracy(model, maker, names, concepts).items()}
     out.parent.mkdir(parents=True, exist_ok=True)
-    smallclip.save(out, model, {"settings": settings, "figures": figures})
+    progress.save(out, model, {"settings": settings, "figures": figures})
     return figures
 
 

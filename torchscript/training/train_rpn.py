@@ -134,7 +134,7 @@ def recall(model: smallrpn.SmallRPN, pictures: pictograms.Pictograms, count: int
     """Share of the pictograms of new 640x480 scenes that a proposal covers with IoU >= 0.5."""
     model.eval()
     layout = scenes.Layout()
-    found = dict.fromkeys((10, 100, model.config.proposals), 0)
+    found = dict.fromkeys((10, model.config.proposals), 0)
     total = 0
     for i in range(count):
         picture, instances = scenes.scene(10**6, i, pictures, layout)
@@ -215,7 +215,7 @@ def train(
             f"left out {k}": v for k, v in recall(model, pictograms.load(pictograms.FAMILIES[leave_out])).items()
         }
     out.parent.mkdir(parents=True, exist_ok=True)
-    smallrpn.save(out, model.eval(), {"settings": settings, "figures": figures})
+    progress.save(out, model.eval(), {"settings": settings, "figures": figures})
     return figures
 
 

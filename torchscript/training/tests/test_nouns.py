@@ -13,6 +13,7 @@ import pictograms
 import ssdlite
 
 HERE = Path(card.__file__).parent
+BUILTIN, TINY = (HERE.parents[1] / folder for folder in ("pkg/model/builtin", "testdata/models/tiny"))
 NOUNS = judge.lines(HERE / "nouns.txt")
 
 
@@ -54,9 +55,10 @@ def test_no_noun_is_said_of_a_pictogram() -> None:
 
 def test_a_table_of_what_was_found(tmp_path: Path) -> None:
     path = tmp_path / "nouns.tsv"
-    assert card.nouns(path) == []
+    assert card.nouns(path, BUILTIN) == []
+    (tmp_path / "nouns.models").write_text(card.digests(BUILTIN))
     path.write_text("noun\tfound\tscore\tverdict\nfence\ta fence, cut off\t0.70\tright\nhedge\tnothing\t0.10\twrong\n")
-    found = card.nouns(path)
+    found = card.nouns(path, BUILTIN)
     assert found == [("fence", "a fence, cut off", "0.70", "right"), ("hedge", "nothing", "0.10", "wrong")]
     said = card._nouns(found)
     assert "shows it in 1 of 2." in said
@@ -64,7 +66,12 @@ def test_a_table_of_what_was_found(tmp_path: Path) -> None:
     assert "| hedge | nothing | 0.10 | wrong |" in said
     path.write_text("noun\tfound\tscore\tverdict\nfence\ta fence\t0.70\tperhaps\n")
     with pytest.raises(ValueError, match="neither right nor wrong: fence"):
-        card.nouns(path)
+        card.nouns(path, BUILTIN)
     path.write_text("noun\tfound\nfence\ta fence\n")
     with pytest.raises(ValueError, match="want a table with tabs"):
-        card.nouns(path)
+        card.nouns(path, BUILTIN)
+
+
+def test_the_table_is_of_the_built_in_models_alone() -> None:
+    assert [row[0] for row in card.nouns(HERE / "nouns.tsv", BUILTIN)] == NOUNS
+    assert card.nouns(HERE / "nouns.tsv", TINY) == []

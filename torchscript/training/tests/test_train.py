@@ -32,8 +32,8 @@ def write_checkpoints(work: Path) -> None:
     work.mkdir()
     model, photo = smallclip.SmallCLIP(DRAWING).eval(), photoclip.PhotoTower().eval()
     settings = {"steps": 3, "batch": 2, "leave_out": "fxemoji"}
-    smallclip.save(work / "clip.ckpt", model, {"settings": settings, "figures": {"top-1": 0.5}})
-    smallrpn.save(work / "rpn.ckpt", smallrpn.SmallRPN().eval(), {"settings": settings, "figures": {"AR@10": 0.25}})
+    progress.save(work / "clip.ckpt", model, {"settings": settings, "figures": {"top-1": 0.5}})
+    progress.save(work / "rpn.ckpt", smallrpn.SmallRPN().eval(), {"settings": settings, "figures": {"AR@10": 0.25}})
     figures = {f"{kind} taken for persons": 0.25 for kind in ("things", "persons", "places without")}
     progress.write(work / "photos.ckpt", {"state": photo.state_dict(), "notes": {"figures": figures}})
     look = {"weight": torch.zeros(1, photorpn.WIDTH), "bias": torch.tensor([-9.0])}
@@ -102,10 +102,12 @@ def test_from_checkpoints_to_the_card(tmp_path: Path) -> None:
         "- 20 names: recall:",
         f"A drawing has {smallrpn.Config.proposals} proposals of",
         "- keywords asked: 200",
+        f"now it has {smallrpn.Config.proposals}: 3 steps of 2, AR@10 0.250.",
         "- Drawing half, crops among all names: 3 steps of 2, top-1 0.500.",
     ):
         assert line in text
     assert "{" not in text
+    assert "Words that are no class" not in text, "people judged these with other models"
 
 
 def test_a_photo_without_a_licence_is_named(tmp_path: Path) -> None:

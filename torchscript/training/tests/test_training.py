@@ -176,7 +176,7 @@ def test_text_tower_ignores_padding_and_scripts() -> None:
 
 def test_clip_checkpoint_round_trip(tmp_path: Path) -> None:
     model = smallclip.SmallCLIP(smallclip.Config(channels=(8, 8, 16, 16), text_width=32, embedding=16)).eval()
-    smallclip.save(tmp_path / "clip.ckpt", model, {"steps": 3})
+    progress.save(tmp_path / "clip.ckpt", model, {"steps": 3})
     loaded, notes = smallclip.load(tmp_path / "clip.ckpt")
     assert notes == {"steps": 3}
     assert loaded.config == model.config
