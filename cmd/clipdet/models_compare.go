@@ -66,7 +66,7 @@ Then each set detects alone, with its own proposals, --threshold, --top-k and --
 	for _, name := range []string{"models", "lock", "text-cache"} {
 		flags.Lookup(name).Hidden = true
 	}
-	f.otherType = settings.AddChoice(cmd, "dtype-b", "the type of weights of B, which is otherwise as --dtype says", append([]string{"as-a"}, settings.DTypes...)...)
+	f.otherType = settings.AddChoice(cmd, "dtype-b", "the type of weights of B, which is otherwise as --dtype says", append([]string{"as-a"}, detect.DTypes()...)...)
 	f.format = settings.AddChoice(cmd, "format", "of the report", "text", "json")
 	return cmd
 }

@@ -23,8 +23,10 @@ import (
 // bfloat16, and another CPU float32.
 const Unmeasured = "unmeasured"
 
-// dtypes are the values of Options.DType.
-var dtypes = []string{archive.Auto, Unmeasured, archive.Float32, archive.BFloat16, archive.Float16, archive.Int8}
+// DTypes returns the values of Options.DType. The caller owns the slice.
+func DTypes() []string {
+	return []string{archive.Auto, archive.Float32, archive.BFloat16, archive.Float16, archive.Int8, Unmeasured}
+}
 
 // DTypeChoice says which type of weights is used, and why.
 type DTypeChoice struct {

@@ -191,8 +191,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.DType == "" {
 		o.DType = model.Auto
 	}
-	if !slices.Contains(dtypes, o.DType) {
-		return o, fmt.Errorf("detect: %w: DType is %q; write one of %v", ErrOption, o.DType, dtypes)
+	if !slices.Contains(DTypes(), o.DType) {
+		return o, fmt.Errorf("detect: %w: DType is %q; write one of %v", ErrOption, o.DType, DTypes())
 	}
 	if o.Templates == nil {
 		o.Templates = prompt.Templates()

@@ -32,8 +32,8 @@ const maxBoxes = 1 << 13
 
 // WithProposals is an image with the caller's own candidate boxes in place of the
 // proposal network's. [Detector.Detect], [Detector.DetectAll] and [Detector.Regions] take
-// it, or a pointer to it. The boxes may come from another source of proposals, or from annotations, to
-// measure CLIP alone.
+// it, or a pointer to it. The boxes may come from another source of proposals, or from
+// annotations, to measure CLIP alone.
 type WithProposals struct {
 	image.Image
 	// Proposals are in pixels of the image and keep their order. A box that isn't finite,

@@ -45,7 +45,7 @@ type made struct {
 	Text  string `json:"text"`
 	Crops []crop `json:"crops"`
 	Width int    `json:"width"` // D
-	// AsStored is Options.AsStored. Indexes of before it was kept have none, whatever it was.
+	// AsStored is Options.AsStored. Older indexes don't say it.
 	AsStored bool `json:"as_stored,omitempty"`
 }
 

@@ -10,17 +10,13 @@ import (
 	"strings"
 
 	"github.com/clipdet/clipdet/pkg/detect"
-	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/query"
 )
 
 const mostQueries = 10_000
 
-// What --dtype and --device can be, wherever the workers are.
-var (
-	dtypes     = []string{model.Auto, model.Float32, model.BFloat16, model.Float16, model.Int8, detect.Unmeasured}
-	deviceName = regexp.MustCompile(`^(auto|cpu|cuda(:\d+)?)$`)
-)
+// deviceName is what --device can be, wherever the workers are.
+var deviceName = regexp.MustCompile(`^(auto|cpu|cuda(:\d+)?)$`)
 
 // Check checks what can be checked without models and pictures. Its errors mean wrong
 // usage.
@@ -42,8 +38,8 @@ func (job *Job) Check() error {
 		return fmt.Errorf("--top-k %d: want 0 (all) or more", job.Params.TopK)
 	case job.Mode == Index && job.ShardRegions < 1:
 		return fmt.Errorf("--shard-regions %d: want 1 or more", job.ShardRegions)
-	case !slices.Contains(dtypes, job.DType):
-		return fmt.Errorf("--dtype %q: want one of %s", job.DType, strings.Join(dtypes, ", "))
+	case !slices.Contains(detect.DTypes(), job.DType):
+		return fmt.Errorf("--dtype %q: want one of %s", job.DType, strings.Join(detect.DTypes(), ", "))
 	case !deviceName.MatchString(job.Device):
 		return fmt.Errorf("--device %q: want auto, cpu or cuda:N", job.Device)
 	case job.Mode == Eval:

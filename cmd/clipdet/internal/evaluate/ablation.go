@@ -174,12 +174,7 @@ func (a *ablation) group(ctx context.Context, variants []*variant) error {
 	}
 	progress := console.NewProgress(a.stderr, names[0], len(a.images))
 	progress.Say("%d pictures: %s", len(a.images), strings.Join(names, ", "))
-	var inputs []intake.Input
-	find := finder{dir: a.flags.images}
-	for _, image := range a.images {
-		path, err := find.find(image.FileName)
-		inputs = append(inputs, intake.Input{Path: path, Err: err})
-	}
+	inputs := inputsOf(a.images, a.flags.images)
 	limits := a.flags.pictureFlags.Limits()
 	pace := console.NewPace(console.DayPace)
 	var read []eval.Image

@@ -12,7 +12,6 @@ import (
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/console"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
 	"github.com/clipdet/clipdet/cmd/clipdet/internal/settings"
-	"github.com/clipdet/clipdet/pkg/eval"
 	"github.com/clipdet/clipdet/pkg/results"
 )
 
@@ -32,8 +31,10 @@ func (f *Flags) Run(cmd *cobra.Command, _ []string) (err error) {
 	if f.Queries, err = truth.asked(f.phrasings); err != nil {
 		return err
 	}
-	if err := f.keepPictures(part.of(truth.Images)); err != nil {
-		return err
+	if f.json != "" || f.results != "" {
+		if err := f.checkDistinct(intake.Files(inputsOf(part.of(truth.Images), f.images))...); err != nil {
+			return err
+		}
 	}
 	if f.ablate {
 		return f.runAblation(cmd, truth, part)
@@ -72,18 +73,6 @@ func (f *Flags) Run(cmd *cobra.Command, _ []string) (err error) {
 		return nil
 	}
 	return f.report(cmd, truth, r.images, made, records.found)
-}
-
-// keepPictures returns an error if --json or --results would replace one of the pictures.
-func (f *Flags) keepPictures(images []eval.Image) error {
-	var inputs []intake.Input
-	find := finder{dir: f.images}
-	for _, image := range images {
-		if path, err := find.find(image.FileName); err == nil {
-			inputs = append(inputs, intake.Input{Path: path})
-		}
-	}
-	return f.checkDistinct(intake.Files(inputs)...)
 }
 
 // evalPlan returns the plan of the flags with the categories as queries, and sets f.kept

@@ -11,6 +11,9 @@ import (
 	"strings"
 
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/intake"
+	"github.com/clipdet/clipdet/pkg/eval"
 )
 
 // finder finds pictures below a directory by the names that annotations give them.
@@ -21,6 +24,16 @@ type finder struct {
 	below, folded map[string][]string
 	// err is the error of reading below, which is then incomplete.
 	err error
+}
+
+// inputsOf returns the pictures of images in dir, or the error of each that isn't found.
+func inputsOf(images []eval.Image, dir string) []intake.Input {
+	inputs := make([]intake.Input, len(images))
+	find := finder{dir: dir}
+	for i, image := range images {
+		inputs[i].Path, inputs[i].Err = find.find(image.FileName)
+	}
+	return inputs
 }
 
 // find returns the path of a picture: DIR/name, or else the only file below DIR with the

@@ -37,14 +37,12 @@ type run struct {
 // can't be written.
 func (e *run) all(ctx context.Context) error {
 	var todo []eval.Image
-	var inputs []intake.Input
-	find := finder{dir: e.flags.images}
 	for _, image := range e.images {
 		if record, done := e.records.found[image.FileName]; !done || record.Error != "" {
-			path, err := find.find(image.FileName)
-			todo, inputs = append(todo, image), append(inputs, intake.Input{Path: path, Err: err})
+			todo = append(todo, image)
 		}
 	}
+	inputs := inputsOf(todo, e.flags.images)
 	progress := console.NewProgress(e.stderr, "evaluating", len(todo))
 	switch done := len(e.images) - len(todo); {
 	case done > 0:

@@ -30,7 +30,7 @@ func (f *Flags) Add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.Private, "allow-private", false, "let URLs lead to addresses that aren't public, as localhost and 192.168.0.1")
 }
 
-// AddForFiles defines those of Add that aren't about URLs.
+// AddForFiles defines the flags of Add, except for the flag about URLs.
 func (f *Flags) AddForFiles(flags *pflag.FlagSet) {
 	flags.BoolVarP(&f.Recursive, "recursive", "r", false, "read the directories inside directories too")
 	flags.StringVar(&f.FilesFrom, "files-from", "", "also read what the list in `FILE` names, or on stdin for -: a path or URL a line, or each before a NUL, as find -print0 writes them")

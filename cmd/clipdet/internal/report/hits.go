@@ -67,10 +67,10 @@ type hitBox struct {
 }
 
 // WriteHits writes a page of the hits of each query into dir, as Write does: the pictures,
-// with the boxes that were hit. load returns the picture of a file, in whose pixels the boxes are. It is called
-// once for each of the first Options.Pictures pictures; the boxes of others, and of those
-// that load fails for, are shown without the picture. unread is the number of pictures that
-// load failed for. The page has no script.
+// with the boxes that were hit. load returns the picture of a file, in whose pixels the
+// boxes are. It is called once for each of the first Options.Pictures pictures; the boxes of
+// others, and of those that load fails for, are shown without the picture. unread is the
+// number of pictures that load failed for. The page has no script.
 func WriteHits(ctx context.Context, dir string, queries []QueryHits, load func(file string) (image.Image, error), options Options) (unread int, err error) {
 	options = options.withDefaults()
 	to, err := newFolder(dir)

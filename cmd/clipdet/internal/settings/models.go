@@ -24,9 +24,6 @@ func ModelSet(path string) model.Set {
 	return model.Dir(path)
 }
 
-// DTypes are the values of --dtype.
-var DTypes = []string{model.Auto, model.Float32, model.BFloat16, model.Float16, model.Int8, detect.Unmeasured}
-
 // ModelFlags are the flags for the models and the device they run on.
 type ModelFlags struct {
 	models string
@@ -42,7 +39,7 @@ func (f *ModelFlags) Add(cmd *cobra.Command) {
 	_ = cmd.MarkFlagFilename("lock", "json") // fails only for an unknown flag
 	f.AddDevice(cmd)
 	f.DType = AddChoice(cmd, "dtype", "the models' type of weights; auto is the fastest that is there, which a CPU with instructions for bfloat16 measures once, and unmeasured the same by a rule; int8, for CPUs with VNNI, is faster and less exact",
-		DTypes...)
+		detect.DTypes()...)
 }
 
 // AddDevice defines only the flag --device.
