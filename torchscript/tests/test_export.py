@@ -70,6 +70,9 @@ def test_problems_are_one_line_and_exit_1(tmp_path: Path, capsys: pytest.Capture
         ),
         (["all", "--rpn", MOBILENET, "--random", "1", "--clip-checkpoint", "missing.pt"], "missing.pt"),
         (["clip", "--name", "ViT-B-16-SigLIP", "--pretrained", "webli"], "ViT-B-16-SigLIP: its text tower"),
+        (["clip", "--name", "RN50", "--dtype", "float32", "int8"], "int8 is for transformers"),
+        (["all", "--rpn", MOBILENET, "--dtype", "int8", "--calibrate", "no-photos"], "no-photos"),
+        (["all", "--rpn", MOBILENET, "--dtype", "int8", "--calibrate", str(HERE / "tests")], "there is no picture"),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_work(
