@@ -203,13 +203,14 @@ def export(chosen: argparse.Namespace) -> list[Path]:
 def export_builtin(chosen: argparse.Namespace) -> list[Path]:
     """Exports the checkpoints of this project's own training. The weights are stored in
     half precision and 8 bits (stored.py)."""
-    paths = []
-    if chosen.rpn:
-        paths.append(photorpn.export(chosen.out, *photorpn.load(chosen.rpn, chosen.look)))
-    if chosen.clip:
-        scales = photoclip.Scales(photoclip.PHOTO_SCALE, photoclip.DRAWING_SCALE)
-        towers = photoclip.load(chosen.clip, chosen.photos, chosen.gate, chosen.words, scales)
-        paths += photoclip.export(chosen.out, *towers, scales)
+    paths, scales = [], photoclip.Scales(photoclip.PHOTO_SCALE, photoclip.DRAWING_SCALE)
+    # All are read before one is written.
+    proposals = photorpn.load(chosen.rpn, chosen.look) if chosen.rpn else ()
+    pair = photoclip.load(chosen.clip, chosen.photos, chosen.gate, chosen.words, scales) if chosen.clip else ()
+    if proposals:
+        paths.append(photorpn.export(chosen.out, *proposals))
+    if pair:
+        paths += photoclip.export(chosen.out, *pair, scales)
     return paths
 
 

@@ -113,6 +113,10 @@ def test_parts_of_the_training_are_not_mixed_up(
         printed = capsys.readouterr()
         assert printed.err.startswith("export.py builtin: " + why.format(tmp_path)), printed.err
         assert printed.err.count("\n") == 1
+    clip = [text for part in export.PARTS for text in (f"--{part}", str(tmp_path / "list.ckpt"))]
+    proposals = ["--rpn", str(tmp_path / "rpn.ckpt"), "--look", str(tmp_path / "look.ckpt")]
+    assert export.main(["builtin", *proposals, *clip, "--out", str(tmp_path / "out")]) == 1
+    assert f"--clip {tmp_path}/list.ckpt: not a checkpoint of train_clip.py: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
