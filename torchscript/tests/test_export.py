@@ -68,6 +68,7 @@ def test_problems_are_one_line_and_exit_1(tmp_path: Path, capsys: pytest.Capture
             ["all", "--clip", "ViT-B-32", "--rpn", MOBILENET, "--pretrained", "best"],
             "no weights are published as 'best'",
         ),
+        (["clip", "--name", "ViT-B-16"], "ViT-B-16: its weights need a tag: give it with --pretrained; tags: openai, "),
         (["all", "--rpn", MOBILENET, "--random", "1", "--clip-checkpoint", "missing.pt"], "missing.pt"),
         (["clip", "--name", "ViT-B-16-SigLIP", "--pretrained", "webli"], "ViT-B-16-SigLIP: its text tower"),
         (["clip", "--name", "RN50", "--dtype", "float32", "int8"], "int8 is for transformers"),
