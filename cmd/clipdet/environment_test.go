@@ -12,7 +12,7 @@ func TestNeeded(t *testing.T) {
 		"detect --tf32 -q dog a.jpg": limitedSpinning, "detect --tf32=maybe": limitedSpinning, "detect -q --tf32=false": limitedSpinning,
 		"detect -q dog a.jpg": limitedSpinning, "-v detect -q dog a.jpg": limitedSpinning, "--verbose eval": limitedSpinning,
 		"bench": limitedSpinning, "calibrate -h": limitedSpinning, "serve": limitedSpinning, "serve --tf32=false": both,
-		"models verify detect": exact, "models verify": exact,
+		"models compare a b --tf32=false": both, "models compare a b": limitedSpinning, "models verify detect": exact, "models verify": exact,
 		"eval merge a": "", "": "", "-v": "", "doctor": "", "doctor --device detect": "", "schema": "", "none": "", "models list": "",
 	} {
 		if got := strings.Join(needed(strings.Fields(line)), " "); got != want {

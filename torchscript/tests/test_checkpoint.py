@@ -95,6 +95,7 @@ def test_what_training_scripts_save_beside_the_weights(tmp_path: Path, state: di
         "lr_scheduler": schedule.state_dict(),
         "args": argparse.Namespace(data_path="coco", lr_steps=[16, 22], out=tmp_path, device=torch.device("cpu")),
         "epoch": 25,
+        "ema": model,
         "scaler": {"scale": 65536.0, "steps": defaultdict(int, {1: 2}), "seen": deque([1, 2])},
     }
     for zipped in (True, False):
@@ -105,9 +106,18 @@ def test_what_training_scripts_save_beside_the_weights(tmp_path: Path, state: di
 
 
 def test_a_whole_model_is_refused(tmp_path: Path) -> None:
-    torch.save({"model": Outer(), "epoch": 1}, tmp_path / "model.pth")
-    with pytest.raises(ValueError, match=r"model.pth: .*\.Outer, .*; write one with torch.save\(model.state_dict\(\)"):
-        checkpoint.read(tmp_path / "model.pth")
+    for zipped in (True, False):
+        torch.save({"model": Outer(), "epoch": 1}, tmp_path / "model.pth", _use_new_zipfile_serialization=zipped)
+        with pytest.raises(ValueError, match=r"model.pth: .*\.Outer, .*; write one with torch.save\("):
+            checkpoint.read(tmp_path / "model.pth")
+
+
+def test_a_class_among_weights_is_named(tmp_path: Path) -> None:
+    # As in the state dict of a quantised network.
+    torch.save({"weight": torch.ones(2), "dtype": torch.qint8}, tmp_path / "quantised.pth")
+    for read in (checkpoint.read, checkpoint.load):
+        with pytest.raises(ValueError, match=r"quantised.pth: .* asks for torch.qint8, which no weights need"):
+            read(tmp_path / "quantised.pth")
 
 
 class Evil:

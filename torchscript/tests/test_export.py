@@ -68,8 +68,12 @@ def test_problems_are_one_line_and_exit_1(tmp_path: Path, capsys: pytest.Capture
             ["all", "--clip", "ViT-B-32", "--rpn", MOBILENET, "--pretrained", "best"],
             "no weights are published as 'best'",
         ),
+        (["clip", "--name", "ViT-B-16"], "ViT-B-16: its weights need a tag: give it with --pretrained; tags: openai, "),
         (["all", "--rpn", MOBILENET, "--random", "1", "--clip-checkpoint", "missing.pt"], "missing.pt"),
         (["clip", "--name", "ViT-B-16-SigLIP", "--pretrained", "webli"], "ViT-B-16-SigLIP: its text tower"),
+        (["clip", "--name", "RN50", "--dtype", "float32", "int8"], "int8 is for transformers"),
+        (["all", "--rpn", MOBILENET, "--dtype", "int8", "--calibrate", "no-photos"], "no-photos"),
+        (["all", "--rpn", MOBILENET, "--dtype", "int8", "--calibrate", str(HERE / "tests")], "there is no picture"),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_work(
@@ -110,6 +114,10 @@ def test_parts_of_the_training_are_not_mixed_up(
         printed = capsys.readouterr()
         assert printed.err.startswith("export.py builtin: " + why.format(tmp_path)), printed.err
         assert printed.err.count("\n") == 1
+    clip = [text for part in export.PARTS for text in (f"--{part}", str(tmp_path / "list.ckpt"))]
+    proposals = ["--rpn", str(tmp_path / "rpn.ckpt"), "--look", str(tmp_path / "look.ckpt")]
+    assert export.main(["builtin", *proposals, *clip, "--out", str(tmp_path / "out")]) == 1
+    assert f"--clip {tmp_path}/list.ckpt: not a checkpoint of train_clip.py: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
