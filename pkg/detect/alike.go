@@ -36,28 +36,25 @@ const maxAlike = 10_000
 // slice.
 func (q *Queries) Alike() []Alike { return slices.Clone(q.alike) }
 
-// likes says which queries are alike, in one bit for each two.
+// likes says which queries are alike, in one bit for each two. A query without its like
+// has no bits, so that many different queries take no memory.
 type likes struct {
 	rows   [][]uint64
 	counts []int // of each query: how many are its like
 }
 
-func newLikes(n int) likes {
-	like := likes{rows: make([][]uint64, n), counts: make([]int, n)}
-	for i := range like.rows {
-		like.rows[i] = make([]uint64, (n+63)/64)
-	}
-	return like
-}
+func newLikes(n int) likes { return likes{rows: make([][]uint64, n), counts: make([]int, n)} }
 
 func (l likes) add(a, b int) {
 	for _, of := range [][2]int{{a, b}, {b, a}} {
+		if l.counts[of[0]]++; l.rows[of[0]] == nil {
+			l.rows[of[0]] = make([]uint64, (len(l.rows)+63)/64)
+		}
 		l.rows[of[0]][of[1]/64] |= 1 << (of[1] % 64)
-		l.counts[of[0]]++
 	}
 }
 
-func (l likes) are(a, b int) bool { return l.rows[a][b/64]>>(b%64)&1 == 1 }
+func (l likes) are(a, b int) bool { return l.counts[a] > 0 && l.rows[a][b/64]>>(b%64)&1 == 1 }
 
 // likeness finds the pairs of queries that are alike among classes [Q+G,D]. CLIP's
 // embeddings of any two texts have much in common. What the background's phrasings have

@@ -72,8 +72,8 @@ func (l Limits) check(templates []string, queries []Query) error {
 //   - ErrOption for an option out of range;
 //   - ErrDevice for a misspelt device;
 //   - ErrLimit for too many queries or phrases;
-//   - ErrQuery if there is no query, if two have one name, or if a text, weight or box
-//     can't be used;
+//   - ErrQuery if there is no query, if two have one name, or if a text, weight, box or
+//     embedding can't be used;
 //   - prompt.ErrTemplate for a text that isn't a template;
 //   - prompt.ErrUTF8 for a text that isn't UTF-8;
 //   - prompt.ErrTooLong for a phrasing of more than CLIP's 77 tokens.

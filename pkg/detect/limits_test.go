@@ -52,6 +52,9 @@ func TestOptionsCheck(t *testing.T) {
 	}{
 		{"good ones", Options{}, []Query{{Name: "dog"}, {Name: "cat", Phrases: []string{"a cat"}, Negatives: []string{"a tiger"}}}, nil},
 		{"an example without an image", Options{}, []Query{{Name: "dog", Examples: []Example{{}}}}, nil},
+		{"an embedding", Options{}, []Query{{Name: "dog", Examples: []Example{{Embedding: []uint16{0x3c00, 0}}}}}, nil},
+		{"an embedding of zeros", Options{}, []Query{{Name: "dog", Examples: []Example{{Embedding: []uint16{0, 0x8000}}}}}, ErrQuery},
+		{"an embedding that is infinite", Options{}, []Query{{Name: "dog", Examples: []Example{{Embedding: []uint16{0x7c00, 0}}}}}, ErrQuery},
 		{"none", Options{}, nil, ErrQuery},
 		{"a name twice", Options{}, []Query{{Name: "dog"}, {Name: "dog"}}, ErrQuery},
 		{"no name", Options{}, []Query{{}}, ErrQuery},

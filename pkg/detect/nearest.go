@@ -49,6 +49,7 @@ func (d *Detector) Nearest(ctx context.Context, blocks iter.Seq2[Stored, error],
 		for stored, err := range blocks {
 			if err == nil {
 				s.Within(func() torch.Tensor { err = n.add(s, stored); return torch.Tensor{} })
+				s.Unborrow() // or all blocks would stay in memory
 			}
 			if err != nil {
 				return err

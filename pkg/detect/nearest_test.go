@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
+	"weak"
 )
 
 // storedBlocks returns blocks of random regions, with some left out and in groups of some
@@ -205,5 +207,28 @@ func TestNearestOfQueriesThatClose(t *testing.T) {
 		if places, err := d.Nearest(t.Context(), given, q, test.params); !errors.Is(err, ErrClosed) {
 			t.Errorf("%s: %v, %v; want ErrClosed", name, places, err)
 		}
+	}
+}
+
+// TestNearestLetsGoOfBlocks checks that a block's memory is free once a later one is asked
+// for, so that a caller may read a collection that is larger than the memory.
+func TestNearestLetsGoOfBlocks(t *testing.T) {
+	d := open(t, Options{})
+	q := queries(t, d, "dog", "cat")
+	var given []weak.Pointer[uint16]
+	blocks := func(yield func(Stored, error) bool) {
+		for i := range 4 {
+			if runtime.GC(); i > 1 && given[i-2].Value() != nil {
+				t.Errorf("block %d is still there when block %d is asked for", i-2, i)
+			}
+			b := storedBlocks(d.files.Image.Manifest.EmbeddingWidth, 300)[0]
+			given = append(given, weak.Make(&b.Embeddings[0]))
+			if !yield(b, nil) {
+				return
+			}
+		}
+	}
+	if _, err := d.Nearest(t.Context(), blocks, q, Params{TopK: 3}); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -60,8 +60,8 @@ type Example struct {
 
 // Phrasings returns the texts whose embeddings are averaged for q: its phrases, or the
 // templates with its name, or none if it has examples only. It fails with ErrQuery,
-// prompt.ErrUTF8 or prompt.ErrTooLong if a text, weight or box of q can't be used, and
-// with the errors of prompt.Fill. The caller owns the slice.
+// prompt.ErrUTF8 or prompt.ErrTooLong if a text, weight, box or embedding of q can't be
+// used, and with the errors of prompt.Fill. The caller owns the slice.
 func (q Query) Phrasings(templates []string) ([]string, error) {
 	if err := q.check(); err != nil {
 		return nil, err
@@ -104,6 +104,9 @@ func (q Query) check() error {
 		}
 	}
 	for i, e := range q.Examples {
+		if problem := noDirection(e.Embedding); problem != "" {
+			return fmt.Errorf("%w: the embedding of %q %s", ErrQuery, e.label(i), problem)
+		}
 		switch {
 		case e.Embedding != nil && (e.Image != nil || e.Box != nil):
 			return fmt.Errorf("%w: %q has an embedding, and a picture or box too; give one of them", ErrQuery, e.label(i))
@@ -178,9 +181,6 @@ func (q Query) examples(width int) ([]checkedExample, error) {
 				return nil, fmt.Errorf("%w: the embedding of %s has %d numbers, and the models' have %d",
 					ErrQuery, e.label(i), len(e.Embedding), width)
 			}
-			if problem := noDirection(e.Embedding); problem != "" {
-				return nil, fmt.Errorf("%w: the embedding of %s %s", ErrQuery, e.label(i), problem)
-			}
 			found = append(found, checkedExample{embedding: e.Embedding})
 			continue
 		}
@@ -202,6 +202,7 @@ func (q Query) examples(width int) ([]checkedExample, error) {
 }
 
 // noDirection returns why the bits of float16 make no vector that has a direction, or "".
+// It leaves the number of them to examples.
 func noDirection(embedding []uint16) string {
 	const exponent, magnitude = 0x7c00, 0x7fff
 	zeros := true
@@ -211,7 +212,7 @@ func noDirection(embedding []uint16) string {
 		}
 		zeros = zeros && bits&magnitude == 0
 	}
-	if zeros {
+	if zeros && len(embedding) > 0 {
 		return "has only zeros, and so no direction"
 	}
 	return ""

@@ -651,3 +651,23 @@ func TestManyLikeQueries(t *testing.T) {
 		}
 	}
 }
+
+// TestLikesOfDifferentQueries checks that only queries that have their like take a row of
+// bits: where Limits allow 250,000, all rows would be 8 GB.
+func TestLikesOfDifferentQueries(t *testing.T) {
+	const n = 5000
+	like := newLikes(n)
+	like.add(3, n-1)
+	rows := 0
+	for _, row := range like.rows {
+		if row != nil {
+			rows++
+		}
+	}
+	if rows != 2 {
+		t.Errorf("%d rows for two queries that are alike", rows)
+	}
+	if !like.are(3, n-1) || !like.are(n-1, 3) || like.are(3, 4) || like.are(4, 3) || like.counts[3] != 1 || like.counts[4] != 0 {
+		t.Error("others are alike than were added")
+	}
+}

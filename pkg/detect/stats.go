@@ -16,14 +16,15 @@ import (
 // Stats counts what a Detector has done since Open. Queue and LiveTensors are the numbers
 // of this moment. The others only grow. In JSON durations are milliseconds.
 type Stats struct {
-	// Calls is the number of calls of Queries, Regions, Match, Detect and Check that have
-	// ended, and of pictures of DetectAll that have an answer.
+	// Calls is the number of calls of Queries, Regions, Match, Detect, Nearest, MatchStored
+	// and Check that have ended, and of pictures of DetectAll and RegionsAll that have an
+	// answer.
 	Calls int64 `json:"calls"`
 	// Failures is the number of Calls that ended with an error, by the first kind that
 	// fits:
 	//
 	//   - "ended": the context was cancelled or expired, or the caller left the loop of
-	//     DetectAll before the picture's turn
+	//     DetectAll or RegionsAll before the picture's turn
 	//   - "closed": ErrClosed
 	//   - "out_of_memory": ErrOutOfMemory
 	//   - "libtorch": another error of libtorch

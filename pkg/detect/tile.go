@@ -133,7 +133,10 @@ func (d *Detector) withTiles(t *task, whole *Result) (*Result, error) {
 		}
 	}
 	whole.Tiles = len(t.tiles)
-	return whole, merged.finish(t.ctx, *t.asked)
+	if err := merged.finish(t.ctx, *t.asked); err != nil {
+		return nil, err
+	}
+	return whole, nil
 }
 
 // cut copies a rectangle of a picture.

@@ -237,8 +237,8 @@ func TestTilesWithinTheLimit(t *testing.T) {
 			}
 			params := params
 			params.MaxDetections--
-			if _, err := d.Detect(t.Context(), scene(1, 400, 300), q, params); !errors.Is(err, ErrLimit) {
-				t.Errorf("%+v: %v, want ErrLimit", params, err)
+			if result, err := d.Detect(t.Context(), scene(1, 400, 300), q, params); !errors.Is(err, ErrLimit) || result != nil {
+				t.Errorf("%+v: %+v (%v), want ErrLimit and no result", params, result, err)
 			}
 		}
 	}

@@ -284,7 +284,11 @@ func (s *stream) wrong(err error) error {
 	case errors.As(err, &kind) && strings.HasSuffix(kind.Value, beyond):
 		return fmt.Errorf("%w: %s is NaN, infinite or beyond any number", ErrNumber, kind.Field)
 	case errors.As(err, &kind):
-		return fmt.Errorf("%w: %s is a %s, want %s", ErrFormat, cmp.Or(kind.Field, "it"), kind.Value, inJSON(kind.Type))
+		article := "a"
+		if strings.HasPrefix(kind.Value, "array") || strings.HasPrefix(kind.Value, "object") {
+			article = "an"
+		}
+		return fmt.Errorf("%w: %s is %s %s, want %s", ErrFormat, cmp.Or(kind.Field, "it"), article, kind.Value, inJSON(kind.Type))
 	}
 	return err
 }

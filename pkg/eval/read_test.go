@@ -87,6 +87,7 @@ func TestReadDatasetFails(t *testing.T) {
 		{"a bbox that is text", instances(annotation(5, 7, 3, `"bbox":"1,2,3,3"`)), Limits{}, ErrFormat, "bbox is a string, want a list of numbers"},
 		{"text in a bbox", instances(annotation(5, 7, 3, `"bbox":[1,2,"3",3]`)), Limits{}, ErrFormat, "bbox is a string, want a number"},
 		{"a name that is a number", `{"images":[{"id":1,"file_name":1}]}`, Limits{}, ErrFormat, "file_name is a number, want a string"},
+		{"a name that is an array", `{"images":[{"id":1,"file_name":[]}]}`, Limits{}, ErrFormat, "file_name is an array, want a string"},
 		{"an image that is a number", `{"images":[1]}`, Limits{}, ErrFormat, "is a number, want an object"},
 		{"beyond float64", instances(annotation(5, 7, 3, `"bbox":[1,2,1e999,3]`)), Limits{}, ErrNumber, "beyond any number"},
 		{"negative height", instances(good + "," + annotation(5, 7, 3, `"bbox":[1,2,3,-3]`)), Limits{}, ErrBBox, "annotation 1 (id 5)"},

@@ -292,6 +292,12 @@ func (f File) Recheck(ctx context.Context) error {
 	if now, err := os.Stat(f.Path); err == nil && same(now, f.seen) {
 		return nil
 	}
+	return f.check(ctx)
+}
+
+// check reads the file whole. It fails with the errors of [Check], and with [ErrMismatch]
+// if another archive took its place since its manifest was read.
+func (f File) check(ctx context.Context) error {
 	m, err := check(ctx, f.Path)
 	if err == nil && m.Digest != f.Manifest.Digest {
 		err = fmt.Errorf("%s: %w: another archive took its place since it was chosen; open the detector again", f.Path, ErrMismatch)

@@ -245,7 +245,7 @@ func (s Set) Resolve(ctx context.Context, dtype string, prefer ...string) (Files
 		if s.fsys != nil {
 			continue // compared with what is embedded
 		}
-		if err := Check(ctx, files[i].Path); err != nil {
+		if err := files[i].check(ctx); err != nil {
 			return Files{}, fmt.Errorf("%v: %w", s, err)
 		}
 	}

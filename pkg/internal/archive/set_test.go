@@ -1,11 +1,13 @@
 package archive
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/fstest"
@@ -228,6 +230,38 @@ func TestAFileOfAnotherKindOrTorchSaysSo(t *testing.T) {
 		if err := file.Explain(nil, test.running); err != nil {
 			t.Errorf("no error became %v", err)
 		}
+	}
+}
+
+// swapping is a context that exchanges a file when it is first asked, which is when the
+// first file is read.
+type swapping struct {
+	context.Context
+	once sync.Once
+	swap func()
+}
+
+func (s *swapping) Err() error {
+	s.once.Do(s.swap)
+	return s.Context.Err()
+}
+
+// A text tower of another CLIP that takes the place of the right one while the other files
+// are read would answer wrong.
+func TestResolveOfAFileThatIsExchangedMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	for name, data := range trio(t) {
+		write(t, filepath.Join(dir, name), data)
+	}
+	other := write(t, filepath.Join(t.TempDir(), "other.pt"), archive(t, variant(CLIPText, Float32, "another")))
+	path := filepath.Join(dir, "clip-text.pt")
+	ctx := &swapping{Context: t.Context(), swap: func() {
+		if err := os.Rename(other, path); err != nil {
+			t.Error(err)
+		}
+	}}
+	if _, err := Dir(dir).Resolve(ctx, Auto); !errors.Is(err, ErrMismatch) || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v, want ErrMismatch of %s", err, path)
 	}
 }
 

@@ -138,7 +138,8 @@ func (n *Network) Propose(s *torch.Scope, pictures torch.Tensor, sizes []Size, l
 
 // Read makes proposals of the Numbers of f, and fails with ErrOutput if they can't be
 // proposals of a picture of the size. Edges that rounding has moved out of the picture are
-// moved back. On the device they stay, where the crops' pixels are the same.
+// moved back. On the device they stay: a box's own pixels are the same, and a crop with
+// context around it has at most one more on the other side.
 func (n *Network) Read(f Found, numbers []float32, size Size) (Proposals, error) {
 	rows, count := numbers[:len(numbers)-1], numbers[len(numbers)-1]
 	if !(count >= 0 && count <= float32(f.all)) {

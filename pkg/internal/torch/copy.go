@@ -72,7 +72,7 @@ func Host[T number](s *Scope, values []T, shape ...int64) Tensor {
 
 // Borrow returns a tensor of the CPU that reads values where they are, without a copy.
 // They must not change, and memory that isn't Go's must stay mapped, until the tensor is
-// freed or the scope's work returns.
+// freed or the scope's work returns. Go's memory stays until Unborrow, or that return.
 func Borrow[T number](s *Scope, values []T, shape ...int64) Tensor {
 	if s.Err() != nil {
 		return Tensor{}
@@ -92,6 +92,9 @@ func Borrow[T number](s *Scope, values []T, shape ...int64) Tensor {
 			(*C.int64_t)(&strides[0]), C.size_t(len(strides)), C.int(dtype), C.int(CPU.code())))
 	})
 }
+
+// Unborrow lets go of all values that were borrowed. Their tensors must be freed before.
+func (s *Scope) Unborrow() { s.pins.Unpin() }
 
 // ToDevice copies t to the engine's device, or returns another handle of it if it is
 // there.
