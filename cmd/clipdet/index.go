@@ -43,8 +43,9 @@ without reading the pictures.
 Run it again to bring the index up to date: new and changed pictures are encoded,
 unchanged ones aren't even opened. A picture has changed if its size or time has,
 or with --by-content its content. A picture that was indexed from a directory or
-pattern that is given again, and isn't there any more, is removed. Paths are kept
-as they are given, so run it from the same folder.
+pattern that is given again, and isn't there any more, is removed; of what the list
+of --files-from names, nothing is. Paths are kept as they are given, so run it from
+the same folder.
 
 The index consists of shards. An interruption, even kill -9 or a power cut, loses
 the shard that is being written at most; run the same command again. One process
@@ -208,6 +209,9 @@ func (j *indexing) look(in intake.Input, byContent bool) {
 	j.looked++
 	var p index.Picture
 	err := in.Err
+	if err == nil && len(intake.Files([]intake.Input{in})) == 0 {
+		err = errors.New("an index is of files; save it as one")
+	}
 	if err == nil && !utf8.ValidString(in.Path) {
 		err = errors.New("its path isn't UTF-8, which an index needs; rename it")
 	}

@@ -212,6 +212,8 @@ func TestIndexTakesFoldersAndLists(t *testing.T) {
 		{"p/a/b/y.jpg", "1 pictures are unchanged, 0 to be encoded, 0 removed", []string{"p"}, exit.CodeDone},
 		{"q/x.jpg", "2 pictures are unchanged, 0 to be encoded, 1 removed", []string{"-r", "p"}, exit.CodeDone},
 		{"", "--files-from", []string{"--files-from", "none.txt"}, exit.CodeUsage},
+		{"", "https://example.com/x.jpg: an index is of files", []string{"https://example.com/x.jpg"}, exit.CodeInputs},
+		{"", "-: an index is of files", []string{"-"}, exit.CodeInputs},
 		{"", "no picture", nil, exit.CodeUsage},
 	} {
 		if test.remove != "" {

@@ -51,9 +51,10 @@ func Compact(ctx context.Context, dir string, options Options) (err error) {
 	if err := w.flush(); err != nil {
 		return err
 	}
-	// The oldest first: a later shard may have the tombstones of an earlier one.
-	for _, s := range shards {
-		for _, extension := range []string{"json", "npy", "parquet"} {
+	// All JSON first: who misses another file and opens the index again gets what stays. The
+	// oldest first: a later shard may have the tombstones of an earlier one.
+	for _, extension := range []string{"json", "npy", "parquet"} {
+		for _, s := range shards {
 			if err := os.Remove(s.path(extension)); err != nil {
 				return fmt.Errorf("index: compact: %w", err)
 			}

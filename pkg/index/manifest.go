@@ -244,6 +244,9 @@ func readShards(dir string) ([]shard, error) {
 	for _, number := range all {
 		s, err := readShard(dir, number)
 		if err != nil {
+			if _, there := os.Lstat(s.path("json")); errors.Is(there, fs.ErrNotExist) {
+				return readShards(dir) // Compact removes it, and what took its place is there
+			}
 			return nil, err
 		}
 		if len(shards) > 0 {

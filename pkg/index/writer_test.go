@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clipdet/clipdet/pkg/box"
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/model"
 )
@@ -387,6 +388,65 @@ func TestPartOf(t *testing.T) {
 	for i, count := range counts {
 		if count < 900 || count > 1100 {
 			t.Errorf("part %d has %d of 4000 pictures, want about 1000", i+1, count)
+		}
+	}
+}
+
+// TestCompactMeetsReaders opens an index all the time while Compact removes its shards. Files
+// may go after that, but if it is opened then, they stay.
+func TestCompactMeetsReaders(t *testing.T) {
+	const shards, width = 60, 8
+	from := t.TempDir()
+	w, err := create(from, made{Width: width}, Options{ShardRegions: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range shards {
+		p := Picture{Path: fmt.Sprint(i), SHA256: "0"}
+		if err := w.append(p, 1, 1, []detect.Proposal{{Box: box.Box{X1: 1, Y1: 1}}}, make([]uint16, width)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	gone := func(ix *Index) bool {
+		return slices.ContainsFunc(ix.shards, func(s shard) bool {
+			_, npy := os.Stat(s.path("npy"))
+			_, parquet := os.Stat(s.path("parquet"))
+			return npy != nil || parquet != nil
+		})
+	}
+	for range 3 {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- Compact(t.Context(), dir, Options{}) }()
+		for changed := false; ; {
+			ix, err := Open(dir, OpenOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if stats := ix.Stats(); stats.Pictures != shards || stats.Regions != shards {
+				t.Fatalf("got %+v, want %d pictures with a region", stats, shards)
+			}
+			if gone(ix) {
+				if changed {
+					t.Fatal("the index has changed again")
+				}
+				changed = true
+			}
+			select {
+			case err = <-done:
+			default:
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			break
 		}
 	}
 }

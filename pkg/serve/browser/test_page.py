@@ -722,6 +722,23 @@ def test_search(service, visit, shot):
     expect(page).to_have_url(re.compile("#.*view=search"))
 
 
+def test_hits_are_shown_on_what_was_indexed(serve, visit, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "side.jpg").write_bytes(turned(SCENE.read_bytes(), 6))
+    for flags, shown in ((), 1), (("--ignore-exif",), 0):
+        index = tmp_path / f"index-{shown}"
+        subprocess.run([PROGRAM, "index", "--out", index, *flags, pictures], check=True, capture_output=True)
+        page, _ = visit(serve("--index", str(index)).url + "#search")
+        page.fill("#search-names", "owl")
+        page.press("#search-names", "Enter")
+        expect(page.locator(".hit")).to_have_count(1)
+        page.set_input_files("#folder", pictures)
+        expect(page.locator("#folder-note")).to_contain_text("1 of 1")
+        page.wait_for_timeout(500)
+        expect(page.locator(".hit img")).to_have_count(shown)
+
+
 def test_without_an_index_there_is_no_search(serve, visit):
     page, _ = visit(serve().url)
     assert not page.is_visible("nav")

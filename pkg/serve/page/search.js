@@ -35,7 +35,10 @@ function card(hit, n, rank) {
   if (file) {
     const url = URL.createObjectURL(file);
     urls.push(url);
-    picture.append(make("img", { src: url, alt: "", loading: "lazy", decoding: "async" }));
+    const image = make("img", { src: url, alt: "", loading: "lazy", decoding: "async" });
+    // Of another shape it has changed, or the index has it as stored: the box is elsewhere in it.
+    image.addEventListener("load", () => Math.abs((image.naturalWidth * hit.height) / (image.naturalHeight * hit.width) - 1) > 0.02 && image.remove());
+    picture.append(image);
   }
   picture.append(svg);
   const title = [

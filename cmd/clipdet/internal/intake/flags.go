@@ -26,12 +26,14 @@ const (
 
 // Add defines the flags on flags, except for --frames.
 func (f *Flags) Add(flags *pflag.FlagSet) {
-	f.AddForFiles(flags)
+	f.add(flags, "a path or URL")
 	flags.BoolVar(&f.Private, "allow-private", false, "let URLs lead to addresses that aren't public, as localhost and 192.168.0.1")
 }
 
-// AddForFiles defines the flags of Add, except for the flag about URLs.
-func (f *Flags) AddForFiles(flags *pflag.FlagSet) {
+// AddForFiles defines the flags of Add for a command that takes no URL.
+func (f *Flags) AddForFiles(flags *pflag.FlagSet) { f.add(flags, "a path") }
+
+func (f *Flags) add(flags *pflag.FlagSet, listed string) {
 	flags.BoolVarP(&f.Recursive, "recursive", "r", false, "read the directories inside directories too")
-	flags.StringVar(&f.FilesFrom, "files-from", "", "also read what the list in `FILE` names, or on stdin for -: a path or URL a line, or each before a NUL, as find -print0 writes them")
+	flags.StringVar(&f.FilesFrom, "files-from", "", "also read what the list in `FILE` names, or on stdin for -: "+listed+" a line, or each before a NUL, as find -print0 writes them")
 }
