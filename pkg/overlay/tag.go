@@ -1,10 +1,12 @@
 package overlay
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"image/color"
 	"math"
+	"slices"
 	"sort"
 	"strings"
 	"unicode"
@@ -121,7 +123,7 @@ func (l *letters) fit(name, score string) (shaped, bool) {
 
 // place moves t to the place that hides least of other tags and other frames' boxes. The
 // places are at the corners of its own frame (frames[own]), outside before inside, and in
-// rows further up or down.
+// rows further up or down. If the best hides a part of a tag, place looks further.
 func (t *tag) place(own int, frames []frame, picture image.Rectangle, others []tag) {
 	width, height := t.at.Dx(), t.at.Dy()
 	f := frames[own].outer
@@ -151,6 +153,61 @@ func (t *tag) place(own int, frames []frame, picture image.Rectangle, others []t
 		}
 		if cost < best {
 			best, t.at = cost, at
+		}
+	}
+	taken := make([]image.Rectangle, len(others))
+	for i, o := range others {
+		taken[i] = o.at
+	}
+	if slices.ContainsFunc(taken, t.at.Overlaps) {
+		t.placeBeside(own, frames, picture, taken)
+	}
+}
+
+// placeBeside moves t to a place that hides no part of other tags, near to its own frame
+// and with little hidden of the frames' boxes. It leaves t where it is if there is no such
+// place.
+//
+// Every free place can be moved up or down, and then left or right, until it touches a
+// tag or the edge of the picture, so those that do are tried.
+func (t *tag) placeBeside(own int, frames []frame, picture image.Rectangle, taken []image.Rectangle) {
+	width, height := t.at.Dx(), t.at.Dy()
+	f := frames[own].outer.pixels()
+	tops := []int{f.Min.Y - height, f.Max.Y, 0, picture.Dy() - height}
+	for _, r := range taken {
+		tops = append(tops, r.Min.Y-height, r.Max.Y)
+	}
+	away := func(y int) int { return max(f.Min.Y-(y+height), y-f.Max.Y, 0) }
+	slices.SortFunc(tops, func(a, b int) int { return cmp.Or(cmp.Compare(away(a), away(b)), cmp.Compare(a, b)) })
+	best := math.Inf(1)
+	var row []image.Rectangle // what is taken beside a place
+	for _, y := range slices.Compact(tops) {
+		if y < 0 || y+height > picture.Dy() {
+			continue
+		}
+		const far = 0.08 // the cost of the height of a tag; 1 is a whole hidden box
+		if far*float64(away(y))/float64(height) >= best {
+			break
+		}
+		lefts := []int{f.Min.X, f.Max.X - width, 0, picture.Dx() - width}
+		row = row[:0]
+		for _, r := range taken {
+			if r.Min.Y < y+height && y < r.Max.Y {
+				row, lefts = append(row, r), append(lefts, r.Min.X-width, r.Max.X)
+			}
+		}
+		for _, x := range lefts {
+			at := image.Rect(x, y, x+width, y+height)
+			if x < 0 || x+width > picture.Dx() || slices.ContainsFunc(row, at.Overlaps) {
+				continue
+			}
+			cost := far * math.Hypot(float64(away(y)), float64(max(f.Min.X-(x+width), x-f.Max.X, 0))) / float64(height)
+			for _, o := range frames {
+				cost += hidden(at, o.outer.pixels())
+			}
+			if cost < best {
+				best, t.at = cost, at
+			}
 		}
 	}
 }
