@@ -215,7 +215,8 @@ func TestInputsAreNotDrawnOver(t *testing.T) {
 func TestOutputsThatWouldBeLost(t *testing.T) {
 	toy(t, 2)
 	evaluates(t, tinyEval("--records", "r.jsonl")...)
-	if err := errors.Join(os.WriteFile("p.txt", []byte("lamp=a lamp"), 0o644), os.WriteFile("t.txt", []byte("a {}"), 0o644), os.WriteFile("list.txt", []byte("pictures/0.png"), 0o644), os.Symlink(".", "link")); err != nil {
+	if err := errors.Join(os.WriteFile("p.txt", []byte("lamp=a lamp"), 0o644), os.WriteFile("t.txt", []byte("a {}"), 0o644), os.WriteFile("list.txt", []byte("pictures/0.png"), 0o644), os.Symlink(".", "link"),
+		os.CopyFS("models", os.DirFS(tinyPath))); err != nil {
 		t.Fatal(err)
 	}
 	redirected, err := os.Create("redirected") // as stdout may be
@@ -227,7 +228,7 @@ func TestOutputsThatWouldBeLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	inputs := func() (all []string) {
-		for _, path := range []string{"instances.json", "r.jsonl", "p.txt", "t.txt", "list.txt", "pictures/0.png", "pictures/below/1.png", "stdout"} {
+		for _, path := range []string{"instances.json", "r.jsonl", "p.txt", "t.txt", "list.txt", "pictures/0.png", "pictures/below/1.png", "models/rpn.pt", "stdout"} {
 			all = append(all, read(t, path))
 		}
 		return all
@@ -252,6 +253,9 @@ func TestOutputsThatWouldBeLost(t *testing.T) {
 		{tinyEval("--records", "stdout"), "--records stdout: it is there already, and no file"},
 		{[]string{"bench", "--json", "/proc/figures.json"}, "--json: open /proc/"},
 		{tinyEval("--results", "/proc/results.json"), "--results: open /proc/"},
+		{tinyEval("--models", "models", "--json", "models/rpn.pt"), "--json models/rpn.pt: a model"},
+		{append(calibrate, "--models", "models", "--out", "models/rpn.pt", "pictures"), "--out models/rpn.pt: a model"},
+		{append(calibrate, "--models", "models/lock.json", "--out", "models/clip-text.pt", "pictures"), "--out models/clip-text.pt: a model"},
 		{[]string{"bench", "--queries", "p.txt", "--json", "p.txt"}, "--json p.txt: --queries"},
 		{[]string{"bench", "--json", "pictures/0.png", "pictures"}, "--json pictures/0.png: a picture"},
 		{append(calibrate, "--annotations", "instances.json", "--out", "instances.json", "pictures"), "--out instances.json: --annotations"},
