@@ -94,6 +94,20 @@ func TestReaderThatGoesAway(t *testing.T) {
 	if left, err := os.ReadDir(out); err != nil || len(left) > 0 {
 		t.Errorf("%v is left in --out, want nothing (%v)", left, err)
 	}
+
+	stderr.Reset()
+	help := exec.Command(os.Args[0], "detect", "--help") // as with | head
+	help.Env, help.Stderr = child.Env, &stderr
+	if stdout, err = help.StdoutPipe(); err == nil {
+		err = help.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = stdout.Close()
+	if err := help.Wait(); err != nil || stderr.Len() > 0 {
+		t.Errorf("a help: %v, stderr is %q", err, &stderr)
+	}
 }
 
 // breaking is a stdout that accepts one write.
