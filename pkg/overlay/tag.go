@@ -22,6 +22,8 @@ type tag struct {
 	colour color.RGBA
 	at     image.Rectangle // in whole pixels, so that its edge is sharp
 	base   int             // from the top to the base line
+
+	crowded bool // no place was free of other tags
 }
 
 // letters draws tags in the size that suits a picture.
@@ -155,27 +157,32 @@ func (t *tag) place(own int, frames []frame, picture image.Rectangle, others []t
 			best, t.at = cost, at
 		}
 	}
-	taken := make([]image.Rectangle, len(others))
-	for i, o := range others {
-		taken[i] = o.at
+	hides := false
+	for i := range others {
+		o := &others[i]
+		hides = hides || t.at.Overlaps(o.at)
+		// Where a smaller tag had no place, t has none. This bounds the time.
+		t.crowded = t.crowded || o.crowded && o.at.Dx() <= width && o.at.Dy() <= height
 	}
-	if slices.ContainsFunc(taken, t.at.Overlaps) {
-		t.placeBeside(own, frames, picture, taken)
+	if hides && !t.crowded {
+		t.crowded = !t.placeBeside(own, frames, picture, others)
 	}
 }
 
 // placeBeside moves t to a place that hides no part of other tags, near to its own frame
-// and with little hidden of the frames' boxes. It leaves t where it is if there is no such
-// place.
+// and with little hidden of the frames' boxes. It returns false, and leaves t where it is,
+// if there is no such place.
 //
 // Every free place can be moved up or down, and then left or right, until it touches a
 // tag or the edge of the picture, so those that do are tried.
-func (t *tag) placeBeside(own int, frames []frame, picture image.Rectangle, taken []image.Rectangle) {
+func (t *tag) placeBeside(own int, frames []frame, picture image.Rectangle, others []tag) bool {
 	width, height := t.at.Dx(), t.at.Dy()
 	f := frames[own].outer.pixels()
 	tops := []int{f.Min.Y - height, f.Max.Y, 0, picture.Dy() - height}
-	for _, r := range taken {
-		tops = append(tops, r.Min.Y-height, r.Max.Y)
+	taken := make([]image.Rectangle, len(others))
+	for i, o := range others {
+		taken[i] = o.at
+		tops = append(tops, o.at.Min.Y-height, o.at.Max.Y)
 	}
 	away := func(y int) int { return max(f.Min.Y-(y+height), y-f.Max.Y, 0) }
 	slices.SortFunc(tops, func(a, b int) int { return cmp.Or(cmp.Compare(away(a), away(b)), cmp.Compare(a, b)) })
@@ -210,6 +217,7 @@ func (t *tag) placeBeside(own int, frames []frame, picture image.Rectangle, take
 			}
 		}
 	}
+	return !math.IsInf(best, 1)
 }
 
 // hidden returns the part of what that lies under a tag.
