@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -157,9 +156,6 @@ func (f *calibrateFlags) checkOut(read []files.Named) error {
 	out := files.GivenBy("--out", f.out)
 	if err := out.Check(); err != nil {
 		return err
-	}
-	if err := files.Writable(filepath.Dir(f.out)); err != nil {
-		return fmt.Errorf("--out: %w", err)
 	}
 	read = append(read, files.GivenBy("--annotations", f.annotations), files.GivenBy("--files-from", f.intake.FilesFrom))
 	return files.CheckDistinct([]files.Named{out}, read)

@@ -203,6 +203,9 @@ is missing, or that came later. Verify the models first.`,
 				return fmt.Errorf("--out %s: a lock file is named *.json", out)
 			}
 			lock, err := model.LockDir(cmd.Context(), args[0])
+			if cmd.Context().Err() != nil {
+				return exit.Inputs(errors.New("interrupted: no lock was written"))
+			}
 			if err != nil {
 				return exit.Setup(err)
 			}

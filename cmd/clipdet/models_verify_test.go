@@ -309,7 +309,7 @@ func flipWeight(t *testing.T, data []byte) []byte {
 
 // An interruption isn't blamed on the models.
 func TestChecksInterrupted(t *testing.T) {
-	for _, args := range [][]string{{"models", "verify"}, {"models", "verify", tinyModels}, {"doctor"}, {"doctor", "--models", tinyModels}} {
+	for _, args := range [][]string{{"models", "verify"}, {"models", "verify", tinyModels}, {"models", "lock", tinyModels}, {"doctor"}, {"doctor", "--models", tinyModels}} {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		var stdout, stderr bytes.Buffer

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"image"
 	"image/png"
 	"os"
@@ -92,6 +93,20 @@ func TestReaderThatGoesAway(t *testing.T) {
 	}
 	if left, err := os.ReadDir(out); err != nil || len(left) > 0 {
 		t.Errorf("%v is left in --out, want nothing (%v)", left, err)
+	}
+
+	stderr.Reset()
+	help := exec.Command(os.Args[0], "detect", "--help") // as with | head
+	help.Env, help.Stderr = child.Env, &stderr
+	if stdout, err = help.StdoutPipe(); err == nil {
+		err = help.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = stdout.Close()
+	if err := help.Wait(); err != nil || stderr.Len() > 0 {
+		t.Errorf("a help: %v, stderr is %q", err, &stderr)
 	}
 }
 
@@ -214,11 +229,20 @@ func TestInputsAreNotDrawnOver(t *testing.T) {
 func TestOutputsThatWouldBeLost(t *testing.T) {
 	toy(t, 2)
 	evaluates(t, tinyEval("--records", "r.jsonl")...)
-	if err := errors.Join(os.WriteFile("p.txt", []byte("lamp=a lamp"), 0o644), os.WriteFile("t.txt", []byte("a {}"), 0o644), os.WriteFile("list.txt", []byte("pictures/0.png"), 0o644), os.Symlink(".", "link")); err != nil {
+	if err := errors.Join(os.WriteFile("p.txt", []byte("lamp=a lamp"), 0o644), os.WriteFile("t.txt", []byte("a {}"), 0o644), os.WriteFile("list.txt", []byte("pictures/0.png"), 0o644), os.Symlink(".", "link"),
+		os.CopyFS("models", os.DirFS(tinyPath))); err != nil {
+		t.Fatal(err)
+	}
+	redirected, err := os.Create("redirected") // as stdout may be
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer redirected.Close()
+	if err := os.Symlink(fmt.Sprintf("/proc/self/fd/%d", redirected.Fd()), "stdout"); err != nil {
 		t.Fatal(err)
 	}
 	inputs := func() (all []string) {
-		for _, path := range []string{"instances.json", "r.jsonl", "p.txt", "t.txt", "list.txt", "pictures/0.png", "pictures/below/1.png"} {
+		for _, path := range []string{"instances.json", "r.jsonl", "p.txt", "t.txt", "list.txt", "pictures/0.png", "pictures/below/1.png", "models/rpn.pt", "stdout"} {
 			all = append(all, read(t, path))
 		}
 		return all
@@ -238,6 +262,14 @@ func TestOutputsThatWouldBeLost(t *testing.T) {
 		{append(merge, "--json", "r.jsonl", "r.jsonl"), "--json r.jsonl: the records"},
 		{append(merge, "--results", "instances.json", "r.jsonl"), "--results instances.json: --annotations"},
 		{[]string{"bench", "--json", "new.svg", "--plot", "new.svg"}, "--plot new.svg: --json"},
+		{[]string{"bench", "--json", "new.svg", "--plot", "link/new.svg"}, "--plot link/new.svg: --json"},
+		{[]string{"bench", "--json", "stdout"}, "--json stdout: it is there already, and no file"},
+		{tinyEval("--records", "stdout"), "--records stdout: it is there already, and no file"},
+		{[]string{"bench", "--json", "/proc/figures.json"}, "--json: open /proc/"},
+		{tinyEval("--results", "/proc/results.json"), "--results: open /proc/"},
+		{tinyEval("--models", "models", "--json", "models/rpn.pt"), "--json models/rpn.pt: a model"},
+		{append(calibrate, "--models", "models", "--out", "models/rpn.pt", "pictures"), "--out models/rpn.pt: a model"},
+		{append(calibrate, "--models", "models/lock.json", "--out", "models/clip-text.pt", "pictures"), "--out models/clip-text.pt: a model"},
 		{[]string{"bench", "--queries", "p.txt", "--json", "p.txt"}, "--json p.txt: --queries"},
 		{[]string{"bench", "--json", "pictures/0.png", "pictures"}, "--json pictures/0.png: a picture"},
 		{append(calibrate, "--annotations", "instances.json", "--out", "instances.json", "pictures"), "--out instances.json: --annotations"},

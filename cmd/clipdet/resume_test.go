@@ -108,6 +108,26 @@ func TestResume(t *testing.T) {
 	if code, _, stderr := clipdet(t, args...); code != exit.CodeUsage || !strings.Contains(stderr, "remove it") {
 		t.Errorf("a line that is no record: exit code %d, stderr %q", code, stderr)
 	}
+	// A file that is removed, as the message says, is begun anew with other queries.
+	args = []string{"detect", "-q", "owl", "--models", tinyModels, "--proposals", "5", "--format", "jsonl", "--out", out, one, "--resume"}
+	if code, _, stderr := clipdet(t, args...); code != exit.CodeUsage || !strings.Contains(stderr, "remove it") {
+		t.Errorf("other queries: exit code %d, stderr %q", code, stderr)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		if code, _, stderr := clipdet(t, args...); code != exit.CodeDone || strings.Contains(stderr, "done already") != (i == 1) {
+			t.Errorf("after its removal, run %d: exit code %d, stderr %q", i+1, code, stderr)
+		}
+	}
+	// What a run without --resume wrote isn't taken for an earlier run's with it.
+	if code, _, stderr := clipdet(t, append(args[:len(args)-1:len(args)-1], "-q", "cat", "--overwrite")...); code != exit.CodeDone {
+		t.Fatalf("exit code %d, stderr %q", code, stderr)
+	}
+	if code, _, stderr := clipdet(t, args...); code != exit.CodeUsage || !strings.Contains(stderr, "wasn't made with --resume") {
+		t.Errorf("over a run without --resume: exit code %d, stderr %q", code, stderr)
+	}
 	other := t.TempDir()
 	if err := os.WriteFile(filepath.Join(other, "detections.jsonl"), after, 0o644); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -26,6 +27,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
 	switch {
+	case err == nil && errors.Is(out.err, syscall.EPIPE):
+		// The reader of a help or a table, such as head, has enough.
 	case out.err != nil && err == nil:
 		err = exit.Inputs(out.err)
 	case out.err != nil && errors.Is(err, out.err):

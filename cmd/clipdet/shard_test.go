@@ -96,4 +96,11 @@ func TestShards(t *testing.T) {
 			t.Errorf("%q: exit code %d, stderr %q; want %d and %q", test.more, code, stderr, exit.CodeUsage, test.says)
 		}
 	}
+	damaged := filepath.Join(out, fmt.Sprintf("shard-%05d.jsonl", shards))
+	if err := os.WriteFile(damaged, []byte("garbage\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := clipdet(t, args...); code != exit.CodeInputs || !strings.Contains(stderr, damaged+": line 1") {
+		t.Errorf("a damaged shard: exit code %d, stderr %q; want %d and %s", code, stderr, exit.CodeInputs, damaged)
+	}
 }

@@ -1,10 +1,12 @@
 package overlay
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"image/color"
 	"math"
+	"slices"
 	"sort"
 	"strings"
 	"unicode"
@@ -20,6 +22,8 @@ type tag struct {
 	colour color.RGBA
 	at     image.Rectangle // in whole pixels, so that its edge is sharp
 	base   int             // from the top to the base line
+
+	crowded bool // no place was free of other tags
 }
 
 // letters draws tags in the size that suits a picture.
@@ -121,7 +125,7 @@ func (l *letters) fit(name, score string) (shaped, bool) {
 
 // place moves t to the place that hides least of other tags and other frames' boxes. The
 // places are at the corners of its own frame (frames[own]), outside before inside, and in
-// rows further up or down.
+// rows further up or down. If the best hides a part of a tag, place looks further.
 func (t *tag) place(own int, frames []frame, picture image.Rectangle, others []tag) {
 	width, height := t.at.Dx(), t.at.Dy()
 	f := frames[own].outer
@@ -153,6 +157,67 @@ func (t *tag) place(own int, frames []frame, picture image.Rectangle, others []t
 			best, t.at = cost, at
 		}
 	}
+	hides := false
+	for i := range others {
+		o := &others[i]
+		hides = hides || t.at.Overlaps(o.at)
+		// Where a smaller tag had no place, t has none. This bounds the time.
+		t.crowded = t.crowded || o.crowded && o.at.Dx() <= width && o.at.Dy() <= height
+	}
+	if hides && !t.crowded {
+		t.crowded = !t.placeBeside(own, frames, picture, others)
+	}
+}
+
+// placeBeside moves t to a place that hides no part of other tags, near to its own frame
+// and with little hidden of the frames' boxes. It returns false, and leaves t where it is,
+// if there is no such place.
+//
+// Every free place can be moved up or down, and then left or right, until it touches a
+// tag or the edge of the picture, so those that do are tried.
+func (t *tag) placeBeside(own int, frames []frame, picture image.Rectangle, others []tag) bool {
+	width, height := t.at.Dx(), t.at.Dy()
+	f := frames[own].outer.pixels()
+	tops := []int{f.Min.Y - height, f.Max.Y, 0, picture.Dy() - height}
+	taken := make([]image.Rectangle, len(others))
+	for i, o := range others {
+		taken[i] = o.at
+		tops = append(tops, o.at.Min.Y-height, o.at.Max.Y)
+	}
+	away := func(y int) int { return max(f.Min.Y-(y+height), y-f.Max.Y, 0) }
+	slices.SortFunc(tops, func(a, b int) int { return cmp.Or(cmp.Compare(away(a), away(b)), cmp.Compare(a, b)) })
+	best := math.Inf(1)
+	var row []image.Rectangle // what is taken beside a place
+	for _, y := range slices.Compact(tops) {
+		if y < 0 || y+height > picture.Dy() {
+			continue
+		}
+		const far = 0.08 // the cost of the height of a tag; 1 is a whole hidden box
+		if far*float64(away(y))/float64(height) >= best {
+			break
+		}
+		lefts := []int{f.Min.X, f.Max.X - width, 0, picture.Dx() - width}
+		row = row[:0]
+		for _, r := range taken {
+			if r.Min.Y < y+height && y < r.Max.Y {
+				row, lefts = append(row, r), append(lefts, r.Min.X-width, r.Max.X)
+			}
+		}
+		for _, x := range lefts {
+			at := image.Rect(x, y, x+width, y+height)
+			if x < 0 || x+width > picture.Dx() || slices.ContainsFunc(row, at.Overlaps) {
+				continue
+			}
+			cost := far * math.Hypot(float64(away(y)), float64(max(f.Min.X-(x+width), x-f.Max.X, 0))) / float64(height)
+			for _, o := range frames {
+				cost += hidden(at, o.outer.pixels())
+			}
+			if cost < best {
+				best, t.at = cost, at
+			}
+		}
+	}
+	return !math.IsInf(best, 1)
 }
 
 // hidden returns the part of what that lies under a tag.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"slices"
 	"strings"
 	"testing"
 
@@ -172,14 +173,26 @@ func TestTagsDoNotHideEachOther(t *testing.T) {
 	picture := image.Rect(0, 0, 640, 480)
 	same := box.Box{X0: 200, Y0: 200, X1: 300, Y1: 300}
 	small := box.Box{X0: 210, Y0: 180, X1: 230, Y1: 196} // above same's upper left corner
+	corner := box.Box{X0: 620, Y0: 460, X1: 640, Y1: 480}
+	crowd := make([]box.Box, 100)
+	for i := range crowd {
+		x, y := float32(i*97%600), float32(150+i*61%200)
+		crowd[i] = box.Box{X0: x, Y0: y, X1: x + 30, Y1: y + 80}
+	}
 	for name, boxes := range map[string][]box.Box{
 		"one box for six queries": {same, same, same, same, same, same},
 		"at the upper border":     {{X0: 10, Y0: 0, X1: 100, Y1: 90}, {X0: 20, Y0: 0, X1: 110, Y1: 90}, {X0: 30, Y0: 0, X1: 120, Y1: 90}},
 		"side by side":            {{X0: 10, Y0: 50, X1: 30, Y1: 90}, {X0: 30, Y0: 50, X1: 50, Y1: 90}, {X0: 50, Y0: 50, X1: 70, Y1: 90}},
 		"one above the other":     {same, small},
+		"one box for 40 queries":  slices.Repeat([]box.Box{small}, 40),
+		"in a corner":             slices.Repeat([]box.Box{corner}, 40),
+		"a crowd":                 crowd,
 	} {
 		tags := placed(t, picture, boxes...)
 		for i, a := range tags {
+			if !a.at.In(picture) {
+				t.Errorf("%s: tag %d is at %v, outside of %v", name, i, a.at, picture)
+			}
 			for j, b := range tags[:i] {
 				if a.at.Overlaps(b.at) {
 					t.Errorf("%s: tags %d and %d overlap at %v and %v", name, j, i, a.at, b.at)

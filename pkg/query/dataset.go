@@ -85,7 +85,7 @@ func checkNames(d *eval.Dataset) error {
 // processed_name of ViLD (github.com/tensorflow/tpu). Characters that a query can't have
 // are removed.
 func OfCategory(name string) string {
-	name = strings.NewReplacer("_", " ", "/", " or ", "|", " or ", "=", " ", "{}", " ").Replace(strings.ToValidUTF8(name, " "))
+	name = strings.NewReplacer("_", " ", "/", " or ", "|", " or ", "=", " ", "::", " ", "{}", " ").Replace(strings.ToValidUTF8(name, " "))
 	name = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '

@@ -15,6 +15,7 @@ func TestOfDatasetNamesEachCategory(t *testing.T) {
 		{[]string{"dog", "dog"}, []string{"dog", "dog (category 2)"}},
 		{[]string{"x", "x (category 3)", "x"}, []string{"x", "x (category 3)", "x (category 3) (category 3)"}},
 		{[]string{"x", "x", "x (category 2)"}, []string{"x", "x (category 2)", "x (category 2) (category 3)"}},
+		{[]string{"dog::2", "std::vector", "a::b::1"}, []string{"dog 2", "std vector", "a b 1"}},
 		{[]string{"@", "(category 3)", "="}, []string{"(category 1)", "(category 3)", "(category 3) (category 3)"}},
 	} {
 		d := &eval.Dataset{Images: []eval.Image{{ID: 1, FileName: "a.jpg"}}}

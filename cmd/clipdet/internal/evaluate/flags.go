@@ -78,12 +78,12 @@ func (f *outputs) check() error {
 			return fmt.Errorf("--images %s: it is no directory", f.images)
 		}
 	}
-	for _, file := range []files.Named{files.GivenBy("--json", f.json), files.GivenBy("--results", f.results), files.GivenBy("--records", f.records)} {
+	for _, file := range []files.Named{files.GivenBy("--json", f.json), files.GivenBy("--results", f.results)} {
 		if err := file.Check(); err != nil {
 			return err
 		}
 	}
-	return nil
+	return files.GivenBy("--records", f.records).CheckPlace() // it is written in place
 }
 
 // checkDistinct returns an error if --json or --results would replace each other, the

@@ -123,17 +123,34 @@ type Named struct{ flag, path string }
 // no file.
 func GivenBy(flag, path string) Named { return Named{flag, path} }
 
-// Check returns an error if f can't become a regular file: if its directory doesn't
+// CheckPlace returns an error if f can't be a regular file: if its directory doesn't
 // exist, or if its path is of something else, such as a directory or a device.
-func (f Named) Check() error {
+func (f Named) CheckPlace() error {
 	if f.path == "" {
 		return nil
 	}
 	if info, err := os.Stat(filepath.Dir(f.path)); err != nil || !info.IsDir() {
 		return fmt.Errorf("%s %s: there is no such directory", f.flag, f.path)
 	}
-	if info, err := os.Stat(f.path); err == nil && !info.Mode().IsRegular() {
+	info, err := os.Stat(f.path)
+	// /dev/stdout leads to a regular file if stdout does, and must not be replaced.
+	to, _ := os.Readlink(f.path)
+	if err == nil && !info.Mode().IsRegular() || strings.HasPrefix(to, "/proc/") {
 		return fmt.Errorf("%s %s: it is there already, and no file", f.flag, f.path)
+	}
+	return nil
+}
+
+// Check is CheckPlace, and returns an error too if [Write] can't create files beside f.
+func (f Named) Check() error {
+	if f.path == "" {
+		return nil
+	}
+	if err := f.CheckPlace(); err != nil {
+		return err
+	}
+	if err := Writable(filepath.Dir(f.path)); err != nil {
+		return fmt.Errorf("%s: %w", f.flag, err)
 	}
 	return nil
 }
@@ -150,7 +167,7 @@ func CheckDistinct(written, read []Named) error {
 			if other.path == "" {
 				continue
 			}
-			same := filepath.Clean(to.path) == filepath.Clean(other.path)
+			same := filepath.Base(to.path) == filepath.Base(other.path) && sameFile(filepath.Dir(to.path), filepath.Dir(other.path))
 			if err == nil && !same {
 				info, err := os.Stat(other.path)
 				same = err == nil && os.SameFile(there, info)
@@ -161,6 +178,13 @@ func CheckDistinct(written, read []Named) error {
 		}
 	}
 	return nil
+}
+
+// sameFile reports whether two paths are of one file or directory.
+func sameFile(a, b string) bool {
+	at, errA := os.Stat(a)
+	bt, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(at, bt)
 }
 
 // Write writes a file that appears at path only when it is complete. If write fails, no

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -75,6 +76,13 @@ func Open(format string, stdout io.Writer, dir string, found intake.Found, overw
 		w.Writer = results.NewJSONWriter(out, found.List)
 	case "jsonl":
 		w.Writer = results.NewJSONLWriter(out)
+		if dir == "" {
+			break
+		}
+		// What an earlier --resume says of its lines isn't true of these.
+		if err = os.Remove(filepath.Join(dir, madeWithFile)); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
 	case "coco":
 		w.Writer, err = results.NewCOCOWriter(out, queries, categories)
 	case "coco-results":

@@ -79,8 +79,8 @@ func Resume(stdout io.Writer, dir string, made map[string]any) (_ *Writer, _ Don
 	return &Writer{Writer: results.NewJSONLWriter(io.MultiWriter(stdout, file)), end: end}, done, nil
 }
 
-// sameMade writes what results are made with to the file, or compares it with what the
-// file has. A process that was killed while it wrote the file left no results.
+// sameMade writes what results are made with to the file if there are no results at path,
+// or else compares it with what the file has.
 func sameMade(file *os.File, path string, made map[string]any) error {
 	want, err := encodeMade(made)
 	if err != nil {
@@ -91,8 +91,9 @@ func sameMade(file *os.File, path string, made map[string]any) error {
 		return exit.Inputs(fmt.Errorf("--resume: %w", err))
 	}
 	var has map[string]json.RawMessage
-	if json.Unmarshal(data, &has) != nil {
-		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+	_, err = os.Stat(path)
+	if begin := errors.Is(err, fs.ErrNotExist); begin || json.Unmarshal(data, &has) != nil {
+		if !begin {
 			return fmt.Errorf("--resume: %s is there and wasn't made with --resume; remove it, or choose another --out", path)
 		}
 		text, err := json.Marshal(want)

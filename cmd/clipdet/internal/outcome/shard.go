@@ -55,14 +55,15 @@ func shardName(i int) string { return fmt.Sprintf("shard-%05d.jsonl", i) }
 
 // FailedOf returns the number of pictures in the ith shard of dir that failed.
 func FailedOf(dir string, i int) (failed int, err error) {
-	file, err := os.Open(filepath.Join(dir, shardName(i)))
+	path := filepath.Join(dir, shardName(i))
+	file, err := os.Open(path)
 	if err != nil {
 		return 0, err
 	}
 	defer file.Close()
 	for line, err := range results.ReadJSONL(file, results.Limits{Bytes: 1 << 50}) {
 		if err != nil {
-			return failed, err
+			return failed, fmt.Errorf("%s: %w", path, err)
 		}
 		if line.Record.Error != "" {
 			failed++

@@ -2,11 +2,13 @@ package settings
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 
 	"github.com/spf13/cobra"
 
+	"github.com/clipdet/clipdet/cmd/clipdet/internal/files"
 	"github.com/clipdet/clipdet/pkg/detect"
 	"github.com/clipdet/clipdet/pkg/model"
 	"github.com/clipdet/clipdet/pkg/model/builtin"
@@ -59,6 +61,25 @@ func (f *ModelFlags) Check() error {
 		return fmt.Errorf("--lock %s: say with --models which directory it is for", f.lock)
 	}
 	return nil
+}
+
+// archives returns the files of the models. An error of their directory is told where they
+// are opened.
+func (f *ModelFlags) archives() (named []files.Named) {
+	dir := f.models
+	if IsLock(dir) {
+		dir = filepath.Dir(dir)
+	}
+	if dir == "" {
+		return nil
+	}
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		if filepath.Ext(entry.Name()) == ".pt" {
+			named = append(named, files.GivenBy("a model of --models", filepath.Join(dir, entry.Name())))
+		}
+	}
+	return named
 }
 
 // Set returns the models that the flags name.

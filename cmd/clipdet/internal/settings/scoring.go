@@ -207,6 +207,7 @@ func (f *ScoringFlags) read(queries []query.Query) []files.Named {
 		files.GivenBy("--queries", f.queriesFile), files.GivenBy("--templates", f.Templates), files.GivenBy("--background", f.Background),
 		files.GivenBy("--models", f.models), files.GivenBy("--lock", f.lock),
 	}
+	read = append(read, f.archives()...)
 	for _, q := range queries {
 		for _, path := range q.Files {
 			read = append(read, files.GivenBy("the picture of the query "+strconv.Quote(q.Name), path))
